@@ -1,0 +1,67 @@
+# The task runner. `make help` lists what it does; every target does its own set-up.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve lint type test bench proto migrate build lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := protos models server client
+EDITABLE := $(addprefix --editable ./,$(PACKAGES))
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
+PIP := -m pip --quiet --disable-pip-version-check install
+EXPORT := $(BIN)/uv export --quiet --no-header --no-annotate --no-emit-workspace --no-default-groups
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+serve: .venv/.serve ## Serve on 127.0.0.1:50051 from artemis.db (settings: ARTEMIS_*)
+	@$(BIN)/artemis-server serve
+
+test: .venv/.dev ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the contract and its stubs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	.venv-proto/bin/python protos/check.py --buf $(BIN)/buf
+
+type: .venv/.dev ## Check the types
+	$(BIN)/mypy
+
+bench: .venv/.dev ## Measure the speed and print a table (needs h2load)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+proto: .venv-proto/.done ## Generate the stubs from the .proto files
+	.venv-proto/bin/python protos/generate.py
+
+migrate: .venv/.serve ## Bring the database's schema up to date
+	@$(BIN)/artemis-server migrate
+
+build: .venv/.dev ## Build the wheels into dist/
+	for package in $(PACKAGES); do $(BIN)/python -m build --quiet --no-isolation --wheel --outdir dist $$package || exit; done
+
+lock: .venv/.dev ## Resolve the dependencies anew into requirements/
+	$(BIN)/uv lock --quiet --upgrade
+	$(EXPORT) --group build --output-file requirements/serve.txt
+	$(EXPORT) --group dev --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate requirements/proto.in --output-file requirements/proto.txt
+
+.venv/.python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.serve: requirements/serve.txt $(PROJECTS) | .venv/.python
+	$(BIN)/python $(PIP) --require-hashes --requirement requirements/serve.txt
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation $(EDITABLE)
+	touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.serve
+	$(BIN)/python $(PIP) --require-hashes --requirement requirements/dev.txt
+	touch $@
+
+.venv-proto/.done: requirements/proto.txt
+	$(PYTHON) -m venv .venv-proto
+	.venv-proto/bin/python $(PIP) --require-hashes --requirement requirements/proto.txt
+	touch $@

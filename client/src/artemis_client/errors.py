@@ -1,0 +1,189 @@
+"""What a failed call raises: one exception for each status code, with the details that the server sent.
+
+ArtemisError
++-- InvalidArgument       violations: which fields are wrong, and how
++-- NotFound
++-- AlreadyExists
++-- FailedPrecondition
++-- Aborted               read the resource again, then retry
++-- OutOfRange
++-- Unauthenticated
++-- PermissionDenied
++-- ResourceExhausted     retry_delay: how long to wait
++-- Unavailable           retry_delay: how long to wait
++-- DeadlineExceeded
++-- Cancelled
++-- InternalError         request_id: what to look for in the server's log
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+_DETAILS = "grpc-status-details-bin"
+D = TypeVar("D", bound=Message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One bad field of a request: its path, and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class ArtemisError(Exception):
+    """A call that failed.
+
+    `code` is the gRPC status code, `message` its text, `reason` the stable name of the error in
+    UPPER_SNAKE_CASE (AIP-193; empty if the server was not reached), `metadata` what the reason adds, and
+    `details` everything that the server sent, as google.rpc messages.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, details: Sequence[Message] = ()) -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+        self.message = message
+        self.details = tuple(details)
+
+    @property
+    def reason(self) -> str:
+        """The stable name of the error, such as "EVENT_NOT_FOUND"."""
+        info = self.detail(error_details_pb2.ErrorInfo)
+        return info.reason if info else ""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the reason adds, by name."""
+        info = self.detail(error_details_pb2.ErrorInfo)
+        return dict(info.metadata) if info else {}
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The bad fields of the request."""
+        bad = self.detail(error_details_pb2.BadRequest)
+        found = bad.field_violations if bad else ()
+        return tuple(Violation(field=each.field, description=each.description) for each in found)
+
+    @property
+    def retry_delay(self) -> timedelta | None:
+        """How long to wait before trying again, if the server said so."""
+        retry = self.detail(error_details_pb2.RetryInfo)
+        return retry.retry_delay.ToTimedelta() if retry else None
+
+    @property
+    def request_id(self) -> str:
+        """What names the failed request in the server's log; empty for an error that is not the server's."""
+        request = self.detail(error_details_pb2.RequestInfo)
+        return request.request_id if request else ""
+
+    def detail(self, kind: type[D]) -> D | None:
+        """Returns the detail of this type, None if the server did not send one."""
+        return next((each for each in self.details if isinstance(each, kind)), None)
+
+
+class InvalidArgument(ArtemisError):
+    """The request breaks the contract; `violations` says where."""
+
+
+class NotFound(ArtemisError):
+    """There is no such resource."""
+
+
+class AlreadyExists(ArtemisError):
+    """Another resource has what must be unique."""
+
+
+class FailedPrecondition(ArtemisError):
+    """What is stored does not allow it."""
+
+
+class Aborted(ArtemisError):
+    """The resource changed since it was read."""
+
+
+class OutOfRange(ArtemisError):
+    """The request asks for what is no longer kept."""
+
+
+class Unauthenticated(ArtemisError):
+    """The caller did not prove who it is."""
+
+
+class PermissionDenied(ArtemisError):
+    """The caller may not do this."""
+
+
+class ResourceExhausted(ArtemisError):
+    """A limit was reached."""
+
+
+class Unavailable(ArtemisError):
+    """The server cannot be reached, or cannot answer now."""
+
+
+class DeadlineExceeded(ArtemisError):
+    """The answer did not come in time; the call may have taken effect."""
+
+
+class Cancelled(ArtemisError):
+    """The call was cancelled, or the client was closed."""
+
+
+class InternalError(ArtemisError):
+    """The server failed; `request_id` names the request in its log."""
+
+
+_BY_CODE = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.ABORTED: Aborted,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.CANCELLED: Cancelled,
+    grpc.StatusCode.INTERNAL: InternalError,
+}
+_DETAIL_TYPES: dict[str, type[Message]] = {
+    kind.DESCRIPTOR.full_name: kind
+    for kind in (
+        error_details_pb2.BadRequest,
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.PreconditionFailure,
+        error_details_pb2.RequestInfo,
+        error_details_pb2.ResourceInfo,
+        error_details_pb2.RetryInfo,
+    )
+}
+
+
+def from_rpc_error(error: grpc.RpcError) -> ArtemisError:
+    """Returns the exception for a failed gRPC call."""
+    if not isinstance(error, grpc.Call):
+        return ArtemisError(grpc.StatusCode.UNKNOWN, str(error))
+    code = error.code() or grpc.StatusCode.UNKNOWN
+    return _BY_CODE.get(code, ArtemisError)(code, error.details() or "", _details(error))
+
+
+def _details(call: grpc.Call) -> list[Message]:
+    """Returns the details of the status in the trailers; those of unknown types and broken ones are left out."""
+    raw = next((value for key, value in call.trailing_metadata() or () if key == _DETAILS), b"")
+    try:
+        status = status_pb2.Status.FromString(raw if isinstance(raw, bytes) else b"")
+        return [
+            _DETAIL_TYPES[each.TypeName()].FromString(each.value)
+            for each in status.details
+            if each.TypeName() in _DETAIL_TYPES
+        ]
+    except DecodeError:
+        return []

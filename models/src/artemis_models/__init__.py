@@ -1,0 +1,22 @@
+"""The tables of Artemis, shared by everything that reads or writes them.
+
+This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or of feeds.
+"""
+
+from artemis_models.engine import DatabaseError, create_engine, describe
+from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade
+from artemis_models.tables import Base, Event, Secret, User
+
+__all__ = [
+    "Base",
+    "DatabaseError",
+    "Event",
+    "Secret",
+    "User",
+    "check_revision",
+    "create_engine",
+    "current_revision",
+    "describe",
+    "head_revision",
+    "upgrade",
+]

@@ -1,0 +1,83 @@
+"""Engines: how a database URL becomes connections that are set up the same way everywhere.
+
+It knows connections and their settings, and nothing of what is stored.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+SQLITE_MINIMUM = (3, 37)
+SQLITE_PRAGMAS = {
+    "busy_timeout": 5000,  # milliseconds; first, so that the others can wait for a lock
+    "journal_mode": "wal",
+    "synchronous": "full",  # with WAL: an acknowledged write survives power loss
+    "foreign_keys": "on",
+}
+AUTOCOMMIT = "artemis_autocommit"
+"""Execution option of a connection that only reads: it begins no transaction."""
+
+
+class DatabaseError(Exception):
+    """A database that cannot be used as configured; its text is one line for the person who runs it."""
+
+
+def create_engine(url: str) -> Engine:
+    """Returns an engine for `url`, such as `sqlite:///artemis.db`. No connection is made yet.
+
+    On SQLite every connection is set up with `SQLITE_PRAGMAS`, and every transaction begins with
+    BEGIN IMMEDIATE, so that it waits for the write lock instead of failing halfway (SQLite, "Isolation").
+
+    Raises:
+        DatabaseError: the URL is malformed, of an engine that is not supported, or in memory.
+    """
+    parsed = _parse(url)
+    _check_sqlite(parsed)
+    engine = sqlalchemy.create_engine(parsed, poolclass=QueuePool, pool_size=0)
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except ArgumentError:
+        raise DatabaseError("the database URL is malformed; it looks like sqlite:///artemis.db") from None
+    except (NoSuchModuleError, ImportError):
+        raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
+    return parsed
+
+
+def _check_sqlite(url: URL) -> None:
+    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise DatabaseError(f"{url.drivername} is not supported; use sqlite:///FILE")
+    if sqlite3.sqlite_version_info < SQLITE_MINIMUM:
+        raise DatabaseError(f"SQLite 3.37 or later is needed; this Python has {sqlite3.sqlite_version}")
+    if url.database in (None, "", ":memory:"):
+        raise DatabaseError("an in-memory database cannot be shared; name a file: sqlite:///artemis.db")
+
+
+def describe(error: BaseException, engine: Engine) -> str:
+    """Returns what is wrong with the database in one line, without SQL."""
+    path = Path(engine.url.database or "")
+    cause = getattr(error, "orig", None) or error
+    if not path.parent.is_dir():
+        return f"cannot open {path}: the folder {path.parent} does not exist"
+    return f"cannot use {path}: {cause}"
+
+
+def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy begins them, not where sqlite3 guesses
+    for pragma, value in SQLITE_PRAGMAS.items():
+        connection.execute(f"PRAGMA {pragma} = {value}").close()
+
+
+def _begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get(AUTOCOMMIT):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

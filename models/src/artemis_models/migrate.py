@@ -1,0 +1,77 @@
+"""Schema revisions: which one a database has, which one this code needs, and how to get there."""
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from artemis_models.engine import AUTOCOMMIT, DatabaseError
+
+log = logging.getLogger(__name__)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def head_revision() -> str:
+    """Returns the revision that this code needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise DatabaseError("this installation of artemis-models has no migrations; install it again")
+    return head
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Returns the revision of the database, None when it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(engine: Engine) -> None:
+    """Brings the database to `head_revision()` in one transaction; does nothing when it is there.
+
+    Raises:
+        DatabaseError: the schema is one that this code does not know, because it is newer.
+        sqlalchemy.exc.DBAPIError: the database failed; nothing was changed.
+    """
+    if _revision(engine) == head_revision():
+        return
+    with engine.begin() as connection:
+        before = current_revision(connection)  # again: another process may have been first
+        _refuse_unknown(before)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    log.info("migrated the schema from revision %s to %s", before or "none", head_revision())
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        return current_revision(connection)
+
+
+def check_revision(engine: Engine) -> None:
+    """Raises DatabaseError, saying what to do, when the schema is not the one that this code needs."""
+    revision = _revision(engine)
+    _refuse_unknown(revision)
+    if revision != head_revision():
+        raise DatabaseError(
+            f"the database has schema revision {revision or 'none'}, and this program needs {head_revision()}: "
+            "run `artemis-server migrate`"
+        )
+
+
+def _refuse_unknown(revision: str | None) -> None:
+    """Raises DatabaseError when this code has no such revision."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise DatabaseError(
+            f"the database has schema revision {revision}, which is newer than this program's "
+            f"{head_revision()}; install the newer version"
+        )

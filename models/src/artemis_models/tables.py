@@ -1,0 +1,97 @@
+"""The ORM models: what is stored, and the constraints that hold whoever writes.
+
+Times are integers, microseconds since 1970-01-01T00:00:00Z: exact, ordered and the same on every
+engine over the years 0001 to 9999 (docs/adr/0004). Text compares by code point on every engine.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+BigInt = BigInteger().with_variant(Integer(), "sqlite")
+"""A 64-bit integer; SQLite's STRICT tables know it as INTEGER."""
+
+CodePointText = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that compares and sorts by code point, as SQLite's BINARY collation does."""
+
+
+class Base(DeclarativeBase):
+    """The declarative base: constraint names are fixed, because migrations and error mapping use them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class User(Base):
+    """A person or a team that can own events."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(BigInt, primary_key=True, autoincrement=True)
+    email: Mapped[str] = mapped_column(CodePointText)
+    first_name: Mapped[str] = mapped_column(CodePointText, server_default="")
+    last_name: Mapped[str] = mapped_column(CodePointText, server_default="")
+    source: Mapped[str] = mapped_column(CodePointText, server_default="")
+    external_id: Mapped[str] = mapped_column(CodePointText, server_default="")
+    create_time: Mapped[int] = mapped_column(BigInt)
+    update_time: Mapped[int] = mapped_column(BigInt)
+    version: Mapped[int] = mapped_column(BigInt, server_default=text("1"))
+
+    __table_args__ = (
+        Index("ux_users_email", func.lower(email), unique=True),
+        {"sqlite_autoincrement": True, "sqlite_strict": True},
+    )
+
+
+class Event(Base):
+    """Something that happens from one time to another."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigInt, primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(CodePointText)
+    description: Mapped[str] = mapped_column(CodePointText, server_default="")
+    category: Mapped[str] = mapped_column(CodePointText, server_default="")
+    location: Mapped[str] = mapped_column(CodePointText, server_default="")
+    publisher: Mapped[str] = mapped_column(CodePointText, server_default="")
+    start_time: Mapped[int] = mapped_column(BigInt)
+    end_time: Mapped[int] = mapped_column(BigInt)
+    owner_id: Mapped[int | None] = mapped_column(BigInt, ForeignKey("users.id"), index=True)
+    source: Mapped[str] = mapped_column(CodePointText, server_default="")
+    external_id: Mapped[str] = mapped_column(CodePointText, server_default="")
+    create_time: Mapped[int] = mapped_column(BigInt)
+    update_time: Mapped[int] = mapped_column(BigInt)
+    version: Mapped[int] = mapped_column(BigInt, server_default=text("1"))
+
+    __table_args__ = (
+        CheckConstraint("end_time >= start_time", name="end_time"),
+        {"sqlite_autoincrement": True, "sqlite_strict": True},
+    )
+
+
+class Secret(Base):
+    """A key that all servers on one database share, such as the one that page tokens are signed with."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(CodePointText, primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = ({"sqlite_strict": True},)

@@ -1,0 +1,95 @@
+"""The composition root: the one place where the parts of the server are made and put together."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
+from artemis_models import check_revision
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from sqlalchemy import Engine
+
+from artemis_server.db import secrets
+from artemis_server.db.database import Database
+from artemis_server.db.events import EventStore
+from artemis_server.db.users import UserStore
+from artemis_server.health import HealthMonitor
+from artemis_server.rpc.boundary import ContractInterceptor
+from artemis_server.rpc.events import EventServicer
+from artemis_server.rpc.pages import PageTokens
+from artemis_server.rpc.resources import Resources
+from artemis_server.rpc.users import UserServicer
+from artemis_server.settings import Settings
+
+SERVICES = (
+    events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
+    users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name,
+)
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+class Application:
+    """A server on one database. Make it, `start` it, and `stop` it once."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._settings = settings
+        self._database = Database(engine)
+        self._health = health.HealthServicer()
+        self._monitor = HealthMonitor(self._health, SERVICES, lambda: check_revision(engine))
+        self.server = grpc.server(
+            ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
+            interceptors=[ContractInterceptor()],
+            options=[("grpc.so_reuseport", 0)],  # or a second server would take half of the calls unnoticed
+        )
+        self._add_services()
+
+    def _add_services(self) -> None:
+        tokens = PageTokens(lambda: self._database.read(secrets.page_token_key))
+        events = Resources(self._database, EventStore(), tokens)
+        users = Resources(self._database, UserStore(), tokens)
+        events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(events), self.server)
+        users_pb2_grpc.add_UserServiceServicer_to_server(UserServicer(users), self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        if self._settings.reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self.server)
+
+    def start(self) -> int:
+        """Starts answering and returns the port.
+
+        Raises:
+            ListenError: the address is in use, or not one of this machine's.
+        """
+        _refuse_taken(self._settings.listen)
+        try:
+            port = self.server.add_insecure_port(self._settings.listen)
+        except RuntimeError:
+            raise ListenError(f"cannot listen on {self._settings.listen}") from None
+        self._monitor.start()
+        self.server.start()
+        return port
+
+    def stop(self) -> None:
+        """Refuses new requests, lets those in flight finish within the grace, and closes the database."""
+        self._monitor.stop()
+        self.server.stop(self._settings.shutdown_grace).wait()
+        self.close()
+
+    def close(self) -> None:
+        """Closes the database of an application that was not started."""
+        self._database.close()
+
+
+def _refuse_taken(listen: str) -> None:
+    """Raises ListenError with the system's reason, which gRPC's own error does not tell."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, int(port)), family=family).close()
+    except OSError as error:
+        raise ListenError(f"cannot listen on {listen}: {error.strerror or error}") from None

@@ -1,0 +1,75 @@
+"""The command line: `artemis-server serve | migrate | check`. Every failure is one line on stderr."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from artemis_models import DatabaseError, check_revision, create_engine, describe, head_revision, upgrade
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from artemis_server.app import Application, ListenError
+from artemis_server.settings import Settings, SettingsError, parse
+
+log = logging.getLogger("artemis_server")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0, or 1 after one line on stderr. Usage errors exit with 2."""
+    try:
+        settings = parse(sys.argv[1:] if arguments is None else arguments)
+        _configure_logging(settings.log_level)
+        engine = create_engine(settings.database_url)
+        try:
+            _COMMANDS[settings.command](settings, engine)
+        except SQLAlchemyError as error:
+            raise DatabaseError(describe(error, engine)) from error
+    except (SettingsError, DatabaseError, ListenError) as error:
+        print(f"artemis-server: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _configure_logging(level: str) -> None:
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models says what was migrated
+
+
+def _serve(settings: Settings, engine: Engine) -> None:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if settings.migrate:
+        upgrade(engine)
+    application = Application(settings, engine)
+    try:
+        port = application.start()
+    except ListenError:
+        application.close()
+        raise
+    log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
+    stopping.wait()
+    log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)
+    application.stop()
+    log.info("stopped")
+
+
+def _migrate(_: Settings, engine: Engine) -> None:
+    upgrade(engine)
+    print(f"the schema is at revision {head_revision()}")
+
+
+def _check(settings: Settings, engine: Engine) -> None:
+    check_revision(engine)
+    print(
+        f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
+    )
+
+
+_COMMANDS: dict[str, Callable[[Settings, Engine], None]] = {
+    "serve": _serve,
+    "migrate": _migrate,
+    "check": _check,
+}

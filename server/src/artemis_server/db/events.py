@@ -1,0 +1,63 @@
+"""Events as rows."""
+
+import artemis_models
+from artemis.v1.events_pb2 import Event
+
+from artemis_server.db import etags, times
+from artemis_server.db.constraints import Constraint
+from artemis_server.db.statements import Row
+from artemis_server.db.store import Store
+from artemis_server.errors import FailedPrecondition, InvalidArgument, RequestError, Violation
+
+
+class EventStore(Store[Event]):
+    """Keeps events."""
+
+    message = Event
+    model = artemis_models.Event
+
+    def fill(self, message: Event, row: Row) -> Event:
+        """Sets every field of an empty event from a row, and returns it."""
+        (
+            message.id,
+            message.name,
+            message.description,
+            message.category,
+            message.location,
+            message.publisher,
+            start_time,
+            end_time,
+            owner_id,
+            message.source,
+            message.external_id,
+            create_time,
+            update_time,
+            version,
+        ) = row
+        times.fill(message.start_time, start_time)
+        times.fill(message.end_time, end_time)
+        if owner_id is not None:
+            message.owner_id = owner_id
+        times.fill(message.create_time, create_time)
+        times.fill(message.update_time, update_time)
+        message.etag = etags.from_version(version)
+        return message
+
+    def refusal(self, constraint: Constraint, message: Event) -> RequestError | None:
+        """Tells of an owner that does not exist, and of an end that a concurrent change put before the start."""
+        if constraint is Constraint.FOREIGN_KEY:
+            return FailedPrecondition(
+                "OWNER_NOT_FOUND",
+                f"owner_id: there is no user {message.owner_id}",
+                resource_type="user",
+                resource_name=str(message.owner_id),
+            )
+        if constraint is Constraint.CHECK:
+            return InvalidArgument(
+                Violation(
+                    field="event.end_time",
+                    description="must not be before start_time",
+                    rule="end_time.not_before_start",
+                )
+            )
+        return None

@@ -1,0 +1,147 @@
+"""How one kind of message is kept in one table: create, get, scan, update and delete.
+
+Statements are built once and select columns, not entities, and messages are filled straight from the
+rows: in a page, building the messages costs more than the query.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+from artemis_models import Base
+from google.protobuf.message import Message
+from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
+
+from artemis_server.contract import ETAG, writable_fields
+from artemis_server.db import etags, times
+from artemis_server.db.columns import Columns, Values
+from artemis_server.db.constraints import Constraint, broken
+from artemis_server.db.statements import Row, Statement
+from artemis_server.errors import Aborted, NotFound, RequestError
+
+M = TypeVar("M", bound=Message)
+
+
+class Store(ABC, Generic[M]):
+    """Keeps messages of type M. Methods take the session first and leave committing to its owner.
+
+    A subclass names the message and the model, whose columns are named as the message's fields (but
+    `version`, which becomes the etag), and says how a row becomes a message.
+    """
+
+    message: type[M]
+    model: ClassVar[type[Base]]
+
+    def __init__(self) -> None:
+        descriptor = self.message.DESCRIPTOR
+        self.kind = descriptor.name.lower()
+        self._writable = writable_fields(descriptor)
+        self._columns = Columns(self.message)
+        self._table = self.model.__table__.c
+        names = ["version" if field.name == ETAG else field.name for field in descriptor.fields]
+        self._row = [self._table[name] for name in names]
+        self._insert = Statement(self._build_insert())
+        self._get = Statement(select(*self._row).where(self._table.id == bindparam("row_id")))
+        after = select(*self._row).where(self._table.id > bindparam("after"))
+        self._scan = Statement(after.order_by(self._table.id).limit(bindparam("most")))
+        self._update = lru_cache(maxsize=256)(self._build_update)
+        self._delete = {conditional: self._build_delete(conditional) for conditional in (False, True)}
+
+    @abstractmethod
+    def fill(self, message: M, row: Row) -> M:
+        """Sets every field of an empty message from a row, and returns the message."""
+
+    @abstractmethod
+    def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
+        """Returns what to tell the caller of a broken constraint; None if it cannot be the caller's fault."""
+
+    def create(self, session: Session, message: M) -> M:
+        """Stores the writable fields of the message as a new row and returns it as it was stored."""
+        now = times.now()
+        values = self._columns.values(message, self._writable) | {"create_time": now, "update_time": now}
+        row = self._change(session, self._insert, values, message)
+        assert row is not None, "INSERT ... RETURNING returns the row"  # noqa: S101, for the type checker
+        return self.fill(self.message(), row)
+
+    def get(self, session: Session, row_id: int) -> M:
+        """Returns the row with this id. Raises NotFound if there is none."""
+        row = self._get.first(session, {"row_id": row_id})
+        if row is None:
+            raise self.not_found(row_id)
+        return self.fill(self.message(), row)
+
+    def scan(self, session: Session, *, after: int, limit: int) -> Generator[Sequence[Row]]:
+        """Returns an iterator of the rows after the id `after`, in order of id, at most `limit`, a chunk at a time.
+
+        The rows are one snapshot. Close the iterator to stop early.
+        """
+        return self._scan.chunks(session, {"after": after, "most": limit})
+
+    def update(self, session: Session, row_id: int, message: M, paths: Sequence[str], etag: str) -> M:
+        """Sets the fields in `paths` to those of the message, and returns the row as it now is.
+
+        One statement decides: it changes the row only if `etag` is empty or the current one.
+
+        Raises:
+            NotFound: there is no row with this id.
+            Aborted: the etag is not the current one.
+        """
+        values = self._columns.values(message, paths) | _condition(row_id, etag) | {"now": times.now()}
+        row = self._change(session, self._update(tuple(paths), bool(etag)), values, message)
+        return self.fill(self.message(), row or self._explain(session, row_id))
+
+    def delete(self, session: Session, row_id: int, etag: str) -> M:
+        """Deletes the row and returns it as it last was. Conditions and errors are those of `update`."""
+        row = self._change(session, self._delete[bool(etag)], _condition(row_id, etag), self.message(id=row_id))
+        return self.fill(self.message(), row or self._explain(session, row_id))
+
+    def not_found(self, row_id: int) -> NotFound:
+        """Returns the error that says that there is no row with this id."""
+        return NotFound(
+            f"{self.kind.upper()}_NOT_FOUND",
+            f"there is no {self.kind} {row_id}",
+            resource_type=self.kind,
+            resource_name=str(row_id),
+        )
+
+    def _explain(self, session: Session, row_id: int) -> NoReturn:
+        """Raises the reason why a conditional statement found no row."""
+        self.get(session, row_id)
+        raise Aborted(
+            "ETAG_MISMATCH",
+            f"{self.kind} {row_id} was changed since it was read; read it again",
+            resource_type=self.kind,
+            resource_name=str(row_id),
+        )
+
+    def _change(self, session: Session, statement: Statement, values: Values, message: M) -> Row | None:
+        try:
+            return statement.first(session, values)
+        except Exception as error:
+            refusal = self.refusal(broken(error), message)
+            if refusal is None:
+                raise
+            raise refusal from None
+
+    def _build_insert(self) -> ReturningInsert[Any]:
+        columns = (*self._writable, "create_time", "update_time")
+        return insert(self.model).values({name: bindparam(name) for name in columns}).returning(*self._row)
+
+    def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
+        statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)
+        changed: dict[str, Any] = {path: bindparam(path) for path in paths}
+        return Statement(statement.values(**changed, version=self._table.version + 1, update_time=bindparam("now")))
+
+    def _build_delete(self, conditional: bool) -> Statement:
+        return Statement(delete(self.model).where(*self._matches(conditional)).returning(*self._row))
+
+    def _matches(self, conditional: bool) -> list[ColumnElement[bool]]:
+        by_id = self._table.id == bindparam("row_id")
+        return [by_id, self._table.version == bindparam("at_version")] if conditional else [by_id]
+
+
+def _condition(row_id: int, etag: str) -> Values:
+    return {"row_id": row_id, "at_version": etags.to_version(etag)} if etag else {"row_id": row_id}

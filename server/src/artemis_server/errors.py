@@ -1,0 +1,87 @@
+"""What can keep a request from being answered, as exceptions; `rpc/status.py` says how callers are told.
+
+    RequestError
+    +-- InvalidArgument        the request breaks the contract
+    +-- ResourceError          the request does not fit what is stored
+    |   +-- NotFound
+    |   +-- AlreadyExists
+    |   +-- FailedPrecondition
+    |   +-- Aborted
+    +-- ServerError            the request may well succeed later
+        +-- Unavailable
+        +-- ResourceExhausted
+        +-- DeadlineExceeded
+
+They know neither gRPC nor the database, and their texts are for the caller.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One bad field: its path in the request, what is wrong with it, and the id of the broken rule."""
+
+    field: str
+    description: str
+    rule: str = ""
+
+
+class RequestError(Exception):
+    """A request without an answer; `reason` is the ErrorInfo reason, in UPPER_SNAKE_CASE (AIP-193)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class InvalidArgument(RequestError):
+    """The request breaks the contract, whatever is stored."""
+
+    def __init__(self, *violations: Violation, reason: str = "INVALID_FIELD") -> None:
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        super().__init__(reason, f"{first.field}: {first.description}{more}")
+        self.violations = violations
+
+
+class ResourceError(RequestError):
+    """The request does not fit one stored resource: its type ("event") and its name ("17")."""
+
+    def __init__(self, reason: str, message: str, *, resource_type: str, resource_name: str) -> None:
+        super().__init__(reason, message)
+        self.resource_type = resource_type
+        self.resource_name = resource_name
+
+
+class NotFound(ResourceError):
+    """There is no such resource."""
+
+
+class AlreadyExists(ResourceError):
+    """Another resource has what must be unique."""
+
+
+class FailedPrecondition(ResourceError):
+    """What is stored does not allow it."""
+
+
+class Aborted(ResourceError):
+    """The resource changed since the caller read it (AIP-154)."""
+
+
+class ServerError(RequestError):
+    """The server cannot answer now."""
+
+
+class Unavailable(ServerError):
+    """The database is away, busy or broken."""
+
+
+class ResourceExhausted(ServerError):
+    """The disk is full."""
+
+
+class DeadlineExceeded(ServerError):
+    """The caller's deadline passed while the request waited."""

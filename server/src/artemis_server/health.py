@@ -1,0 +1,68 @@
+"""Health (grpc.health.v1): follows the database and its schema, by a probe that runs apart from requests."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from grpc_health.v1 import health, health_pb2
+
+INTERVAL = 2.0  # seconds between probes, and the longest that one may take
+
+log = logging.getLogger(__name__)
+
+
+class HealthMonitor:
+    """Sets the status of the services to what `probe` finds: it returns when all is well, or raises."""
+
+    def __init__(self, servicer: health.HealthServicer, services: Iterable[str], probe: Callable[[], None]) -> None:
+        self._servicer = servicer
+        self._services = ("", *services)
+        self._probe = probe
+        self._pending: Future[None] | None = None
+        self._problem: str | None = ""
+        self._stopping = threading.Event()
+        self._prober = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health-probe")
+        self._thread = threading.Thread(target=self._run, name="health")
+
+    def start(self) -> None:
+        """Probes once, and from then on every INTERVAL seconds."""
+        self._check()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sets every status to NOT_SERVING for good and stops probing."""
+        self._servicer.enter_graceful_shutdown()
+        self._stopping.set()
+        self._thread.join()
+        self._prober.shutdown(wait=False)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(INTERVAL):
+            self._check()
+
+    def _check(self) -> None:
+        problem = self._find_problem()
+        if problem == self._problem:
+            return
+        self._problem = problem
+        if problem is None:
+            log.info("healthy: serving")
+        else:
+            log.error("not serving: %s", problem)
+        serving = health_pb2.HealthCheckResponse
+        for service in self._services:
+            self._servicer.set(service, serving.SERVING if problem is None else serving.NOT_SERVING)
+
+    def _find_problem(self) -> str | None:
+        """Waits for the probe at most INTERVAL seconds; one that hangs is asked again instead of a second one."""
+        self._pending = self._pending or self._prober.submit(self._probe)
+        try:
+            self._pending.result(timeout=INTERVAL)
+        except TimeoutError:
+            return f"the database does not answer within {INTERVAL:g} s"
+        except Exception as error:
+            self._pending = None
+            return str(error)
+        self._pending = None
+        return None

@@ -1,0 +1,1 @@
+"""Transport: a request in, a message out. Knows gRPC and no SQL."""

@@ -1,0 +1,81 @@
+"""What surrounds every method of the contract: a request is parsed and validated before, errors are told after.
+
+It is one interceptor, so that no method can forget it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from grpc_status import rpc_status
+
+from artemis_server import contract
+from artemis_server.errors import InvalidArgument, Violation
+from artemis_server.rpc.status import status_of
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class ContractInterceptor(grpc.ServerInterceptor):
+    """Puts `guarded` around the unary methods of the contract's services, once for each method."""
+
+    def __init__(self, package: str = "artemis.v1") -> None:
+        self._prefix = f"/{package}."
+        self._handlers: dict[str, Handler] = {}
+
+    def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Handler | None]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Returns the handler of a method, guarded if the method is the contract's."""
+        method = handler_call_details.method
+        if not method.startswith(self._prefix):
+            return continuation(handler_call_details)
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = continuation(handler_call_details)
+            if handler is not None:  # unknown methods are not kept: there is no end to them
+                handler = self._handlers[method] = _guard(handler)
+        return handler
+
+
+def _guard(handler: Handler) -> Handler:
+    assert handler.unary_unary is not None  # noqa: S101, for the type checker
+    assert handler.request_deserializer is not None  # noqa: S101, for the type checker
+    return grpc.unary_unary_rpc_method_handler(
+        guarded(handler.unary_unary, handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
+
+
+def guarded(
+    method: Callable[[Request, grpc.ServicerContext], Response],
+    parse: Callable[[bytes], Request],
+) -> Callable[[bytes, grpc.ServicerContext], Response]:
+    """Returns the method as it is served: from the bytes of the request to its response, or a status."""
+
+    def answer(raw: bytes, context: grpc.ServicerContext) -> Response:
+        try:
+            request = parse(raw)
+            contract.validate(request)
+            return method(request, context)
+        except DecodeError:
+            _abort(context, _MALFORMED)
+        except Exception as error:
+            _abort(context, error)
+
+    return answer
+
+
+def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+    context.abort_with_status(rpc_status.to_status(status_of(error)))
+
+
+_MALFORMED = InvalidArgument(
+    Violation(field="", description="the request is not a valid protobuf message, or has text that is not UTF-8"),
+    reason="MALFORMED_REQUEST",
+)

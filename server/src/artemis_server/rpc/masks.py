@@ -1,0 +1,51 @@
+"""Update masks: which fields an update sets, and what the resource is then (AIP-134, 161, 203)."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
+from artemis_server.contract import writable_fields
+from artemis_server.errors import InvalidArgument, Violation
+
+M = TypeVar("M", bound=Message)
+ALL = "*"
+
+
+def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
+    """Returns the fields to set, in the order of their declaration: those in the mask that callers may set.
+
+    Raises:
+        InvalidArgument: the mask has a path that the message has not, or "*" beside other paths.
+    """
+    writable = writable_fields(message.DESCRIPTOR)
+    paths = set(mask.paths)
+    if not paths:
+        paths = {field.name for field, _ in message.ListFields()}
+    elif paths == {ALL}:
+        paths = set(writable)
+    _refuse_unknown(paths, message)
+    return tuple(name for name in writable if name in paths)
+
+
+def _refuse_unknown(paths: set[str], message: Message) -> None:
+    unknown = sorted(paths - set(message.DESCRIPTOR.fields_by_name))
+    if unknown:
+        kind = message.DESCRIPTOR.name
+        raise InvalidArgument(
+            *(
+                Violation(field="update_mask", description=f'{kind} has no field "{path}"', rule="update_mask.path")
+                for path in unknown
+            ),
+            reason="UNKNOWN_FIELD",
+        )
+
+
+def merge(stored: M, sent: M, paths: Sequence[str]) -> None:
+    """Sets the fields in `paths` of `stored` to those of `sent`; a field that is empty there is cleared."""
+    chosen = type(sent)()
+    FieldMask(paths=paths).MergeMessage(sent, chosen)
+    for path in paths:
+        stored.ClearField(path)
+    stored.MergeFrom(chosen)

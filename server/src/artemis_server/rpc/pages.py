@@ -1,0 +1,72 @@
+"""Pages of a list: their size, and the tokens that continue them (AIP-158)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable
+
+from artemis_server.errors import InvalidArgument, Violation
+
+DEFAULT_SIZE = 50
+LARGEST_SIZE = 1000
+MOST_BYTES = 3 * 1024 * 1024
+"""Where a page ends early, below the 4 MiB that gRPC clients accept by default."""
+_SIGNATURE_BYTES = 16
+
+
+def page_size(requested: int) -> int:
+    """Returns how many resources a page may hold; `requested` is not negative."""
+    return min(requested or DEFAULT_SIZE, LARGEST_SIZE)
+
+
+class PageTokens:
+    """Makes and reads page tokens: a position in a list, signed together with the list that it is of.
+
+    `key` returns the key that all servers on one database share; it is called once, when first needed.
+    """
+
+    def __init__(self, key: Callable[[], bytes]) -> None:
+        self._load = key
+        self._key: bytes | None = None
+
+    def encode(self, position: str, listing: str) -> str:
+        """Returns the token for a position in a list."""
+        payload = position.encode()
+        return _to_text(self._sign(payload, listing) + payload)
+
+    def decode(self, token: str, listing: str) -> str:
+        """Returns the position.
+
+        Raises:
+            InvalidArgument: the token was not made by `encode` for this list.
+        """
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise _foreign() from None
+        signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        if _to_text(raw) != token or not hmac.compare_digest(signature, self._sign(payload, listing)):
+            raise _foreign()
+        return payload.decode()
+
+    def _sign(self, payload: bytes, listing: str) -> bytes:
+        if self._key is None:
+            self._key = self._load()
+        signed = len(payload).to_bytes(4, "big") + payload + listing.encode()
+        return hmac.digest(self._key, signed, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+
+def _to_text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _foreign() -> InvalidArgument:
+    return InvalidArgument(
+        Violation(
+            field="page_token",
+            description="is not a token that this list returned",
+            rule="page_token.foreign",
+        ),
+        reason="INVALID_PAGE_TOKEN",
+    )

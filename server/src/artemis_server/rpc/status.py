@@ -1,0 +1,117 @@
+"""How callers are told what went wrong: the one mapping of errors to google.rpc.Status (AIP-193)."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from artemis_server import errors
+
+DOMAIN = "artemis"
+RETRY_SECONDS = 1
+MOST_VIOLATIONS = 20
+"""How many violations are told: details travel in the trailers, which HTTP/2 peers limit to a few KiB."""
+MOST_TEXT = 300  # characters of a text that may quote the request
+
+log = logging.getLogger(__name__)
+
+
+def status_of(error: Exception) -> status_pb2.Status:
+    """Returns the status for an error; one that is not a RequestError is logged and told as INTERNAL."""
+    if not isinstance(error, errors.RequestError):
+        return _internal(error)
+    code, details = _rule(error)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+    return _status(code, error.message, [info, *details(error)])
+
+
+def _rule(error: errors.RequestError) -> "_Rule":
+    return next(_RULES[kind] for kind in type(error).__mro__ if kind in _RULES)
+
+
+def _status(code: int, text: str, details: Iterable[Message]) -> status_pb2.Status:
+    status = status_pb2.Status(code=code, message=_shorten(text))
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
+
+
+def _internal(error: Exception) -> status_pb2.Status:
+    request_id = str(uuid.uuid4())
+    log.error("request %s failed", request_id, exc_info=error)
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN)
+    request = error_details_pb2.RequestInfo(request_id=request_id)
+    return _status(
+        code_pb2.INTERNAL, f"internal error; the server's log has it as request {request_id}", [info, request]
+    )
+
+
+def _bad_request(error: errors.RequestError) -> list[Message]:
+    assert isinstance(error, errors.InvalidArgument)  # noqa: S101, for the type checker
+    return [
+        error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(
+                    field=_shorten(violation.field),
+                    description=_shorten(violation.description),
+                    reason=_reason(violation.rule),
+                )
+                for violation in error.violations[:MOST_VIOLATIONS]
+            ]
+        )
+    ]
+
+
+def _reason(rule: str) -> str:
+    """Returns the id of a rule in the form that FieldViolation.reason asks for: UPPER_SNAKE_CASE."""
+    return rule.replace(".", "_").upper()
+
+
+def _resource(error: errors.RequestError) -> list[Message]:
+    assert isinstance(error, errors.ResourceError)  # noqa: S101, for the type checker
+    return [
+        error_details_pb2.ResourceInfo(
+            resource_type=f"{DOMAIN}/{error.resource_type}",
+            resource_name=error.resource_name,
+            description=_shorten(error.message),
+        )
+    ]
+
+
+def _precondition(error: errors.RequestError) -> list[Message]:
+    assert isinstance(error, errors.ResourceError)  # noqa: S101, for the type checker
+    violation = error_details_pb2.PreconditionFailure.Violation(
+        type=error.reason,
+        subject=f"{error.resource_type}/{error.resource_name}",
+        description=_shorten(error.message),
+    )
+    return [error_details_pb2.PreconditionFailure(violations=[violation])]
+
+
+def _retry(_: errors.RequestError) -> list[Message]:
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromSeconds(RETRY_SECONDS)
+    return [retry]
+
+
+def _nothing(_: errors.RequestError) -> list[Message]:
+    return []
+
+
+_Rule = tuple[int, Callable[[errors.RequestError], list[Message]]]
+_RULES: dict[type[errors.RequestError], _Rule] = {
+    errors.InvalidArgument: (code_pb2.INVALID_ARGUMENT, _bad_request),
+    errors.NotFound: (code_pb2.NOT_FOUND, _resource),
+    errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, _resource),
+    errors.FailedPrecondition: (code_pb2.FAILED_PRECONDITION, _precondition),
+    errors.Aborted: (code_pb2.ABORTED, _resource),
+    errors.Unavailable: (code_pb2.UNAVAILABLE, _retry),
+    errors.ResourceExhausted: (code_pb2.RESOURCE_EXHAUSTED, _retry),
+    errors.DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, _nothing),
+}

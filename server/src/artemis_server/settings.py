@@ -1,0 +1,141 @@
+"""Settings: flags first, then ARTEMIS_* environment variables, read once into a frozen object."""
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PREFIX = "ARTEMIS_"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_BOOLEANS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; its text is one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the server was told to do. The defaults are those of the flags."""
+
+    command: str
+    database_url: str = "sqlite:///artemis.db"
+    log_level: str = "INFO"
+    listen: str = "127.0.0.1:50051"
+    threads: int = 16
+    migrate: bool = True
+    insecure: bool = False
+    reflection: bool = True
+    shutdown_grace: float = 10.0
+    """Seconds."""
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Returns the settings; prints the help or a usage error and exits when that is what is due.
+
+    Raises:
+        SettingsError: the settings are understood and refused.
+    """
+    settings = Settings(**vars(_parser(environment).parse_args(arguments)))
+    if not settings.insecure and not _is_local(settings.listen):
+        raise SettingsError(
+            f"refusing to listen on {settings.listen}, where anyone who can reach it could change everything: "
+            "use a loopback address, or --insecure on a network that you trust"
+        )
+    return settings
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="artemis-server",
+        description="The gRPC service of Artemis.",
+        epilog="Every flag can also be set in the environment: --log-level as ARTEMIS_LOG_LEVEL. A flag wins.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve the API until SIGTERM or SIGINT")
+    migrate = commands.add_parser("migrate", help="bring the database to the schema that this program needs")
+    check = commands.add_parser("check", help="check the settings, the database and its schema; change nothing")
+    for command in (serve, migrate, check):
+        _add_common(_Flags(command, environment))
+    for command in (serve, check):
+        _add_serving(_Flags(command, environment))
+    return parser
+
+
+class _Flags:
+    """Adds flags to a parser, with defaults from the environment."""
+
+    def __init__(self, parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+        self._parser = parser
+        self._environment = environment
+
+    def add(self, flag: str, text: str, **options: Any) -> None:
+        """Adds --flag; its default is ARTEMIS_FLAG, or else the default in Settings."""
+        name = flag.replace("-", "_")
+        default = self._environment.get(PREFIX + name.upper()) or getattr(Settings, name)
+        self._parser.add_argument(f"--{flag}", default=default, help=f"{text} (default: %(default)s)", **options)
+
+    def switch(self, flag: str, text: str) -> None:
+        """Adds --flag and --no-flag likewise."""
+        variable = PREFIX + flag.replace("-", "_").upper()
+        value = self._environment.get(variable, "").lower() or str(getattr(Settings, flag)).lower()
+        if value not in _BOOLEANS:
+            self._parser.error(f"{variable} must be one of: {', '.join(_BOOLEANS)}")
+        action = argparse.BooleanOptionalAction
+        self._parser.add_argument(f"--{flag}", default=_BOOLEANS[value], help=text, action=action)
+
+
+def _add_common(flags: _Flags) -> None:
+    flags.add("database-url", "the database, as SQLAlchemy writes it", metavar="URL")
+    flags.add("log-level", "what to log", type=str.upper, choices=LOG_LEVELS)
+
+
+def _add_serving(flags: _Flags) -> None:
+    flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=_address)
+    flags.add("threads", "how many requests are answered at once", metavar="N", type=_positive)
+    flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=_seconds)
+    flags.switch("migrate", "bring the database's schema up to date at start")
+    flags.switch("reflection", "let grpcurl and others discover the API")
+    flags.switch("insecure", "listen on any address, unencrypted and without authentication")
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004, the largest TCP port
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < 1e6:  # noqa: PLR2004, longer than any grace, and finite
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _is_local(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
