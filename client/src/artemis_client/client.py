@@ -24,22 +24,28 @@ _SERVICE_CONFIG = {
                 for method in methods
             ],
             "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
+                "maxAttempts": 5,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "3s",
                 "backoffMultiplier": 3,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
     ]
 }
+_RECONNECT = (  # milliseconds; gRPC's own second or more would use up the retries while a server restarts
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 class ArtemisClient:
     """Calls the Artemis server at `target`, such as "127.0.0.1:50051". Threads may share it.
 
     Close it, or use it as a context manager. Every call has a deadline: `timeout` seconds, unless it is
-    given one of its own. Reads that fail with UNAVAILABLE are retried within the deadline (gRFC A6).
+    given one of its own. Reads that fail with UNAVAILABLE are tried up to five times within the deadline,
+    which outlasts the restart of a server (gRFC A6).
     With `credentials` the connection is encrypted.
     """
 
@@ -50,7 +56,7 @@ class ArtemisClient:
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        options = [("grpc.service_config", json.dumps(_SERVICE_CONFIG))]
+        options = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *_RECONNECT]
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
         else:

@@ -3,7 +3,7 @@
 This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or of feeds.
 """
 
-from artemis_models.engine import DatabaseError, create_engine, describe
+from artemis_models.engine import DatabaseError, create_engine, describe, refuse_missing
 from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade
 from artemis_models.tables import Base, Event, Secret, User
 
@@ -18,5 +18,6 @@ __all__ = [
     "current_revision",
     "describe",
     "head_revision",
+    "refuse_missing",
     "upgrade",
 ]

@@ -14,10 +14,10 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 SQLITE_MINIMUM = (3, 37)
 SQLITE_PRAGMAS = {
     "busy_timeout": 5000,  # milliseconds; first, so that the others can wait for a lock
-    "journal_mode": "wal",
     "synchronous": "full",  # with WAL: an acknowledged write survives power loss
     "foreign_keys": "on",
 }
+WAL_ATTEMPTS = 10
 AUTOCOMMIT = "artemis_autocommit"
 """Execution option of a connection that only reads: it begins no transaction."""
 
@@ -26,11 +26,12 @@ class DatabaseError(Exception):
     """A database that cannot be used as configured; its text is one line for the person who runs it."""
 
 
-def create_engine(url: str) -> Engine:
+def create_engine(url: str, *, read_only: bool = False) -> Engine:
     """Returns an engine for `url`, such as `sqlite:///artemis.db`. No connection is made yet.
 
-    On SQLite every connection is set up with `SQLITE_PRAGMAS`, and every transaction begins with
+    On SQLite every connection is set up with `SQLITE_PRAGMAS` and WAL, and every transaction begins with
     BEGIN IMMEDIATE, so that it waits for the write lock instead of failing halfway (SQLite, "Isolation").
+    With `read_only`, connecting changes nothing and neither does any statement.
 
     Raises:
         DatabaseError: the URL is malformed, of an engine that is not supported, or in memory.
@@ -38,7 +39,7 @@ def create_engine(url: str) -> Engine:
     parsed = _parse(url)
     _check_sqlite(parsed)
     engine = sqlalchemy.create_engine(parsed, poolclass=QueuePool, pool_size=0)
-    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "connect", _set_up_read_only if read_only else _set_up)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -47,10 +48,10 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
         parsed.get_dialect()
-    except ArgumentError:
-        raise DatabaseError("the database URL is malformed; it looks like sqlite:///artemis.db") from None
     except (NoSuchModuleError, ImportError):
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
+    except ArgumentError:
+        raise DatabaseError("the database URL is malformed; it looks like sqlite:///artemis.db") from None
     return parsed
 
 
@@ -61,6 +62,13 @@ def _check_sqlite(url: URL) -> None:
         raise DatabaseError(f"SQLite 3.37 or later is needed; this Python has {sqlite3.sqlite_version}")
     if url.database in (None, "", ":memory:"):
         raise DatabaseError("an in-memory database cannot be shared; name a file: sqlite:///artemis.db")
+
+
+def refuse_missing(engine: Engine) -> None:
+    """Raises DatabaseError when there is no such file, which connecting to it would create."""
+    path = Path(engine.url.database or "")
+    if not path.exists():
+        raise DatabaseError(f"there is no database {path}: `artemis-server migrate` makes it")
 
 
 def describe(error: BaseException, engine: Engine) -> str:
@@ -76,6 +84,27 @@ def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy begins them, not where sqlite3 guesses
     for pragma, value in SQLITE_PRAGMAS.items():
         connection.execute(f"PRAGMA {pragma} = {value}").close()
+    _use_wal(connection)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Changes the journal mode to WAL; SQLite does not wait for a lock to do so, but fails at once."""
+    for _ in range(WAL_ATTEMPTS):
+        try:
+            connection.execute("PRAGMA journal_mode = wal").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            connection.execute("BEGIN IMMEDIATE").close()  # waits for whoever holds the lock
+            connection.execute("ROLLBACK").close()
+        else:
+            return
+    raise sqlite3.OperationalError("database is locked")
+
+
+def _set_up_read_only(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA query_only = on").close()
 
 
 def _begin(connection: Connection) -> None:

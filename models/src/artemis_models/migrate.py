@@ -1,6 +1,7 @@
 """Schema revisions: which one a database has, which one this code needs, and how to get there."""
 
 import logging
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -20,12 +21,15 @@ def _config() -> Config:
     return config
 
 
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Returns the revisions that this code knows, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def head_revision() -> str:
     """Returns the revision that this code needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise DatabaseError("this installation of artemis-models has no migrations; install it again")
-    return head
+    return _revisions()[0]
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -69,8 +73,7 @@ def check_revision(engine: Engine) -> None:
 
 def _refuse_unknown(revision: str | None) -> None:
     """Raises DatabaseError when this code has no such revision."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and revision not in _revisions():
         raise DatabaseError(
             f"the database has schema revision {revision}, which is newer than this program's "
             f"{head_revision()}; install the newer version"

@@ -1,5 +1,6 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
+import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +15,7 @@ from artemis_server.db import secrets
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
-from artemis_server.health import HealthMonitor
+from artemis_server.health import HealthMonitor, HealthServicer
 from artemis_server.rpc.boundary import ContractInterceptor
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.pages import PageTokens
@@ -38,11 +39,12 @@ class Application:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._database = Database(engine)
-        self._health = health.HealthServicer()
+        self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, SERVICES, lambda: check_revision(engine))
+        self._contract = ContractInterceptor()
         self.server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
-            interceptors=[ContractInterceptor()],
+            interceptors=[self._contract],
             options=[("grpc.so_reuseport", 0)],  # or a second server would take half of the calls unnoticed
         )
         self._add_services()
@@ -64,7 +66,6 @@ class Application:
         Raises:
             ListenError: the address is in use, or not one of this machine's.
         """
-        _refuse_taken(self._settings.listen)
         try:
             port = self.server.add_insecure_port(self._settings.listen)
         except RuntimeError:
@@ -76,7 +77,10 @@ class Application:
     def stop(self) -> None:
         """Refuses new requests, lets those in flight finish within the grace, and closes the database."""
         self._monitor.stop()
-        self.server.stop(self._settings.shutdown_grace).wait()
+        self._contract.drain()
+        stopped = self.server.stop(self._settings.shutdown_grace)
+        self._health.end_watches()
+        stopped.wait()
         self.close()
 
     def close(self) -> None:
@@ -84,7 +88,7 @@ class Application:
         self._database.close()
 
 
-def _refuse_taken(listen: str) -> None:
+def refuse_taken(listen: str) -> None:
     """Raises ListenError with the system's reason, which gRPC's own error does not tell."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
@@ -92,4 +96,4 @@ def _refuse_taken(listen: str) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, int(port)), family=family).close()
     except OSError as error:
-        raise ListenError(f"cannot listen on {listen}: {error.strerror or error}") from None
+        raise ListenError(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}") from None

@@ -6,11 +6,19 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from artemis_models import DatabaseError, check_revision, create_engine, describe, head_revision, upgrade
+from artemis_models import (
+    DatabaseError,
+    check_revision,
+    create_engine,
+    describe,
+    head_revision,
+    refuse_missing,
+    upgrade,
+)
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from artemis_server.app import Application, ListenError
+from artemis_server.app import Application, ListenError, refuse_taken
 from artemis_server.settings import Settings, SettingsError, parse
 
 log = logging.getLogger("artemis_server")
@@ -21,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
         _configure_logging(settings.log_level)
-        engine = create_engine(settings.database_url)
+        engine = create_engine(settings.database_url, read_only=settings.command == "check")
         try:
             _COMMANDS[settings.command](settings, engine)
         except SQLAlchemyError as error:
@@ -41,6 +49,7 @@ def _serve(settings: Settings, engine: Engine) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    refuse_taken(settings.listen)  # before anything is changed
     if settings.migrate:
         upgrade(engine)
     application = Application(settings, engine)
@@ -62,6 +71,7 @@ def _migrate(_: Settings, engine: Engine) -> None:
 
 
 def _check(settings: Settings, engine: Engine) -> None:
+    refuse_missing(engine)
     check_revision(engine)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"

@@ -47,7 +47,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     Raises:
         SettingsError: the settings are understood and refused.
     """
-    settings = Settings(**vars(_parser(environment).parse_args(arguments)))
+    parser = _parser(environment)
+    options = vars(parser.parse_args(arguments))
+    settings = Settings(**{name: _switched(name, value, parser) for name, value in options.items()})
     if not settings.insecure and not _is_local(settings.listen):
         raise SettingsError(
             f"refusing to listen on {settings.listen}, where anyone who can reach it could change everything: "
@@ -87,18 +89,19 @@ class _Flags:
         self._parser.add_argument(f"--{flag}", default=default, help=f"{text} (default: %(default)s)", **options)
 
     def switch(self, flag: str, text: str) -> None:
-        """Adds --flag and --no-flag likewise."""
-        variable = PREFIX + flag.replace("-", "_").upper()
-        value = self._environment.get(variable, "").lower() or str(getattr(Settings, flag)).lower()
-        if value not in _BOOLEANS:
-            self._parser.error(f"{variable} must be one of: {', '.join(_BOOLEANS)}")
-        action = argparse.BooleanOptionalAction
-        self._parser.add_argument(f"--{flag}", default=_BOOLEANS[value], help=text, action=action)
+        """Adds --flag and --no-flag likewise; a default from the environment stays text until `_switched`."""
+        default = getattr(Settings, flag)
+        self._parser.add_argument(
+            f"--{flag}",
+            default=self._environment.get(PREFIX + flag.upper()) or default,
+            help=f"{text} (default: {'on' if default else 'off'})",
+            action=argparse.BooleanOptionalAction,
+        )
 
 
 def _add_common(flags: _Flags) -> None:
-    flags.add("database-url", "the database, as SQLAlchemy writes it", metavar="URL")
-    flags.add("log-level", "what to log", type=str.upper, choices=LOG_LEVELS)
+    flags.add("database-url", "the database, such as sqlite:////var/lib/artemis.db", metavar="URL")
+    flags.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
 
 
 def _add_serving(flags: _Flags) -> None:
@@ -108,6 +111,21 @@ def _add_serving(flags: _Flags) -> None:
     flags.switch("migrate", "bring the database's schema up to date at start")
     flags.switch("reflection", "let grpcurl and others discover the API")
     flags.switch("insecure", "listen on any address, unencrypted and without authentication")
+
+
+def _switched(name: str, value: Any, parser: argparse.ArgumentParser) -> Any:
+    """Returns the value of a setting; text for a switch, which comes from the environment, as a boolean."""
+    if not isinstance(value, str) or not isinstance(getattr(Settings, name, None), bool):
+        return value
+    if value.lower() not in _BOOLEANS:
+        parser.error(f"{PREFIX}{name.upper()} must be one of {', '.join(_BOOLEANS)}, not {value!r}")
+    return _BOOLEANS[value.lower()]
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(LOG_LEVELS)}")
+    return text.upper()
 
 
 def _address(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from artemis_models.engine import AUTOCOMMIT
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.failures import translate
@@ -26,7 +26,7 @@ class Database:
         self._engine = engine
         self._readers = engine.execution_options(isolation_level="AUTOCOMMIT", **{AUTOCOMMIT: True})
         self._local = threading.local()
-        self._sessions: list[Session] = []
+        self._connections: list[Connection] = []
         self._writer = GroupCommitWriter(engine)
 
     def read(self, work: Callable[[Session], T]) -> T:
@@ -36,15 +36,12 @@ class Database:
             RequestError: the database failed.
         """
         try:
-            session: Session = self._local.session
-        except AttributeError:
-            session = self._open()
-        try:
-            return work(session)
+            session: Session | None = getattr(self._local, "session", None)
+            return work(session or self._open())
         except RequestError:
             raise
         except Exception as error:
-            self._discard(session)
+            self._discard()
             raise translate(error) from error
 
     def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
@@ -57,17 +54,22 @@ class Database:
     def close(self) -> None:
         """Commits what was accepted and closes every connection. No thread may be reading."""
         self._writer.close()
-        for session in self._sessions:
-            session.close()
+        for connection in self._connections:
+            connection.close()
         self._engine.dispose()
 
     def _open(self) -> Session:
-        session = self._local.session = Session(self._readers.connect())
+        connection = self._readers.connect()
+        self._connections.append(connection)
+        session = self._local.session = Session(connection)
         session.info[DRIVER] = driver(session)
-        self._sessions.append(session)
         return session
 
-    def _discard(self, session: Session) -> None:
-        del self._local.session
-        self._sessions.remove(session)
-        session.invalidate()
+    def _discard(self) -> None:
+        """Closes this thread's connection, which may be broken."""
+        session: Session | None = self._local.__dict__.pop("session", None)
+        if session is not None:
+            connection = session.connection()
+            self._connections.remove(connection)
+            session.invalidate()
+            connection.close()

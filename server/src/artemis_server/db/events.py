@@ -48,7 +48,7 @@ class EventStore(Store[Event]):
         if constraint is Constraint.FOREIGN_KEY:
             return FailedPrecondition(
                 "OWNER_NOT_FOUND",
-                f"owner_id: there is no user {message.owner_id}",
+                f"event.owner_id: there is no user {message.owner_id}",
                 resource_type="user",
                 resource_name=str(message.owner_id),
             )

@@ -23,6 +23,8 @@ from artemis_server.db.statements import Row, Statement
 from artemis_server.errors import Aborted, NotFound, RequestError
 
 M = TypeVar("M", bound=Message)
+_NEW: Values = {"source": "", "external_id": "", "version": 1}
+"""What a row that is made over the API has in the columns that callers do not set."""
 
 
 class Store(ABC, Generic[M]):
@@ -41,8 +43,8 @@ class Store(ABC, Generic[M]):
         self._writable = writable_fields(descriptor)
         self._columns = Columns(self.message)
         self._table = self.model.__table__.c
-        names = ["version" if field.name == ETAG else field.name for field in descriptor.fields]
-        self._row = [self._table[name] for name in names]
+        self._names = ["version" if field.name == ETAG else field.name for field in descriptor.fields]
+        self._row = [self._table[name] for name in self._names]
         self._insert = Statement(self._build_insert())
         self._get = Statement(select(*self._row).where(self._table.id == bindparam("row_id")))
         after = select(*self._row).where(self._table.id > bindparam("after"))
@@ -59,12 +61,17 @@ class Store(ABC, Generic[M]):
         """Returns what to tell the caller of a broken constraint; None if it cannot be the caller's fault."""
 
     def create(self, session: Session, message: M) -> M:
-        """Stores the writable fields of the message as a new row and returns it as it was stored."""
+        """Stores the writable fields of the message as a new row and returns it as it was stored.
+
+        Only the id comes back from the database: all else is known, and sqlite3 gives up the
+        interpreter's lock and takes it again for every column that a statement returns.
+        """
         now = times.now()
-        values = self._columns.values(message, self._writable) | {"create_time": now, "update_time": now}
+        values = {**_NEW, **self._columns.values(message, self._writable), "create_time": now, "update_time": now}
         row = self._change(session, self._insert, values, message)
         assert row is not None, "INSERT ... RETURNING returns the row"  # noqa: S101, for the type checker
-        return self.fill(self.message(), row)
+        values["id"] = row[0]
+        return self.fill(self.message(), tuple(values[name] for name in self._names))
 
     def get(self, session: Session, row_id: int) -> M:
         """Returns the row with this id. Raises NotFound if there is none."""
@@ -127,8 +134,8 @@ class Store(ABC, Generic[M]):
             raise refusal from None
 
     def _build_insert(self) -> ReturningInsert[Any]:
-        columns = (*self._writable, "create_time", "update_time")
-        return insert(self.model).values({name: bindparam(name) for name in columns}).returning(*self._row)
+        columns: dict[str, Any] = {name: bindparam(name) for name in self._names if name != "id"}
+        return insert(self.model).values(columns).returning(self._table.id)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)

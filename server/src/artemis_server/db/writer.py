@@ -83,7 +83,7 @@ class GroupCommitWriter:
             except BaseException as error:
                 failure = translate(error) if isinstance(error, Exception) else error
                 for ticket in group:
-                    ticket.error = ticket.error or failure
+                    ticket.error = failure
             for ticket in group:
                 ticket.done.release()
 
@@ -117,7 +117,7 @@ class GroupCommitWriter:
                 try:
                     ticket.result = ticket.work(session)
                 except Exception as error:
-                    ticket.error = error
+                    ticket.error = translate(error)
                     connection.execute("ROLLBACK TO ticket")  # fails when the whole transaction is gone, as it must
                 connection.execute("RELEASE ticket")
 

@@ -3,6 +3,8 @@
 It is one interceptor, so that no method can forget it.
 """
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -11,8 +13,11 @@ from google.protobuf.message import DecodeError, Message
 from grpc_status import rpc_status
 
 from artemis_server import contract
-from artemis_server.errors import InvalidArgument, Violation
+from artemis_server.errors import InvalidArgument, Unavailable, Violation
 from artemis_server.rpc.status import status_of
+
+DRAIN = 1.0  # seconds
+QUIET = 0.05  # seconds without a call after which calls have ceased
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -25,6 +30,19 @@ class ContractInterceptor(grpc.ServerInterceptor):
     def __init__(self, package: str = "artemis.v1") -> None:
         self._prefix = f"/{package}."
         self._handlers: dict[str, Handler] = {}
+        self._draining = False
+        self._refused = threading.Event()
+
+    def drain(self) -> None:
+        """Answers UNAVAILABLE from now on, and returns when calls have ceased to come, after DRAIN seconds at most.
+
+        gRPC's own stop answers calls that it received and did not begin with CANCELLED, which callers do
+        not retry.
+        """
+        self._draining = True
+        end = time.monotonic() + DRAIN
+        while time.monotonic() < end and self._refused.wait(QUIET):
+            self._refused.clear()
 
     def intercept_service(
         self,
@@ -35,12 +53,22 @@ class ContractInterceptor(grpc.ServerInterceptor):
         method = handler_call_details.method
         if not method.startswith(self._prefix):
             return continuation(handler_call_details)
+        if self._draining:
+            self._refused.set()
+            return _REFUSAL
         handler = self._handlers.get(method)
         if handler is None:
             handler = continuation(handler_call_details)
             if handler is not None:  # unknown methods are not kept: there is no end to them
                 handler = self._handlers[method] = _guard(handler)
         return handler
+
+
+def _refuse(_: bytes, context: grpc.ServicerContext) -> NoReturn:
+    _abort(context, Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))
+
+
+_REFUSAL: Handler = grpc.unary_unary_rpc_method_handler(_refuse)
 
 
 def _guard(handler: Handler) -> Handler:

@@ -12,6 +12,10 @@ DEFAULT_SIZE = 50
 LARGEST_SIZE = 1000
 MOST_BYTES = 3 * 1024 * 1024
 """Where a page ends early, below the 4 MiB that gRPC clients accept by default."""
+FRAME_BYTES = 4
+"""What a page adds to each resource of up to 64 KiB: its tag and its length."""
+TOKEN_BYTES = 512
+"""What a page may add once: the token of the next one."""
 _SIGNATURE_BYTES = 16
 
 

@@ -70,12 +70,12 @@ class Resources(Generic[M]):
 
     def _fill(self, session: Session, *, into: RepeatedCompositeFieldContainer[M], after: int, size: int) -> int | None:
         """Adds the resources after `after` until the page is full; returns the last id if there are more."""
-        space, last = pages.MOST_BYTES, after
+        space, last = pages.MOST_BYTES - pages.TOKEN_BYTES, after
         with closing(self._store.scan(session, after=after, limit=size + 1)) as chunks:
             for row in chain.from_iterable(chunks):
                 if len(into) == size:
                     return last
-                space -= self._store.fill(into.add(), row).ByteSize()
+                space -= self._store.fill(into.add(), row).ByteSize() + pages.FRAME_BYTES
                 if space < 0:
                     del into[-1]
                     return last

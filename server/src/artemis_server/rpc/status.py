@@ -11,9 +11,9 @@ from artemis_server import errors
 
 DOMAIN = "artemis"
 RETRY_SECONDS = 1
-MOST_VIOLATIONS = 20
-"""How many violations are told: details travel in the trailers, which HTTP/2 peers limit to a few KiB."""
-MOST_TEXT = 300  # characters of a text that may quote the request
+MOST_BYTES = 4096
+"""How large the violations may be together: details travel in the trailers, where HTTP/2 peers accept 8 KiB."""
+MOST_TEXT_BYTES = 256  # of one text, which may quote the request
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ def _status(code: int, text: str, details: Iterable[Message]) -> status_pb2.Stat
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
+    raw = text.encode()
+    return text if len(raw) <= MOST_TEXT_BYTES else raw[:MOST_TEXT_BYTES].decode(errors="ignore") + "…"
 
 
 def _internal(error: Exception) -> status_pb2.Status:
@@ -54,18 +55,18 @@ def _internal(error: Exception) -> status_pb2.Status:
 
 def _bad_request(error: errors.RequestError) -> list[Message]:
     assert isinstance(error, errors.InvalidArgument)  # noqa: S101, for the type checker
-    return [
-        error_details_pb2.BadRequest(
-            field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(
-                    field=_shorten(violation.field),
-                    description=_shorten(violation.description),
-                    reason=_reason(violation.rule),
-                )
-                for violation in error.violations[:MOST_VIOLATIONS]
-            ]
+    bad_request, space = error_details_pb2.BadRequest(), MOST_BYTES
+    for violation in error.violations:
+        told = error_details_pb2.BadRequest.FieldViolation(
+            field=_shorten(violation.field),
+            description=_shorten(violation.description),
+            reason=_reason(violation.rule),
         )
-    ]
+        space -= told.ByteSize()
+        if space < 0:
+            break
+        bad_request.field_violations.append(told)
+    return [bad_request]
 
 
 def _reason(rule: str) -> str:

@@ -1,0 +1,46 @@
+"""Fixtures: a real server in a process of its own, and the real client that calls it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+from artemis_client import ArtemisClient
+
+from tests.e2e.servers import Server, serving
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that tests share: what they look at are rows that they made."""
+    with serving(tmp_path_factory.mktemp("shared") / "artemis.db") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[ArtemisClient]:
+    with ArtemisClient(server.target) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    """A bare connection, for what the client does not let through."""
+    with grpc.insecure_channel(server.target) as channel:
+        yield channel
+
+
+@pytest.fixture
+def database_path(tmp_path: Path) -> Path:
+    """Where a database may be made."""
+    return tmp_path / "artemis.db"
+
+
+@pytest.fixture
+def serve(database_path: Path) -> Iterator[Serve]:
+    """Starts servers on one database, with flags, and ends them after the test."""
+    with ExitStack() as running:
+        yield lambda *flags, **options: running.enter_context(serving(database_path, *flags, **options))

@@ -1,0 +1,60 @@
+"""Load: threads that create events one after the other, and remember what was acknowledged."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from artemis_client import ArtemisClient, ArtemisError
+
+from tests.e2e.samples import event
+from tests.e2e.servers import PATIENCE
+
+
+class Load:
+    """Creates in a loop, in several threads, until the server no longer answers or it is stopped."""
+
+    def __init__(self, target: str, threads: int) -> None:
+        self._target = target
+        self._stopping = threading.Event()
+        self._progress = threading.Condition()
+        self._pool = ThreadPoolExecutor(threads)
+        self._acknowledged: set[int] = set()
+        self._ends: list[Future[ArtemisError | None]] = [self._pool.submit(self._create) for _ in range(threads)]
+
+    def wait_for(self, creates: int) -> None:
+        """Waits until so many events were acknowledged."""
+        with self._progress:
+            assert self._progress.wait_for(lambda: len(self._acknowledged) >= creates, PATIENCE)
+
+    def finish(self) -> tuple[set[int], list[ArtemisError]]:
+        """Waits for the threads; returns the ids that were acknowledged, and the errors that ended them."""
+        errors = [end.result(PATIENCE) for end in self._ends]
+        return self._acknowledged, [error for error in errors if error is not None]
+
+    def stop(self) -> None:
+        """Ends the threads."""
+        self._stopping.set()
+        self._pool.shutdown()
+
+    def _create(self) -> ArtemisError | None:
+        with ArtemisClient(self._target) as client:
+            while not self._stopping.is_set():
+                try:
+                    created = client.events.create(event())
+                except ArtemisError as error:
+                    return error
+                with self._progress:
+                    self._acknowledged.add(created.id)
+                    self._progress.notify_all()
+        return None
+
+
+@contextmanager
+def load_on(target: str, threads: int = 8) -> Iterator[Load]:
+    """Puts load on a server."""
+    load = Load(target, threads)
+    try:
+        yield load
+    finally:
+        load.stop()

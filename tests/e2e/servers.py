@@ -1,0 +1,180 @@
+"""Processes of the server: started as an operator starts them, followed through what they log, always ended."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2
+
+PATIENCE = 20.0
+"""Seconds that anything here may take, on a machine that is busy with other things."""
+READY = r"serving on 127\.0\.0\.1:(\d+)$"
+
+Row = tuple[Any, ...]
+
+
+class Log:
+    """What a process wrote to stderr so far, line by line."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name="log-reader")
+        self._reader.start()
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        with self._changed:
+            return "".join(self._lines)
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Returns the first match in the log, once there is one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._find(pattern), PATIENCE)
+            found = self._find(pattern)
+        assert found, f"the log has no {pattern!r}:\n{self.text}"
+        return found
+
+    def join(self) -> None:
+        """Waits until the process, which has ended, has nothing more to say."""
+        self._reader.join(PATIENCE)
+
+    def _find(self, pattern: str) -> re.Match[str] | None:
+        return re.search(pattern, "".join(self._lines), re.MULTILINE)
+
+    def _read(self) -> None:
+        with self._stream:
+            for line in self._stream:
+                with self._changed:
+                    self._lines.append(line)
+                    self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+class Server:
+    """A server process on one database file."""
+
+    def __init__(self, process: "subprocess.Popen[str]", database: Path) -> None:
+        assert process.stderr is not None
+        self.process = process
+        self.database = database
+        self.log = Log(process.stderr)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once it does."""
+        return int(self.log.wait_for(READY)[1])
+
+    @property
+    def target(self) -> str:
+        """Its address, once it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> int:
+        """Asks it to end, waits until it has, and returns its exit code."""
+        self.process.terminate()
+        code = self.process.wait(PATIENCE)
+        self.log.join()
+        return code
+
+    def kill(self) -> None:
+        """Ends it without warning."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self.log.join()
+
+    def end(self) -> None:
+        """Ends it, whatever state it is in."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.log.join()
+
+
+@contextmanager
+def serving(database: Path, *flags: str, listen: str = "127.0.0.1:0") -> Iterator[Server]:
+    """Runs `artemis-server serve` on a database file, and yields it once it listens."""
+    process = subprocess.Popen(
+        [*command("serve", database, *flags), "--listen", listen],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    server = Server(process, database)
+    try:
+        server.log.wait_for(READY)
+        yield server
+    finally:
+        server.end()
+
+
+def run(name: str, database: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
+    """Runs an `artemis-server` command that ends by itself."""
+    return subprocess.run(
+        command(name, database, *flags),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=environment(),
+    )
+
+
+def command(name: str, database: Path, *flags: str) -> list[str]:
+    """Returns the command line of an `artemis-server` command on a database file."""
+    return [sys.executable, "-m", "artemis_server", name, "--database-url", f"sqlite:///{database}", *flags]
+
+
+def environment() -> dict[str, str]:
+    """Returns the environment without settings of the server, of which only flags are to count."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ARTEMIS_")}
+
+
+def wait_for_health(channel: grpc.Channel, status: int, service: str = "") -> None:
+    """Waits until a service has this status (health_pb2.HealthCheckResponse.ServingStatus)."""
+    with closing(watch_health(channel, service)) as updates:
+        assert any(update == status for update in updates)
+
+
+def watch_health(channel: grpc.Channel, service: str = "") -> Generator[int]:
+    """Yields the status of a service and every new one, until it is closed or the server ends."""
+    watch = channel.unary_stream(
+        f"/{health.SERVICE_NAME}/Watch",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    call = watch(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE, wait_for_ready=True)
+    try:
+        for update in call:
+            yield update.status
+    finally:
+        call.cancel()
+
+
+def query(database: Path, sql: str) -> list[Row]:
+    """Returns rows of a database file, read past the server."""
+    with closing(sqlite3.connect(database, timeout=PATIENCE)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def contents(database: Path) -> list[Row]:
+    """Returns every event and user in a database file."""
+    return query(database, "SELECT * FROM events ORDER BY id") + query(database, "SELECT * FROM users ORDER BY id")

@@ -1,0 +1,250 @@
+"""Bad input on the wire: it is refused with a status that says what is wrong, and nothing is stored.
+
+Requests go out as bytes, past the client and what it would not let through.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from artemis.v1 import users_pb2
+from artemis.v1.events_pb2 import CreateEventRequest, DeleteEventRequest, GetEventRequest, ListEventsRequest
+from artemis.v1.events_pb2 import UpdateEventRequest as UpdateEvent
+from artemis.v1.users_pb2 import CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest
+from artemis.v1.users_pb2 import UpdateUserRequest as UpdateUser
+from artemis_client import ArtemisClient, Event, User
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from tests.e2e.samples import at, event, user
+from tests.e2e.servers import Server, contents, serving
+from tests.e2e.wire import EVENTS, METHODS, refusal, send, status_of
+
+BEFORE_YEAR_1 = -62_135_596_801
+YEAR_10000 = 253_402_300_800
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with one event and one user, of id 1, that good requests would change."""
+    with serving(tmp_path_factory.mktemp("bad") / "artemis.db") as server, ArtemisClient(server.target) as client:
+        owner = client.users.create(user())
+        client.events.create(event(owner_id=owner.id))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(server.target) as channel:
+        yield channel
+
+
+def refused(channel: grpc.Channel, method: str, request: bytes) -> grpc.Call:
+    call = refusal(channel, method, request)
+    assert call is not None, "it was answered"
+    return call
+
+
+def detail(status: status_pb2.Status, kind: type[Message]) -> Any:
+    found = kind()
+    assert any(each.Unpack(found) for each in status.details), f"no {kind.__name__} in {status}"
+    return found
+
+
+def assert_refused(server: Server, channel: grpc.Channel, method: str, request: bytes) -> list[str]:
+    """Checks all that holds of every INVALID_ARGUMENT, and returns the fields that it names."""
+    before = contents(server.database)
+    call = refused(channel, method, request)
+    assert call.code() is grpc.StatusCode.INVALID_ARGUMENT, call.details()
+    info = detail(status_of(call), error_details_pb2.ErrorInfo)
+    assert info.domain == "artemis"
+    assert info.reason.isupper()
+    assert before == contents(server.database)
+    violations = detail(status_of(call), error_details_pb2.BadRequest).field_violations
+    assert all(each.description for each in violations)
+    return [each.field for each in violations]
+
+
+def masked(fields: Event, *paths: str) -> UpdateEvent:
+    return UpdateEvent(event=fields, update_mask=FieldMask(paths=paths))
+
+
+BAD_EVENTS: dict[str, list[Any]] = {
+    "name": ["", " ", "\t\n\r", "\u00a0\u2003\u3000", "\u200b\u2060", "n" * 201, "a\0b", "\0"],
+    "description": ["d" * 8193, "講" * 8193, "a\0b"],
+    "category": ["c" * 101, "\0"],
+    "location": ["l" * 301, "\0"],
+    "publisher": ["p" * 101, "\0"],
+    "start_time": [None, at(BEFORE_YEAR_1), at(YEAR_10000), at(-(2**63)), at(2**63 - 1), at(0, -1), at(0, 10**9)],
+    "end_time": [None, at(BEFORE_YEAR_1), at(YEAR_10000), at(2**63 - 1), at(-(2**63)), at(2**33, 2**31 - 1)],
+    "owner_id": [0, -1, -(2**63)],
+}
+BAD_USERS: dict[str, list[Any]] = {
+    "email": [
+        "",
+        " ",
+        "ada",
+        "ada@",
+        "@example.com",
+        "a b@example.com",
+        "ada@example.com\0",
+        "é@" + "x" * 260 + ".com",
+    ],
+    "first_name": ["f" * 101, "\0"],
+    "last_name": ["l" * 101, "\0"],
+}
+
+
+def short(value: Any) -> str:
+    return repr(value).strip()[:24]
+
+
+EVENT_CASES = [(field, value) for field, values in BAD_EVENTS.items() for value in values]
+USER_CASES = [(field, value) for field, values in BAD_USERS.items() for value in values]
+
+
+@pytest.mark.parametrize(("field", "value"), EVENT_CASES, ids=short)
+def test_a_bad_field_of_an_event_is_refused(server: Server, channel: grpc.Channel, field: str, value: Any) -> None:
+    """Whether the event is created, replaced or changed in this field alone."""
+    bad = event(id=1, **{field: value})
+    alone = Event(id=1, **{field: value})
+
+    create, update = METHODS[CreateEventRequest], METHODS[UpdateEvent]
+    for method, request in [
+        (create, CreateEventRequest(event=bad)),
+        (update, masked(bad, "*")),
+        (update, masked(alone, field)),
+    ]:
+        assert f"event.{field}" in assert_refused(server, channel, method, request.SerializeToString())
+
+
+@pytest.mark.parametrize(("field", "value"), USER_CASES, ids=short)
+def test_a_bad_field_of_a_user_is_refused(server: Server, channel: grpc.Channel, field: str, value: Any) -> None:
+    bad = user(id=1, **{field: value})
+    alone = User(id=1, **{field: value})
+
+    create, update = METHODS[CreateUserRequest], METHODS[UpdateUser]
+    for method, request in [
+        (create, CreateUserRequest(user=bad)),
+        (update, UpdateUser(user=bad, update_mask=FieldMask(paths=["*"]))),
+        (update, UpdateUser(user=alone, update_mask=FieldMask(paths=[field]))),
+    ]:
+        assert f"user.{field}" in assert_refused(server, channel, method, request.SerializeToString())
+
+
+@pytest.mark.parametrize("nanos", [0, 999])
+def test_an_end_before_the_start_is_refused(server: Server, channel: grpc.Channel, nanos: int) -> None:
+    bad = event(id=1, start_time=at(1000, 1000), end_time=at(1000, nanos))
+
+    for request in (CreateEventRequest(event=bad), masked(bad, "*")):
+        fields = assert_refused(server, channel, METHODS[type(request)], request.SerializeToString())
+        assert fields == ["event.end_time"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (CreateEventRequest(), "event"),
+        (UpdateEvent(), "event"),
+        (UpdateEvent(event=event()), "event.id"),
+        (UpdateEvent(event=event(id=-1)), "event.id"),
+        (GetEventRequest(), "id"),
+        (GetEventRequest(id=-(2**63)), "id"),
+        (DeleteEventRequest(), "id"),
+        (DeleteEventRequest(id=-1, allow_missing=True), "id"),
+        (CreateUserRequest(), "user"),
+        (UpdateUser(), "user"),
+        (UpdateUser(user=user(id=-1)), "user.id"),
+        (GetUserRequest(id=0), "id"),
+        (DeleteUserRequest(id=-1), "id"),
+        (ListEventsRequest(page_size=-1), "page_size"),
+        (ListUsersRequest(page_size=-(2**31)), "page_size"),
+        (masked(Event(id=1, name="x"), "nme"), "update_mask"),
+        (masked(Event(id=1, name="x"), "name", "start_time.seconds"), "update_mask"),
+        (masked(Event(id=1, name="x"), "name", "*"), "update_mask"),
+        (masked(Event(id=1, name="x"), ""), "update_mask"),
+        (masked(Event(id=1, name="x"), "name,category"), "update_mask"),
+        (UpdateUser(user=User(id=1, first_name="x"), update_mask=FieldMask(paths=["name"])), "update_mask"),
+    ],
+    ids=short,
+)
+def test_a_bad_request_is_refused(server: Server, channel: grpc.Channel, request_: Message, field: str) -> None:
+    fields = assert_refused(server, channel, METHODS[type(request_)], request_.SerializeToString())
+
+    assert fields == [field]
+
+
+def test_a_mask_with_many_long_unknown_paths_is_an_invalid_argument(server: Server, channel: grpc.Channel) -> None:
+    """However much of the request the status would quote, it must fit what peers take as trailers."""
+    paths = [f"{number}" + "🎉" * 1000 for number in range(100)]
+
+    request = masked(Event(id=1, name="x"), *paths).SerializeToString()
+
+    assert set(assert_refused(server, channel, METHODS[UpdateEvent], request)) == {"update_mask"}
+
+
+def users_token(channel: grpc.Channel) -> str:
+    """Returns a token that ListUsers gave out."""
+    for _ in range(2):
+        create = CreateUserRequest(user=user()).SerializeToString()
+        send(channel, METHODS[CreateUserRequest], create)
+    answer = send(channel, METHODS[ListUsersRequest], ListUsersRequest(page_size=1).SerializeToString())
+    return users_pb2.ListUsersResponse.FromString(answer).next_page_token
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "1", "A" * 22, "====", "é", "\0", " ", "A" * 100_000, "-_-_", "users'"], ids=short
+)
+def test_a_token_of_another_make_is_refused(server: Server, channel: grpc.Channel, token: str) -> None:
+    sent = users_token(channel) if token == "users'" else token
+
+    fields = assert_refused(
+        server, channel, METHODS[ListEventsRequest], ListEventsRequest(page_token=sent).SerializeToString()
+    )
+
+    assert fields == ["page_token"]
+
+
+def test_a_token_with_any_character_changed_is_refused(server: Server, channel: grpc.Channel) -> None:
+    token = users_token(channel)
+
+    for position, letter in enumerate(token):
+        changed = token[:position] + ("B" if letter == "A" else "A") + token[position + 1 :]
+        request = ListUsersRequest(page_token=changed)
+        assert_refused(server, channel, METHODS[ListUsersRequest], request.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x0a\x05\x12\x03\xff\xfe\xfd",  # event.name is not UTF-8
+        b"\x0a\x07\x12\x05\xed\xa0\x80ab",  # event.name has half of a surrogate pair
+        b"\x0a\xff\xff\xff\xff\x0f",  # longer than the message
+        b"\x0a\x05\x12",  # cut off
+        b"\x07",  # no such wire type
+        b"\xff" * 20,
+    ],
+    ids=repr,
+)
+def test_bytes_that_are_no_message_are_refused(server: Server, channel: grpc.Channel, request_: bytes) -> None:
+    call = refused(channel, METHODS[CreateEventRequest], request_)
+
+    assert detail(status_of(call), error_details_pb2.ErrorInfo).reason == "MALFORMED_REQUEST"
+    assert_refused(server, channel, METHODS[CreateEventRequest], request_)
+
+
+def test_a_message_above_4_mib_is_refused_by_the_transport(server: Server, channel: grpc.Channel) -> None:
+    before = contents(server.database)
+    request = CreateEventRequest(event=event(description="d" * (4 * 1024 * 1024)))
+
+    call = refused(channel, METHODS[CreateEventRequest], request.SerializeToString())
+
+    assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert before == contents(server.database)
+
+
+@pytest.mark.parametrize("method", [f"/{EVENTS}/Nonsense", "/artemis.v1.Nonsense/GetEvent", "/", "/x", "/a/b/c"])
+def test_an_unknown_method_is_unimplemented(channel: grpc.Channel, method: str) -> None:
+    assert refused(channel, method, b"").code() is grpc.StatusCode.UNIMPLEMENTED

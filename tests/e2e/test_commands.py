@@ -1,0 +1,139 @@
+"""The commands `serve`, `migrate` and `check`: what they say, and what they refuse in one line."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from artemis_client import ArtemisClient
+from artemis_models import head_revision
+
+from tests.e2e.conftest import Serve
+from tests.e2e.samples import event
+from tests.e2e.servers import contents, query, run
+
+LISTEN = ("--listen", "127.0.0.1:0")
+
+
+def flags(command: str) -> tuple[str, ...]:
+    return () if command == "migrate" else LISTEN
+
+
+def assert_refused(command: str, database: Path, *more: str) -> str:
+    """Runs a command that must fail, and returns why: all that it prints is one line."""
+    ended = run(command, database, *flags(command), *more)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert ended.stderr.startswith("artemis-server: ")
+    return ended.stderr.removeprefix("artemis-server: ").strip()
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "nowhere"
+
+    said = assert_refused("serve", folder / "artemis.db")
+
+    assert said == f"cannot open {folder}/artemis.db: the folder {folder} does not exist"
+    assert not folder.exists()
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    assert assert_refused("serve", tmp_path) == f"cannot use {tmp_path}: unable to open database file"
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(database_path: Path) -> None:
+    database_path.write_text("these are minutes of a meeting\n" * 100)
+
+    assert assert_refused("serve", database_path) == f"cannot use {database_path}: file is not a database"
+    assert database_path.read_text() == "these are minutes of a meeting\n" * 100
+
+
+def test_a_schema_that_is_newer_than_the_program_is_refused_and_left_alone(sqlite_file: Path) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+
+    assert "schema revision 9999, which is newer than this program's" in assert_refused("serve", sqlite_file)
+    assert query(sqlite_file, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_the_port_of_another_server_is_refused(serve: Serve) -> None:
+    """And the other one goes on."""
+    server = serve()
+
+    said = assert_refused("serve", server.database, "--listen", server.target)
+
+    assert said.startswith(f"cannot listen on {server.target}: Address already in use")
+    with ArtemisClient(server.target) as client:
+        assert client.events.create(event()).id == 1
+
+
+def test_an_address_that_others_can_reach_is_refused(sqlite_file: Path) -> None:
+    assert assert_refused("serve", sqlite_file, "--listen", "0.0.0.0:0").startswith("refusing to listen on 0.0.0.0:0")
+
+
+def test_an_address_of_another_machine_is_refused(sqlite_file: Path) -> None:
+    said = assert_refused("serve", sqlite_file, "--insecure", "--listen", "192.0.2.1:0")
+
+    assert said.startswith("cannot listen on 192.0.2.1:0: Cannot assign requested address")
+
+
+def test_a_database_in_memory_is_refused(database_path: Path) -> None:
+    said = assert_refused("serve", database_path, "--database-url", "sqlite://")
+
+    assert said.startswith("an in-memory database cannot be shared")
+
+
+@pytest.mark.parametrize("arguments", [("serve", "--bogus"), ("serve", "--listen", "nowhere")])
+def test_a_bad_flag_is_a_usage_error(database_path: Path, arguments: tuple[str, ...]) -> None:
+    command, *more = arguments
+
+    ended = run(command, database_path, *more)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("usage: artemis-server")
+    assert "Traceback" not in ended.stderr
+    assert not database_path.exists()
+
+
+def test_migrate_makes_the_schema_and_a_second_time_changes_nothing(database_path: Path) -> None:
+    first = run("migrate", database_path)
+    before = query(database_path, "SELECT * FROM sqlite_master"), query(database_path, "SELECT * FROM secrets")
+    second = run("migrate", database_path)
+    after = query(database_path, "SELECT * FROM sqlite_master"), query(database_path, "SELECT * FROM secrets")
+
+    said = f"the schema is at revision {head_revision()}\n"
+    assert [(0, said), (0, said)] == [(each.returncode, each.stdout) for each in (first, second)]
+    assert "migrated the schema from revision none to" in first.stderr
+    assert second.stderr == ""
+    assert before == after
+    assert before[1]
+
+
+def test_check_says_that_all_is_well_and_leaves_a_running_server_alone(serve: Serve) -> None:
+    server = serve()
+    with ArtemisClient(server.target) as client:
+        stored = client.events.create(event())
+        before = contents(server.database)
+
+        ended = run("check", server.database, "--listen", "127.0.0.1:1234")
+
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert f"the database is at revision {head_revision()}: ready to listen on 127.0.0.1:1234" in ended.stdout
+        assert before == contents(server.database)
+        assert stored == client.events.get(stored.id)
+
+
+def test_check_of_an_empty_database_says_what_to_do_and_does_not_do_it(database_path: Path) -> None:
+    database_path.touch()
+
+    assert assert_refused("check", database_path) == (
+        f"the database has schema revision none, and this program needs {head_revision()}: run `artemis-server migrate`"
+    )
+    assert database_path.stat().st_size == 0
+
+
+def test_check_of_a_missing_database_does_not_make_it(database_path: Path) -> None:
+    assert_refused("check", database_path)
+
+    assert not database_path.exists()

@@ -1,0 +1,57 @@
+"""A database that fails while the server runs: callers are told to come back, and the server recovers."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from artemis_client import ArtemisClient, ArtemisError, ResourceExhausted, Unavailable, User
+
+from tests.e2e.conftest import Serve
+from tests.e2e.samples import event
+from tests.e2e.servers import Server, contents
+
+
+@contextmanager
+def no_room(server: Server) -> Iterator[None]:
+    """Lets no file of the server grow, as a full disk does."""
+    wal = server.database.with_name(server.database.name + "-wal")
+    soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (wal.stat().st_size, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_finds_no_room_may_be_tried_again(serve: Serve) -> None:
+    """Reads go on meanwhile, nothing is half stored, and writes go on when there is room again."""
+    server = serve()
+    with ArtemisClient(server.target) as client:
+        stored = client.events.create(event())
+        before = contents(server.database)
+        with no_room(server):
+            errors = [refused(client) for _ in range(3)]
+            assert stored == client.events.get(stored.id)
+
+        assert all(isinstance(error, Unavailable | ResourceExhausted) for error in errors), errors
+        assert all(error.retry_delay and error.reason for error in errors)
+        assert before == contents(server.database)
+        assert client.events.create(event()).id > stored.id
+
+
+def refused(client: ArtemisClient) -> ArtemisError:
+    with pytest.raises(ArtemisError) as refused:
+        client.events.create(event())
+    return refused.value
+
+
+def test_writes_to_a_database_without_a_schema_may_be_tried_again(serve: Serve) -> None:
+    with ArtemisClient(serve("--no-migrate").target) as client:
+        with pytest.raises(Unavailable) as create:
+            client.events.create(event())
+        with pytest.raises(Unavailable) as update:
+            client.users.update(User(id=1, first_name="x"))
+
+    assert [each.value.reason for each in (create, update)] == ["SCHEMA_MISMATCH"] * 2
+    assert all(each.value.retry_delay for each in (create, update))

@@ -1,0 +1,47 @@
+"""Calls as bytes: past the client, and past what it would not let through."""
+
+import grpc
+from artemis.v1 import events_pb2, users_pb2
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from tests.e2e.servers import PATIENCE
+
+EVENTS = events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
+USERS = users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
+REQUESTS: dict[str, type[Message]] = {
+    f"/{EVENTS}/CreateEvent": events_pb2.CreateEventRequest,
+    f"/{EVENTS}/GetEvent": events_pb2.GetEventRequest,
+    f"/{EVENTS}/ListEvents": events_pb2.ListEventsRequest,
+    f"/{EVENTS}/UpdateEvent": events_pb2.UpdateEventRequest,
+    f"/{EVENTS}/DeleteEvent": events_pb2.DeleteEventRequest,
+    f"/{USERS}/CreateUser": users_pb2.CreateUserRequest,
+    f"/{USERS}/GetUser": users_pb2.GetUserRequest,
+    f"/{USERS}/ListUsers": users_pb2.ListUsersRequest,
+    f"/{USERS}/UpdateUser": users_pb2.UpdateUserRequest,
+    f"/{USERS}/DeleteUser": users_pb2.DeleteUserRequest,
+}
+METHODS = {kind: method for method, kind in REQUESTS.items()}
+
+
+def send(channel: grpc.Channel, method: str, request: bytes) -> bytes:
+    """Calls a method, such as "/artemis.v1.EventService/GetEvent", and returns the bytes of the response."""
+    call = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+    return call(request, timeout=PATIENCE)
+
+
+def refusal(channel: grpc.Channel, method: str, request: bytes) -> grpc.Call | None:
+    """Returns the failed call, None if it succeeds."""
+    try:
+        send(channel, method, request)
+    except grpc.RpcError as error:
+        return error if isinstance(error, grpc.Call) else None
+    return None
+
+
+def status_of(call: grpc.Call) -> status_pb2.Status:
+    """Returns the status that a failed call carries (AIP-193)."""
+    status = rpc_status.from_call(call)
+    assert status is not None, f"no details: {call.code()} {call.details()}"
+    return status

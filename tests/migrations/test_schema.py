@@ -1,0 +1,84 @@
+"""The migrations make the schema that the models describe."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from artemis_models import Base, create_engine, upgrade
+from sqlalchemy import Engine
+from sqlalchemy.exc import SAWarning
+
+VERSIONS_TABLE = "alembic_version"
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[Engine]:
+    """A database that migrations made."""
+    engine = create_engine(f"sqlite:///{tmp_path}/migrated.db")
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def modelled(tmp_path: Path) -> Iterator[Engine]:
+    """A database made from the models at once."""
+    engine = create_engine(f"sqlite:///{tmp_path}/modelled.db")
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def schema(engine: Engine) -> dict[str, str]:
+    """Returns the statement that made each table, index and trigger; columns and constraints in any order."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
+    return {name: normal(sql) for name, sql in rows if name != VERSIONS_TABLE}
+
+
+def normal(sql: str) -> str:
+    """Returns the statement with the lines between its outer parentheses sorted, and blanks made one."""
+    lines = [re.sub(r"\s+", " ", line).strip().rstrip(",").strip() for line in sql.splitlines()]
+    return "\n".join([lines[0], *sorted(lines[1:-1]), lines[-1]])
+
+
+@contextmanager
+def without_expression_indexes() -> Iterator[None]:
+    """Lets reflection pass over indexes on expressions, which it cannot read; `schema` compares those."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index", SAWarning)
+        warnings.filterwarnings(
+            "ignore", "autogenerate skipping metadata-specified expression-based index", UserWarning
+        )
+        yield
+
+
+def test_migrations_make_the_tables_and_indexes_of_the_models(migrated: Engine, modelled: Engine) -> None:
+    expected = schema(modelled)
+    assert {"users", "events", "secrets", "ux_users_email"} <= expected.keys()
+    assert expected == schema(migrated)
+
+
+def test_alembic_finds_nothing_to_migrate(migrated: Engine) -> None:
+    with migrated.connect() as connection, without_expression_indexes():
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_table_that_the_models_lack_would_be_found(migrated: Engine) -> None:
+    with migrated.begin() as connection, without_expression_indexes():
+        connection.exec_driver_sql("CREATE TABLE extra (id INTEGER PRIMARY KEY)")
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert [difference[0] for difference in differences] == ["remove_table"]
+
+
+@pytest.mark.parametrize("table", sorted(Base.metadata.tables))
+def test_every_table_is_strict(migrated: Engine, table: str) -> None:
+    with migrated.connect() as connection:
+        strict = connection.exec_driver_sql("SELECT strict FROM pragma_table_list WHERE name = ?", (table,)).scalar()
+    assert strict == 1

@@ -1,0 +1,30 @@
+"""Valid messages to store."""
+
+from typing import Any
+
+from artemis.v1.events_pb2 import Event
+from artemis.v1.users_pb2 import User
+from google.protobuf.timestamp_pb2 import Timestamp
+
+START = 1_767_225_600  # 2026-01-01T00:00:00Z
+HOUR = 3600
+
+
+def new_event(**fields: Any) -> Event:
+    """Returns an event of one hour with every writable field set but the owner; `fields` replaces some."""
+    values: dict[str, Any] = {
+        "name": "Release party",
+        "description": "Cake for everyone.",
+        "category": "party",
+        "location": "Kyoto, Japan",
+        "publisher": "Release team",
+        "start_time": Timestamp(seconds=START, nanos=123_456_000),
+        "end_time": Timestamp(seconds=START + HOUR),
+    }
+    return Event(**values | fields)
+
+
+def new_user(number: int = 0, **fields: Any) -> User:
+    """Returns a user whose address has this number; `fields` replaces some of the others."""
+    values: dict[str, Any] = {"email": f"User{number}@example.com", "first_name": "Ada", "last_name": "Lovelace"}
+    return User(**values | fields)

@@ -1,0 +1,175 @@
+"""What `Database` promises to threads that read and write at the same time."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
+
+import pytest
+from artemis.v1.events_pb2 import Event
+from artemis_models import create_engine
+from artemis_server.db import secrets
+from artemis_server.db.database import Database
+from artemis_server.db.events import EventStore
+from artemis_server.errors import Aborted, NotFound
+from sqlalchemy.orm import Session
+
+from tests.storage.conftest import PATIENCE, Queueing
+from tests.storage.samples import new_event
+
+STORE = EventStore()
+THREADS = 16
+
+
+def create(database: Database, **fields: str) -> Event:
+    return database.write(partial(STORE.create, message=new_event(**fields)))
+
+
+def get(database: Database, row_id: int) -> Event:
+    return database.read(partial(STORE.get, row_id=row_id))
+
+
+def ids(database: Database) -> list[int]:
+    def work(session: Session) -> list[int]:
+        return [row[0] for chunk in STORE.scan(session, after=0, limit=10_000) for row in chunk]
+
+    return database.read(work)
+
+
+def test_concurrent_writers_lose_nothing(database: Database) -> None:
+    barrier = Barrier(THREADS)
+
+    def create_some(_: int) -> list[int]:
+        barrier.wait(PATIENCE)
+        return [create(database).id for _ in range(10)]
+
+    with ThreadPoolExecutor(THREADS) as executor:
+        created = [row_id for some in executor.map(create_some, range(THREADS)) for row_id in some]
+    assert len(created) == 160
+    assert sorted(created) == ids(database)
+
+
+def test_concurrent_changes_of_one_row_are_one_after_the_other(database: Database) -> None:
+    counter = create(database, description="0").id
+    barrier = Barrier(THREADS)
+
+    def add_one(session: Session) -> None:
+        event = STORE.get(session, counter)
+        event.description = str(int(event.description) + 1)
+        STORE.update(session, counter, event, ("description",), "")
+
+    def add_some(_: int) -> None:
+        barrier.wait(PATIENCE)
+        for _ in range(10):
+            database.write(add_one)
+
+    with ThreadPoolExecutor(THREADS) as executor:
+        list(executor.map(add_some, range(THREADS)))
+    assert get(database, counter).description == "160"
+
+
+def test_of_concurrent_changes_on_one_etag_one_is_made(database: Database) -> None:
+    created = create(database)
+    barrier = Barrier(THREADS)
+
+    def change(number: int) -> str:
+        sent = Event(id=created.id, name=f"By {number}")
+        work = partial(STORE.update, row_id=created.id, message=sent, paths=("name",), etag=created.etag)
+        barrier.wait(PATIENCE)
+        try:
+            return database.write(work).name
+        except Aborted:
+            return ""
+
+    with ThreadPoolExecutor(THREADS) as executor:
+        made = [name for name in executor.map(change, range(THREADS)) if name]
+    assert [get(database, created.id).name] == made
+
+
+def test_a_reader_sees_nothing_that_is_not_committed(database: Database) -> None:
+    created = create(database, name="Committed")
+
+    def change_and_look(session: Session) -> tuple[list[int], str]:
+        STORE.update(session, created.id, new_event(name="Not yet"), ("name",), "")
+        STORE.create(session, new_event())
+        with ThreadPoolExecutor(1) as reader:
+            seen = reader.submit(ids, database).result(PATIENCE)
+            return seen, reader.submit(get, database, created.id).result(PATIENCE).name
+
+    assert ([created.id], "Committed") == database.write(change_and_look)
+    assert get(database, created.id).name == "Not yet"
+    assert len(ids(database)) == 2
+
+
+def test_a_reader_does_not_wait_for_the_writer(database: Database, queueing: Queueing) -> None:
+    created = create(database)
+    with queueing.blocked():
+        assert created == get(database, created.id)
+
+
+def test_an_acknowledged_write_is_seen_by_every_reader(database: Database) -> None:
+    with ThreadPoolExecutor(4) as readers:
+        for _ in range(20):
+            created = create(database)
+            seen = readers.map(partial(get, database), [created.id] * 4)
+            assert [created] * 4 == list(seen)
+
+
+def test_readers_keep_their_session_after_an_answer_that_is_an_error(database: Database) -> None:
+    def session_of(session: Session) -> Session:
+        return session
+
+    before = database.read(session_of)
+    with pytest.raises(NotFound):
+        get(database, 1)
+    assert before is database.read(session_of)
+
+
+def test_readers_recover_from_work_that_broke_their_session(database: Database) -> None:
+    created = create(database)
+
+    def fail(session: Session) -> None:
+        session.connection().exec_driver_sql("BEGIN")
+        raise ValueError("in the middle of a transaction")
+
+    with pytest.raises(ValueError, match="in the middle"):
+        database.read(fail)
+    changed = database.write(
+        partial(STORE.update, row_id=created.id, message=new_event(name="Later"), paths=("name",), etag="")
+    )
+    assert changed == get(database, created.id)
+
+
+def test_what_was_written_is_there_after_reopening(database: Database, database_url: str) -> None:
+    created, newest = create(database), create(database)
+    database.write(partial(STORE.delete, row_id=newest.id, etag=""))
+    database.close()
+
+    reopened = Database(create_engine(database_url))
+    try:
+        assert created == get(reopened, created.id)
+        assert create(reopened).id > newest.id
+    finally:
+        reopened.close()
+
+
+def test_two_databases_on_one_store_see_each_other(database: Database, database_url: str) -> None:
+    other = Database(create_engine(database_url))
+    try:
+        created = create(database)
+        assert created == get(other, created.id)
+        assert create(other).id > created.id
+        assert len(ids(database)) == 2
+    finally:
+        other.close()
+
+
+def test_the_page_token_key_is_random_and_stays(database: Database) -> None:
+    key = database.read(secrets.page_token_key)
+    assert len(key) == 32
+    assert len(set(key)) > 1
+    assert key == database.read(secrets.page_token_key)
+
+
+def test_closing_twice_is_closing_once(database: Database) -> None:
+    database.close()
+    database.close()

@@ -1,0 +1,181 @@
+"""The writer: what was acknowledged is committed, what failed has left nothing, and neighbours do not matter."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from artemis.v1.events_pb2 import Event
+from artemis_server.db.database import Database
+from artemis_server.db.events import EventStore
+from artemis_server.errors import DeadlineExceeded, FailedPrecondition, NotFound, RequestError, Unavailable
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import Session
+
+from tests.storage.conftest import PATIENCE, Queueing
+from tests.storage.samples import new_event
+
+STORE = EventStore()
+
+
+def creating(name: str) -> "partial[Event]":
+    return partial(STORE.create, message=new_event(name=name))
+
+
+def creating_then_failing(session: Session) -> None:
+    STORE.create(session, new_event(name="Half done"))
+    raise ValueError("after a change")
+
+
+def names(database: Database) -> list[str]:
+    def work(session: Session) -> list[str]:
+        return [row[1] for chunk in STORE.scan(session, after=0, limit=10_000) for row in chunk]
+
+    return database.read(work)
+
+
+def commits_of(engine: Engine) -> list[Connection]:
+    """Returns a list to which every commit adds its connection."""
+    seen: list[Connection] = []
+    event.listen(engine, "commit", seen.append)
+    return seen
+
+
+def test_work_that_queued_up_is_committed_together(engine: Engine, database: Database, queueing: Queueing) -> None:
+    commits = commits_of(engine)
+    written = queueing.group(*(creating(f"Event {number}") for number in range(8)))
+    assert [each.result().name for each in written] == names(database)
+    assert len(commits) == 2, "one for the work that blocked, one for the group"
+
+
+def test_work_is_done_in_the_order_in_which_it_came(database: Database, queueing: Queueing) -> None:
+    queueing.group(*(creating(f"Event {number}") for number in range(8)))
+    assert [f"Event {number}" for number in range(8)] == names(database)
+
+
+def test_failing_work_does_not_hurt_its_neighbours(engine: Engine, database: Database, queueing: Queueing) -> None:
+    commits = commits_of(engine)
+    before, failing, refused, missing, after = queueing.group(
+        creating("Before"),
+        creating_then_failing,
+        partial(STORE.create, message=new_event(owner_id=404)),
+        partial(STORE.delete, row_id=404, etag=""),
+        creating("After"),
+    )
+    assert len(commits) == 2
+    assert before.result().name == "Before"
+    assert isinstance(failing.exception(), ValueError)
+    assert isinstance(refused.exception(), FailedPrecondition)
+    assert isinstance(missing.exception(), NotFound)
+    assert after.result().name == "After"
+    assert names(database) == ["Before", "After"]
+
+
+def test_later_work_of_a_group_sees_the_earlier(queueing: Queueing) -> None:
+    def count(session: Session) -> int:
+        return sum(len(chunk) for chunk in STORE.scan(session, after=0, limit=100))
+
+    first, _, second = queueing.group(count, creating("Between"), count)
+    assert first.result() == 0
+    assert second.result() == 1
+
+
+def test_an_error_of_the_whole_transaction_reaches_everybody(database: Database, queueing: Queueing) -> None:
+    def end_transaction(session: Session) -> None:
+        session.connection().exec_driver_sql("ROLLBACK")
+
+    outcomes = queueing.group(creating("Before"), end_transaction, creating("After"))
+    assert [Unavailable] * 3 == [type(each.exception()) for each in outcomes]
+    assert names(database) == []
+
+
+def test_a_failing_commit_reaches_everybody(database: Database, queueing: Queueing) -> None:
+    def owe_an_owner(session: Session) -> None:
+        connection = session.connection()
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = on")
+        connection.exec_driver_sql(
+            "INSERT INTO events (name, start_time, end_time, owner_id, create_time, update_time)"
+            " VALUES ('Orphan', 0, 0, 404, 0, 0)"
+        )
+
+    outcomes = queueing.group(creating("Before"), owe_an_owner, creating("After"))
+    assert all(each.exception() is not None for each in outcomes)
+    assert names(database) == []
+
+
+def test_the_writer_goes_on_after_a_transaction_failed(database: Database, queueing: Queueing) -> None:
+    def end_transaction(session: Session) -> None:
+        session.connection().exec_driver_sql("ROLLBACK")
+
+    queueing.group(end_transaction, creating("Lost"))
+    assert database.write(creating("Kept")).name == "Kept"
+    assert names(database) == ["Kept"]
+
+
+def test_failing_work_raises_its_own_error_and_leaves_nothing(database: Database) -> None:
+    with pytest.raises(ValueError, match="after a change"):
+        database.write(creating_then_failing)
+    assert names(database) == []
+
+
+def test_a_write_that_waits_too_long_is_told_so(database: Database, queueing: Queueing) -> None:
+    with queueing.blocked(), pytest.raises(DeadlineExceeded):
+        database.write(creating("Late"), timeout=0.001)
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_deadline_that_has_passed_is_no_deadline_to_wait_for(
+    database: Database, queueing: Queueing, timeout: float
+) -> None:
+    with queueing.blocked(), pytest.raises(DeadlineExceeded):
+        database.write(creating("Late"), timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [None, 1e18, float("inf")])
+def test_a_deadline_far_away_is_waited_for(database: Database, timeout: float | None) -> None:
+    assert database.write(creating("In time"), timeout=timeout).name == "In time"
+
+
+def test_abandoned_work_is_not_run(database: Database, queueing: Queueing) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        with queueing.blocked():
+            with pytest.raises(DeadlineExceeded):
+                database.write(creating("Abandoned"), timeout=0)
+            after = queueing.write(executor, creating("After"))
+        assert after.result(PATIENCE).name == "After"
+    assert names(database) == ["After"]
+
+
+def test_a_write_after_close_is_unavailable(database: Database) -> None:
+    database.close()
+    with pytest.raises(Unavailable) as caught:
+        database.write(creating("Too late"))
+    assert caught.value.reason == "SHUTTING_DOWN"
+
+
+def test_close_commits_what_was_accepted(database: Database, queueing: Queueing) -> None:
+    with ThreadPoolExecutor(3) as executor:
+        with queueing.blocked():
+            accepted = [queueing.write(executor, creating(f"Event {number}")) for number in range(2)]
+            closing = queueing.submit(executor, database.close)
+        closing.result(PATIENCE)
+        assert [each.result(PATIENCE).name for each in accepted] == ["Event 0", "Event 1"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
+def test_work_that_is_interrupted_does_not_end_the_writer(database: Database, error: BaseException) -> None:
+    def interrupt(_: Session) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        database.write(interrupt)
+    assert database.write(creating("After")).name == "After"
+
+
+def test_no_error_is_answered_by_a_driver_error(queueing: Queueing) -> None:
+    """What fails for everybody is told in the terms of `artemis_server.errors`."""
+
+    def end_transaction(session: Session) -> None:
+        session.connection().exec_driver_sql("ROLLBACK")
+
+    for outcome in queueing.group(end_transaction, creating("Neighbour")):
+        assert isinstance(outcome.exception(), RequestError)

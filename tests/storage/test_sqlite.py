@@ -1,0 +1,253 @@
+"""What is special to SQLite: how connections are set up, and what its failures are to a caller."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Timer
+
+import pytest
+from artemis.v1.events_pb2 import Event
+from artemis_models import engine as models_engine
+from artemis_models.engine import DatabaseError, create_engine, describe
+from artemis_server.db.database import Database
+from artemis_server.db.events import EventStore
+from artemis_server.errors import ResourceExhausted, Unavailable
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from tests.storage.conftest import Queueing
+from tests.storage.samples import new_event
+
+STORE = EventStore()
+LARGE = new_event(description="x" * 8192)
+LARGEST_FILE = 1_073_741_823
+"""The pages that a file may have if nobody sets a limit."""
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """SQLite alone."""
+    return sqlite_url
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections wait for a lock a moment only."""
+    monkeypatch.setitem(models_engine.SQLITE_PRAGMAS, "busy_timeout", 20)
+
+
+def pragma(session: Session, name: str) -> object:
+    return session.connection().exec_driver_sql(f"PRAGMA {name}").scalar()
+
+
+def limit_pages(database: Database, pages: int) -> None:
+    """Lets the writer's file have so many pages; SQLite takes 1 for those that it has."""
+    database.write(partial(pragma, name=f"max_page_count = {pages}"))
+
+
+def create(database: Database) -> Event:
+    return database.write(partial(STORE.create, message=new_event()))
+
+
+def count(database: Database) -> int:
+    def work(session: Session) -> int:
+        return sum(len(chunk) for chunk in STORE.scan(session, after=0, limit=1000))
+
+    return database.read(work)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the write lock, as another process would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+PRAGMAS = [
+    ("journal_mode", "wal"),
+    ("synchronous", 2),
+    ("foreign_keys", 1),
+    ("busy_timeout", 5000),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), PRAGMAS)
+def test_readers_are_set_up(database: Database, name: str, expected: object) -> None:
+    assert expected == database.read(partial(pragma, name=name))
+
+
+@pytest.mark.parametrize(("name", "expected"), PRAGMAS)
+def test_the_writer_is_set_up(database: Database, name: str, expected: object) -> None:
+    assert expected == database.write(partial(pragma, name=name))
+
+
+def test_busy_timeout_is_set_first_so_that_the_others_can_wait() -> None:
+    assert next(iter(models_engine.SQLITE_PRAGMAS)) == "busy_timeout"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_write_begins_with_the_write_lock(engine: Engine, database: Database) -> None:
+    def begin_another(_: Session) -> None:
+        with engine.begin():
+            pytest.fail("two transactions at once")
+
+    with pytest.raises(Unavailable, match="another process holds the database"):
+        database.write(begin_another)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lock_that_another_process_keeps_is_unavailable(sqlite_file: Path, database: Database) -> None:
+    with locked(sqlite_file), pytest.raises(Unavailable) as caught:
+        create(database)
+    assert caught.value.reason == "DATABASE_BUSY"
+    assert create(database).id > 0, "the lock is free again"
+    assert count(database) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_readers_read_while_another_process_writes(sqlite_file: Path, database: Database) -> None:
+    created = create(database)
+    with locked(sqlite_file):
+        assert created == database.read(partial(STORE.get, row_id=created.id))
+
+
+def test_a_full_disk_is_resource_exhausted(database: Database) -> None:
+    limit_pages(database, 1)
+    with pytest.raises(ResourceExhausted) as caught:
+        database.write(partial(STORE.create, message=LARGE))
+    assert caught.value.reason == "STORAGE_FULL"
+
+
+def test_a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_space(database: Database) -> None:
+    created = create(database)
+    limit_pages(database, 1)
+    with pytest.raises(Exception, match=r"full|space"):
+        database.write(partial(STORE.create, message=LARGE))
+    assert created == database.read(partial(STORE.get, row_id=created.id))
+    limit_pages(database, LARGEST_FILE)
+    assert database.write(partial(STORE.create, message=LARGE)).id > created.id
+    assert count(database) == 2
+
+
+def test_what_does_not_fit_on_the_disk_does_not_hurt_its_neighbours(database: Database, queueing: Queueing) -> None:
+    """Either the neighbours are committed, or they are told that they are not."""
+    limit_pages(database, 1)
+    small = partial(STORE.create, message=new_event())
+    before, large, after = queueing.group(small, partial(STORE.create, message=LARGE), small)
+    assert isinstance(large.exception(), ResourceExhausted)
+    stored = count(database)
+    assert stored == sum(each.exception() is None for each in (before, after))
+
+
+def test_a_database_that_cannot_be_written_is_unavailable(database: Database) -> None:
+    def refuse_writes(session: Session) -> None:
+        session.connection().exec_driver_sql("PRAGMA query_only = on").close()
+
+    database.write(refuse_writes)
+    with pytest.raises(Unavailable) as caught:
+        create(database)
+    assert caught.value.reason == "DATABASE_UNAVAILABLE"
+
+
+def test_a_schema_that_lost_a_table_is_unavailable_to_readers(sqlite_file: Path, database: Database) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as other:
+        other.execute("DROP TABLE events")
+    with pytest.raises(Unavailable) as caught:
+        count(database)
+    assert caught.value.reason == "SCHEMA_MISMATCH"
+
+
+def test_a_schema_that_lost_a_table_is_unavailable_to_writers(sqlite_file: Path, database: Database) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as other:
+        other.execute("DROP TABLE events")
+    with pytest.raises(Unavailable) as caught:
+        create(database)
+    assert caught.value.reason == "SCHEMA_MISMATCH"
+
+
+def test_a_reader_of_a_broken_file_is_told_so_without_the_drivers_words(sqlite_file: Path, database: Database) -> None:
+    database.close()
+    sqlite_file.write_bytes(b"not a database" * 1000)
+    broken = Database(create_engine(f"sqlite:///{sqlite_file}"))
+    try:
+        with pytest.raises(Unavailable) as caught:
+            count(broken)
+        assert "file is not" not in caught.value.message
+    finally:
+        broken.close()
+
+
+def test_close_closes_every_connection(engine: Engine, sqlite_file: Path) -> None:
+    opened: list[sqlite3.Connection] = []
+    event.listen(engine, "connect", lambda connection, _: opened.append(connection))
+    database = Database(engine)
+    create(database)
+    count(database)
+    create(database)
+    database.close()
+
+    assert len(opened) > 1, "a reader's and the writer's"
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    assert not sqlite_file.with_name(f"{sqlite_file.name}-wal").exists(), "the last one to leave merges the log"
+
+
+def test_opening_a_fresh_file_waits_for_a_process_that_is_writing_it(tmp_path: Path) -> None:
+    """As when two processes upgrade a new file: the change to WAL does not heed busy_timeout by itself."""
+    path = tmp_path / "fresh.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        releasing = Timer(0.2, other.execute, ["ROLLBACK"])
+        releasing.start()
+        try:
+            create_engine(f"sqlite:///{path}").connect().close()
+        finally:
+            releasing.join()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseError, match="in-memory"):
+        create_engine(url)
+
+
+@pytest.mark.parametrize("url", ["", "artemis.db", "://", "/var/lib/artemis.db", "sqlite:artemis.db"])
+def test_a_malformed_url_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseError, match="malformed"):
+        create_engine(url)
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/a", "oracle+nothing://x", "sqlite+aiosqlite:///a.db", "nosql://x"])
+def test_another_engine_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseError):
+        create_engine(url)
+
+
+def test_a_refused_url_does_not_show_its_password() -> None:
+    for url in ("mysql://ada:secret@localhost/a", "nosql://ada:secret@x", "ada:secret@localhost/x"):
+        with pytest.raises(DatabaseError) as caught:
+            create_engine(url)
+        assert "secret" not in str(caught.value)
+
+
+def test_a_file_in_a_folder_that_is_missing_is_described(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/missing/artemis.db")
+    with pytest.raises(OperationalError) as caught:
+        engine.connect()
+    text = describe(caught.value, engine)
+    assert f"the folder {tmp_path}/missing does not exist" in text
+    assert "\n" not in text
+
+
+def test_an_error_is_described_in_one_line_without_sql(engine: Engine) -> None:
+    with engine.begin() as connection, pytest.raises(OperationalError) as caught:
+        connection.exec_driver_sql("SELECT secret FROM nowhere")
+    text = describe(caught.value, engine)
+    assert "no such table: nowhere" in text
+    assert "SELECT" not in text
+    assert "\n" not in text

@@ -1,0 +1,69 @@
+"""Which methods the boundary is put around."""
+
+from dataclasses import dataclass
+
+import grpc
+from artemis.v1.events_pb2 import Event, GetEventRequest
+from artemis_server.rpc.boundary import ContractInterceptor, Handler
+
+
+@dataclass
+class CallDetails:
+    """What an interceptor is told of a call."""
+
+    method: str
+    invocation_metadata: tuple[tuple[str, str | bytes], ...] = ()
+
+
+class Registry:
+    """Handlers, as a server looks them up; it counts how often it is asked."""
+
+    def __init__(self, *methods: str) -> None:
+        self.asked: list[str] = []
+        self._handlers: dict[str, Handler] = {
+            method: grpc.unary_unary_rpc_method_handler(
+                lambda request, _: Event(id=request.id),
+                request_deserializer=GetEventRequest.FromString,
+                response_serializer=Event.SerializeToString,
+            )
+            for method in methods
+        }
+
+    def look_up(self, details: grpc.HandlerCallDetails) -> "Handler | None":
+        self.asked.append(details.method)
+        return self._handlers.get(details.method)
+
+
+OURS = "/artemis.v1.EventService/GetEvent"
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+def intercept(interceptor: ContractInterceptor, registry: Registry, method: str) -> "Handler | None":
+    return interceptor.intercept_service(registry.look_up, CallDetails(method))
+
+
+def test_a_method_of_the_contract_is_guarded_once() -> None:
+    interceptor, registry = ContractInterceptor(), Registry(OURS)
+    first = intercept(interceptor, registry, OURS)
+    assert first is not None
+    assert first.request_deserializer is None, "the guard parses, so that it can tell what is malformed"
+    assert first is intercept(interceptor, registry, OURS)
+    assert registry.asked == [OURS]
+
+
+def test_other_services_are_left_alone() -> None:
+    registry = Registry(HEALTH)
+    assert intercept(ContractInterceptor(), registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
+
+
+def test_an_unknown_method_stays_unknown() -> None:
+    interceptor, registry = ContractInterceptor(), Registry()
+    for _ in range(2):
+        assert intercept(interceptor, registry, OURS) is None
+    assert registry.asked == [OURS, OURS], "it is not kept: there is no end to unknown names"
+
+
+def test_a_service_whose_name_begins_alike_is_left_alone() -> None:
+    method = "/artemis.v10.EventService/GetEvent"
+    registry = Registry(method)
+    assert intercept(ContractInterceptor(), registry, method) is registry.look_up(CallDetails(method))

@@ -1,0 +1,146 @@
+"""Settings: flags over the environment over defaults, and refusal of what cannot be meant."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import FrozenInstanceError
+
+import pytest
+from artemis_server.settings import Settings, SettingsError, parse
+
+
+def serve(*flags: str, **environment: str) -> Settings:
+    return parse(["serve", *flags], environment)
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    assert Settings(command="serve") == serve()
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "check"])
+def test_every_command_takes_the_database(command: str) -> None:
+    settings = parse([command, "--database-url", "sqlite:///x.db"], {})
+    assert command == settings.command
+    assert settings.database_url == "sqlite:///x.db"
+
+
+SETTINGS = [
+    ("database_url", "sqlite:///x.db", "sqlite:///x.db", "sqlite:///y.db"),
+    ("log_level", "DEBUG", "DEBUG", "ERROR"),
+    ("log_level", "warning", "WARNING", "ERROR"),
+    ("listen", "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:2"),
+    ("threads", "3", 3, "4"),
+    ("shutdown_grace", "2.5", 2.5, "3"),
+    ("shutdown_grace", "0", 0.0, "3"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected", "other"), SETTINGS)
+def test_a_flag_wins_over_the_environment(name: str, text: str, expected: object, other: str) -> None:
+    settings = serve(f"--{name.replace('_', '-')}", text, **{f"ARTEMIS_{name.upper()}": other})
+    assert expected == getattr(settings, name)
+
+
+@pytest.mark.parametrize(("name", "text", "expected", "other"), SETTINGS)
+def test_the_environment_wins_over_the_default(name: str, text: str, expected: object, other: str) -> None:
+    assert expected == getattr(serve(**{f"ARTEMIS_{name.upper()}": text}), name)
+    assert getattr(serve(**{f"ARTEMIS_{name.upper()}": other}), name) != expected
+
+
+@pytest.mark.parametrize("name", ["migrate", "reflection", "insecure"])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1", True), ("true", True), ("Yes", True), ("0", False), ("OFF", False)]
+)
+def test_a_switch_is_set_in_the_environment(name: str, text: str, expected: bool) -> None:
+    assert expected is getattr(serve(**{f"ARTEMIS_{name.upper()}": text}), name)
+
+
+@pytest.mark.parametrize("name", ["migrate", "reflection", "insecure"])
+def test_a_switch_on_the_command_line_wins(name: str) -> None:
+    variable = f"ARTEMIS_{name.upper()}"
+    assert getattr(serve(f"--{name}", **{variable: "0"}), name) is True
+    assert getattr(serve(f"--no-{name}", **{variable: "1"}), name) is False
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    names = ("DATABASE_URL", "LOG_LEVEL", "LISTEN", "THREADS", "SHUTDOWN_GRACE", "MIGRATE", "REFLECTION", "INSECURE")
+    assert serve() == serve(**{f"ARTEMIS_{name}": "" for name in names})
+
+
+def exit_code(arguments: Sequence[str], environment: Mapping[str, str]) -> object:
+    with pytest.raises(SystemExit) as caught:
+        parse(arguments, environment)
+    return caught.value.code
+
+
+BAD = [
+    ("threads", "0"),
+    ("threads", "-1"),
+    ("threads", "many"),
+    ("threads", "1.5"),
+    ("shutdown-grace", "-1"),
+    ("shutdown-grace", "nan"),
+    ("shutdown-grace", "inf"),
+    ("shutdown-grace", "soon"),
+    ("log-level", "LOUD"),
+    ("listen", "50051"),
+    ("listen", "localhost"),
+    ("listen", ":50051"),
+    ("listen", "localhost:"),
+    ("listen", "localhost:http"),
+    ("listen", "localhost:65536"),
+    ("listen", "localhost:-1"),
+]
+
+
+@pytest.mark.parametrize(("flag", "text"), BAD)
+def test_a_bad_flag_is_a_usage_error(flag: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["serve", f"--{flag}={text}"], {}) == 2
+    assert f"--{flag}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flag", "text"), BAD)
+def test_a_bad_variable_is_a_usage_error(flag: str, text: str) -> None:
+    assert exit_code(["serve"], {f"ARTEMIS_{flag.upper().replace('-', '_')}": text}) == 2
+
+
+@pytest.mark.parametrize("name", ["MIGRATE", "REFLECTION", "INSECURE"])
+def test_a_switch_that_is_neither_on_nor_off_is_a_usage_error(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["serve"], {f"ARTEMIS_{name}": "maybe"}) == 2
+    assert f"ARTEMIS_{name} must be one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["help"], ["serve", "--nonsense"], ["serve", "extra"], ["migrate", "--listen=x"]]
+)
+def test_a_command_line_that_means_nothing_is_a_usage_error(arguments: Sequence[str]) -> None:
+    assert exit_code(arguments, {}) == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["migrate", "--help"], ["check", "--help"]])
+def test_help_is_no_error(arguments: Sequence[str]) -> None:
+    assert exit_code(arguments, {}) == 0
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.1.2.3:50051", "[::1]:50051", "localhost:50051"])
+def test_loopback_addresses_are_taken(listen: str) -> None:
+    assert listen == serve("--listen", listen).listen
+
+
+@pytest.mark.parametrize(
+    "listen", ["0.0.0.0:50051", "[::]:50051", "192.168.0.1:50051", "example.com:50051", "localhost.example.com:1"]
+)
+def test_other_addresses_are_refused_unless_insecure(listen: str) -> None:
+    for arguments, environment in (
+        (["serve", "--listen", listen], {}),
+        (["check", "--listen", listen], {}),
+        (["serve"], {"ARTEMIS_LISTEN": listen}),
+        (["serve", "--no-insecure"], {"ARTEMIS_LISTEN": listen, "ARTEMIS_INSECURE": "1"}),
+    ):
+        with pytest.raises(SettingsError, match="refusing to listen"):
+            parse(arguments, environment)
+    assert listen == serve("--listen", listen, "--insecure").listen
+    assert listen == serve("--listen", listen, ARTEMIS_INSECURE="1").listen
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        serve().threads = 1  # type: ignore[misc]  # as it should be
