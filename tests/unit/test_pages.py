@@ -1,6 +1,7 @@
 """Pages: how large they are, and tokens that nobody else can make."""
 
 import base64
+import string
 
 import pytest
 from artemis_server.errors import InvalidArgument
@@ -66,6 +67,19 @@ def test_a_token_cut_short_is_refused(position: str, data: st.DataObject) -> Non
 @given(POSITIONS, st.text(st.characters(codec="utf-8"), min_size=1))
 def test_a_token_with_anything_added_is_refused(position: str, added: str) -> None:
     refuse(TOKENS.encode(position, "event") + added)
+
+
+@pytest.mark.parametrize("position", ["1", "12", "123"])
+def test_another_spelling_of_the_same_bytes_is_refused(position: str) -> None:
+    """Padding that was left out, and in base64's last character bits that stand for nothing."""
+    token = TOKENS.encode(position, "event")
+    padding = "=" * (-len(token) % 4)
+    raw = base64.urlsafe_b64decode(token + padding)
+    respelled = (token[:-1] + last for last in string.ascii_letters + string.digits if last != token[-1])
+    same = [other for other in respelled if base64.urlsafe_b64decode(other + padding) == raw]
+    assert bool(padding) == bool(same)
+    for other in (*same, token + "=", token + "\n"):
+        refuse(other)
 
 
 @given(POSITIONS, st.text(st.characters(codec="utf-8")))

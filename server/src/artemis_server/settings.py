@@ -33,7 +33,7 @@ class Settings:
     database_url: str = "sqlite:///artemis.db"
     log_level: str = "INFO"
     listen: str = "127.0.0.1:50051"
-    threads: int = 16
+    threads: int = 64
     migrate: bool = True
     insecure: bool = False
     reflection: bool = True

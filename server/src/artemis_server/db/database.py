@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.failures import translate
-from artemis_server.db.statements import DRIVER, driver
+from artemis_server.db.statements import keep_driver
 from artemis_server.db.writer import GroupCommitWriter
 from artemis_server.errors import RequestError
 
@@ -62,7 +62,7 @@ class Database:
         connection = self._readers.connect()
         self._connections.append(connection)
         session = self._local.session = Session(connection)
-        session.info[DRIVER] = driver(session)
+        keep_driver(session)
         return session
 
     def _discard(self) -> None:

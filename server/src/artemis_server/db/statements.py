@@ -12,8 +12,8 @@ from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Session
 
-DRIVER = "artemis_driver"
-"""Where a session keeps its driver connection in `Session.info`, if its owner put it there."""
+_LENT = "artemis_lent"
+"""Where `keep_driver` keeps what `_driver` found, in `Session.info`."""
 _CHUNK = 100  # rows fetched at a time
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark"}
 
@@ -65,12 +65,11 @@ class Statement:
             cursor.close()
 
     def _execute(self, session: Session, values: Values) -> Cursor:
-        dialect = session.get_bind().dialect
-        try:
-            compiled = self._compiled[dialect.name]
-        except KeyError:
+        driver, dialect = session.info.get(_LENT) or _driver(session)
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self._clause, dialect)
-        return driver(session).execute(compiled.sql, compiled.positional(values))
+        return driver.execute(compiled.sql, compiled.positional(values))
 
 
 class _Compiled:
@@ -95,9 +94,16 @@ class _Compiled:
         return [values[name] for name in self._names]
 
 
-def driver(session: Session) -> Driver:
+def keep_driver(session: Session) -> Driver:
+    """Returns the connection of the session's transaction, and spares statements the search for it.
+
+    For the owner of a session whose connection will not change.
+    """
+    session.info[_LENT] = lent = _driver(session)
+    return lent[0]
+
+
+def _driver(session: Session) -> tuple[Driver, Dialect]:
     """Returns the connection of the session's transaction, which begins if there is none."""
-    try:
-        return cast("Driver", session.info[DRIVER])
-    except KeyError:
-        return cast("Driver", session.connection().connection.dbapi_connection)
+    connection = session.connection()
+    return cast("Driver", connection.connection.dbapi_connection), connection.dialect

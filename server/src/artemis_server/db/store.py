@@ -90,12 +90,15 @@ class Store(ABC, Generic[M]):
     def update(self, session: Session, row_id: int, message: M, paths: Sequence[str], etag: str) -> M:
         """Sets the fields in `paths` to those of the message, and returns the row as it now is.
 
-        One statement decides: it changes the row only if `etag` is empty or the current one.
+        One statement decides: it changes the row only if `etag` is empty or the current one. Without
+        paths nothing changes, not even the etag.
 
         Raises:
             NotFound: there is no row with this id.
             Aborted: the etag is not the current one.
         """
+        if not paths:
+            return self._unchanged(session, row_id, etag)
         values = self._columns.values(message, paths) | _condition(row_id, etag) | {"now": times.now()}
         row = self._change(session, self._update(tuple(paths), bool(etag)), values, message)
         return self.fill(self.message(), row or self._explain(session, row_id))
@@ -114,10 +117,20 @@ class Store(ABC, Generic[M]):
             resource_name=str(row_id),
         )
 
+    def _unchanged(self, session: Session, row_id: int, etag: str) -> M:
+        """Returns the row as it is. Conditions and errors are those of `update`."""
+        stored = self.get(session, row_id)
+        if etag and etags.to_version(etag) != etags.to_version(getattr(stored, ETAG)):
+            raise self._aborted(row_id)
+        return stored
+
     def _explain(self, session: Session, row_id: int) -> NoReturn:
         """Raises the reason why a conditional statement found no row."""
         self.get(session, row_id)
-        raise Aborted(
+        raise self._aborted(row_id)
+
+    def _aborted(self, row_id: int) -> Aborted:
+        return Aborted(
             "ETAG_MISMATCH",
             f"{self.kind} {row_id} was changed since it was read; read it again",
             resource_type=self.kind,

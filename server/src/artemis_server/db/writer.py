@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.failures import translate
-from artemis_server.db.statements import DRIVER, driver
+from artemis_server.db.statements import keep_driver
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class GroupCommitWriter:
         with Session(self._engine) as session, session.begin():
             # Not Session.begin_nested, which costs more than an insert to keep track of entities that
             # storage functions do not have.
-            session.info[DRIVER] = connection = driver(session)
+            connection = keep_driver(session)
             for ticket in group:
                 if ticket.abandoned:
                     continue

@@ -39,6 +39,7 @@ def _status(code: int, text: str, details: Iterable[Message]) -> status_pb2.Stat
 
 
 def _shorten(text: str) -> str:
+    text = text.replace("\0", "U+0000")
     raw = text.encode()
     return text if len(raw) <= MOST_TEXT_BYTES else raw[:MOST_TEXT_BYTES].decode(errors="ignore") + "…"
 
