@@ -10,6 +10,7 @@ EDITABLE := $(addprefix --editable ./,$(PACKAGES))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP := -m pip --quiet --disable-pip-version-check install
 EXPORT := $(BIN)/uv export --quiet --no-header --no-annotate --no-emit-workspace --no-default-groups
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,7 +18,7 @@ help: ## List the targets
 serve: .venv/.serve ## Serve on 127.0.0.1:50051 from artemis.db (settings: ARTEMIS_*)
 	@$(BIN)/artemis-server serve
 
-test: .venv/.dev ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
+test: .venv/.dev .venv-floor/.done ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the contract and its stubs
@@ -45,7 +46,8 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(BIN)/uv lock --quiet --upgrade
 	$(EXPORT) --group build --output-file requirements/serve.txt
 	$(EXPORT) --group dev --output-file requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate requirements/proto.in --output-file requirements/proto.txt
+	$(COMPILE) requirements/proto.in --output-file requirements/proto.txt
+	$(COMPILE) --resolution lowest-direct --no-emit-package artemis-protos client/pyproject.toml protos/pyproject.toml requirements/build.in --output-file requirements/floor.txt
 
 .venv/.python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
@@ -59,6 +61,12 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 
 .venv/.dev: requirements/dev.txt .venv/.serve
 	$(BIN)/python $(PIP) --require-hashes --requirement requirements/dev.txt
+	touch $@
+
+.venv-floor/.done: requirements/floor.txt requirements/serve.txt client/pyproject.toml protos/pyproject.toml | .venv/.python
+	$(PYTHON) -m venv .venv-floor
+	.venv-floor/bin/python $(PIP) --require-hashes --requirement requirements/floor.txt
+	.venv-floor/bin/python $(PIP) --no-deps --no-build-isolation --editable ./protos --editable ./client
 	touch $@
 
 .venv-proto/.done: requirements/proto.txt
