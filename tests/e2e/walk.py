@@ -4,9 +4,10 @@ python walk.py TARGET
 """
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 
-from artemis_client import Aborted, ArtemisClient, Event, InvalidArgument, NotFound, User
+from artemis_client import ArtemisClient, ArtemisError, Event, User
 
 
 def walk(client: ArtemisClient) -> None:
@@ -19,21 +20,22 @@ def walk(client: ArtemisClient) -> None:
     assert created == client.events.get(created.id)
     moved = client.events.update(Event(id=created.id, location="Kyoto"), update_mask=["location"])
     assert (moved.location, moved.name) == ("Kyoto", "Walk")
-    try:
-        client.events.delete(created.id, etag=created.etag)
-    except Aborted as error:
-        assert error.reason == "ETAG_MISMATCH"
-    try:
-        client.events.create(Event())
-    except InvalidArgument as error:
-        assert [each.field for each in error.violations] == ["event.name", "event.start_time", "event.end_time"]
+    assert refusal(client.events.delete, created.id, etag=created.etag).reason == "ETAG_MISMATCH"
+    fields = [each.field for each in refusal(client.events.create, Event()).violations]
+    assert fields == ["event.name", "event.start_time", "event.end_time"]
     assert moved in list(client.events.list(page_size=1))
     assert moved == client.events.delete(created.id)
-    try:
-        client.events.get(created.id)
-    except NotFound as error:
-        assert error.reason == "EVENT_NOT_FOUND"
+    assert refusal(client.events.get, created.id).reason == "EVENT_NOT_FOUND"
     assert user == client.users.delete(user.id)
+
+
+def refusal(call: Callable[..., object], *arguments: object, **options: object) -> ArtemisError:
+    """Returns what the call raises; it must raise."""
+    try:
+        call(*arguments, **options)
+    except ArtemisError as error:
+        return error
+    raise AssertionError(f"{call} was not refused")
 
 
 if __name__ == "__main__":
