@@ -1,6 +1,5 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
-import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -96,4 +95,5 @@ def refuse_taken(listen: str) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, int(port)), family=family).close()
     except OSError as error:
-        raise ListenError(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}") from None
+        reason = (error.strerror or str(error)).partition(" (while ")[0]  # what follows repeats the address
+        raise ListenError(f"cannot listen on {listen}: {reason}") from None
