@@ -225,7 +225,7 @@ def test_a_client_is_a_context_manager_that_closes_it(server: Server) -> None:
         stored = client.events.create(event())
         assert stored == client.events.get(stored.id)
 
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(Cancelled, match="closed"):
         client.events.get(stored.id)
 
 

@@ -137,3 +137,29 @@ def test_check_of_a_missing_database_does_not_make_it(database_path: Path) -> No
     assert_refused("check", database_path)
 
     assert not database_path.exists()
+
+
+def test_check_after_a_crash_changes_nothing(serve: Serve) -> None:
+    """The log that a killed server leaves is merged by any other program that opens the database."""
+    server = serve()
+    with ArtemisClient(server.target) as client:
+        client.events.create(event())
+    server.kill()
+    files = sorted(server.database.parent.glob(f"{server.database.name}*"))
+    before = [path.read_bytes() for path in files if not path.name.endswith("-shm")]
+    assert run("check", server.database).returncode == 0
+    assert before == [path.read_bytes() for path in files if not path.name.endswith("-shm")]
+
+
+def test_a_host_that_does_not_resolve_is_refused(database_path: Path) -> None:
+    refused = run("serve", database_path, "--insecure", "--listen", "nosuchhost.invalid:0")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith("artemis-server: cannot listen on nosuchhost.invalid:0: ")
+    assert not database_path.exists(), "nothing is changed before the address is known to be good"
+
+
+@pytest.mark.parametrize("address", ["::1:50098", "[::1:50098", "127.0.0.1:\u0663", "127.0.0.1:65536", "[x]:1"])
+def test_a_malformed_address_is_a_usage_error(database_path: Path, address: str) -> None:
+    refused = run("serve", database_path, "--listen", address)
+    assert refused.returncode == 2
+    assert not database_path.exists()

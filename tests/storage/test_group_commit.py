@@ -1,5 +1,6 @@
 """The writer: what was acknowledged is committed, what failed has left nothing, and neighbours do not matter."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -7,7 +8,14 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.errors import DeadlineExceeded, FailedPrecondition, NotFound, RequestError, Unavailable
+from artemis_server.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+    RequestError,
+    ResourceExhausted,
+    Unavailable,
+)
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
@@ -179,3 +187,18 @@ def test_no_error_is_answered_by_a_driver_error(queueing: Queueing) -> None:
 
     for outcome in queueing.group(end_transaction, creating("Neighbour")):
         assert isinstance(outcome.exception(), RequestError)
+
+
+def test_what_ended_the_transaction_is_what_everybody_is_told(database: Database, queueing: Queueing) -> None:
+    """As when SQLite undoes a transaction by itself because the disk is full."""
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorname = "SQLITE_FULL"
+
+    def fill_the_disk(session: Session) -> None:
+        session.connection().exec_driver_sql("ROLLBACK")
+        raise full
+
+    outcomes = queueing.group(creating("Before"), fill_the_disk, creating("After"))
+    errors = [each.exception() for each in outcomes]
+    assert [error.reason for error in errors if isinstance(error, ResourceExhausted)] == ["STORAGE_FULL"] * 3
+    assert names(database) == []

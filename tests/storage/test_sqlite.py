@@ -216,9 +216,26 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
         create_engine(url)
 
 
-@pytest.mark.parametrize("url", ["", "artemis.db", "://", "/var/lib/artemis.db", "sqlite:artemis.db"])
+@pytest.mark.parametrize(
+    "url", ["", "artemis.db", "://", "/var/lib/artemis.db", "sqlite:artemis.db", "sqlite://host:abc/a.db"]
+)
 def test_a_malformed_url_is_refused(url: str) -> None:
     with pytest.raises(DatabaseError, match="malformed"):
+        create_engine(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://host/a.db",
+        "sqlite://user@/a.db",
+        "sqlite:///a.db?timeout=abc",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:////a%00.db",
+    ],
+)
+def test_a_url_with_more_than_a_path_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseError, match="a path and nothing else"):
         create_engine(url)
 
 

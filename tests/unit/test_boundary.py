@@ -67,3 +67,12 @@ def test_a_service_whose_name_begins_alike_is_left_alone() -> None:
     method = "/artemis.v10.EventService/GetEvent"
     registry = Registry(method)
     assert intercept(ContractInterceptor(), registry, method) is registry.look_up(CallDetails(method))
+
+
+def test_a_server_that_drains_refuses_new_calls_as_ones_to_make_again() -> None:
+    interceptor, registry = ContractInterceptor(), Registry(OURS, HEALTH)
+    interceptor.drain()
+    refused = intercept(interceptor, registry, OURS)
+    assert refused is not None
+    assert refused is not registry.look_up(CallDetails(OURS))
+    assert intercept(interceptor, registry, HEALTH) is registry.look_up(CallDetails(HEALTH))

@@ -28,7 +28,6 @@ def failing(name: str) -> sqlite3.Error:
         ("SQLITE_CORRUPT_INDEX", Unavailable, "DATABASE_UNAVAILABLE"),
         ("SQLITE_NOTADB", Unavailable, "DATABASE_UNAVAILABLE"),
         ("SQLITE_READONLY_DIRECTORY", Unavailable, "DATABASE_UNAVAILABLE"),
-        ("SQLITE_ERROR", Unavailable, "SCHEMA_MISMATCH"),
     ],
 )
 def test_a_failing_database_is_told_without_the_drivers_words(name: str, kind: type[ServerError], reason: str) -> None:
@@ -41,7 +40,19 @@ def test_a_failing_database_is_told_without_the_drivers_words(name: str, kind: t
         assert "/var" not in translated.message
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), failing("SQLITE_MISUSE"), sqlite3.ProgrammingError("x")])
+@pytest.mark.parametrize("text", ["no such table: events", "no such column: name", "table events has no column x"])
+def test_a_statement_that_does_not_fit_the_schema_is_told_as_that(text: str) -> None:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorname = "SQLITE_ERROR"
+    translated = translate(error)
+    assert isinstance(translated, Unavailable)
+    assert translated.reason == "SCHEMA_MISMATCH"
+    assert "events" not in translated.message
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), failing("SQLITE_MISUSE"), failing("SQLITE_ERROR"), sqlite3.ProgrammingError("x")]
+)
 def test_an_error_that_is_not_the_databases_stays_what_it_is(error: Exception) -> None:
     assert error is translate(error)
 

@@ -4,7 +4,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from artemis_client.errors import from_rpc_error
+from artemis_client.errors import Cancelled, from_rpc_error
 
 Request_contra = TypeVar("Request_contra", contravariant=True)
 Response_co = TypeVar("Response_co", covariant=True)
@@ -32,3 +32,7 @@ class Caller:
             return method(request, timeout=self._timeout if timeout is None else timeout)
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
+        except ValueError as error:
+            if "closed channel" not in str(error):
+                raise
+            raise Cancelled(grpc.StatusCode.CANCELLED, "the client is closed") from None

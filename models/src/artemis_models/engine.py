@@ -5,11 +5,12 @@ It knows connections and their settings, and nothing of what is stored.
 
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 SQLITE_MINIMUM = (3, 37)
 SQLITE_PRAGMAS = {
@@ -38,8 +39,11 @@ def create_engine(url: str, *, read_only: bool = False) -> Engine:
     """
     parsed = _parse(url)
     _check_sqlite(parsed)
-    engine = sqlalchemy.create_engine(parsed, poolclass=QueuePool, pool_size=0)
-    event.listen(engine, "connect", _set_up_read_only if read_only else _set_up)
+    if read_only:
+        engine = sqlalchemy.create_engine(parsed, poolclass=NullPool, creator=lambda: _open_read_only(parsed))
+    else:
+        engine = sqlalchemy.create_engine(parsed, poolclass=QueuePool, pool_size=0)
+        event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -50,7 +54,7 @@ def _parse(url: str) -> URL:
         parsed.get_dialect()
     except (NoSuchModuleError, ImportError):
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise DatabaseError("the database URL is malformed; it looks like sqlite:///artemis.db") from None
     return parsed
 
@@ -60,6 +64,8 @@ def _check_sqlite(url: URL) -> None:
         raise DatabaseError(f"{url.drivername} is not supported; use sqlite:///FILE")
     if sqlite3.sqlite_version_info < SQLITE_MINIMUM:
         raise DatabaseError(f"SQLite 3.37 or later is needed; this Python has {sqlite3.sqlite_version}")
+    if url.host or url.port or url.username or url.query or "\0" in (url.database or ""):
+        raise DatabaseError("a SQLite URL has a path and nothing else; it looks like sqlite:///artemis.db")
     if url.database in (None, "", ":memory:"):
         raise DatabaseError("an in-memory database cannot be shared; name a file: sqlite:///artemis.db")
 
@@ -102,9 +108,9 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     raise sqlite3.OperationalError("database is locked")
 
 
-def _set_up_read_only(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA query_only = on").close()
+def _open_read_only(url: URL) -> sqlite3.Connection:
+    """Opens the file so that nothing changes it, not even the log that a crash left, which others merge on closing."""
+    return sqlite3.connect(f"file:{quote(str(url.database))}?mode=ro", uri=True, isolation_level=None)
 
 
 def _begin(connection: Connection) -> None:

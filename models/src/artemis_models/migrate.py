@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
 from artemis_models.engine import AUTOCOMMIT, DatabaseError
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
 
 
@@ -34,7 +35,10 @@ def head_revision() -> str:
 
 def current_revision(connection: Connection) -> str | None:
     """Returns the revision of the database, None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    try:
+        return MigrationContext.configure(connection).get_current_revision()
+    except CommandError as error:
+        raise DatabaseError(f"the database's schema revision cannot be told: {error}") from None
 
 
 def upgrade(engine: Engine) -> None:

@@ -5,22 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
-from artemis_models import check_revision
+from artemis_models import DatabaseError, check_revision, describe
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server.db import secrets
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
+from artemis_server.reflection import add_reflection
 from artemis_server.rpc.boundary import ContractInterceptor
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
 from artemis_server.settings import Settings
+from artemis_server.streams import OpenStreams
 
 SERVICES = (
     events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
@@ -38,8 +40,9 @@ class Application:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._database = Database(engine)
-        self._health = HealthServicer()
-        self._monitor = HealthMonitor(self._health, SERVICES, lambda: check_revision(engine))
+        self._streams = OpenStreams()
+        self._health = HealthServicer(self._streams)
+        self._monitor = HealthMonitor(self._health, SERVICES, lambda: probe(engine))
         self._contract = ContractInterceptor()
         self.server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
@@ -56,8 +59,7 @@ class Application:
         users_pb2_grpc.add_UserServiceServicer_to_server(UserServicer(users), self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         if self._settings.reflection:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self.server)
+            add_reflection((*SERVICES, health.SERVICE_NAME), self.server, self._streams)
 
     def start(self) -> int:
         """Starts answering and returns the port.
@@ -78,13 +80,21 @@ class Application:
         self._monitor.stop()
         self._contract.drain()
         stopped = self.server.stop(self._settings.shutdown_grace)
-        self._health.end_watches()
+        self._streams.end()
         stopped.wait()
         self.close()
 
     def close(self) -> None:
         """Closes the database of an application that was not started."""
         self._database.close()
+
+
+def probe(engine: Engine) -> None:
+    """Raises DatabaseError, in one line, unless the database answers and its schema is the right one."""
+    try:
+        check_revision(engine)
+    except SQLAlchemyError as error:
+        raise DatabaseError(describe(error, engine)) from error
 
 
 def refuse_taken(listen: str) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2
 
+from artemis_server.streams import OpenStreams
+
 INTERVAL = 2.0  # seconds between probes, and the longest that one may take
 
 log = logging.getLogger(__name__)
 
 
 class HealthServicer(health.HealthServicer):
-    """The standard servicer, whose watches can be ended: one left open would hold up a stop for the whole grace."""
+    """The standard servicer, whose watches can be ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, streams: OpenStreams) -> None:
         super().__init__()
-        self._watches: set[grpc.ServicerContext] = set()
-        self._watches_lock = threading.Lock()
+        self._streams = streams
 
     def Watch(  # noqa: N802, gRPC's name
         self,
@@ -29,21 +30,8 @@ class HealthServicer(health.HealthServicer):
         send_response_callback: Any = None,
     ) -> Any:
         """Streams the status of a service."""
-        with self._watches_lock:
-            self._watches.add(context)
-        context.add_callback(lambda: self._forget(context))
+        self._streams.add(context)
         return super().Watch(request, context, send_response_callback)
-
-    def end_watches(self) -> None:
-        """Cancels every stream."""
-        with self._watches_lock:
-            watches = list(self._watches)
-        for context in watches:
-            context.cancel()
-
-    def _forget(self, context: grpc.ServicerContext) -> None:
-        with self._watches_lock:
-            self._watches.discard(context)
 
 
 class HealthMonitor:

@@ -3,11 +3,13 @@
 import argparse
 import ipaddress
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 PREFIX = "ARTEMIS_"
+LARGEST_PORT = 65535
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _BOOLEANS = {
     "1": True,
@@ -90,11 +92,12 @@ class _Flags:
 
     def switch(self, flag: str, text: str) -> None:
         """Adds --flag and --no-flag likewise; a default from the environment stays text until `_switched`."""
-        default = getattr(Settings, flag)
+        default = self._environment.get(PREFIX + flag.upper()) or getattr(Settings, flag)
+        shown = {"True": "on", "False": "off"}.get(str(default), default)
         self._parser.add_argument(
             f"--{flag}",
-            default=self._environment.get(PREFIX + flag.upper()) or default,
-            help=f"{text} (default: {'on' if default else 'off'})",
+            default=default,
+            help=f"{text} (default: {shown})",
             action=argparse.BooleanOptionalAction,
         )
 
@@ -129,14 +132,22 @@ def _log_level(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004, the largest TCP port
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    match = re.fullmatch(r"(?:[^:\[\]]+|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})", text)
+    if not match or int(match[2]) > LARGEST_PORT or not _is_ipv6(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT or [IPV6]:PORT")
     return text
 
 
+def _is_ipv6(host: str | None) -> bool:
+    """Tells whether the host is an IPv6 address, or none at all."""
+    try:
+        return host is None or bool(ipaddress.IPv6Address(host))
+    except ValueError:
+        return False
+
+
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 

@@ -19,7 +19,7 @@ def translate(error: Exception) -> Exception:
     if name.startswith(_BROKEN):
         log.error("the database failed: %s", cause)
         return Unavailable("DATABASE_UNAVAILABLE", "the database cannot be used now; try again")
-    if name == "SQLITE_ERROR":  # statements are fixed, so one that is wrong met a schema that is
+    if name == "SQLITE_ERROR" and str(cause).startswith(("no such table", "no such column", "table ")):
         log.error("the schema is not the one that this server needs: %s", cause)
         return Unavailable("SCHEMA_MISMATCH", "the database's schema is not the one that this server needs")
     return error

@@ -13,11 +13,12 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.failures import translate
-from artemis_server.db.statements import keep_driver
+from artemis_server.db.statements import Driver, keep_driver
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 MOST_IN_GROUP = 256
+_GONE = Unavailable("DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again")
 _STOPPED = Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
@@ -118,8 +119,16 @@ class GroupCommitWriter:
                     ticket.result = ticket.work(session)
                 except Exception as error:
                     ticket.error = translate(error)
-                    connection.execute("ROLLBACK TO ticket")  # fails when the whole transaction is gone, as it must
-                connection.execute("RELEASE ticket")
+                    self._end(connection, "ROLLBACK TO", error)
+                self._end(connection, "RELEASE", _GONE)
+
+    @staticmethod
+    def _end(connection: Driver, how: str, reason: Exception) -> None:
+        """Ends a savepoint; raises `reason` when there is none, because the whole transaction has been undone."""
+        try:
+            connection.execute(f"{how} ticket")
+        except Exception:
+            raise reason from None
 
 
 def _wait(timeout: float | None) -> float:
