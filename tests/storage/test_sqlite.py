@@ -1,7 +1,7 @@
 """What is special to SQLite: how connections are set up, and what its failures are to a caller."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -153,19 +153,14 @@ def test_a_database_that_cannot_be_written_is_unavailable(database: Database) ->
     assert caught.value.reason == "DATABASE_UNAVAILABLE"
 
 
-def test_a_schema_that_lost_a_table_is_unavailable_to_readers(sqlite_file: Path, database: Database) -> None:
+@pytest.mark.parametrize("use", [count, create], ids=["reading", "writing"])
+def test_a_schema_that_lost_a_table_is_unavailable(
+    sqlite_file: Path, database: Database, use: Callable[[Database], object]
+) -> None:
     with closing(sqlite3.connect(sqlite_file)) as other:
         other.execute("DROP TABLE events")
     with pytest.raises(Unavailable) as caught:
-        count(database)
-    assert caught.value.reason == "SCHEMA_MISMATCH"
-
-
-def test_a_schema_that_lost_a_table_is_unavailable_to_writers(sqlite_file: Path, database: Database) -> None:
-    with closing(sqlite3.connect(sqlite_file)) as other:
-        other.execute("DROP TABLE events")
-    with pytest.raises(Unavailable) as caught:
-        create(database)
+        use(database)
     assert caught.value.reason == "SCHEMA_MISMATCH"
 
 
