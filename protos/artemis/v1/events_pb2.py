@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61rtemis/v1/events.proto\x12\nartemis.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x07\n\x05\x45vent\x12\x14\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08R\x02id\x12x\n\x04name\x18\x02 \x01(\tBd\xe2\x41\x01\x02\xbaH]r\x07\x18\xc8\x01\xba\x01\x01\x00\xba\x01Q\n\x10string.not_blank\x12\x11must not be blank\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')R\x04name\x12\x32\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\x80@\xba\x01\x01\x00R\x0b\x64\x65scription\x12+\n\x08\x63\x61tegory\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\x08\x63\x61tegory\x12,\n\x08location\x18\x05 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\xac\x02\xba\x01\x01\x00R\x08location\x12-\n\tpublisher\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\tpublisher\x12\x64\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\tstartTime\x12`\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\x07\x65ndTime\x12+\n\x08owner_id\x18\t \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02 \x00H\x00R\x07ownerId\x88\x01\x01\x12\x1c\n\x06source\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\x06source\x12%\n\x0b\x65xternal_id\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\nexternalId\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag:\x93\x01\xbaH\x8f\x01\x1a\x8c\x01\n\x19\x65nd_time.not_before_start\x12\x1dmust not be before start_time\x1aP!has(this.start_time) || !has(this.end_time) || this.end_time >= this.start_timeB\x0b\n\t_owner_id\"I\n\x12\x43reateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05\x65vent\".\n\x0fGetEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\"b\n\x11ListEventsRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12#\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\"g\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9d\x02\n\x12UpdateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03R\x05\x65vent\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask:\x8e\x01\xbaH\x8a\x01\x1a\x34\n\x0e\x65vent.required\x12\x11value is required\x1a\x0fhas(this.event)\x1aR\n\x11\x65vent.id.positive\x12\x16must be greater than 0\x1a%!has(this.event) || this.event.id > 0\"v\n\x12\x44\x65leteEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing2\xdd\x02\n\x0c\x45ventService\x12@\n\x0b\x43reateEvent\x12\x1e.artemis.v1.CreateEventRequest\x1a\x11.artemis.v1.Event\x12:\n\x08GetEvent\x12\x1b.artemis.v1.GetEventRequest\x1a\x11.artemis.v1.Event\x12K\n\nListEvents\x12\x1d.artemis.v1.ListEventsRequest\x1a\x1e.artemis.v1.ListEventsResponse\x12@\n\x0bUpdateEvent\x12\x1e.artemis.v1.UpdateEventRequest\x1a\x11.artemis.v1.Event\x12@\n\x0b\x44\x65leteEvent\x12\x1e.artemis.v1.DeleteEventRequest\x1a\x11.artemis.v1.Eventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61rtemis/v1/events.proto\x12\nartemis.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x07\n\x05\x45vent\x12\x14\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08R\x02id\x12x\n\x04name\x18\x02 \x01(\tBd\xe2\x41\x01\x02\xbaH]r\x07\x18\xc8\x01\xba\x01\x01\x00\xba\x01Q\n\x10string.not_blank\x12\x11must not be blank\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')R\x04name\x12\x32\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\x80@\xba\x01\x01\x00R\x0b\x64\x65scription\x12+\n\x08\x63\x61tegory\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\x08\x63\x61tegory\x12,\n\x08location\x18\x05 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\xac\x02\xba\x01\x01\x00R\x08location\x12-\n\tpublisher\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\tpublisher\x12\x64\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\tstartTime\x12`\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\x07\x65ndTime\x12+\n\x08owner_id\x18\t \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02 \x00H\x00R\x07ownerId\x88\x01\x01\x12\x1c\n\x06source\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\x06source\x12%\n\x0b\x65xternal_id\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\nexternalId\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag:\x93\x01\xbaH\x8f\x01\x1a\x8c\x01\n\x19\x65nd_time.not_before_start\x12\x1dmust not be before start_time\x1aP!has(this.start_time) || !has(this.end_time) || this.end_time >= this.start_timeB\x0b\n\t_owner_id\"\xac\x01\n\x12\x43reateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05\x65vent\x12\x36\n\nrequest_id\x18\x02 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\".\n\x0fGetEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\"\xb1\x01\n\x11ListEventsRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12#\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\x12$\n\x06\x66ilter\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80@R\x06\x66ilter\x12\'\n\x08order_by\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x07orderBy\"g\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x80\x03\n\x12UpdateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03R\x05\x65vent\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12\x36\n\nrequest_id\x18\x03 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x8e\x01\xbaH\x8a\x01\x1a\x34\n\x0e\x65vent.required\x12\x11value is required\x1a\x0fhas(this.event)\x1aR\n\x11\x65vent.id.positive\x12\x16must be greater than 0\x1a%!has(this.event) || this.event.id > 0\"\xd9\x01\n\x12\x44\x65leteEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12\x36\n\nrequest_id\x18\x04 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"@\n\x15\x42\x61tchGetEventsRequest\x12\'\n\x03ids\x18\x01 \x03(\x03\x42\x15\xe2\x41\x01\x02\xbaH\x0e\x92\x01\x0b\x08\x01\x10\xe8\x07\"\x04\"\x02 \x00R\x03ids\"C\n\x16\x42\x61tchGetEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\xe1\x03\n\x18\x42\x61tchCreateEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.CreateEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\x36\n\nrequest_id\x18\x02 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x94\x02\xbaH\x90\x02\x1a\x82\x01\n\x13requests.request_id\x12\x35their request_id must be empty; set that of the batch\x1a\x34this.requests.all(request, request.request_id == \'\')\x1a\x88\x01\n\x16requests.validate_only\x12:their validate_only must not be set; set that of the batch\x1a\x32this.requests.all(request, !request.validate_only)\"F\n\x19\x42\x61tchCreateEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\xe1\x03\n\x18\x42\x61tchUpdateEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.UpdateEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\x36\n\nrequest_id\x18\x02 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x94\x02\xbaH\x90\x02\x1a\x82\x01\n\x13requests.request_id\x12\x35their request_id must be empty; set that of the batch\x1a\x34this.requests.all(request, request.request_id == \'\')\x1a\x88\x01\n\x16requests.validate_only\x12:their validate_only must not be set; set that of the batch\x1a\x32this.requests.all(request, !request.validate_only)\"F\n\x19\x42\x61tchUpdateEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\xe1\x03\n\x18\x42\x61tchDeleteEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.DeleteEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\x36\n\nrequest_id\x18\x02 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x94\x02\xbaH\x90\x02\x1a\x82\x01\n\x13requests.request_id\x12\x35their request_id must be empty; set that of the batch\x1a\x34this.requests.all(request, request.request_id == \'\')\x1a\x88\x01\n\x16requests.validate_only\x12:their validate_only must not be set; set that of the batch\x1a\x32this.requests.all(request, !request.validate_only)\"F\n\x19\x42\x61tchDeleteEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents2\xdc\x05\n\x0c\x45ventService\x12@\n\x0b\x43reateEvent\x12\x1e.artemis.v1.CreateEventRequest\x1a\x11.artemis.v1.Event\x12:\n\x08GetEvent\x12\x1b.artemis.v1.GetEventRequest\x1a\x11.artemis.v1.Event\x12K\n\nListEvents\x12\x1d.artemis.v1.ListEventsRequest\x1a\x1e.artemis.v1.ListEventsResponse\x12@\n\x0bUpdateEvent\x12\x1e.artemis.v1.UpdateEventRequest\x1a\x11.artemis.v1.Event\x12@\n\x0b\x44\x65leteEvent\x12\x1e.artemis.v1.DeleteEventRequest\x1a\x11.artemis.v1.Event\x12W\n\x0e\x42\x61tchGetEvents\x12!.artemis.v1.BatchGetEventsRequest\x1a\".artemis.v1.BatchGetEventsResponse\x12`\n\x11\x42\x61tchCreateEvents\x12$.artemis.v1.BatchCreateEventsRequest\x1a%.artemis.v1.BatchCreateEventsResponse\x12`\n\x11\x42\x61tchUpdateEvents\x12$.artemis.v1.BatchUpdateEventsRequest\x1a%.artemis.v1.BatchUpdateEventsResponse\x12`\n\x11\x42\x61tchDeleteEvents\x12$.artemis.v1.BatchDeleteEventsRequest\x1a%.artemis.v1.BatchDeleteEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,16 +67,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT']._serialized_options = b'\272H\217\001\032\214\001\n\031end_time.not_before_start\022\035must not be before start_time\032P!has(this.start_time) || !has(this.end_time) || this.end_time >= this.start_time'
   _globals['_CREATEEVENTREQUEST'].fields_by_name['event']._loaded_options = None
   _globals['_CREATEEVENTREQUEST'].fields_by_name['event']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
+  _globals['_CREATEEVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CREATEEVENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_CREATEEVENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_GETEVENTREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_GETEVENTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002\272H\004\"\002 \000'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001\272H\005r\003\030\200@'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\005r\003\030\364\003'
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['event']._loaded_options = None
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['event']._serialized_options = b'\342A\001\002\272H\003\330\001\003'
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEEVENTREQUEST']._loaded_options = None
   _globals['_UPDATEEVENTREQUEST']._serialized_options = b'\272H\212\001\0324\n\016event.required\022\021value is required\032\017has(this.event)\032R\n\021event.id.positive\022\026must be greater than 0\032%!has(this.event) || this.event.id > 0'
   _globals['_DELETEEVENTREQUEST'].fields_by_name['id']._loaded_options = None
@@ -84,20 +97,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEEVENTREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_DELETEEVENTREQUEST'].fields_by_name['allow_missing']._loaded_options = None
   _globals['_DELETEEVENTREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
-  _globals['_EVENT']._serialized_start=140
-  _globals['_EVENT']._serialized_end=1118
-  _globals['_CREATEEVENTREQUEST']._serialized_start=1120
-  _globals['_CREATEEVENTREQUEST']._serialized_end=1193
-  _globals['_GETEVENTREQUEST']._serialized_start=1195
-  _globals['_GETEVENTREQUEST']._serialized_end=1241
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1243
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1341
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1343
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1446
-  _globals['_UPDATEEVENTREQUEST']._serialized_start=1449
-  _globals['_UPDATEEVENTREQUEST']._serialized_end=1734
-  _globals['_DELETEEVENTREQUEST']._serialized_start=1736
-  _globals['_DELETEEVENTREQUEST']._serialized_end=1854
-  _globals['_EVENTSERVICE']._serialized_start=1857
-  _globals['_EVENTSERVICE']._serialized_end=2206
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHGETEVENTSREQUEST'].fields_by_name['ids']._loaded_options = None
+  _globals['_BATCHGETEVENTSREQUEST'].fields_by_name['ids']._serialized_options = b'\342A\001\002\272H\016\222\001\013\010\001\020\350\007\"\004\"\002 \000'
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHCREATEEVENTSREQUEST']._loaded_options = None
+  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_options = b'\272H\220\002\032\202\001\n\023requests.request_id\0225their request_id must be empty; set that of the batch\0324this.requests.all(request, request.request_id == \'\')\032\210\001\n\026requests.validate_only\022:their validate_only must not be set; set that of the batch\0322this.requests.all(request, !request.validate_only)'
+  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
+  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHUPDATEEVENTSREQUEST']._loaded_options = None
+  _globals['_BATCHUPDATEEVENTSREQUEST']._serialized_options = b'\272H\220\002\032\202\001\n\023requests.request_id\0225their request_id must be empty; set that of the batch\0324this.requests.all(request, request.request_id == \'\')\032\210\001\n\026requests.validate_only\022:their validate_only must not be set; set that of the batch\0322this.requests.all(request, !request.validate_only)'
+  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
+  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHDELETEEVENTSREQUEST']._loaded_options = None
+  _globals['_BATCHDELETEEVENTSREQUEST']._serialized_options = b'\272H\220\002\032\202\001\n\023requests.request_id\0225their request_id must be empty; set that of the batch\0324this.requests.all(request, request.request_id == \'\')\032\210\001\n\026requests.validate_only\022:their validate_only must not be set; set that of the batch\0322this.requests.all(request, !request.validate_only)'
+  _globals['_EVENT']._serialized_start=169
+  _globals['_EVENT']._serialized_end=1147
+  _globals['_CREATEEVENTREQUEST']._serialized_start=1150
+  _globals['_CREATEEVENTREQUEST']._serialized_end=1322
+  _globals['_GETEVENTREQUEST']._serialized_start=1324
+  _globals['_GETEVENTREQUEST']._serialized_end=1370
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1373
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1550
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1552
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1655
+  _globals['_UPDATEEVENTREQUEST']._serialized_start=1658
+  _globals['_UPDATEEVENTREQUEST']._serialized_end=2042
+  _globals['_DELETEEVENTREQUEST']._serialized_start=2045
+  _globals['_DELETEEVENTREQUEST']._serialized_end=2262
+  _globals['_BATCHGETEVENTSREQUEST']._serialized_start=2264
+  _globals['_BATCHGETEVENTSREQUEST']._serialized_end=2328
+  _globals['_BATCHGETEVENTSRESPONSE']._serialized_start=2330
+  _globals['_BATCHGETEVENTSRESPONSE']._serialized_end=2397
+  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_start=2400
+  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_end=2881
+  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_start=2883
+  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_end=2953
+  _globals['_BATCHUPDATEEVENTSREQUEST']._serialized_start=2956
+  _globals['_BATCHUPDATEEVENTSREQUEST']._serialized_end=3437
+  _globals['_BATCHUPDATEEVENTSRESPONSE']._serialized_start=3439
+  _globals['_BATCHUPDATEEVENTSRESPONSE']._serialized_end=3509
+  _globals['_BATCHDELETEEVENTSREQUEST']._serialized_start=3512
+  _globals['_BATCHDELETEEVENTSREQUEST']._serialized_end=3993
+  _globals['_BATCHDELETEEVENTSRESPONSE']._serialized_start=3995
+  _globals['_BATCHDELETEEVENTSRESPONSE']._serialized_end=4065
+  _globals['_EVENTSERVICE']._serialized_start=4068
+  _globals['_EVENTSERVICE']._serialized_end=4800
 # @@protoc_insertion_point(module_scope)

@@ -71,6 +71,26 @@ class EventServiceStub(object):
                 request_serializer=artemis_dot_v1_dot_events__pb2.DeleteEventRequest.SerializeToString,
                 response_deserializer=artemis_dot_v1_dot_events__pb2.Event.FromString,
                 _registered_method=True)
+        self.BatchGetEvents = channel.unary_unary(
+                '/artemis.v1.EventService/BatchGetEvents',
+                request_serializer=artemis_dot_v1_dot_events__pb2.BatchGetEventsRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_events__pb2.BatchGetEventsResponse.FromString,
+                _registered_method=True)
+        self.BatchCreateEvents = channel.unary_unary(
+                '/artemis.v1.EventService/BatchCreateEvents',
+                request_serializer=artemis_dot_v1_dot_events__pb2.BatchCreateEventsRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_events__pb2.BatchCreateEventsResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdateEvents = channel.unary_unary(
+                '/artemis.v1.EventService/BatchUpdateEvents',
+                request_serializer=artemis_dot_v1_dot_events__pb2.BatchUpdateEventsRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_events__pb2.BatchUpdateEventsResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteEvents = channel.unary_unary(
+                '/artemis.v1.EventService/BatchDeleteEvents',
+                request_serializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer(object):
@@ -107,14 +127,16 @@ class EventServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Returns one page of events, in ascending order of id.
+        """Returns one page of the events that match a filter, in the order asked for.
 
         Follow `next_page_token` until it is empty to read them all. Events created
-        or deleted meanwhile may or may not be seen; no other event is skipped or
-        seen twice.
+        or deleted meanwhile may or may not be seen, and so may those whose sorted
+        fields changed; no other event is skipped or seen twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-        come from this method.
+        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+        from this method with this filter and this order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +162,45 @@ class EventServiceServicer(object):
         Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
         `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
         not the current one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetEvents(self, request, context):
+        """Returns events by their ids, in the order of the ids (AIP-231).
+
+        Errors: NOT_FOUND (EVENT_NOT_FOUND) if any of them does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateEvents(self, request, context):
+        """Creates events, all of them or none (AIP-233).
+
+        Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
+        failed, such as "requests[3].event.owner_id", whatever the status code; so it
+        does for every batch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateEvents(self, request, context):
+        """Updates events, all of them or none (AIP-234). No event may be named twice.
+
+        Errors: those of UpdateEvent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteEvents(self, request, context):
+        """Deletes events, all of them or none, and returns them as they last were
+        (AIP-235). No event may be named twice.
+
+        Errors: those of DeleteEvent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,6 +233,26 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.DeleteEvent,
                     request_deserializer=artemis_dot_v1_dot_events__pb2.DeleteEventRequest.FromString,
                     response_serializer=artemis_dot_v1_dot_events__pb2.Event.SerializeToString,
+            ),
+            'BatchGetEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetEvents,
+                    request_deserializer=artemis_dot_v1_dot_events__pb2.BatchGetEventsRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_events__pb2.BatchGetEventsResponse.SerializeToString,
+            ),
+            'BatchCreateEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateEvents,
+                    request_deserializer=artemis_dot_v1_dot_events__pb2.BatchCreateEventsRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_events__pb2.BatchCreateEventsResponse.SerializeToString,
+            ),
+            'BatchUpdateEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateEvents,
+                    request_deserializer=artemis_dot_v1_dot_events__pb2.BatchUpdateEventsRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_events__pb2.BatchUpdateEventsResponse.SerializeToString,
+            ),
+            'BatchDeleteEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteEvents,
+                    request_deserializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -321,6 +402,114 @@ class EventService(object):
             '/artemis.v1.EventService/DeleteEvent',
             artemis_dot_v1_dot_events__pb2.DeleteEventRequest.SerializeToString,
             artemis_dot_v1_dot_events__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.EventService/BatchGetEvents',
+            artemis_dot_v1_dot_events__pb2.BatchGetEventsRequest.SerializeToString,
+            artemis_dot_v1_dot_events__pb2.BatchGetEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.EventService/BatchCreateEvents',
+            artemis_dot_v1_dot_events__pb2.BatchCreateEventsRequest.SerializeToString,
+            artemis_dot_v1_dot_events__pb2.BatchCreateEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.EventService/BatchUpdateEvents',
+            artemis_dot_v1_dot_events__pb2.BatchUpdateEventsRequest.SerializeToString,
+            artemis_dot_v1_dot_events__pb2.BatchUpdateEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.EventService/BatchDeleteEvents',
+            artemis_dot_v1_dot_events__pb2.BatchDeleteEventsRequest.SerializeToString,
+            artemis_dot_v1_dot_events__pb2.BatchDeleteEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,14 +56,16 @@ class EventServiceStub:
     Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]
-    """Returns one page of events, in ascending order of id.
+    """Returns one page of the events that match a filter, in the order asked for.
 
     Follow `next_page_token` until it is empty to read them all. Events created
-    or deleted meanwhile may or may not be seen; no other event is skipped or
-    seen twice.
+    or deleted meanwhile may or may not be seen, and so may those whose sorted
+    fields changed; no other event is skipped or seen twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-    come from this method.
+    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+    from this method with this filter and this order.
     """
     UpdateEvent: _grpc.UnaryUnaryMultiCallable[_events_pb2.UpdateEventRequest, _events_pb2.Event]
     """Changes some or all fields of an event and returns it as it now is.
@@ -81,6 +83,29 @@ class EventServiceStub:
     Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
     `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
     not the current one.
+    """
+    BatchGetEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.BatchGetEventsRequest, _events_pb2.BatchGetEventsResponse]
+    """Returns events by their ids, in the order of the ids (AIP-231).
+
+    Errors: NOT_FOUND (EVENT_NOT_FOUND) if any of them does not exist.
+    """
+    BatchCreateEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.BatchCreateEventsRequest, _events_pb2.BatchCreateEventsResponse]
+    """Creates events, all of them or none (AIP-233).
+
+    Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
+    failed, such as "requests[3].event.owner_id", whatever the status code; so it
+    does for every batch.
+    """
+    BatchUpdateEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.BatchUpdateEventsRequest, _events_pb2.BatchUpdateEventsResponse]
+    """Updates events, all of them or none (AIP-234). No event may be named twice.
+
+    Errors: those of UpdateEvent.
+    """
+    BatchDeleteEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.BatchDeleteEventsRequest, _events_pb2.BatchDeleteEventsResponse]
+    """Deletes events, all of them or none, and returns them as they last were
+    (AIP-235). No event may be named twice.
+
+    Errors: those of DeleteEvent.
     """
 
 @_typing.type_check_only
@@ -111,14 +136,16 @@ class EventServiceAsyncStub(EventServiceStub):
     Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """Returns one page of events, in ascending order of id.
+    """Returns one page of the events that match a filter, in the order asked for.
 
     Follow `next_page_token` until it is empty to read them all. Events created
-    or deleted meanwhile may or may not be seen; no other event is skipped or
-    seen twice.
+    or deleted meanwhile may or may not be seen, and so may those whose sorted
+    fields changed; no other event is skipped or seen twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-    come from this method.
+    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+    from this method with this filter and this order.
     """
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_events_pb2.UpdateEventRequest, _events_pb2.Event]  # type: ignore[assignment]
     """Changes some or all fields of an event and returns it as it now is.
@@ -136,6 +163,29 @@ class EventServiceAsyncStub(EventServiceStub):
     Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
     `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
     not the current one.
+    """
+    BatchGetEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.BatchGetEventsRequest, _events_pb2.BatchGetEventsResponse]  # type: ignore[assignment]
+    """Returns events by their ids, in the order of the ids (AIP-231).
+
+    Errors: NOT_FOUND (EVENT_NOT_FOUND) if any of them does not exist.
+    """
+    BatchCreateEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.BatchCreateEventsRequest, _events_pb2.BatchCreateEventsResponse]  # type: ignore[assignment]
+    """Creates events, all of them or none (AIP-233).
+
+    Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
+    failed, such as "requests[3].event.owner_id", whatever the status code; so it
+    does for every batch.
+    """
+    BatchUpdateEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.BatchUpdateEventsRequest, _events_pb2.BatchUpdateEventsResponse]  # type: ignore[assignment]
+    """Updates events, all of them or none (AIP-234). No event may be named twice.
+
+    Errors: those of UpdateEvent.
+    """
+    BatchDeleteEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.BatchDeleteEventsRequest, _events_pb2.BatchDeleteEventsResponse]  # type: ignore[assignment]
+    """Deletes events, all of them or none, and returns them as they last were
+    (AIP-235). No event may be named twice.
+
+    Errors: those of DeleteEvent.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -181,14 +231,16 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.ListEventsResponse, _abc.Awaitable[_events_pb2.ListEventsResponse]]:
-        """Returns one page of events, in ascending order of id.
+        """Returns one page of the events that match a filter, in the order asked for.
 
         Follow `next_page_token` until it is empty to read them all. Events created
-        or deleted meanwhile may or may not be seen; no other event is skipped or
-        seen twice.
+        or deleted meanwhile may or may not be seen, and so may those whose sorted
+        fields changed; no other event is skipped or seen twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-        come from this method.
+        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+        from this method with this filter and this order.
         """
 
     @_abc_1.abstractmethod
@@ -218,6 +270,53 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
         `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
         not the current one.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetEvents(
+        self,
+        request: _events_pb2.BatchGetEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.BatchGetEventsResponse, _abc.Awaitable[_events_pb2.BatchGetEventsResponse]]:
+        """Returns events by their ids, in the order of the ids (AIP-231).
+
+        Errors: NOT_FOUND (EVENT_NOT_FOUND) if any of them does not exist.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateEvents(
+        self,
+        request: _events_pb2.BatchCreateEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.BatchCreateEventsResponse, _abc.Awaitable[_events_pb2.BatchCreateEventsResponse]]:
+        """Creates events, all of them or none (AIP-233).
+
+        Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
+        failed, such as "requests[3].event.owner_id", whatever the status code; so it
+        does for every batch.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateEvents(
+        self,
+        request: _events_pb2.BatchUpdateEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.BatchUpdateEventsResponse, _abc.Awaitable[_events_pb2.BatchUpdateEventsResponse]]:
+        """Updates events, all of them or none (AIP-234). No event may be named twice.
+
+        Errors: those of UpdateEvent.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteEvents(
+        self,
+        request: _events_pb2.BatchDeleteEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.BatchDeleteEventsResponse, _abc.Awaitable[_events_pb2.BatchDeleteEventsResponse]]:
+        """Deletes events, all of them or none, and returns them as they last were
+        (AIP-235). No event may be named twice.
+
+        Errors: those of DeleteEvent.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -90,14 +90,16 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
-        """Returns one page of users, in ascending order of id.
+        """Returns one page of the users that match a filter, in the order asked for.
 
         Follow `next_page_token` until it is empty to read them all. Users created
-        or deleted meanwhile may or may not be seen; no other user is skipped or
-        seen twice.
+        or deleted meanwhile may or may not be seen, and so may those whose sorted
+        fields changed; no other user is skipped or seen twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-        come from this method.
+        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+        from this method with this filter and this order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

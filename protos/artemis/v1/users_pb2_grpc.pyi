@@ -48,14 +48,16 @@ class UserServiceStub:
     Errors: NOT_FOUND (USER_NOT_FOUND) if there is no user with this id.
     """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]
-    """Returns one page of users, in ascending order of id.
+    """Returns one page of the users that match a filter, in the order asked for.
 
     Follow `next_page_token` until it is empty to read them all. Users created
-    or deleted meanwhile may or may not be seen; no other user is skipped or
-    seen twice.
+    or deleted meanwhile may or may not be seen, and so may those whose sorted
+    fields changed; no other user is skipped or seen twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-    come from this method.
+    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+    from this method with this filter and this order.
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.User]
     """Changes some or all fields of a user and returns it as it now is.
@@ -96,14 +98,16 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: NOT_FOUND (USER_NOT_FOUND) if there is no user with this id.
     """
     ListUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]  # type: ignore[assignment]
-    """Returns one page of users, in ascending order of id.
+    """Returns one page of the users that match a filter, in the order asked for.
 
     Follow `next_page_token` until it is empty to read them all. Users created
-    or deleted meanwhile may or may not be seen; no other user is skipped or
-    seen twice.
+    or deleted meanwhile may or may not be seen, and so may those whose sorted
+    fields changed; no other user is skipped or seen twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-    come from this method.
+    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+    from this method with this filter and this order.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.User]  # type: ignore[assignment]
     """Changes some or all fields of a user and returns it as it now is.
@@ -159,14 +163,16 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.ListUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.ListUsersResponse, _abc.Awaitable[_users_pb2.ListUsersResponse]]:
-        """Returns one page of users, in ascending order of id.
+        """Returns one page of the users that match a filter, in the order asked for.
 
         Follow `next_page_token` until it is empty to read them all. Users created
-        or deleted meanwhile may or may not be seen; no other user is skipped or
-        seen twice.
+        or deleted meanwhile may or may not be seen, and so may those whose sorted
+        fields changed; no other user is skipped or seen twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative or `page_token` did not
-        come from this method.
+        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
+        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
+        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
+        from this method with this filter and this order.
         """
 
     @_abc_1.abstractmethod
