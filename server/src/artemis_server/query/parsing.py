@@ -1,0 +1,77 @@
+"""What both languages share: their parsers, and how a mistake is told."""
+
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any, TypeVar
+
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from artemis_server.errors import InvalidArgument, Violation
+
+T = TypeVar("T")
+_END = "$END"
+
+
+class Mistake(Exception):
+    """Something in the text is wrong: where (from 0), and what."""
+
+    def __init__(self, position: int, description: str) -> None:
+        super().__init__(description)
+        self.position = position
+        self.description = description
+
+
+class Language:
+    """A grammar, how its parts are called in error messages, and how its trees are transformed.
+
+    It is LALR(1): the time to parse is proportional to the length, and the stack does not grow with it.
+    """
+
+    def __init__(self, grammar: str, field: str, names: Mapping[str, str], postlex: Any = None) -> None:
+        self._text = resources.files(__package__).joinpath(grammar).read_text(encoding="utf-8")
+        self._field = field
+        self._names = {**names, _END: "the end"}
+        self._postlex = postlex
+
+    def parser(self, transformer: "Transformer[Token, T]") -> "Callable[[str], T]":
+        """Returns a function that parses a text, transforming the parts on the way.
+
+        Raises:
+            InvalidArgument: by the function; it tells the position.
+        """
+        lark = Lark(self._text, parser="lalr", maybe_placeholders=False, transformer=transformer, postlex=self._postlex)
+
+        def parse(text: str) -> T:
+            try:
+                return lark.parse(text)  # type: ignore[return-value]
+            except UnexpectedInput as error:
+                raise self._error(*self._explain(error, text)) from None
+            except Mistake as error:
+                raise self._error(error.position, error.description) from None
+
+        return parse
+
+    def _error(self, position: int, description: str) -> InvalidArgument:
+        return InvalidArgument(
+            Violation(
+                field=self._field,
+                description=f"at position {position + 1}: {description}",
+                rule=f"{self._field}.syntax",
+            ),
+            reason=f"INVALID_{self._field.upper()}",
+        )
+
+    def _explain(self, error: UnexpectedInput, text: str) -> tuple[int, str]:
+        position = len(text) if error.pos_in_stream is None or error.pos_in_stream < 0 else error.pos_in_stream
+        if isinstance(error, UnexpectedCharacters):
+            if text[position] in "\"'":
+                return position, f"{text[position]} has no counterpart"
+            return position, f'expected {self._list(error.allowed)}, not "{text[position]}"'
+        assert isinstance(error, UnexpectedToken)  # noqa: S101, for the type checker
+        if error.token.type == _END:
+            return len(text), f"expected {self._list(error.accepts or error.expected)}, not the end"
+        return position, f'expected {self._list(error.accepts or error.expected)}, not "{error.token}"'
+
+    def _list(self, terminals: set[str]) -> str:
+        names = sorted({self._names[each] for each in terminals if each in self._names})
+        return " or ".join(names) or "something else"

@@ -1,0 +1,75 @@
+"""What a filter means, as a tree. It has two truth values: an unset field fails every comparison but `!=`."""
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+class Operator(enum.Enum):
+    """A comparison."""
+
+    EQ = "="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+
+
+@dataclass(frozen=True)
+class And:
+    """All of the terms hold; without terms, it holds."""
+
+    terms: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True)
+class Or:
+    """At least one of the terms holds; without terms, it does not."""
+
+    terms: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True)
+class Not:
+    """The term does not hold."""
+
+    term: "Node"
+
+
+@dataclass(frozen=True)
+class Compare:
+    """The field is set and compares to a value; times are in microseconds since the Unix epoch."""
+
+    field: str
+    operator: Operator
+    value: int | str
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The text begins with, ends with, contains (both ends open) or is (none open) the text of a pattern."""
+
+    field: str
+    text: str
+    open_start: bool
+    open_end: bool
+
+
+@dataclass(frozen=True)
+class Present:
+    """The field is set and, if it is text, not empty."""
+
+    field: str
+
+
+@dataclass(frozen=True)
+class HasEtag:
+    """The etag of the row is this one."""
+
+    etag: str
+
+
+Node: TypeAlias = And | Or | Not | Compare | Matches | Present | HasEtag
+
+ALWAYS = And(())
+NEVER = Or(())
