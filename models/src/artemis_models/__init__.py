@@ -3,14 +3,17 @@
 This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or of feeds.
 """
 
-from artemis_models.engine import DatabaseError, create_engine, describe, refuse_missing
+from artemis_models.engine import create_engine, describe, refuse_missing
+from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade
-from artemis_models.tables import Base, Event, Secret, User
+from artemis_models.tables import Base, Event, IdempotencyKey, Secret, User
 
 __all__ = [
+    "AUTOCOMMIT",
     "Base",
     "DatabaseError",
     "Event",
+    "IdempotencyKey",
     "Secret",
     "User",
     "check_revision",

@@ -3,55 +3,38 @@
 It knows connections and their settings, and nothing of what is stored.
 """
 
-import sqlite3
-from pathlib import Path
-from urllib.parse import quote
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
+from artemis_models import postgresql, sqlite
+from artemis_models.errors import DatabaseError
 
-SQLITE_MINIMUM = (3, 37)
-SQLITE_PRAGMAS = {
-    "busy_timeout": 5000,  # milliseconds; first, so that the others can wait for a lock
-    "synchronous": "full",  # with WAL: an acknowledged write survives power loss
-    "foreign_keys": "on",
-}
-WAL_ATTEMPTS = 10
-AUTOCOMMIT = "artemis_autocommit"
-"""Execution option of a connection that only reads: it begins no transaction."""
+CONNECTIONS = 10
+"""How many connections to PostgreSQL an engine keeps, unless told."""
 
 
-class DatabaseError(Exception):
-    """A database that cannot be used as configured; its text is one line for the person who runs it."""
-
-
-def create_engine(url: str, *, read_only: bool = False) -> Engine:
+def create_engine(url: str, *, read_only: bool = False, connections: int = CONNECTIONS) -> Engine:
     """Returns an engine for `url`, such as `sqlite:///artemis.db`. No connection is made yet.
 
     On SQLite every connection is set up with `SQLITE_PRAGMAS` and WAL, and every transaction begins with
     BEGIN IMMEDIATE, so that it waits for the write lock instead of failing halfway (SQLite, "Isolation").
-    With `read_only`, connecting changes nothing and neither does any statement.
+    On PostgreSQL there are at most `connections`. With `read_only`, connecting changes nothing.
 
     Raises:
-        DatabaseError: the URL is malformed, of an engine that is not supported, or in memory.
+        DatabaseError: the URL is malformed, of an engine that is not supported, or in memory; or the driver
+            is not installed.
     """
     parsed = _parse(url)
-    _check_sqlite(parsed)
-    if read_only:
-        engine = sqlalchemy.create_engine(parsed, poolclass=NullPool, creator=lambda: _open_read_only(parsed))
-    else:
-        engine = sqlalchemy.create_engine(parsed, poolclass=QueuePool, pool_size=0)
-        event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    return engine
+    if parsed.get_backend_name() == "postgresql":
+        return postgresql.make_engine(parsed, read_only=read_only, connections=connections)
+    return sqlite.make_engine(parsed, read_only=read_only)
 
 
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-        parsed.get_dialect()
+        if parsed.drivername not in ("postgresql", postgresql.DRIVER):
+            parsed.get_dialect()
     except (NoSuchModuleError, ImportError):
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
     except (ArgumentError, ValueError):
@@ -59,60 +42,15 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _check_sqlite(url: URL) -> None:
-    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise DatabaseError(f"{url.drivername} is not supported; use sqlite:///FILE")
-    if sqlite3.sqlite_version_info < SQLITE_MINIMUM:
-        raise DatabaseError(f"SQLite 3.37 or later is needed; this Python has {sqlite3.sqlite_version}")
-    if url.host or url.port or url.username or url.query or "\0" in (url.database or ""):
-        raise DatabaseError("a SQLite URL has a path and nothing else; it looks like sqlite:///artemis.db")
-    if url.database in (None, "", ":memory:"):
-        raise DatabaseError("an in-memory database cannot be shared; name a file: sqlite:///artemis.db")
-
-
 def refuse_missing(engine: Engine) -> None:
-    """Raises DatabaseError when there is no such file, which connecting to it would create."""
-    path = Path(engine.url.database or "")
-    if not path.exists():
-        raise DatabaseError(f"there is no database {path}: `artemis-server migrate` makes it")
+    """Raises DatabaseError when there is no such SQLite file, which connecting to it would create."""
+    if engine.dialect.name == "sqlite":
+        sqlite.refuse_missing(engine.url)
 
 
 def describe(error: BaseException, engine: Engine) -> str:
-    """Returns what is wrong with the database in one line, without SQL."""
-    path = Path(engine.url.database or "")
-    cause = getattr(error, "orig", None) or error
-    if not path.parent.is_dir():
-        return f"cannot open {path}: the folder {path.parent} does not exist"
-    return f"cannot use {path}: {cause}"
-
-
-def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy begins them, not where sqlite3 guesses
-    for pragma, value in SQLITE_PRAGMAS.items():
-        connection.execute(f"PRAGMA {pragma} = {value}").close()
-    _use_wal(connection)
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Changes the journal mode to WAL; SQLite does not wait for a lock to do so, but fails at once."""
-    for _ in range(WAL_ATTEMPTS):
-        try:
-            connection.execute("PRAGMA journal_mode = wal").close()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            connection.execute("BEGIN IMMEDIATE").close()  # waits for whoever holds the lock
-            connection.execute("ROLLBACK").close()
-        else:
-            return
-    raise sqlite3.OperationalError("database is locked")
-
-
-def _open_read_only(url: URL) -> sqlite3.Connection:
-    """Opens the file so that nothing changes it, not even the log that a crash left, which others merge on closing."""
-    return sqlite3.connect(f"file:{quote(str(url.database))}?mode=ro", uri=True, isolation_level=None)
-
-
-def _begin(connection: Connection) -> None:
-    if not connection.get_execution_options().get(AUTOCOMMIT):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Returns what is wrong with the database in one line, without SQL and without the password."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if engine.dialect.name == "postgresql":
+        return postgresql.describe(cause, engine.url)
+    return sqlite.describe(cause, engine.url)

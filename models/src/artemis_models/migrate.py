@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 from alembic import command
@@ -9,9 +10,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
-from artemis_models.engine import AUTOCOMMIT, DatabaseError
+from artemis_models.errors import AUTOCOMMIT, DatabaseError
+
+LOCK = 0x617274656D6973
+"""The advisory lock of whoever migrates a PostgreSQL database."""
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +55,28 @@ def upgrade(engine: Engine) -> None:
     if _revision(engine) == head_revision():
         return
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # where, unlike on SQLite, two transactions could both migrate
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         before = current_revision(connection)  # again: another process may have been first
         _refuse_unknown(before)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     log.info("migrated the schema from revision %s to %s", before or "none", head_revision())
+
+
+def upgrade_sql(engine: Engine) -> str:
+    """Returns the statements that `upgrade` would execute, which changes nothing.
+
+    Raises: as `upgrade`.
+    """
+    before = _revision(engine)
+    _refuse_unknown(before)
+    config = _config()
+    config.output_buffer = StringIO()
+    config.attributes["dialect"] = engine.dialect.name
+    command.upgrade(config, f"{before or 'base'}:head", sql=True)
+    return config.output_buffer.getvalue()
 
 
 def _revision(engine: Engine) -> str | None:

@@ -56,6 +56,8 @@ class User(Base):
 
     __table_args__ = (
         Index("ux_users_email", func.lower(email), unique=True),
+        Index("ix_users_email", "email", "id"),
+        Index("ix_users_source_external_id", "source", "external_id", "id"),
         {"sqlite_autoincrement": True, "sqlite_strict": True},
     )
 
@@ -73,7 +75,7 @@ class Event(Base):
     publisher: Mapped[str] = mapped_column(CodePointText, server_default="")
     start_time: Mapped[int] = mapped_column(BigInt)
     end_time: Mapped[int] = mapped_column(BigInt)
-    owner_id: Mapped[int | None] = mapped_column(BigInt, ForeignKey("users.id"), index=True)
+    owner_id: Mapped[int | None] = mapped_column(BigInt, ForeignKey("users.id"))
     source: Mapped[str] = mapped_column(CodePointText, server_default="")
     external_id: Mapped[str] = mapped_column(CodePointText, server_default="")
     create_time: Mapped[int] = mapped_column(BigInt)
@@ -82,6 +84,12 @@ class Event(Base):
 
     __table_args__ = (
         CheckConstraint("end_time >= start_time", name="end_time"),
+        # Lists come in the order of the id within a category, a publisher or an owner, and within equal times.
+        Index("ix_events_category", "category", "id"),
+        Index("ix_events_publisher", "publisher", "id"),
+        Index("ix_events_owner_id", "owner_id", "id"),
+        Index("ix_events_start_time", start_time.desc(), "id"),
+        Index("ix_events_source_external_id", "source", "external_id", "id"),
         {"sqlite_autoincrement": True, "sqlite_strict": True},
     )
 
@@ -93,5 +101,18 @@ class Secret(Base):
 
     name: Mapped[str] = mapped_column(CodePointText, primary_key=True)
     value: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = ({"sqlite_strict": True},)
+
+
+class IdempotencyKey(Base):
+    """A request that was answered, by the id that its caller gave it, with the answer to repeat (AIP-155)."""
+
+    __tablename__ = "idempotency_keys"
+
+    request_id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    response: Mapped[bytes] = mapped_column(LargeBinary)
+    create_time: Mapped[int] = mapped_column(BigInt, index=True)
 
     __table_args__ = ({"sqlite_strict": True},)

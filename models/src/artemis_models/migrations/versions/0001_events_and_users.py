@@ -14,7 +14,10 @@ depends_on = None
 
 BIG_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-RANDOM_BYTES = {"sqlite": "randomblob(32)"}
+RANDOM_BYTES = {
+    "sqlite": "randomblob(32)",
+    "postgresql": "decode(replace(concat(gen_random_uuid(), gen_random_uuid()), '-', ''), 'hex')",
+}
 
 
 def upgrade() -> None:
@@ -65,5 +68,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_secrets")),
         sqlite_strict=True,
     )
-    random_bytes = RANDOM_BYTES[op.get_bind().dialect.name]
+    random_bytes = RANDOM_BYTES[op.get_context().dialect.name]
     op.execute(f"INSERT INTO secrets (name, value) VALUES ('page_token', {random_bytes})")

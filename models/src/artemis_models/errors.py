@@ -1,0 +1,8 @@
+"""What both engines share: the error for a database that cannot be used, and the option of connections that read."""
+
+AUTOCOMMIT = "artemis_autocommit"
+"""Execution option of a connection that only reads: it begins no transaction."""
+
+
+class DatabaseError(Exception):
+    """A database that cannot be used as configured; its text is one line for the person who runs it."""

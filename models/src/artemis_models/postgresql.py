@@ -1,0 +1,54 @@
+"""PostgreSQL: how every connection is set up, and what is wrong with one that cannot be made."""
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import URL, Engine, event
+from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from artemis_models.errors import DatabaseError
+
+DRIVER = "postgresql+psycopg"
+MINIMUM = 140_000  # as libpq numbers versions
+CONNECT_TIMEOUT = 5  # seconds
+
+
+def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
+    """Returns an engine with a pool of at most this many connections.
+
+    Raises:
+        DatabaseError: the driver is not installed.
+    """
+    options: dict[str, Any] = {"poolclass": NullPool} if read_only else {"pool_size": connections, "max_overflow": 0}
+    defaults = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "artemis"}
+    try:
+        engine = sqlalchemy.create_engine(
+            url.set(drivername=DRIVER, query={**defaults, **url.query}),
+            **options,
+        )
+    except (ImportError, NoSuchModuleError):
+        raise DatabaseError(
+            "the driver for PostgreSQL is not installed: pip install 'artemis-models[postgresql]'"
+        ) from None
+    event.listen(engine, "connect", _check)
+    return engine
+
+
+def describe(cause: BaseException, url: URL) -> str:
+    """Returns what is wrong with the database in one line, without the password."""
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    text = lines[0] if lines else type(cause).__name__
+    if url.password:
+        text = text.replace(str(url.password), "***")
+    return f"cannot use {url.set(query={}).render_as_string(hide_password=True)}: {text}"
+
+
+def _check(connection: Any, _: ConnectionPoolEntry) -> None:
+    """Refuses a server that cannot keep what SQLite keeps."""
+    if connection.info.server_version < MINIMUM:
+        found = connection.info.server_version // 10_000
+        raise DatabaseError(f"PostgreSQL 14 or later is needed; the server has {found}")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseError(f"the database must have the encoding UTF8; it has {encoding}")

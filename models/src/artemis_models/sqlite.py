@@ -1,0 +1,89 @@
+"""SQLite: how every connection is set up, and which URLs name a database that can be shared."""
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
+
+from artemis_models.errors import AUTOCOMMIT, DatabaseError
+
+SQLITE_MINIMUM = (3, 37)
+SQLITE_PRAGMAS = {
+    "busy_timeout": 5000,  # milliseconds; first, so that the others can wait for a lock
+    "synchronous": "full",  # with WAL: an acknowledged write survives power loss
+    "foreign_keys": "on",
+}
+WAL_ATTEMPTS = 10
+
+
+def make_engine(url: URL, *, read_only: bool) -> Engine:
+    """Returns an engine for a file. With `read_only`, connecting changes nothing and neither does any statement."""
+    _check(url)
+    if read_only:
+        engine = sqlalchemy.create_engine(url, poolclass=NullPool, creator=lambda: _open_read_only(url))
+    else:
+        engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=0)
+        event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _check(url: URL) -> None:
+    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise DatabaseError(f"{url.drivername} is not supported; use sqlite:///FILE")
+    if sqlite3.sqlite_version_info < SQLITE_MINIMUM:
+        raise DatabaseError(f"SQLite 3.37 or later is needed; this Python has {sqlite3.sqlite_version}")
+    if url.host or url.port or url.username or url.query or "\0" in (url.database or ""):
+        raise DatabaseError("a SQLite URL has a path and nothing else; it looks like sqlite:///artemis.db")
+    if url.database in (None, "", ":memory:"):
+        raise DatabaseError("an in-memory database cannot be shared; name a file: sqlite:///artemis.db")
+
+
+def refuse_missing(url: URL) -> None:
+    """Raises DatabaseError when there is no such file, which connecting to it would create."""
+    path = Path(url.database or "")
+    if not path.exists():
+        raise DatabaseError(f"there is no database {path}: `artemis-server migrate` makes it")
+
+
+def describe(cause: BaseException, url: URL) -> str:
+    """Returns what is wrong with the file in one line."""
+    path = Path(url.database or "")
+    if not path.parent.is_dir():
+        return f"cannot open {path}: the folder {path.parent} does not exist"
+    return f"cannot use {path}: {cause}"
+
+
+def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy begins them, not where sqlite3 guesses
+    for pragma, value in SQLITE_PRAGMAS.items():
+        connection.execute(f"PRAGMA {pragma} = {value}").close()
+    _use_wal(connection)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Changes the journal mode to WAL; SQLite does not wait for a lock to do so, but fails at once."""
+    for _ in range(WAL_ATTEMPTS):
+        try:
+            connection.execute("PRAGMA journal_mode = wal").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            connection.execute("BEGIN IMMEDIATE").close()  # waits for whoever holds the lock
+            connection.execute("ROLLBACK").close()
+        else:
+            return
+    raise sqlite3.OperationalError("database is locked")
+
+
+def _open_read_only(url: URL) -> sqlite3.Connection:
+    """Opens the file so that nothing changes it, not even the log that a crash left, which others merge on closing."""
+    return sqlite3.connect(f"file:{quote(str(url.database))}?mode=ro", uri=True, isolation_level=None)
+
+
+def _begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get(AUTOCOMMIT):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
