@@ -1,6 +1,7 @@
-"""One call: its deadline, and its failure as an exception."""
+"""One call: its deadline, the id that makes it safe to repeat, and its failure as an exception."""
 
 from typing import Protocol, TypeVar
+from uuid import uuid4
 
 import grpc
 
@@ -10,6 +11,7 @@ Request_contra = TypeVar("Request_contra", contravariant=True)
 Response_co = TypeVar("Response_co", covariant=True)
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Write = TypeVar("Write", bound="WriteRequest")
 DEFAULT_TIMEOUT = 10.0  # seconds
 
 
@@ -18,6 +20,12 @@ class Method(Protocol[Request_contra, Response_co]):
 
     def __call__(self, request: Request_contra, timeout: float | None = None) -> Response_co:
         """Calls it; `timeout` is in seconds."""
+
+
+class WriteRequest(Protocol):
+    """A request that changes something, and is done once however often it is sent with the same id."""
+
+    request_id: str
 
 
 class Caller:
@@ -36,3 +44,8 @@ class Caller:
             if "closed channel" not in str(error):
                 raise
             raise Cancelled(grpc.StatusCode.CANCELLED, "the client is closed") from None
+
+    def write(self, method: Method[Write, Response], request: Write, timeout: float | None) -> Response:
+        """Calls with an id: a new one if the request has none, kept when gRPC tries again (AIP-4235)."""
+        request.request_id = request.request_id or str(uuid4())
+        return self.call(method, request, timeout)

@@ -10,19 +10,15 @@ from artemis_client.calls import DEFAULT_TIMEOUT, Caller
 from artemis_client.events import EventClient
 from artemis_client.users import UserClient
 
-_READS = (
-    ("EventService", events_pb2, ("GetEvent", "ListEvents")),
-    ("UserService", users_pb2, ("GetUser", "ListUsers")),
+_SERVICES = (
+    events_pb2.DESCRIPTOR.services_by_name["EventService"],
+    users_pb2.DESCRIPTOR.services_by_name["UserService"],
 )
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
-            # Only what may be repeated: a write that seems to have failed may have been made (AIP-194).
-            "name": [
-                {"service": module.DESCRIPTOR.services_by_name[service].full_name, "method": method}
-                for service, module, methods in _READS
-                for method in methods
-            ],
+            # Every method: reads change nothing, and every write has an id that makes it safe to repeat (AIP-155).
+            "name": [{"service": service.full_name} for service in _SERVICES],
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",
@@ -33,6 +29,8 @@ _SERVICE_CONFIG = {
         }
     ]
 }
+# bytes; gRPC's own 256 KiB would leave a bigger request, such as a batch, untried again. Servers take 4 MiB.
+_RETRY_BUFFER = ("grpc.per_rpc_retry_buffer_size", 8 * 2**20)
 _RECONNECT = (  # milliseconds; gRPC's own second or more would use up the retries while a server restarts
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -44,8 +42,9 @@ class ArtemisClient:
     """Calls the Artemis server at `target`, such as "127.0.0.1:50051". Threads may share it.
 
     Close it, or use it as a context manager. Every call has a deadline: `timeout` seconds, unless it is
-    given one of its own. Reads that fail with UNAVAILABLE are tried up to five times within the deadline,
-    which outlasts the restart of a server (gRFC A6).
+    given one of its own. Calls that fail with UNAVAILABLE are tried up to five times within the deadline,
+    which outlasts the restart of a server (gRFC A6). A write that is tried again is made once: every try
+    has the same request id.
     With `credentials` the connection is encrypted.
     """
 
@@ -56,7 +55,7 @@ class ArtemisClient:
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        options = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *_RECONNECT]
+        options = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), _RETRY_BUFFER, *_RECONNECT]
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
         else:

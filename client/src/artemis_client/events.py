@@ -1,33 +1,55 @@
 """`client.events`: EventService in Python's terms."""
 
+import builtins
 from collections.abc import Iterable, Iterator
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis.v1.events_pb2 import Event
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from artemis_client.calls import Caller
+from artemis_client.masks import field_mask
 
 
 class EventClient:
-    """Calls EventService. Each method raises ArtemisError; `timeout` is in seconds, for this call only."""
+    """Calls EventService. Each method raises ArtemisError; `timeout` is in seconds, for this call only.
+
+    The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
+    made once. If it is empty the client makes a new one; give your own to repeat a call yourself. With
+    `validate_only` a write is checked, returns what it would return, and changes nothing. A batch is of up to
+    1000 events; all of it is done or none.
+    """
 
     def __init__(self, channel: grpc.Channel, caller: Caller) -> None:
         self._stub = events_pb2_grpc.EventServiceStub(channel)
         self._call = caller.call
+        self._write = caller.write
 
-    def create(self, event: Event, *, timeout: float | None = None) -> Event:
+    def create(
+        self, event: Event, *, request_id: str = "", validate_only: bool = False, timeout: float | None = None
+    ) -> Event:
         """Creates the event and returns it as it was stored, with its id."""
-        return self._call(self._stub.CreateEvent, events_pb2.CreateEventRequest(event=event), timeout)
+        request = events_pb2.CreateEventRequest(event=event, request_id=request_id, validate_only=validate_only)
+        return self._write(self._stub.CreateEvent, request, timeout)
 
     def get(self, event_id: int, *, timeout: float | None = None) -> Event:
         """Returns the event with this id."""
         return self._call(self._stub.GetEvent, events_pb2.GetEventRequest(id=event_id), timeout)
 
-    def list(self, *, page_size: int = 0, timeout: float | None = None) -> Iterator[Event]:
-        """Yields every event in order of id, fetching pages as they are needed; the timeout is one page's."""
-        request = events_pb2.ListEventsRequest(page_size=page_size)
+    def list(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's name for it
+        order_by: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[Event]:
+        """Yields the events that match `filter` in the order of `order_by`: all of them in order of id without these.
+
+        They are written as the contract says, such as `category = "python"` and `start_time desc, name`.
+        Pages are fetched as they are needed; the timeout is one page's.
+        """
+        request = events_pb2.ListEventsRequest(filter=filter, order_by=order_by, page_size=page_size)
         while True:
             page = self._call(self._stub.ListEvents, request, timeout)
             yield from page.events
@@ -35,22 +57,109 @@ class EventClient:
                 return
             request.page_token = page.next_page_token
 
-    def update(self, event: Event, *, update_mask: Iterable[str] | None = None, timeout: float | None = None) -> Event:
+    def update(
+        self,
+        event: Event,
+        *,
+        update_mask: Iterable[str] | None = None,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> Event:
         """Changes the fields in `update_mask`, or all populated ones without it; returns the event as it now is.
 
-        If the etag of the event is set, it must still be the current one, or Aborted is raised.
+        If the etag of the event is set, it must still be the current one, or Aborted is raised. A mask that is
+        one string raises TypeError.
         """
-        mask = None if update_mask is None else FieldMask(paths=update_mask)
-        request = events_pb2.UpdateEventRequest(event=event, update_mask=mask)
-        return self._call(self._stub.UpdateEvent, request, timeout)
+        request = events_pb2.UpdateEventRequest(
+            event=event, update_mask=field_mask(update_mask), request_id=request_id, validate_only=validate_only
+        )
+        return self._write(self._stub.UpdateEvent, request, timeout)
 
     def delete(
-        self, event_id: int, *, etag: str = "", allow_missing: bool = False, timeout: float | None = None
+        self,
+        event_id: int,
+        *,
+        etag: str = "",
+        allow_missing: bool = False,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
     ) -> Event:
         """Deletes the event and returns it as it last was.
 
         If `etag` is given, it must still be the current one, or Aborted is raised. With `allow_missing`,
         an event that does not exist is not an error, and an empty one is returned.
         """
-        request = events_pb2.DeleteEventRequest(id=event_id, etag=etag, allow_missing=allow_missing)
-        return self._call(self._stub.DeleteEvent, request, timeout)
+        request = events_pb2.DeleteEventRequest(
+            id=event_id,
+            etag=etag,
+            allow_missing=allow_missing,
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return self._write(self._stub.DeleteEvent, request, timeout)
+
+    def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[Event]:
+        """Returns the events with these ids, up to 1000, in their order. If any does not exist, NotFound is raised."""
+        request = events_pb2.BatchGetEventsRequest(ids=ids)
+        return [*self._call(self._stub.BatchGetEvents, request, timeout).events]
+
+    def batch_create(
+        self,
+        events: Iterable[Event],
+        *,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[Event]:
+        """Creates the events, up to 1000, all of them or none; returns them in this order, as they were stored."""
+        request = events_pb2.BatchCreateEventsRequest(
+            requests=[events_pb2.CreateEventRequest(event=event) for event in events],
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return [*self._write(self._stub.BatchCreateEvents, request, timeout).events]
+
+    def batch_update(
+        self,
+        events: Iterable[Event],
+        *,
+        update_mask: Iterable[str] | None = None,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[Event]:
+        """Updates the events, up to 1000, all of them or none; returns them in this order, as they now are.
+
+        Each is changed as by `update`, with the one mask for all. If the etag of any is set and is not the
+        current one, Aborted is raised; a mask that is one string raises TypeError. No event may be given twice.
+        """
+        mask = field_mask(update_mask)
+        request = events_pb2.BatchUpdateEventsRequest(
+            requests=[events_pb2.UpdateEventRequest(event=event, update_mask=mask) for event in events],
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return [*self._write(self._stub.BatchUpdateEvents, request, timeout).events]
+
+    def batch_delete(
+        self,
+        ids: Iterable[int],
+        *,
+        allow_missing: bool = False,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[Event]:
+        """Deletes the events, up to 1000, all of them or none; returns them in this order, as they last were.
+
+        With `allow_missing`, an event that does not exist is not an error, and an empty one is in its place.
+        No event may be given twice.
+        """
+        request = events_pb2.BatchDeleteEventsRequest(
+            requests=[events_pb2.DeleteEventRequest(id=each, allow_missing=allow_missing) for each in ids],
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return [*self._write(self._stub.BatchDeleteEvents, request, timeout).events]

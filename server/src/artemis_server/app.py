@@ -15,7 +15,9 @@ from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
+from artemis_server.pruning import Pruner
 from artemis_server.reflection import add_reflection
+from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.boundary import ContractInterceptor
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.pages import PageTokens
@@ -43,6 +45,7 @@ class Application:
         self._streams = OpenStreams()
         self._health = HealthServicer(self._streams)
         self._monitor = HealthMonitor(self._health, SERVICES, lambda: probe(engine))
+        self._pruner = Pruner(self._database)
         self._contract = ContractInterceptor()
         self.server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
@@ -53,9 +56,10 @@ class Application:
 
     def _add_services(self) -> None:
         tokens = PageTokens(lambda: self._database.read(secrets.page_token_key))
-        events = Resources(self._database, EventStore(), tokens)
+        event_store = EventStore()
+        events = EventServicer(Resources(self._database, event_store, tokens), Batches(self._database, event_store))
         users = Resources(self._database, UserStore(), tokens)
-        events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(events), self.server)
+        events_pb2_grpc.add_EventServiceServicer_to_server(events, self.server)
         users_pb2_grpc.add_UserServiceServicer_to_server(UserServicer(users), self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         if self._settings.reflection:
@@ -72,12 +76,14 @@ class Application:
         except RuntimeError:
             raise ListenError(f"cannot listen on {self._settings.listen}") from None
         self._monitor.start()
+        self._pruner.start()
         self.server.start()
         return port
 
     def stop(self) -> None:
         """Refuses new requests, lets those in flight finish within the grace, and closes the database."""
         self._monitor.stop()
+        self._pruner.stop()
         self._contract.drain()
         stopped = self.server.stop(self._settings.shutdown_grace)
         self._streams.end()

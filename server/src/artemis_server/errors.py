@@ -15,7 +15,12 @@
 They know neither gRPC nor the database, and their texts are for the caller.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +33,26 @@ class Violation:
 
 
 class RequestError(Exception):
-    """A request without an answer; `reason` is the ErrorInfo reason, in UPPER_SNAKE_CASE (AIP-193)."""
+    """A request without an answer; `reason` is the ErrorInfo reason, in UPPER_SNAKE_CASE (AIP-193).
 
-    def __init__(self, reason: str, message: str) -> None:
+    `field` is the path of the field to blame, if one is; `text` says what is wrong.
+    """
+
+    def __init__(self, reason: str, message: str, field: str = "") -> None:
         super().__init__(message)
         self.reason = reason
-        self.message = message
+        self.field = field
+        self.text = message
+
+    @property
+    def message(self) -> str:
+        """What to tell the caller."""
+        return f"{self.field}: {self.text}" if self.field else self.text
+
+    def at(self, field: str) -> Self:
+        """Blames this field, and returns the error."""
+        self.field = field
+        return self
 
 
 class InvalidArgument(RequestError):
@@ -42,15 +61,38 @@ class InvalidArgument(RequestError):
     def __init__(self, *violations: Violation, reason: str = "INVALID_FIELD") -> None:
         first = violations[0]
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(reason, f"{first.field}: {first.description}{more}")
+        super().__init__(reason, f"{first.description}{more}", first.field)
         self.violations = violations
+
+    def under(self, prefix: str) -> "InvalidArgument":
+        """Returns the same error of a message that is nested in another; `prefix` ends with a dot."""
+        moved = (replace(violation, field=prefix + violation.field) for violation in self.violations)
+        return InvalidArgument(*moved, reason=self.reason)
+
+
+def gather(items: Iterable[T], work: Callable[[int, T], R]) -> list[R]:
+    """Returns what the work returns for each item and its index.
+
+    Raises:
+        InvalidArgument: with the violations of every item that has some.
+    """
+    results: list[R] = []
+    found: list[InvalidArgument] = []
+    for index, item in enumerate(items):
+        try:
+            results.append(work(index, item))
+        except InvalidArgument as error:
+            found.append(error)
+    if found:
+        raise InvalidArgument(*(violation for each in found for violation in each.violations), reason=found[0].reason)
+    return results
 
 
 class ResourceError(RequestError):
     """The request does not fit one stored resource: its type ("event") and its name ("17")."""
 
-    def __init__(self, reason: str, message: str, *, resource_type: str, resource_name: str) -> None:
-        super().__init__(reason, message)
+    def __init__(self, reason: str, message: str, *, resource_type: str, resource_name: str, field: str = "") -> None:
+        super().__init__(reason, message, field)
         self.resource_type = resource_type
         self.resource_name = resource_name
 

@@ -1,75 +1,105 @@
 """The database: made once at start-up and shared by all servicers, to whom it lends sessions."""
 
-import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar, cast
 
-from artemis_models.engine import AUTOCOMMIT
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.failures import translate
-from artemis_server.db.statements import keep_driver
+from artemis_server.db.sessions import ThreadSessions
+from artemis_server.db.transactions import TransactionWriter
 from artemis_server.db.writer import GroupCommitWriter
 from artemis_server.errors import RequestError
 
 T = TypeVar("T")
 
 
-class Database:
-    """Lends sessions: for reading, one that each thread keeps; for writing, the one that all share.
+class Writer(Protocol):
+    """Runs work in a transaction."""
 
-    It owns the engine, and disposes of it when it is closed.
+    def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
+        """Returns what `work` returns, once it is committed; `timeout` is in seconds."""
+
+    def close(self) -> None:
+        """Commits what was accepted, and accepts no more."""
+
+
+class _Rehearsed(Exception):
+    """Undoes the work that raises it, and carries its result."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__()
+        self.result = result
+
+
+class Database:
+    """Lends sessions: for reading, one that each thread keeps; for writing, as the engine needs it.
+
+    SQLite has one writer at a time, so all share a session and their work is committed in groups;
+    PostgreSQL has many, and each thread writes on its own session. It owns the engine, and disposes of it
+    when it is closed.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._readers = engine.execution_options(isolation_level="AUTOCOMMIT", **{AUTOCOMMIT: True})
-        self._local = threading.local()
-        self._connections: list[Connection] = []
-        self._writer = GroupCommitWriter(engine)
+        self._sessions = ThreadSessions(engine)
+        self._writer: Writer = (
+            GroupCommitWriter(engine) if engine.dialect.name == "sqlite" else TransactionWriter(self._sessions)
+        )
 
-    def read(self, work: Callable[[Session], T]) -> T:
-        """Returns what `work` returns. Each statement in it is one snapshot.
+    def read(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
+        """Returns what `work` returns. Each statement in it is one snapshot; `timeout` is in seconds.
 
         Raises:
+            DeadlineExceeded: a statement took longer than the timeout.
             RequestError: the database failed.
         """
         try:
-            session: Session | None = getattr(self._local, "session", None)
-            return work(session or self._open())
+            return work(self._sessions.get(timeout))
         except RequestError:
             raise
         except Exception as error:
-            self._discard()
+            if not self._sessions.discard():
+                raise translate(error) from error
+        return self._read_again(work, timeout)
+
+    def _read_again(self, work: Callable[[Session], T], timeout: float | None) -> T:
+        """Reads on a new connection, where the kept one had broken since it was last used."""
+        try:
+            return work(self._sessions.get(timeout))
+        except RequestError:
+            raise
+        except Exception as error:
+            self._sessions.discard()
             raise translate(error) from error
 
     def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
-        """Returns what `work` returns, once all it did is committed and on disk.
+        """Returns what `work` returns, once all it did is committed and on disk. It may be called more than once.
 
-        Raises: as `GroupCommitWriter.write`.
+        Raises:
+            DeadlineExceeded: the timeout passed. Work that had begun by then may still be committed.
+            RequestError: the database failed, or was closed.
+            Exception: what `work` raised; nothing was changed.
         """
         return self._writer.write(work, timeout)
+
+    def rehearse(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
+        """Returns what `work` returns, and undoes all it did.
+
+        Raises: as `write`.
+        """
+
+        def undone(session: Session) -> T:
+            raise _Rehearsed(work(session))
+
+        try:
+            return self.write(undone, timeout)
+        except _Rehearsed as rehearsed:
+            return cast("T", rehearsed.result)
 
     def close(self) -> None:
         """Commits what was accepted and closes every connection. No thread may be reading."""
         self._writer.close()
-        for connection in self._connections:
-            connection.close()
+        self._sessions.close()
         self._engine.dispose()
-
-    def _open(self) -> Session:
-        connection = self._readers.connect()
-        self._connections.append(connection)
-        session = self._local.session = Session(connection)
-        keep_driver(session)
-        return session
-
-    def _discard(self) -> None:
-        """Closes this thread's connection, which may be broken."""
-        session: Session | None = self._local.__dict__.pop("session", None)
-        if session is not None:
-            connection = session.connection()
-            self._connections.remove(connection)
-            session.invalidate()
-            connection.close()

@@ -2,11 +2,13 @@
 
 import base64
 import binascii
+from functools import lru_cache
 
 NO_VERSION = -1
 """The version of an etag that this server never gave out: no row has it."""
 
 
+@lru_cache(maxsize=1024)  # most versions are small, and a page has many rows of each
 def from_version(version: int) -> str:
     """Returns the etag of a row of this version."""
     return base64.urlsafe_b64encode(version.to_bytes(8, "big")).decode()

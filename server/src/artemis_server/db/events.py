@@ -1,20 +1,25 @@
 """Events as rows."""
 
+from collections.abc import Sequence
+
 import artemis_models
 from artemis.v1.events_pb2 import Event
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from artemis_server.db import etags, times
+from artemis_server.db.batches import BatchStore, Path
 from artemis_server.db.constraints import Constraint
 from artemis_server.db.statements import Row
-from artemis_server.db.store import Store
 from artemis_server.errors import FailedPrecondition, InvalidArgument, RequestError, Violation
 
 
-class EventStore(Store[Event]):
+class EventStore(BatchStore[Event]):
     """Keeps events."""
 
     message = Event
     model = artemis_models.Event
+    words = ("name", "description")
 
     def fill(self, message: Event, row: Row) -> Event:
         """Sets every field of an empty event from a row, and returns it."""
@@ -46,12 +51,7 @@ class EventStore(Store[Event]):
     def refusal(self, constraint: Constraint, message: Event) -> RequestError | None:
         """Tells of an owner that does not exist, and of an end that a concurrent change put before the start."""
         if constraint is Constraint.FOREIGN_KEY:
-            return FailedPrecondition(
-                "OWNER_NOT_FOUND",
-                f"event.owner_id: there is no user {message.owner_id}",
-                resource_type="user",
-                resource_name=str(message.owner_id),
-            )
+            return self._owner_not_found(message)
         if constraint is Constraint.CHECK:
             return InvalidArgument(
                 Violation(
@@ -61,3 +61,24 @@ class EventStore(Store[Event]):
                 )
             )
         return None
+
+    def check_references(self, session: Session, messages: Sequence[Event], path: Path) -> None:
+        """Raises FailedPrecondition if an owner does not exist; until the transaction ends, the others do."""
+        owners = {message.owner_id for message in messages if message.HasField("owner_id")}
+        if not owners:
+            return
+        users = artemis_models.User.id
+        known = set(session.scalars(select(users).where(users.in_(owners)).with_for_update(read=True, key_share=True)))
+        for index, message in enumerate(messages):
+            if message.HasField("owner_id") and message.owner_id not in known:
+                raise self._owner_not_found(message).at(f"{path(index)}.owner_id")
+
+    @staticmethod
+    def _owner_not_found(message: Event) -> FailedPrecondition:
+        return FailedPrecondition(
+            "OWNER_NOT_FOUND",
+            f"there is no user {message.owner_id}",
+            resource_type="user",
+            resource_name=str(message.owner_id),
+            field="event.owner_id",
+        )

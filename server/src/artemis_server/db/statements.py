@@ -5,7 +5,7 @@ connection, which the session holds, costs little more than the row. It is the s
 same SQL and bound parameters. Rows are plain tuples.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, Dialect
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 _LENT = "artemis_lent"
 """Where `keep_driver` keeps what `_driver` found, in `Session.info`."""
 _CHUNK = 100  # rows fetched at a time
-_POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark"}
+_POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
@@ -30,6 +30,13 @@ class Cursor(Protocol):
     def fetchmany(self, size: int) -> Sequence[Row]:
         """Returns the next rows."""
 
+    def executemany(self, sql: str, values: Iterable[Sequence[Any]]) -> object:
+        """Executes a statement once for each of the sequences of values."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed, by all executions together."""
+
     def close(self) -> None:
         """Ends the statement, and with it its snapshot."""
 
@@ -39,6 +46,9 @@ class Driver(Protocol):
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> Cursor:
         """Executes a statement."""
+
+    def cursor(self) -> Cursor:
+        """Returns a new cursor."""
 
 
 class Statement:
@@ -55,6 +65,19 @@ class Statement:
         cursor.close()
         return row
 
+    def execute(self, session: Session, values: Values) -> None:
+        """Executes the statement, which returns no rows."""
+        self._execute(session, values).close()
+
+    def many(self, session: Session, rows: Iterable[Values]) -> int:
+        """Executes the statement for each of the rows, in one call of the driver; returns how many were changed."""
+        driver, compiled = self._prepare(session)
+        cursor = driver.cursor()
+        cursor.executemany(compiled.sql, map(compiled.positional, rows))
+        changed = cursor.rowcount
+        cursor.close()
+        return changed
+
     def chunks(self, session: Session, values: Values) -> Generator[Sequence[Row]]:
         """Executes the statement and yields its rows, many at a time. Close the iterator to stop early."""
         cursor = self._execute(session, values)
@@ -65,11 +88,15 @@ class Statement:
             cursor.close()
 
     def _execute(self, session: Session, values: Values) -> Cursor:
+        driver, compiled = self._prepare(session)
+        return driver.execute(compiled.sql, compiled.positional(values))
+
+    def _prepare(self, session: Session) -> "tuple[Driver, _Compiled]":
         driver, dialect = session.info.get(_LENT) or _driver(session)
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self._clause, dialect)
-        return driver.execute(compiled.sql, compiled.positional(values))
+        return driver, compiled
 
 
 class _Compiled:

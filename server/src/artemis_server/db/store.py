@@ -1,17 +1,18 @@
-"""How one kind of message is kept in one table: create, get, scan, update and delete.
+"""How one kind of message is kept in one table: create, get, list, update and delete.
 
 Statements are built once and select columns, not entities, and messages are filled straight from the
 rows: in a page, building the messages costs more than the query.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from artemis_models import Base
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
-from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -19,36 +20,44 @@ from artemis_server.contract import ETAG, writable_fields
 from artemis_server.db import etags, times
 from artemis_server.db.columns import Columns, Values
 from artemis_server.db.constraints import Constraint, broken
+from artemis_server.db.queries import Query
 from artemis_server.db.statements import Row, Statement
 from artemis_server.errors import Aborted, NotFound, RequestError
+from artemis_server.query.filters import filter_parser
+from artemis_server.query.orders import order_parser
 
 M = TypeVar("M", bound=Message)
-_NEW: Values = {"source": "", "external_id": "", "version": 1}
+NEW: Values = {"source": "", "external_id": "", "version": 1}
 """What a row that is made over the API has in the columns that callers do not set."""
 
 
 class Store(ABC, Generic[M]):
     """Keeps messages of type M. Methods take the session first and leave committing to its owner.
 
-    A subclass names the message and the model, whose columns are named as the message's fields (but
+    A subclass names the message, its words and the model, whose columns are named as the message's fields (but
     `version`, which becomes the etag), and says how a row becomes a message.
     """
 
     message: type[M]
     model: ClassVar[type[Base]]
+    words: ClassVar[tuple[str, ...]]
+    """The text fields in which a filter looks for bare words."""
 
     def __init__(self) -> None:
-        descriptor = self.message.DESCRIPTOR
+        descriptor = cast("Descriptor", self.message.DESCRIPTOR)
         self.kind = descriptor.name.lower()
         self._writable = writable_fields(descriptor)
         self._columns = Columns(self.message)
-        self._table = self.model.__table__.c
+        self._rows = cast("Table", self.model.__table__)
+        self._table = self._rows.c
         self._names = ["version" if field.name == ETAG else field.name for field in descriptor.fields]
         self._row = [self._table[name] for name in self._names]
         self._insert = Statement(self._build_insert())
-        self._get = Statement(select(*self._row).where(self._table.id == bindparam("row_id")))
-        after = select(*self._row).where(self._table.id > bindparam("after"))
-        self._scan = Statement(after.order_by(self._table.id).limit(bindparam("most")))
+        by_id = select(*self._row).where(self._table.id == bindparam("row_id"))
+        self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
+        self._parse_filter = filter_parser(descriptor, self.words)
+        self._parse_order = order_parser(descriptor)
+        self.query = lru_cache(maxsize=256)(self._build_query)
         self._update = lru_cache(maxsize=256)(self._build_update)
         self._delete = {conditional: self._build_delete(conditional) for conditional in (False, True)}
 
@@ -67,7 +76,7 @@ class Store(ABC, Generic[M]):
         interpreter's lock and takes it again for every column that a statement returns.
         """
         now = times.now()
-        values = {**_NEW, **self._columns.values(message, self._writable), "create_time": now, "update_time": now}
+        values = {**NEW, **self._columns.values(message, self._writable), "create_time": now, "update_time": now}
         row = self._change(session, self._insert, values, message)
         assert row is not None, "INSERT ... RETURNING returns the row"  # noqa: S101, for the type checker
         values["id"] = row[0]
@@ -75,17 +84,14 @@ class Store(ABC, Generic[M]):
 
     def get(self, session: Session, row_id: int) -> M:
         """Returns the row with this id. Raises NotFound if there is none."""
-        row = self._get.first(session, {"row_id": row_id})
-        if row is None:
-            raise self.not_found(row_id)
-        return self.fill(self.message(), row)
+        return self._found(self._get.first(session, {"row_id": row_id}), row_id)
 
-    def scan(self, session: Session, *, after: int, limit: int) -> Generator[Sequence[Row]]:
-        """Returns an iterator of the rows after the id `after`, in order of id, at most `limit`, a chunk at a time.
+    def lock(self, session: Session, row_id: int) -> M:
+        """Returns the row with this id, which nobody else can change until the transaction ends.
 
-        The rows are one snapshot. Close the iterator to stop early.
+        Raises: as `get`.
         """
-        return self._scan.chunks(session, {"after": after, "most": limit})
+        return self._found(self._lock.first(session, {"row_id": row_id}), row_id)
 
     def update(self, session: Session, row_id: int, message: M, paths: Sequence[str], etag: str) -> M:
         """Sets the fields in `paths` to those of the message, and returns the row as it now is.
@@ -117,25 +123,31 @@ class Store(ABC, Generic[M]):
             resource_name=str(row_id),
         )
 
-    def _unchanged(self, session: Session, row_id: int, etag: str) -> M:
-        """Returns the row as it is. Conditions and errors are those of `update`."""
-        stored = self.get(session, row_id)
-        if etag and etags.to_version(etag) != etags.to_version(getattr(stored, ETAG)):
-            raise self._aborted(row_id)
-        return stored
-
-    def _explain(self, session: Session, row_id: int) -> NoReturn:
-        """Raises the reason why a conditional statement found no row."""
-        self.get(session, row_id)
-        raise self._aborted(row_id)
-
-    def _aborted(self, row_id: int) -> Aborted:
+    def aborted(self, row_id: int) -> Aborted:
+        """Returns the error that says that the row is not as the caller read it."""
         return Aborted(
             "ETAG_MISMATCH",
             f"{self.kind} {row_id} was changed since it was read; read it again",
             resource_type=self.kind,
             resource_name=str(row_id),
         )
+
+    def _found(self, row: Row | None, row_id: int) -> M:
+        if row is None:
+            raise self.not_found(row_id)
+        return self.fill(self.message(), row)
+
+    def _unchanged(self, session: Session, row_id: int, etag: str) -> M:
+        """Returns the row as it is. Conditions and errors are those of `update`."""
+        stored = self.get(session, row_id)
+        if etag and etags.to_version(etag) != etags.to_version(getattr(stored, ETAG)):
+            raise self.aborted(row_id)
+        return stored
+
+    def _explain(self, session: Session, row_id: int) -> NoReturn:
+        """Raises the reason why a conditional statement found no row."""
+        self.get(session, row_id)
+        raise self.aborted(row_id)
 
     def _change(self, session: Session, statement: Statement, values: Values, message: M) -> Row | None:
         try:
@@ -145,6 +157,14 @@ class Store(ABC, Generic[M]):
             if refusal is None:
                 raise
             raise refusal from None
+
+    def _build_query(self, filter_text: str, order_by: str) -> Query:
+        """Returns the list of the rows that a filter chooses, in an order; both empty, all of them by id.
+
+        Raises:
+            InvalidArgument: the filter or the order cannot be understood.
+        """
+        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self._names, dict(self._table))
 
     def _build_insert(self) -> ReturningInsert[Any]:
         columns: dict[str, Any] = {name: bindparam(name) for name in self._names if name != "id"}

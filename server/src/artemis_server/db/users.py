@@ -15,6 +15,7 @@ class UserStore(Store[User]):
 
     message = User
     model = artemis_models.User
+    words = ("email", "first_name", "last_name")
 
     def fill(self, message: User, row: Row) -> User:
         """Sets every field of an empty user from a row, and returns it."""
@@ -39,9 +40,10 @@ class UserStore(Store[User]):
         if constraint is Constraint.UNIQUE:
             return AlreadyExists(
                 "EMAIL_TAKEN",
-                f"user.email: another user has the address {message.email}",
+                f"another user has the address {message.email}",
                 resource_type="user",
                 resource_name=message.email,
+                field="user.email",
             )
         if constraint is Constraint.FOREIGN_KEY:
             return FailedPrecondition(

@@ -4,24 +4,44 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar, cast
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+from google.protobuf.message import Message
+
+from artemis_server.contract import MOST_BYTES
 from artemis_server.errors import InvalidArgument, Violation
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 1000
-MOST_BYTES = 3 * 1024 * 1024
-"""Where a page ends early, below the 4 MiB that gRPC clients accept by default."""
 FRAME_BYTES = 4
 """What a page adds to each resource of up to 64 KiB: its tag and its length."""
-TOKEN_BYTES = 512
-"""What a page may add once: the token of the next one."""
+TOKEN_BYTES = 128 * 1024
+"""What a page may add once: the token of the next one, which has the sorted fields of a row."""
 _SIGNATURE_BYTES = 16
+Position: TypeAlias = Sequence[int | str | None]
+M = TypeVar("M", bound=Message)
 
 
 def page_size(requested: int) -> int:
     """Returns how many resources a page may hold; `requested` is not negative."""
     return min(requested or DEFAULT_SIZE, LARGEST_SIZE)
+
+
+def trim(page: Message, resources: RepeatedCompositeFieldContainer[M], size: int) -> bool:
+    """Removes resources from the end until the page holds at most `size`, and its size in bytes is in bounds.
+
+    Returns whether any was removed.
+    """
+    before = len(resources)
+    del resources[size:]
+    space = MOST_BYTES - TOKEN_BYTES - page.ByteSize()
+    while space < 0:
+        space += resources[-1].ByteSize() + FRAME_BYTES
+        del resources[-1]
+    return len(resources) < before
 
 
 class PageTokens:
@@ -34,12 +54,12 @@ class PageTokens:
         self._load = key
         self._key: bytes | None = None
 
-    def encode(self, position: str, listing: str) -> str:
+    def encode(self, position: Position, listing: str) -> str:
         """Returns the token for a position in a list."""
-        payload = position.encode()
+        payload = json.dumps(position, ensure_ascii=False, separators=(",", ":")).encode()
         return _to_text(self._sign(payload, listing) + payload)
 
-    def decode(self, token: str, listing: str) -> str:
+    def decode(self, token: str, listing: str) -> Position:
         """Returns the position.
 
         Raises:
@@ -52,7 +72,7 @@ class PageTokens:
         signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
         if _to_text(raw) != token or not hmac.compare_digest(signature, self._sign(payload, listing)):
             raise _foreign()
-        return payload.decode()
+        return cast("Position", json.loads(payload))
 
     def _sign(self, payload: bytes, listing: str) -> bytes:
         if self._key is None:

@@ -24,7 +24,7 @@ def status_of(error: Exception) -> status_pb2.Status:
         return _internal(error)
     code, details = _rule(error)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
-    return _status(code, error.message, [info, *details(error)])
+    return _status(code, error.message, [info, *details(error), *_blamed(error)])
 
 
 def _rule(error: errors.RequestError) -> "_Rule":
@@ -52,6 +52,14 @@ def _internal(error: Exception) -> status_pb2.Status:
     return _status(
         code_pb2.INTERNAL, f"internal error; the server's log has it as request {request_id}", [info, request]
     )
+
+
+def _blamed(error: errors.RequestError) -> list[Message]:
+    """Returns the field to blame, such as that of one request in a batch, where no violation tells it."""
+    if not error.field or isinstance(error, errors.InvalidArgument):
+        return []
+    violation = errors.Violation(field=error.field, description=error.text, rule=error.reason)
+    return _bad_request(errors.InvalidArgument(violation))
 
 
 def _bad_request(error: errors.RequestError) -> list[Message]:

@@ -15,23 +15,23 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
 
     def CreateUser(self, request: users_pb2.CreateUserRequest, context: grpc.ServicerContext) -> User:
         """Creates a user."""
-        return self._users.create(request.user, context)
+        return self._users.create(request, request.user, context)
 
     def GetUser(self, request: users_pb2.GetUserRequest, context: grpc.ServicerContext) -> User:
         """Returns a user."""
-        return self._users.get(request.id)
+        return self._users.get(request.id, context)
 
     def ListUsers(
         self, request: users_pb2.ListUsersRequest, context: grpc.ServicerContext
     ) -> users_pb2.ListUsersResponse:
         """Returns a page of users."""
         response = users_pb2.ListUsersResponse()
-        response.next_page_token = self._users.list(request, response.users)
+        response.next_page_token = self._users.list(request, response, response.users, context)
         return response
 
     def UpdateUser(self, request: users_pb2.UpdateUserRequest, context: grpc.ServicerContext) -> User:
         """Updates a user."""
-        return self._users.update(request.user, request.update_mask, context)
+        return self._users.update(request, request.user, request.update_mask, context)
 
     def DeleteUser(self, request: users_pb2.DeleteUserRequest, context: grpc.ServicerContext) -> User:
         """Deletes a user."""

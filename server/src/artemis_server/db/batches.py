@@ -1,0 +1,167 @@
+"""Many rows at once: a few statements, however many rows there are. All or none, as the transaction is."""
+
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+from sqlalchemy import Select, bindparam, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from artemis_server.contract import ETAG, MOST_BYTES
+from artemis_server.db import etags, times
+from artemis_server.db.columns import Values
+from artemis_server.db.ids import allocate
+from artemis_server.db.statements import Statement
+from artemis_server.db.store import NEW, Store
+from artemis_server.errors import InvalidArgument, Violation, gather
+
+M = TypeVar("M", bound=Message)
+Path = Callable[[int], str]
+"""Returns the field path of the message with this index, such as "requests[3].event"."""
+_CHUNK = 100  # rows fetched at a time
+
+
+@dataclass(frozen=True)
+class Change(Generic[M]):
+    """A row as it is, what it is to be, and the fields that differ."""
+
+    stored: M
+    merged: M
+    paths: Sequence[str]
+
+
+class BatchStore(Store[M]):
+    """A store that also takes many messages at once. An error names the one that it is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._insert_many = Statement(insert(self._rows).values({name: bindparam(name) for name in self._names}))
+        self._update_many = lru_cache(maxsize=256)(self._build_update_many)
+        self._delete_many = Statement(delete(self._rows).where(*self._matches(conditional=True)))
+
+    @abstractmethod
+    def check_references(self, session: Session, messages: Sequence[M], path: Path) -> None:
+        """Raises FailedPrecondition if one of the messages refers to a row that does not exist."""
+
+    def find_many(self, session: Session, ids: Iterable[int], field: str) -> dict[int, M]:
+        """Returns the rows that there are, by id.
+
+        Raises:
+            InvalidArgument: they are too large for one response; `field` is to blame.
+        """
+        found: dict[int, M] = {}
+        space = MOST_BYTES
+        for message in self._read(session, select(*self._row).where(self._table.id.in_(set(ids)))):
+            found[_id(message)] = message
+            space -= message.ByteSize()
+            if space < 0:
+                raise _too_large(field)
+        return found
+
+    def lock_many(self, session: Session, ids: Iterable[int]) -> dict[int, M]:
+        """Returns the rows that there are, by id; nobody else can change them until the transaction ends."""
+        statement = select(*self._row).where(self._table.id.in_(set(ids)))
+        in_order = statement.order_by(self._table.id).with_for_update()  # in one order, or two could deadlock
+        return {_id(message): message for message in self._read(session, in_order)}
+
+    def _read(self, session: Session, statement: "Select[Any]") -> Iterator[M]:
+        for row in session.execute(statement).yield_per(_CHUNK):
+            yield self.fill(self.message(), tuple(row))
+
+    def expect(self, found: Mapping[int, M], row_id: int, etag: str, path: str) -> M:
+        """Returns the row with this id.
+
+        Raises:
+            NotFound: it is not among those found.
+            Aborted: the etag is neither empty nor the current one.
+        """
+        message = found.get(row_id)
+        if message is None:
+            raise self.not_found(row_id).at(f"{path}id")
+        if etag and etags.to_version(etag) != _version(message):
+            raise self.aborted(row_id).at(f"{path}{ETAG}")
+        return message
+
+    def create_many(self, session: Session, messages: Sequence[M], path: Path) -> list[M]:
+        """Stores the messages as new rows and returns them as they were stored, in the same order."""
+        self.check_references(session, messages, path)
+        now = times.now()
+        common = {**NEW, "create_time": now, "update_time": now}
+        rows = gather(messages, lambda index, each: common | self._values(each, self._writable, path(index)))
+        for row, row_id in zip(rows, allocate(session, self._rows, len(rows)), strict=True):
+            row["id"] = row_id
+        self._insert_many.many(session, rows)
+        in_order = itemgetter(*self._names)
+        return [self.fill(self.message(), in_order(row)) for row in rows]
+
+    def update_many(self, session: Session, changes: Sequence[Change[M]], path: Path) -> list[M]:
+        """Makes the changes and returns the rows as they now are, in the same order."""
+        self.check_references(session, [change.merged for change in changes], path)
+        now = times.now()
+        alike: dict[tuple[str, ...], list[Values]] = defaultdict(list)
+        values = gather(changes, lambda index, each: self._values(each.merged, each.paths, path(index)))
+        for change, changed in zip(changes, values, strict=True):
+            alike[tuple(change.paths)].append(changed | _as_read(change.stored) | {"now": now})
+        for paths, rows in alike.items():
+            if paths:
+                self._change_many(session, self._update_many(paths), rows)
+        ids = [_id(change.stored) for change in changes]
+        found = self.find_many(session, ids, "requests")
+        return [found[row_id] for row_id in ids]
+
+    def delete_many(self, session: Session, messages: Sequence[M]) -> None:
+        """Deletes the rows, which are as they were read."""
+        if messages:
+            self._change_many(session, self._delete_many, [_as_read(message) for message in messages])
+
+    def _change_many(self, session: Session, statement: Statement, rows: Sequence[Values]) -> None:
+        """Executes the statement for each row. Raises Aborted if one of them is not as it was read."""
+        if statement.many(session, rows) != len(rows):
+            raise self.aborted(rows[0]["row_id"])
+
+    def _build_update_many(self, paths: tuple[str, ...]) -> Statement:
+        changed: dict[str, Any] = {name: bindparam(name) for name in paths}
+        changed |= {"version": self._table.version + 1, "update_time": bindparam("now")}
+        return Statement(update(self._rows).where(*self._matches(conditional=True)).values(changed))
+
+    def _values(self, message: M, paths: Iterable[str], path: str) -> Values:
+        try:
+            return self._columns.values(message, paths)
+        except InvalidArgument as error:
+            raise error.under(path.removesuffix(self.kind)) from None
+
+
+def check_size(response: Message, field: str) -> None:
+    """Raises InvalidArgument if the response is too large; `field` is to blame."""
+    if response.ByteSize() > MOST_BYTES:
+        raise _too_large(field)
+
+
+def _too_large(field: str) -> InvalidArgument:
+    return InvalidArgument(
+        Violation(
+            field=field,
+            description=f"the response would be larger than {MOST_BYTES // 2**20} MiB; ask for fewer at a time",
+            rule=f"{field}.response_size",
+        ),
+        reason="RESPONSE_TOO_LARGE",
+    )
+
+
+def _as_read(message: Message) -> Values:
+    """Returns the parameters that match a row only while it is as it was read."""
+    return {"row_id": _id(message), "at_version": _version(message)}
+
+
+def _id(message: Message) -> int:
+    row_id: int = getattr(message, "id")  # noqa: B009, every message that is stored has one
+    return row_id
+
+
+def _version(message: Message) -> int:
+    return etags.to_version(getattr(message, ETAG))

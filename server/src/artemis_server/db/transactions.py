@@ -1,0 +1,88 @@
+"""Transactions for an engine with many writers: each thread writes on its own session."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from artemis_server.db.failures import is_transient, translate
+from artemis_server.db.sessions import LONGEST, ThreadSessions
+from artemis_server.db.statements import keep_driver
+from artemis_server.errors import DeadlineExceeded, RequestError, Unavailable
+
+T = TypeVar("T")
+ATTEMPTS = 5
+PAUSE = 0.01  # seconds, before the second attempt; each further one waits up to twice as long
+_STOPPED = Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
+
+
+class TransactionWriter:
+    """Runs each piece of work in a transaction of its own, and again when it collided with another."""
+
+    def __init__(self, sessions: ThreadSessions) -> None:
+        self._sessions = sessions
+        self._closed = False
+
+    def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
+        """Returns what `work` returns, once it is committed; `timeout` is in seconds.
+
+        Raises:
+            DeadlineExceeded: the timeout passed; nothing was changed.
+            RequestError: the database failed, or the writer was closed.
+            Exception: what `work` raised; nothing was changed.
+        """
+        end = time.monotonic() + (LONGEST if timeout is None else min(timeout, LONGEST))
+        for attempt in range(ATTEMPTS):
+            remaining = end - time.monotonic()
+            if self._closed:
+                raise _STOPPED
+            if remaining <= 0:
+                raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
+            try:
+                return self._attempt(work, remaining)
+            except RequestError:
+                raise
+            except Exception as error:
+                if attempt == ATTEMPTS - 1 or not is_transient(error):
+                    raise translate(error) from error
+            time.sleep(min(PAUSE * 2**attempt * random.random(), max(end - time.monotonic(), 0)))  # noqa: S311
+        raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Refuses further work."""
+        self._closed = True
+
+    def _attempt(self, work: Callable[[Session], T], timeout: float) -> T:
+        session = self._begin(timeout)
+        driver = keep_driver(session)
+        try:
+            result = work(session)
+        except BaseException:
+            self._roll_back(session)
+            raise
+        try:
+            driver.execute("COMMIT")
+        except BaseException:
+            self._sessions.discard()
+            raise
+        return result
+
+    def _begin(self, timeout: float) -> Session:
+        """Begins a transaction, on a new connection if the kept one broke since it was last used."""
+        try:
+            session = self._sessions.get(timeout)
+            keep_driver(session).execute("BEGIN")
+        except Exception:
+            if not self._sessions.discard():
+                raise
+            session = self._sessions.get(timeout)
+            keep_driver(session).execute("BEGIN")
+        return session
+
+    def _roll_back(self, session: Session) -> None:
+        try:
+            keep_driver(session).execute("ROLLBACK")
+        except Exception:
+            self._sessions.discard()
