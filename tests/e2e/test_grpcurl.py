@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -116,7 +117,8 @@ def tool(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Tool
 
 def test_the_services_and_their_methods_can_be_listed(tool: Tool) -> None:
     assert {EVENTS, USERS, "grpc.health.v1.Health"} <= set(tool.services())
-    methods = ["CreateEvent", "DeleteEvent", "GetEvent", "ListEvents", "UpdateEvent"]
+    batches = ["BatchCreateEvents", "BatchDeleteEvents", "BatchGetEvents", "BatchUpdateEvents"]
+    methods = [*batches, "CreateEvent", "DeleteEvent", "GetEvent", "ListEvents", "UpdateEvent"]
     assert [f"{EVENTS}.{method}" for method in methods] == sorted(tool.methods(EVENTS))
 
 
@@ -172,6 +174,20 @@ def test_an_error_with_its_details_can_be_read(server: Server, tmp_path: Path) -
 
     code, error = tool.call(f"{EVENTS}/CreateEvent", {"event": NEW_EVENT | {"ownerId": 2**40}})
 
-    info, failure = error["details"]
+    info, failure, blamed = error["details"]
     assert (code, info["domain"], info["reason"]) == (FAILED_PRECONDITION, "artemis", "OWNER_NOT_FOUND")
     assert failure["violations"][0]["subject"] == f"user/{2**40}"
+    assert "event.owner_id" in json.dumps(blamed)  # grpcurl shows details in its own spelling
+
+
+def test_events_are_created_in_a_batch_and_filtered(tool: Tool) -> None:
+    category = str(uuid.uuid4())
+    requests = [{"event": NEW_EVENT | {"name": name, "category": category}} for name in ("One", "Two", "Three")]
+    code, _ = tool.call(f"{EVENTS}/BatchCreateEvents", {"requests": requests, "requestId": str(uuid.uuid4())})
+    assert code == 0
+
+    wanted = {"filter": f'category = "{category}" AND NOT name:"Tw"', "orderBy": "name desc"}
+    code, page = tool.call(f"{EVENTS}/ListEvents", wanted)
+
+    assert code == 0
+    assert [each["name"] for each in page["events"]] == ["Three", "One"]

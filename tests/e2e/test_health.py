@@ -71,6 +71,10 @@ def test_reflection_describes_the_methods(channel: grpc.Channel) -> None:
         "ListEvents",
         "UpdateEvent",
         "DeleteEvent",
+        "BatchGetEvents",
+        "BatchCreateEvents",
+        "BatchUpdateEvents",
+        "BatchDeleteEvents",
     ]
 
 

@@ -125,7 +125,7 @@ def test_a_page_ends_before_3_mib(events: events_pb2_grpc.EventServiceStub) -> N
 
     assert all(size < 3 * MIB for size, _, _ in sizes)
     assert cut
-    assert all(size > 2.9 * MIB for size in cut)
+    assert all(size > 2.8 * MIB for size in cut)
     assert sum(length for _, length, _ in sizes) >= 1140
 
 

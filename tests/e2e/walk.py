@@ -4,6 +4,7 @@ python walk.py TARGET
 """
 
 import sys
+import uuid
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -24,9 +25,26 @@ def walk(client: ArtemisClient) -> None:
     fields = [each.field for each in refusal(client.events.create, Event()).violations]
     assert fields == ["event.name", "event.start_time", "event.end_time"]
     assert moved in list(client.events.list(page_size=1))
+    assert [moved] == list(client.events.list(filter=f"id = {created.id}", order_by="start_time desc"))
+    walk_batches(client, sent)
     assert moved == client.events.delete(created.id)
     assert refusal(client.events.get, created.id).reason == "EVENT_NOT_FOUND"
     assert user == client.users.delete(user.id)
+
+
+def walk_batches(client: ArtemisClient, sent: Event) -> None:
+    """Calls the batch methods, and writes that are repeated or only validated."""
+    made = client.events.batch_create([sent, sent])
+    assert made == client.events.batch_get(each.id for each in made)
+    moved = client.events.batch_update([Event(id=each.id, location="Lyon") for each in made], update_mask=["location"])
+    assert [each.location for each in moved] == ["Lyon", "Lyon"]
+    assert moved == client.events.batch_delete([each.id for each in made])
+    assert refusal(client.events.batch_get, [made[0].id]).violations[0].field == "ids[0]"
+    number = str(uuid.uuid4())
+    assert client.events.create(sent, validate_only=True, request_id=number).name == "Walk"
+    once = client.events.create(sent, request_id=number)
+    assert once == client.events.create(sent, request_id=number)
+    assert once == client.events.delete(once.id)
 
 
 def refusal(call: Callable[..., object], *arguments: object, **options: object) -> ArtemisError:

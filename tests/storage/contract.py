@@ -1,7 +1,7 @@
 """What every store promises, whatever it keeps and on whatever engine: a base for test classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain
@@ -12,6 +12,7 @@ from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_server.db import times
 from artemis_server.db.database import Database
+from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
 from artemis_server.errors import Aborted, NotFound
 from sqlalchemy.orm import Session
@@ -66,9 +67,13 @@ class StoreContract(ABC, Generic[M]):
     def delete(self, database: Database, row_id: int, etag: str = "") -> M:
         return database.write(partial(self.store.delete, row_id=row_id, etag=etag))
 
+    def chunks(self, session: Session, *, after: int = 0, limit: int = 1000) -> Generator[Sequence[Row]]:
+        """Lists all rows, after an id if there is one."""
+        return self.store.query("", "").scan(session, after=[after] if after else None, limit=limit)
+
     def scan(self, database: Database, *, after: int = 0, limit: int = 1000) -> list[int]:
         def work(session: Session) -> list[int]:
-            return [row[0] for row in chain.from_iterable(self.store.scan(session, after=after, limit=limit))]
+            return [row[0] for row in chain.from_iterable(self.chunks(session, after=after, limit=limit))]
 
         return database.read(work)
 
@@ -237,11 +242,22 @@ class StoreContract(ABC, Generic[M]):
         scanned = self.scan(database, after=ids[after - 1] if after else 0, limit=limit)
         assert [ids[index] for index in expected] == scanned
 
+    def test_scan_goes_on_at_the_position_of_a_row(self, database: Database) -> None:
+        ids = [each.id for each in self.create_many(database, 5)]
+        query = self.store.query("", "")
+
+        def work(session: Session) -> list[int]:
+            rows: list[Row] = list(chain.from_iterable(query.scan(session, after=None, limit=2)))
+            rest: Iterable[Sequence[Row]] = query.scan(session, after=query.position(rows[-1]), limit=1000)
+            return [row[0] for row in (*rows, *chain.from_iterable(rest))]
+
+        assert ids == database.read(work)
+
     def test_scan_is_one_snapshot(self, database: Database) -> None:
         ids = [each.id for each in self.create_many(database, 150)]
 
         def work(session: Session) -> list[int]:
-            with closing(self.store.scan(session, after=0, limit=1000)) as chunks:
+            with closing(self.chunks(session)) as chunks:
                 scanned = [row[0] for row in next(chunks)]
                 self.delete(database, ids[-1])
                 self.create(database, 999)
@@ -253,7 +269,7 @@ class StoreContract(ABC, Generic[M]):
         self.create_many(database, 150)
 
         def work(session: Session) -> int:
-            with closing(self.store.scan(session, after=0, limit=1000)) as chunks:
+            with closing(self.chunks(session)) as chunks:
                 return len(next(chunks))
 
         assert 0 < database.read(work) < 150

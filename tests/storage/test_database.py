@@ -17,6 +17,7 @@ from tests.storage.conftest import PATIENCE, Queueing
 from tests.storage.samples import new_event
 
 STORE = EventStore()
+ALL = STORE.query("", "")
 THREADS = 16
 
 
@@ -30,7 +31,7 @@ def get(database: Database, row_id: int) -> Event:
 
 def ids(database: Database) -> list[int]:
     def work(session: Session) -> list[int]:
-        return [row[0] for chunk in STORE.scan(session, after=0, limit=10_000) for row in chunk]
+        return [row[0] for chunk in ALL.scan(session, after=None, limit=10_000) for row in chunk]
 
     return database.read(work)
 
@@ -53,7 +54,7 @@ def test_concurrent_changes_of_one_row_are_one_after_the_other(database: Databas
     barrier = Barrier(THREADS)
 
     def add_one(session: Session) -> None:
-        event = STORE.get(session, counter)
+        event = STORE.lock(session, counter)
         event.description = str(int(event.description) + 1)
         STORE.update(session, counter, event, ("description",), "")
 

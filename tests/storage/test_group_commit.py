@@ -23,6 +23,7 @@ from tests.storage.conftest import PATIENCE, Queueing
 from tests.storage.samples import new_event
 
 STORE = EventStore()
+ALL = STORE.query("", "")
 
 
 def creating(name: str) -> "partial[Event]":
@@ -36,7 +37,7 @@ def creating_then_failing(session: Session) -> None:
 
 def names(database: Database) -> list[str]:
     def work(session: Session) -> list[str]:
-        return [row[1] for chunk in STORE.scan(session, after=0, limit=10_000) for row in chunk]
+        return [row[1] for chunk in ALL.scan(session, after=None, limit=10_000) for row in chunk]
 
     return database.read(work)
 
@@ -80,7 +81,7 @@ def test_failing_work_does_not_hurt_its_neighbours(engine: Engine, database: Dat
 
 def test_later_work_of_a_group_sees_the_earlier(queueing: Queueing) -> None:
     def count(session: Session) -> int:
-        return sum(len(chunk) for chunk in STORE.scan(session, after=0, limit=100))
+        return sum(len(chunk) for chunk in ALL.scan(session, after=None, limit=100))
 
     first, _, second = queueing.group(count, creating("Between"), count)
     assert first.result() == 0

@@ -9,8 +9,8 @@ from threading import Timer
 
 import pytest
 from artemis.v1.events_pb2 import Event
-from artemis_models import engine as models_engine
-from artemis_models.engine import DatabaseError, create_engine, describe
+from artemis_models import DatabaseError, create_engine, describe
+from artemis_models import sqlite as models_sqlite
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import ResourceExhausted, Unavailable
@@ -22,6 +22,7 @@ from tests.storage.conftest import Queueing
 from tests.storage.samples import new_event
 
 STORE = EventStore()
+ALL = STORE.query("", "")
 LARGE = new_event(description="x" * 8192)
 LARGEST_FILE = 1_073_741_823
 """The pages that a file may have if nobody sets a limit."""
@@ -36,7 +37,7 @@ def database_url(sqlite_url: str) -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections wait for a lock a moment only."""
-    monkeypatch.setitem(models_engine.SQLITE_PRAGMAS, "busy_timeout", 20)
+    monkeypatch.setitem(models_sqlite.SQLITE_PRAGMAS, "busy_timeout", 20)
 
 
 def pragma(session: Session, name: str) -> object:
@@ -54,7 +55,7 @@ def create(database: Database) -> Event:
 
 def count(database: Database) -> int:
     def work(session: Session) -> int:
-        return sum(len(chunk) for chunk in STORE.scan(session, after=0, limit=1000))
+        return sum(len(chunk) for chunk in ALL.scan(session, after=None, limit=1000))
 
     return database.read(work)
 
@@ -86,7 +87,7 @@ def test_the_writer_is_set_up(database: Database, name: str, expected: object) -
 
 
 def test_busy_timeout_is_set_first_so_that_the_others_can_wait() -> None:
-    assert next(iter(models_engine.SQLITE_PRAGMAS)) == "busy_timeout"
+    assert next(iter(models_sqlite.SQLITE_PRAGMAS)) == "busy_timeout"
 
 
 @pytest.mark.usefixtures("impatient")

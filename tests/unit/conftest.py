@@ -12,6 +12,7 @@ from artemis_server.db import secrets
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
+from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.boundary import guarded
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.pages import PageTokens
@@ -119,6 +120,7 @@ class Service:
 def service(database: Database) -> Service:
     """The servicers on `database`."""
     tokens = PageTokens(lambda: database.read(secrets.page_token_key))
-    events = EventServicer(Resources(database, EventStore(), tokens))
+    event_store = EventStore()
+    events = EventServicer(Resources(database, event_store, tokens), Batches(database, event_store))
     users = UserServicer(Resources(database, UserStore(), tokens))
     return Service({EVENT_SERVICE: Served(events, EVENT_SERVICE), USER_SERVICE: Served(users, USER_SERVICE)})

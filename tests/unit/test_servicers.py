@@ -8,9 +8,9 @@ import pytest
 from artemis.v1 import events_pb2, users_pb2
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
+from artemis_server import contract
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.rpc import pages
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.orm import Session
@@ -302,7 +302,7 @@ def test_a_page_ends_before_3_mib(service: Service, database: Database, descript
     ids = store_many(database, 1000 if description.isascii() else 120, description=description)
     pages_ = list(walk(service, 1000))
     assert ids == [event.id for page in pages_ for event in page.events]
-    assert max(page.ByteSize() for page in pages_) <= pages.MOST_BYTES
+    assert max(page.ByteSize() for page in pages_) <= contract.MOST_BYTES
 
 
 def test_writes_between_pages_neither_skip_nor_repeat_what_did_not_change(service: Service, database: Database) -> None:

@@ -1,0 +1,36 @@
+"""The table of conformance names tests that exist, and each rule once."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TABLE = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`(tests/[^`]+)`", TABLE)))
+
+
+def names_in(path: Path) -> set[str]:
+    """Returns the names of the test functions in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def test_the_table_names_tests() -> None:
+    assert len(NAMED) > 20
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_named_test_exists(name: str) -> None:
+    path, _, function = name.partition("::")
+    found = names_in(ROOT / path)
+    assert function in found if function else found
+
+
+def test_every_row_that_is_followed_names_its_proof() -> None:
+    followed = TABLE.partition("## Not followed")[0]
+    rows = [line for line in followed.splitlines() if re.match(r"\| [0-9]", line)]
+    assert rows
+    for row in rows:
+        assert "`" in row.rpartition(" | ")[2], row

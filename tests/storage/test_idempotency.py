@@ -1,0 +1,302 @@
+"""Requests that are repeated: answered as they were the first time, and done once."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
+from typing import Any
+
+import pytest
+from artemis.v1.events_pb2 import (
+    CreateEventRequest,
+    DeleteEventRequest,
+    Event,
+    UpdateEventRequest,
+)
+from artemis.v1.users_pb2 import DeleteUserRequest
+from artemis_models import IdempotencyKey, create_engine
+from artemis_server.db import times
+from artemis_server.db.database import Database
+from artemis_server.db.events import EventStore
+from artemis_server.db.idempotency import KEPT, MOST_PRUNED, once, prune
+from artemis_server.errors import FailedPrecondition, InvalidArgument, Violation
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from tests.storage.conftest import PATIENCE, Queueing
+from tests.storage.samples import new_event
+
+STORE = EventStore()
+ID = "0b7a3c1e-5d2f-4a68-9c3b-7e1f00aa42d9"
+OTHER_ID = "5f8d2c44-90ab-4e1d-8a55-13c7e2b6f001"
+
+BROKEN = (ValueError("broken"), InvalidArgument(Violation(field="event.name", description="is bad")))
+
+Work = Callable[[Session], Event]
+
+
+def creating(event: Event, request_id: str = ID) -> Work:
+    """Returns what a request to create does."""
+    request = CreateEventRequest(event=event, request_id=request_id)
+    return once(request, request_id, Event, partial(STORE.create, message=event))
+
+
+def answering(request: Message, request_id: str = ID) -> Work:
+    """Returns work that only the first of two requests does."""
+    return once(request, request_id, Event, lambda _: Event(name="answer"))
+
+
+@pytest.fixture
+def neighbour(database_url: str) -> Iterator[Database]:
+    """Another server's hold of the same database."""
+    database = Database(create_engine(database_url))
+    yield database
+    database.close()
+
+
+def names(database: Database) -> list[str]:
+    def work(session: Session) -> list[str]:
+        chunks = STORE.query("", "").scan(session, after=None, limit=10_000)
+        return [row[1] for chunk in chunks for row in chunk]
+
+    return database.read(work)
+
+
+def kept(database: Database) -> int:
+    """Returns how many responses are kept."""
+    counting = select(func.count()).select_from(IdempotencyKey)
+    return database.read(lambda session: session.scalars(counting).one())
+
+
+def failing(first: Work, error: Exception) -> Work:
+    def work(session: Session) -> Event:
+        first(session)
+        raise error
+
+    return work
+
+
+# once
+
+
+def test_a_repeat_returns_the_first_response_and_changes_nothing(database: Database) -> None:
+    first = database.write(creating(new_event()))
+    assert [first] * 3 == [database.write(creating(new_event())) for _ in range(3)]
+    assert names(database) == [first.name]
+    assert kept(database) == 1
+
+
+def test_a_repeat_does_not_do_the_work(database: Database) -> None:
+    request = CreateEventRequest(event=new_event())
+    first = database.write(once(request, ID, Event, partial(STORE.create, message=request.event)))
+    assert first == database.write(once(request, ID, Event, lambda _: pytest.fail("it was done again")))
+
+
+def test_a_repeat_returns_what_was_then_and_not_what_is_now(database: Database) -> None:
+    first = database.write(creating(new_event()))
+    database.write(partial(STORE.update, row_id=first.id, message=Event(name="Now"), paths=("name",), etag=""))
+    assert first == database.write(creating(new_event()))
+    database.write(partial(STORE.delete, row_id=first.id, etag=""))
+    assert first == database.write(creating(new_event()))
+    assert names(database) == []
+
+
+def test_requests_without_an_id_are_all_done(database: Database) -> None:
+    created = [database.write(creating(new_event(), "")) for _ in range(3)]
+    assert len({each.id for each in created}) == 3
+    assert kept(database) == 0
+
+
+def test_requests_with_ids_of_their_own_are_all_done(database: Database) -> None:
+    created = [database.write(creating(new_event(), request_id)) for request_id in (ID, OTHER_ID)]
+    assert len({each.id for each in created}) == 2
+    assert kept(database) == 2
+
+
+@pytest.mark.parametrize("form", [str.upper, str.title, str.swapcase])
+def test_the_case_of_an_id_does_not_matter(database: Database, form: Callable[[str], str]) -> None:
+    first = database.write(creating(new_event()))
+    assert first == database.write(creating(new_event(), form(ID)))
+    assert names(database) == [first.name]
+
+
+def test_an_empty_response_is_kept_too(database: Database) -> None:
+    """That of a deletion of what was missing and was allowed to be."""
+    request = DeleteEventRequest(id=1, allow_missing=True)
+    assert database.write(once(request, ID, Event, lambda _: Event())) == Event()
+    assert database.write(once(request, ID, Event, lambda _: pytest.fail("it was done again"))) == Event()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="b"))),
+        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(description="a"))),
+        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a", id=1))),
+        (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=1), update_mask=FieldMask())),
+        (
+            UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["name"])),
+            UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["category"])),
+        ),
+        (DeleteEventRequest(id=1), DeleteEventRequest(id=2)),
+        (DeleteEventRequest(id=1), DeleteEventRequest(id=1, allow_missing=True)),
+        (DeleteEventRequest(id=1), DeleteUserRequest(id=1)),
+        (CreateEventRequest(event=Event(name="a")), UpdateEventRequest(event=Event(name="a"))),
+        (CreateEventRequest(), DeleteEventRequest()),
+    ],
+)
+def test_an_id_is_that_of_one_request(database: Database, first: Message, second: Message) -> None:
+    """Other content or another type, even one that looks the same on the wire, is refused."""
+    database.write(answering(first))
+    with pytest.raises(InvalidArgument) as caught:
+        database.write(answering(second))
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+    assert [each.field for each in caught.value.violations] == ["request_id"]
+    assert database.write(answering(first)) == Event(name="answer")
+    assert kept(database) == 1
+
+
+def test_a_refused_request_does_nothing(database: Database) -> None:
+    database.write(creating(new_event(name="First")))
+    with pytest.raises(InvalidArgument):
+        database.write(creating(new_event(name="Second")))
+    assert names(database) == ["First"]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=repr)
+def test_work_that_fails_is_not_kept(database: Database, error: Exception) -> None:
+    request = CreateEventRequest(event=new_event())
+    with pytest.raises(type(error)):
+        database.write(once(request, ID, Event, failing(partial(STORE.create, message=request.event), error)))
+    assert names(database) == []
+    assert kept(database) == 0
+
+
+def test_an_id_whose_first_try_failed_can_be_used_again(database: Database) -> None:
+    """By the same request, or by one that was mended."""
+    with pytest.raises(FailedPrecondition):
+        database.write(creating(new_event(owner_id=404)))
+    created = database.write(creating(new_event(name="Mended")))
+    assert names(database) == ["Mended"]
+    assert created == database.write(creating(new_event(name="Mended")))
+
+
+def test_what_is_undone_after_it_was_kept_is_not_kept(database: Database) -> None:
+    with pytest.raises(ValueError, match="afterwards"):
+        database.write(failing(creating(new_event()), ValueError("afterwards")))
+    assert (names(database), kept(database)) == ([], 0)
+
+
+def test_what_is_not_committed_is_not_kept(database: Database, queueing: Queueing) -> None:
+    def end_transaction(session: Session) -> Any:
+        session.connection().exec_driver_sql("ROLLBACK")
+
+    outcomes = queueing.group(creating(new_event()), end_transaction)
+    assert all(each.exception() is not None for each in outcomes)
+    assert (names(database), kept(database)) == ([], 0)
+    assert database.write(creating(new_event())).id > 0
+    assert kept(database) == 1
+
+
+def test_a_request_and_its_repeat_in_one_group_are_done_once(database: Database, queueing: Queueing) -> None:
+    first, refused, second = queueing.group(
+        creating(new_event()), creating(new_event(name="Other")), creating(new_event())
+    )
+    assert first.result() == second.result()
+    assert isinstance(refused.exception(), InvalidArgument)
+    assert names(database) == [first.result().name]
+
+
+def test_a_repeat_of_what_failed_in_the_same_group_is_done(database: Database, queueing: Queueing) -> None:
+    failed, second = queueing.group(failing(creating(new_event()), ValueError("broken")), creating(new_event()))
+    assert isinstance(failed.exception(), ValueError)
+    assert names(database) == [second.result().name]
+
+
+def test_concurrent_first_calls_are_done_once(database: Database) -> None:
+    threads = 32
+    barrier = Barrier(threads)
+
+    def create(_: int) -> Event:
+        barrier.wait(PATIENCE)
+        return database.write(creating(new_event()))
+
+    with ThreadPoolExecutor(threads) as executor:
+        answers = list(executor.map(create, range(threads)))
+    assert answers == [answers[0]] * threads
+    assert names(database) == [answers[0].name]
+    assert kept(database) == 1
+
+
+def test_two_servers_on_one_database_do_it_once(database: Database, neighbour: Database) -> None:
+    first = database.write(creating(new_event()))
+    assert first == neighbour.write(creating(new_event()))
+    assert names(neighbour) == [first.name]
+
+
+def test_a_rehearsal_keeps_neither_row_nor_id(database: Database) -> None:
+    rehearsed = database.rehearse(creating(new_event()))
+    assert rehearsed.name == new_event().name
+    assert (names(database), kept(database)) == ([], 0)
+    other = database.write(creating(new_event(name="Other")))
+    assert names(database) == ["Other"]
+    assert other == database.write(creating(new_event(name="Other")))
+
+
+def test_a_rehearsal_leaves_its_neighbours_alone(database: Database, queueing: Queueing) -> None:
+    with ThreadPoolExecutor(3) as executor, queueing.blocked():
+        before = queueing.write(executor, creating(new_event(name="Before"), ID))
+        rehearsed = queueing.submit(executor, lambda: database.rehearse(creating(new_event(), OTHER_ID)))
+        after = queueing.write(executor, creating(new_event(name="After"), OTHER_ID))
+    assert [each.result().name for each in (before, after)] == ["Before", "After"]
+    assert rehearsed.result().name == new_event().name
+    assert names(database) == ["Before", "After"]
+
+
+# prune
+
+
+def keep(database: Database, *create_times: int) -> None:
+    """Keeps a response of each of these times."""
+    rows = [
+        {"request_id": uuid.uuid4().bytes, "fingerprint": b"f", "response": b"", "create_time": each}
+        for each in create_times
+    ]
+    database.write(lambda session: session.execute(insert(IdempotencyKey), rows) and None)
+
+
+def kept_times(database: Database) -> list[int]:
+    ordered = select(IdempotencyKey.create_time).order_by(IdempotencyKey.create_time)
+    return database.read(lambda session: list(session.scalars(ordered)))
+
+
+def test_what_is_older_is_pruned_and_nothing_else(database: Database) -> None:
+    keep(database, 9, 10, 11, 1, 5, 10)
+    assert database.write(partial(prune, before=10)) is False
+    assert kept_times(database) == [10, 10, 11]
+
+
+def test_nothing_is_pruned_of_nothing(database: Database) -> None:
+    assert database.write(partial(prune, before=2**62)) is False
+
+
+@pytest.mark.parametrize(("old", "rounds"), [(MOST_PRUNED - 1, [False]), (MOST_PRUNED + 1, [True, False])])
+def test_much_is_pruned_in_rounds(database: Database, old: int, rounds: list[bool]) -> None:
+    keep(database, *range(old), old + 5)
+    assert rounds == [database.write(partial(prune, before=old)) for _ in rounds]
+    assert kept_times(database) == [old + 5]
+
+
+def test_a_response_is_kept_for_a_day_and_then_forgotten(database: Database) -> None:
+    first = database.write(creating(new_event()))
+    made = kept_times(database)[0]
+    assert times.to_micros(first.create_time) <= made <= times.now()
+    assert KEPT == 24 * 60 * 60 * 10**6
+
+    database.write(partial(prune, before=made))
+    assert first == database.write(creating(new_event()))
+    database.write(partial(prune, before=made + 1))
+    assert database.write(creating(new_event())).id > first.id
