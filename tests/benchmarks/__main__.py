@@ -28,6 +28,8 @@ class Figure:
     method: str
     request: Message
     goal: float
+    events: int = 1
+    """How many events a call makes."""
     rates: list[float] = field(default_factory=list)
     noop_rates: list[float] = field(default_factory=list)
 
@@ -39,6 +41,7 @@ class Figure:
         return f"{self.method:<14}{rate:>10,.0f}{noop:>12,.0f}{ratio:>8.2f}  {spread:<14}{self.goal:>6.2f}"
 
 
+BATCH = Figure(method="BatchCreateEvents", request=samples.BATCH, goal=samples.LEAST_BATCHED, events=samples.BATCH_SIZE)
 FIGURES = (
     Figure(method="GetEvent", request=samples.GET, goal=0.80),
     Figure(method="CreateEvent", request=samples.CREATE, goal=0.45),
@@ -61,6 +64,11 @@ def main() -> None:
     print(f"{'method':<14}{'calls/s':>10}{'no-op/s':>12}{'ratio':>8}  {'from to':<14}{'goal':>6}")
     for figure in FIGURES:
         print(figure.row())
+    batched = [rate * BATCH.events for rate in BATCH.rates]
+    print(
+        f"{BATCH.method} of {BATCH.events}: {statistics.median(batched):,.0f} events/s "
+        f"({min(batched):,.0f} to {max(batched):,.0f}), goal {BATCH.goal:,.0f}"
+    )
 
 
 @contextmanager
@@ -95,13 +103,17 @@ def measure(port: int, folder: Path, seconds: int) -> None:
         figure.noop_rates.append(load.requests_per_second(port, f"noop/{figure.method}", body, seconds))
         path = f"artemis.v1.EventService/{figure.method}"
         figure.rates.append(load.requests_per_second(port, path, body, seconds))
+    body = load.write_body(folder / BATCH.method, BATCH.request)
+    path = f"artemis.v1.EventService/{BATCH.method}"
+    BATCH.rates.append(load.requests_per_second(port, path, body, seconds, concurrent=2))
 
 
 def check_rows(port: int, seconds: int) -> None:
     """Exits unless every create that was counted is there: h2load does not read gRPC's status."""
-    created = sum(rate * seconds for figure in FIGURES if figure.method == "CreateEvent" for rate in figure.rates)
+    creating = [BATCH, *(figure for figure in FIGURES if figure.method == "CreateEvent")]
+    created = sum(rate * seconds * figure.events for figure in creating for rate in figure.rates)
     with ArtemisClient(f"127.0.0.1:{port}", timeout=120) as client:
-        stored = sum(1 for _ in client.events.list(page_size=1000))
+        stored = next(client.events.list(order_by="id desc")).id  # none is ever deleted
     if stored < created:
         raise SystemExit(f"{created:.0f} creates were answered, and only {stored} events are there")
 

@@ -29,16 +29,17 @@ def write_body(path: Path, message: Message) -> Path:
     return path
 
 
-def requests_per_second(port: int, method: str, body: Path, seconds: int) -> float:
-    """Sends the request for some seconds, 64 at a time, and returns how many were answered a second."""
+def requests_per_second(port: int, method: str, body: Path, seconds: int, concurrent: int = CONCURRENT) -> float:
+    """Sends the request for some seconds, `concurrent` at a time, and returns how many were answered a second."""
+    connections = min(CONNECTIONS, concurrent)
     command = [
         find_h2load(),
         "-D",
         str(seconds),
         "-c",
-        str(CONNECTIONS),
+        str(connections),
         "-m",
-        str(CONCURRENT // CONNECTIONS),
+        str(concurrent // connections),
     ]
     headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
     target = [f"http://127.0.0.1:{port}/{method}", "-d", str(body)]

@@ -1,6 +1,7 @@
 """The messages that are measured with."""
 
 from artemis.v1.events_pb2 import (
+    BatchCreateEventsRequest,
     CreateEventRequest,
     Event,
     GetEventRequest,
@@ -28,3 +29,6 @@ PAGE = ListEventsResponse(events=[EVENT] * PAGE_SIZE, next_page_token="x" * 30)
 GET = GetEventRequest(id=1)
 CREATE = CreateEventRequest(event=NEW_EVENT)
 LIST = ListEventsRequest(page_size=PAGE_SIZE)
+BATCH_SIZE = 1000
+BATCH = BatchCreateEventsRequest(requests=[CREATE] * BATCH_SIZE)
+LEAST_BATCHED = 10_000  # events a second
