@@ -5,7 +5,7 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 
 from artemis_models.engine import create_engine, describe, refuse_missing
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
-from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade
+from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade, upgrade_sql
 from artemis_models.tables import Base, Event, IdempotencyKey, Secret, User
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "head_revision",
     "refuse_missing",
     "upgrade",
+    "upgrade_sql",
 ]

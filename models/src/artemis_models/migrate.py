@@ -59,6 +59,8 @@ def upgrade(engine: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         before = current_revision(connection)  # again: another process may have been first
         _refuse_unknown(before)
+        if before == head_revision():
+            return
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

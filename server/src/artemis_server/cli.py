@@ -14,12 +14,16 @@ from artemis_models import (
     head_revision,
     refuse_missing,
     upgrade,
+    upgrade_sql,
 )
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server.app import Application, ListenError, refuse_taken
 from artemis_server.settings import Settings, SettingsError, parse
+
+SPARE_CONNECTIONS = 4
+"""How many connections there are beside those of the threads that answer: for the health probe and the pruner."""
 
 log = logging.getLogger("artemis_server")
 
@@ -29,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
         _configure_logging(settings.log_level)
-        engine = create_engine(settings.database_url, read_only=settings.command == "check")
+        engine = create_engine(
+            settings.database_url,
+            read_only=settings.command == "check",
+            connections=settings.threads + SPARE_CONNECTIONS,
+        )
         try:
             _COMMANDS[settings.command](settings, engine)
         except SQLAlchemyError as error:
@@ -50,7 +58,7 @@ def _serve(settings: Settings, engine: Engine) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     refuse_taken(settings.listen)  # before anything is changed
-    if settings.migrate:
+    if engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate:
         upgrade(engine)
     application = Application(settings, engine)
     try:
@@ -65,7 +73,10 @@ def _serve(settings: Settings, engine: Engine) -> None:
     log.info("stopped")
 
 
-def _migrate(_: Settings, engine: Engine) -> None:
+def _migrate(settings: Settings, engine: Engine) -> None:
+    if settings.sql:
+        print(upgrade_sql(engine), end="")
+        return
     upgrade(engine)
     print(f"the schema is at revision {head_revision()}")
 

@@ -23,6 +23,9 @@ _BOOLEANS = {
 }
 
 
+_SWITCHES = ("migrate", "reflection", "insecure")
+
+
 class SettingsError(Exception):
     """A setting that cannot be used; its text is one line."""
 
@@ -36,7 +39,9 @@ class Settings:
     log_level: str = "INFO"
     listen: str = "127.0.0.1:50051"
     threads: int = 64
-    migrate: bool = True
+    migrate: bool | None = None
+    """None: on SQLite only, where no other server can depend on the schema."""
+    sql: bool = False
     insecure: bool = False
     reflection: bool = True
     shutdown_grace: float = 10.0
@@ -72,6 +77,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check the settings, the database and its schema; change nothing")
     for command in (serve, migrate, check):
         _add_common(_Flags(command, environment))
+    migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
     for command in (serve, check):
         _add_serving(_Flags(command, environment))
     return parser
@@ -93,7 +99,7 @@ class _Flags:
     def switch(self, flag: str, text: str) -> None:
         """Adds --flag and --no-flag likewise; a default from the environment stays text until `_switched`."""
         default = self._environment.get(PREFIX + flag.upper()) or getattr(Settings, flag)
-        shown = {"True": "on", "False": "off"}.get(str(default), default)
+        shown = {"True": "on", "False": "off", "None": "on for SQLite, off for others"}.get(str(default), default)
         self._parser.add_argument(
             f"--{flag}",
             default=default,
@@ -103,7 +109,11 @@ class _Flags:
 
 
 def _add_common(flags: _Flags) -> None:
-    flags.add("database-url", "the database, such as sqlite:////var/lib/artemis.db", metavar="URL")
+    flags.add(
+        "database-url",
+        "the database, such as sqlite:////var/lib/artemis.db or postgresql://user@host/name",
+        metavar="URL",
+    )
     flags.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
 
 
@@ -118,7 +128,7 @@ def _add_serving(flags: _Flags) -> None:
 
 def _switched(name: str, value: Any, parser: argparse.ArgumentParser) -> Any:
     """Returns the value of a setting; text for a switch, which comes from the environment, as a boolean."""
-    if not isinstance(value, str) or not isinstance(getattr(Settings, name, None), bool):
+    if not isinstance(value, str) or name not in _SWITCHES:
         return value
     if value.lower() not in _BOOLEANS:
         parser.error(f"{PREFIX}{name.upper()} must be one of {', '.join(_BOOLEANS)}, not {value!r}")
