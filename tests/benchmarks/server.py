@@ -12,6 +12,7 @@ import grpc
 from artemis.v1 import events_pb2
 from artemis_models import create_engine, upgrade
 from artemis_server.app import Application
+from artemis_server.cli import SPARE_CONNECTIONS
 from artemis_server.settings import Settings
 from google.protobuf.message import Message
 
@@ -43,9 +44,9 @@ def main(url: str) -> None:
     """Serves on a free port, which it prints, until SIGTERM."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    engine = create_engine(url)
-    upgrade(engine)
     settings = Settings(command="serve", database_url=url, listen="127.0.0.1:0")
+    engine = create_engine(url, connections=settings.threads + SPARE_CONNECTIONS)
+    upgrade(engine)
     application = Application(settings, engine)
     application.server.add_generic_rpc_handlers((noop_handlers(),))
     print(application.start(), flush=True)

@@ -109,8 +109,8 @@ class Server:
 
 
 @contextmanager
-def serving(database: Path, *flags: str, listen: str = "127.0.0.1:0") -> Iterator[Server]:
-    """Runs `artemis-server serve` on a database file, and yields it once it listens."""
+def serving(database: Path | str, *flags: str, listen: str = "127.0.0.1:0") -> Iterator[Server]:
+    """Runs `artemis-server serve` on a database file, or the database of a URL, and yields it once it listens."""
     process = subprocess.Popen(
         [*command("serve", database, *flags), "--listen", listen],
         stdout=subprocess.DEVNULL,
@@ -118,7 +118,7 @@ def serving(database: Path, *flags: str, listen: str = "127.0.0.1:0") -> Iterato
         text=True,
         env=environment(),
     )
-    server = Server(process, database)
+    server = Server(process, Path(database))
     try:
         server.log.wait_for(READY)
         yield server
@@ -126,7 +126,7 @@ def serving(database: Path, *flags: str, listen: str = "127.0.0.1:0") -> Iterato
         server.end()
 
 
-def run(name: str, database: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
+def run(name: str, database: Path | str, *flags: str) -> "subprocess.CompletedProcess[str]":
     """Runs an `artemis-server` command that ends by itself."""
     return subprocess.run(
         command(name, database, *flags),
@@ -138,9 +138,13 @@ def run(name: str, database: Path, *flags: str) -> "subprocess.CompletedProcess[
     )
 
 
-def command(name: str, database: Path, *flags: str) -> list[str]:
-    """Returns the command line of an `artemis-server` command on a database file."""
-    return [sys.executable, "-m", "artemis_server", name, "--database-url", f"sqlite:///{database}", *flags]
+def command(name: str, database: Path | str, *flags: str) -> list[str]:
+    """Returns the command line of an `artemis-server` command on a database file, or the database of a URL."""
+    return [sys.executable, "-m", "artemis_server", name, "--database-url", _url(database), *flags]
+
+
+def _url(database: Path | str) -> str:
+    return database if isinstance(database, str) else f"sqlite:///{database}"
 
 
 def environment() -> dict[str, str]:

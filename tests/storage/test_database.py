@@ -1,5 +1,6 @@
 """What `Database` promises to threads that read and write at the same time."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
@@ -10,7 +11,8 @@ from artemis_models import create_engine
 from artemis_server.db import secrets
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.errors import Aborted, NotFound
+from artemis_server.errors import Aborted, DeadlineExceeded, NotFound
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.storage.conftest import PATIENCE, Queueing
@@ -174,3 +176,26 @@ def test_the_page_token_key_is_random_and_stays(database: Database) -> None:
 def test_closing_twice_is_closing_once(database: Database) -> None:
     database.close()
     database.close()
+
+
+ENDLESS = text(
+    "WITH RECURSIVE number(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM number WHERE x < 1000000000) "
+    "SELECT count(*) FROM number"
+)
+
+
+def test_a_read_ends_at_its_deadline_and_the_next_is_answered(database: Database) -> None:
+    created = create(database)
+    before = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        database.read(lambda session: session.scalar(ENDLESS), 0.2)
+    assert time.monotonic() - before < PATIENCE
+    assert created == get(database, created.id)
+
+
+def test_a_deadline_is_that_of_one_read(database: Database) -> None:
+    created = create(database)
+    work = partial(STORE.get, row_id=created.id)
+    assert created == database.read(work, 0.001)
+    assert created == database.read(work, None)
+    assert created == database.read(work, float(2**40))

@@ -1,0 +1,213 @@
+"""Servers on PostgreSQL: several at once, a database that goes away, and locks that others hold."""
+
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import grpc
+import psycopg
+import pytest
+from artemis.v1 import events_pb2, events_pb2_grpc
+from artemis_client import AlreadyExists, ArtemisClient, DeadlineExceeded, Event, Unavailable, User
+from artemis_client.errors import from_rpc_error
+from artemis_models import head_revision
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from sqlalchemy import URL
+
+from tests.conftest import cloned, postgresql
+from tests.e2e.samples import event
+from tests.e2e.servers import PATIENCE, command, environment, run, serving, wait_for_health
+from tests.e2e.walk import walk
+
+CALLERS = 8
+
+
+@pytest.fixture
+def empty_url(postgresql_server: URL) -> Iterator[str]:
+    """The URL of a database without a schema."""
+    with cloned(postgresql_server, "template1") as url:
+        yield url.render_as_string(hide_password=False)
+
+
+def driver_url(url: str) -> str:
+    """Returns the URL as psycopg takes it."""
+    return url.replace("postgresql+psycopg://", "postgresql://")
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Asks again and again until it holds, or fails."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+
+
+def test_every_method_can_be_called(postgresql_url: str) -> None:
+    with serving(postgresql_url) as server, ArtemisClient(server.target) as client:
+        walk(client)
+        assert server.stop() == 0
+        assert "Traceback" not in server.log.text
+
+
+def test_a_server_waits_for_the_schema_that_migrate_makes(empty_url: str) -> None:
+    with serving(empty_url) as server, grpc.insecure_channel(server.target) as channel:
+        wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
+        assert f"this program needs {head_revision()}" in server.log.text
+        with pytest.raises(grpc.RpcError) as refused:
+            events_pb2_grpc.EventServiceStub(channel).GetEvent(events_pb2.GetEventRequest(id=1))
+        assert from_rpc_error(refused.value).reason == "SCHEMA_MISMATCH"
+
+        assert run("migrate", empty_url).returncode == 0
+
+        wait_for_health(channel, HealthCheckResponse.SERVING)
+
+
+def test_of_migrations_at_once_one_is_made(empty_url: str) -> None:
+    processes = [
+        subprocess.Popen(
+            command("migrate", empty_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        )
+        for _ in range(3)
+    ]
+    ended = [process.communicate(timeout=PATIENCE) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sum("migrated the schema" in stderr for _, stderr in ended) == 1
+
+
+def test_the_statements_of_a_migration_are_printed_and_not_executed(empty_url: str) -> None:
+    printed = run("migrate", empty_url, "--sql")
+    assert printed.returncode == 0
+    with closing(psycopg.connect(driver_url(empty_url), autocommit=True)) as connection:
+        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        assert connection.execute(tables).fetchone() == (0,)
+        connection.execute(printed.stdout.encode())
+    assert run("check", empty_url).returncode == 0
+
+
+def test_servers_share_pages_and_request_ids(postgresql_url: str) -> None:
+    with (
+        serving(postgresql_url) as one,
+        serving(postgresql_url) as other,
+        ArtemisClient(one.target) as first,
+        ArtemisClient(other.target) as second,
+        ThreadPoolExecutor(2 * CALLERS) as pool,
+    ):
+        number = str(uuid.uuid4())
+        calls = [pool.submit(client.events.create, event(), request_id=number) for client in (first, second) * CALLERS]
+        assert len({call.result().id for call in calls}) == 1
+        assert len(list(second.events.list())) == 1
+
+
+def test_of_users_with_one_address_one_is_made(postgresql_url: str) -> None:
+    with serving(postgresql_url) as server, ArtemisClient(server.target) as client, ThreadPoolExecutor(16) as pool:
+        calls = [pool.submit(client.users.create, User(email="Taken@example.com")) for _ in range(16)]
+        errors = [call.exception() for call in calls]
+        assert errors.count(None) == 1
+        assert {type(error) for error in errors if error} == {AlreadyExists}
+
+
+def test_concurrent_batches_of_the_same_events_do_not_lock_each_other_out(postgresql_url: str) -> None:
+    with serving(postgresql_url) as server, ArtemisClient(server.target) as client, ThreadPoolExecutor(8) as pool:
+        ids = [each.id for each in client.events.batch_create([event() for _ in range(50)])]
+
+        def update(number: int) -> None:
+            order = ids if number % 2 else ids[::-1]
+            client.events.batch_update([Event(id=each, location=str(number)) for each in order])
+
+        list(pool.map(update, range(24)))
+        assert len({each.location for each in client.events.batch_get(ids)}) == 1
+
+
+def test_a_write_that_waits_for_a_lock_ends_at_its_deadline(postgresql_url: str) -> None:
+    with (
+        serving(postgresql_url) as server,
+        ArtemisClient(server.target) as client,
+        closing(psycopg.connect(driver_url(postgresql_url))) as connection,
+    ):
+        stored = client.events.create(event())
+        connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
+
+        with pytest.raises(DeadlineExceeded):
+            client.events.update(Event(id=stored.id, location="Lyon"), timeout=0.5)
+
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as observer:
+            eventually(lambda: observer.execute(waiting).fetchone() == (0,))
+            left = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%%' AND application_name = 'artemis'"
+            eventually(lambda: observer.execute(left.replace("%%", "%").encode()).fetchone() == (0,))
+        connection.rollback()
+        assert stored == client.events.get(stored.id)
+        assert client.events.update(Event(id=stored.id, location="Lyon")).location == "Lyon"
+
+
+def test_a_server_survives_its_database() -> None:
+    """While the database is away, calls end as UNAVAILABLE, and what was answered is there when it is back."""
+    with postgresql() as database:
+        url = database.get_uri()
+        assert run("migrate", url).returncode == 0
+        with serving(url) as server, grpc.insecure_channel(server.target) as channel:
+            stub = events_pb2_grpc.EventServiceStub(channel)
+            made: list[int] = []
+            failed: list[grpc.RpcError] = []
+            enough, stopping = threading.Semaphore(0), threading.Event()
+
+            def create() -> None:
+                while not stopping.is_set():
+                    try:
+                        made.append(stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=5).id)
+                        enough.release()
+                    except grpc.RpcError as error:
+                        failed.append(error)
+
+            with ThreadPoolExecutor(CALLERS) as pool:
+                calls = [pool.submit(create) for _ in range(CALLERS)]
+                assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
+                database.stop()
+                wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
+                with pytest.raises(grpc.RpcError) as refused:
+                    stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=5)
+                database.start()
+                wait_for_health(channel, HealthCheckResponse.SERVING)
+                while enough.acquire(blocking=False):
+                    pass
+                assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
+                stopping.set()
+                for call in calls:
+                    call.result()
+
+            error = from_rpc_error(refused.value)
+            assert isinstance(error, Unavailable)
+            assert error.retry_delay
+            assert {type(from_rpc_error(each)) for each in failed} <= {Unavailable}
+            with closing(psycopg.connect(url)) as connection:
+                stored = {row[0] for row in connection.execute("SELECT id FROM events")}
+            assert set(made) <= stored
+            assert "Traceback" not in server.log.text
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://artemis:secret@127.0.0.1:1/artemis", "Connection refused"),
+        ("postgresql://artemis:secret@host.invalid/artemis", "failed to resolve host"),
+        ("mysql://artemis:secret@127.0.0.1/artemis", ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["migrate", "check"])
+def test_a_database_that_cannot_be_reached_is_one_line(name: str, url: str, said: str) -> None:
+    ended = run(name, url)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith("artemis-server: ")
+    assert said in ended.stderr
+    assert "secret" not in ended.stderr
+
+
+def test_a_database_that_does_not_exist_is_one_line(postgresql_url: str) -> None:
+    ended = run("check", postgresql_url.replace("/artemis_", "/nothing_"))
+    assert ended.returncode == 1
+    assert "does not exist" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

@@ -1,0 +1,138 @@
+"""What is particular to PostgreSQL: which servers are taken, and how its errors are told."""
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from artemis_models import DatabaseError, create_engine
+from artemis_models.postgresql import _check as check_server
+from artemis_server.db.constraints import Constraint, broken
+from artemis_server.db.database import Database
+from artemis_server.db.failures import is_transient, translate
+from artemis_server.db.sessions import _rounded_up as rounded_up
+from artemis_server.errors import DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
+from psycopg import errors
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+
+def connection_to(version: int, encoding: str) -> Any:
+    status = {"server_encoding": encoding}
+    return SimpleNamespace(info=SimpleNamespace(server_version=version, parameter_status=status.get))
+
+
+ENTRY: ConnectionPoolEntry = SimpleNamespace()  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("version", "encoding", "said"),
+    [(130_012, "UTF8", "PostgreSQL 14 or later is needed; the server has 13"), (180_000, "LATIN1", "it has LATIN1")],
+)
+def test_a_server_that_cannot_keep_what_sqlite_keeps_is_refused(version: int, encoding: str, said: str) -> None:
+    with pytest.raises(DatabaseError, match=said):
+        check_server(connection_to(version, encoding), ENTRY)
+
+
+def test_a_server_that_can_is_taken() -> None:
+    check_server(connection_to(140_000, "UTF8"), ENTRY)
+
+
+def test_a_missing_driver_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(DatabaseError, match=r"pip install 'artemis-models\[postgresql\]'"):
+        create_engine("postgresql://localhost/artemis")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (errors.DiskFull(), ResourceExhausted, "STORAGE_FULL"),
+        (errors.QueryCanceled(), DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        (errors.DeadlockDetected(), Unavailable, "DATABASE_BUSY"),
+        (errors.SerializationFailure(), Unavailable, "DATABASE_BUSY"),
+        (errors.AdminShutdown(), Unavailable, "DATABASE_UNAVAILABLE"),
+        (errors.CannotConnectNow(), Unavailable, "DATABASE_UNAVAILABLE"),
+        (errors.TooManyConnections(), Unavailable, "DATABASE_UNAVAILABLE"),
+        (errors.ReadOnlySqlTransaction(), Unavailable, "DATABASE_UNAVAILABLE"),
+        (errors.UndefinedTable(), Unavailable, "SCHEMA_MISMATCH"),
+        (psycopg.OperationalError("connection to secret failed"), Unavailable, "DATABASE_UNAVAILABLE"),
+    ],
+)
+def test_a_failing_server_is_told_without_the_drivers_words(
+    error: psycopg.Error, kind: type[ServerError], reason: str
+) -> None:
+    told = translate(error)
+    assert isinstance(told, kind)
+    assert reason == told.reason
+    assert "secret" not in told.message
+
+
+@pytest.mark.parametrize("error", [errors.SyntaxError(), psycopg.ProgrammingError(), errors.DatatypeMismatch()])
+def test_a_mistake_of_ours_stays_what_it_is(error: psycopg.Error) -> None:
+    assert error is translate(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "constraint"),
+    [
+        (errors.UniqueViolation(), Constraint.UNIQUE),
+        (errors.ForeignKeyViolation(), Constraint.FOREIGN_KEY),
+        (errors.CheckViolation(), Constraint.CHECK),
+        (errors.NotNullViolation(), Constraint.OTHER),
+    ],
+)
+def test_a_broken_constraint_is_known(error: psycopg.Error, constraint: Constraint) -> None:
+    assert constraint is broken(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, 1), (0.2, 1), (1, 1), (9, 9), (10, 10), (11, 20), (734, 800), (9999, 10000)]
+)
+def test_timeouts_are_rounded_up_to_one_digit(number: float, expected: int) -> None:
+    assert expected == rounded_up(number)
+
+
+@pytest.fixture
+def database_url(postgresql_url: str) -> str:
+    return postgresql_url
+
+
+def test_work_that_collides_is_done_again(database: Database) -> None:
+    tries: list[None] = []
+
+    def collide_once(session: Session) -> int:
+        tries.append(None)
+        if len(tries) == 1:
+            session.execute(text("DO $$ BEGIN RAISE serialization_failure; END $$"))
+        return session.scalar(text("SELECT 1")) or 0
+
+    assert database.write(collide_once) == 1
+    assert len(tries) == 2
+
+
+def test_work_that_always_collides_is_given_up(database: Database) -> None:
+    tries: list[None] = []
+
+    def collide(session: Session) -> None:
+        tries.append(None)
+        session.execute(text("DO $$ BEGIN RAISE deadlock_detected; END $$"))
+
+    with pytest.raises(Unavailable):
+        database.write(collide)
+    assert 1 < len(tries) < 10
+    assert is_transient(errors.DeadlockDetected())
+
+
+def test_a_connection_that_was_ended_while_idle_is_replaced(database: Database) -> None:
+    def end_others(session: Session) -> None:
+        session.execute(text("SELECT pg_terminate_backend(:mine)"), {"mine": mine})
+
+    mine = database.read(lambda session: session.scalar(text("SELECT pg_backend_pid()")))
+    other = Database(create_engine(database._engine.url.render_as_string(hide_password=False)))
+    other.read(end_others)
+    other.close()
+    assert database.write(lambda session: session.scalar(text("SELECT 1"))) == 1
+    assert mine != database.read(lambda session: session.scalar(text("SELECT pg_backend_pid()")))
