@@ -370,7 +370,7 @@ def test_requests_of_a_batch_have_neither_id_nor_validation_of_their_own(
             setattr(batch.requests[1], name, value)
         error = refusal(server, stub, batch)
         assert isinstance(error, InvalidArgument)
-        assert fields(error) == ["requests"]
+        assert fields(error) == [f"requests[1].{name}" for name in option]
 
 
 # sizes

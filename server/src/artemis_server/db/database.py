@@ -22,7 +22,7 @@ class Writer(Protocol):
         """Returns what `work` returns, once it is committed; `timeout` is in seconds."""
 
     def close(self) -> None:
-        """Commits what was accepted, and accepts no more."""
+        """Accepts no more work, and returns when what was accepted in other threads than the callers' is committed."""
 
 
 class _Rehearsed(Exception):

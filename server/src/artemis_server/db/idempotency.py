@@ -17,7 +17,8 @@ from artemis_server.errors import InvalidArgument, Violation
 KEPT = 24 * 60 * 60 * times.MICROS
 """How long a response is kept, in microseconds."""
 MOST_PRUNED = 1000
-"""How many are removed in one transaction, which others wait for."""
+MOST_PRUNED_BYTES = 8 * 1024 * 1024
+"""How much is removed in one transaction, which others wait for; at least one response is."""
 _NOT_CONTENT = ("request_id", "validate_only")
 
 M = TypeVar("M", bound=Message)
@@ -29,7 +30,12 @@ _KEEP = Statement(
     )
 )
 _TURN = Statement(select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger))))
-_EXPIRED = select(_table.request_id).where(_table.create_time < bindparam("before")).limit(MOST_PRUNED)
+_EXPIRED = (
+    select(_table.request_id, func.length(_table.response))
+    .where(_table.create_time < bindparam("before"))
+    .order_by(_table.create_time)
+    .limit(MOST_PRUNED)
+)
 
 
 def once(request: Message, request_id: str, response: type[M], work: Callable[[Session], M]) -> Callable[[Session], M]:
@@ -66,10 +72,16 @@ def _take_turns(session: Session, request_id: bytes) -> None:
 
 def prune(session: Session, before: int) -> bool:
     """Removes responses that are older than `before`; returns whether there may be more of them."""
-    expired = session.scalars(_EXPIRED, {"before": before}).all()
+    space = MOST_PRUNED_BYTES
+    expired: list[bytes] = []
+    for request_id, size in session.execute(_EXPIRED, {"before": before}):
+        expired.append(request_id)
+        space -= size
+        if space < 0:
+            break
     if expired:
         session.execute(delete(IdempotencyKey).where(_table.request_id.in_(expired)))
-    return len(expired) == MOST_PRUNED
+    return len(expired) == MOST_PRUNED or space < 0
 
 
 def _fingerprint(request: Message) -> bytes:

@@ -31,6 +31,9 @@ NEW: Values = {"source": "", "external_id": "", "version": 1}
 """What a row that is made over the API has in the columns that callers do not set."""
 
 
+SHORT = 500  # characters of a filter whose statements are kept: those of 8192 take a megabyte
+
+
 class Store(ABC, Generic[M]):
     """Keeps messages of type M. Methods take the session first and leave committing to its owner.
 
@@ -57,7 +60,7 @@ class Store(ABC, Generic[M]):
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
         self._parse_filter = filter_parser(descriptor, self.words)
         self._parse_order = order_parser(descriptor)
-        self.query = lru_cache(maxsize=256)(self._build_query)
+        self._short_query = lru_cache(maxsize=128)(self._build_query)
         self._update = lru_cache(maxsize=256)(self._build_update)
         self._delete = {conditional: self._build_delete(conditional) for conditional in (False, True)}
 
@@ -158,12 +161,15 @@ class Store(ABC, Generic[M]):
                 raise
             raise refusal from None
 
-    def _build_query(self, filter_text: str, order_by: str) -> Query:
+    def query(self, filter_text: str, order_by: str) -> Query:
         """Returns the list of the rows that a filter chooses, in an order; both empty, all of them by id.
 
         Raises:
             InvalidArgument: the filter or the order cannot be understood.
         """
+        return (self._short_query if len(filter_text) <= SHORT else self._build_query)(filter_text, order_by)
+
+    def _build_query(self, filter_text: str, order_by: str) -> Query:
         return Query(self._parse_filter(filter_text), self._parse_order(order_by), self._names, dict(self._table))
 
     def _build_insert(self) -> ReturningInsert[Any]:

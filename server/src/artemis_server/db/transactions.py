@@ -15,6 +15,8 @@ from artemis_server.errors import DeadlineExceeded, RequestError, Unavailable
 T = TypeVar("T")
 ATTEMPTS = 5
 PAUSE = 0.01  # seconds, before the second attempt; each further one waits up to twice as long
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""Each statement sees what was committed before it: also what was, while it waited for a lock."""
 _STOPPED = Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
@@ -51,7 +53,7 @@ class TransactionWriter:
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
-        """Refuses further work."""
+        """Accepts no more work."""
         self._closed = True
 
     def _attempt(self, work: Callable[[Session], T], timeout: float) -> T:
@@ -73,12 +75,12 @@ class TransactionWriter:
         """Begins a transaction, on a new connection if the kept one broke since it was last used."""
         try:
             session = self._sessions.get(timeout)
-            keep_driver(session).execute("BEGIN")
+            keep_driver(session).execute(BEGIN)
         except Exception:
             if not self._sessions.discard():
                 raise
             session = self._sessions.get(timeout)
-            keep_driver(session).execute("BEGIN")
+            keep_driver(session).execute(BEGIN)
         return session
 
     def _roll_back(self, session: Session) -> None:

@@ -43,6 +43,8 @@ _LANGUAGE = Language(
     {
         "AND": "AND",
         "OR": "OR",
+        "NOT": "NOT",
+        "MINUS": "-",
         "LPAR": "(",
         "RPAR": ")",
         "COMPARATOR": "one of = != < <= > >= :",
@@ -112,7 +114,8 @@ class _Builder(Transformer[Token, Node]):
     def word(self, token: Token) -> Node:
         """A word or a quoted text by itself."""
         if token.lower() in _KEYWORDS:  # "a and b" would look for the word "and"
-            raise Mistake(_position(token), f"{token.upper()} in capitals joins terms; the word needs quotes")
+            meant = "joins terms" if token.isupper() else f"is written {token.upper()} to join terms"
+            raise Mistake(_position(token), f"{token} {meant}; as a word it needs quotes")
         value = _value(token)
         return Or(tuple(contains(name, value) for name in self._words))
 
@@ -144,7 +147,8 @@ def _escaped(text: str) -> bool:
 def _unescape(text: str, token: Token) -> str:
     def character(match: re.Match[str]) -> str:
         if match[1] not in "\\\"'*":
-            raise Mistake(_position(token), f'a backslash stands before \\, ", \' or *, not before "{match[1]}"')
+            place = _position(token) + token.find(match[0])
+            raise Mistake(place, f'a backslash stands before \\, ", \' or *, not before "{match[1]}"')
         return match[1]
 
     return _ESCAPE.sub(character, text)

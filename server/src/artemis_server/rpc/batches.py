@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -21,6 +21,14 @@ M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
 
 
+class BatchWrite(Write, Protocol):
+    """A request of many writes."""
+
+    @property
+    def requests(self) -> Iterable[Write]:
+        """The writes."""
+
+
 class Batches(Generic[M]):
     """Answers the batch methods for the resources of one store. Requests are valid already."""
 
@@ -37,8 +45,9 @@ class Batches(Generic[M]):
                 raise self._store.not_found(row_id).at(f"ids[{index}]")
         return self._answer(response, "ids", [found[row_id] for row_id in ids])
 
-    def create(self, batch: Write, messages: Sequence[M], response: type[R], context: grpc.ServicerContext) -> R:
+    def create(self, batch: BatchWrite, messages: Sequence[M], response: type[R], context: grpc.ServicerContext) -> R:
         """Stores the resources and returns them."""
+        _refuse_own_options(batch)
 
         def work(session: Session) -> R:
             return self._answer(response, "requests", self._store.create_many(session, messages, self._path))
@@ -47,13 +56,14 @@ class Batches(Generic[M]):
 
     def update(
         self,
-        batch: Write,
+        batch: BatchWrite,
         messages: Sequence[M],
         field_masks: Sequence[FieldMask],
         response: type[R],
         context: grpc.ServicerContext,
     ) -> R:
         """Updates the resources and returns them as they now are."""
+        _refuse_own_options(batch)
         ids = [cast("Resource", message).id for message in messages]
         _refuse_repeated(ids, f"{self._store.kind}.id")
         paths = [
@@ -69,9 +79,10 @@ class Batches(Generic[M]):
         return run(self._database, batch, response, work, context)
 
     def delete(
-        self, batch: Write, requests: Sequence[DeleteRequest], response: type[R], context: grpc.ServicerContext
+        self, batch: BatchWrite, requests: Sequence[DeleteRequest], response: type[R], context: grpc.ServicerContext
     ) -> R:
         """Deletes the resources and returns them as they last were; an empty one stands for one that may be missing."""
+        _refuse_own_options(batch)
         _refuse_repeated([request.id for request in requests], "id")
 
         def work(session: Session) -> R:
@@ -112,6 +123,18 @@ def _paths(mask: FieldMask, message: Message, index: int) -> tuple[str, ...]:
         return masks.updated_fields(mask, message)
     except InvalidArgument as error:
         raise error.under(f"requests[{index}].") from None
+
+
+def _refuse_own_options(batch: BatchWrite) -> None:
+    """Refuses an id or a rehearsal of a part of what is done as a whole."""
+
+    def refuse(index: int, request: Write) -> None:
+        field = "request_id" if request.request_id else "validate_only" if request.validate_only else ""
+        if field:
+            path, description = f"requests[{index}].{field}", "must not be set; set that of the batch"
+            raise InvalidArgument(Violation(field=path, description=description, rule=f"requests.{field}"))
+
+    gather(batch.requests, refuse)
 
 
 def _refuse_repeated(ids: Sequence[int], field: str) -> None:
