@@ -6,14 +6,16 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 from artemis_models.engine import create_engine, describe, refuse_missing
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade, upgrade_sql
-from artemis_models.tables import Base, Event, IdempotencyKey, Secret, User
+from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User
 
 __all__ = [
     "AUTOCOMMIT",
     "Base",
     "DatabaseError",
     "Event",
+    "FeedValidators",
     "IdempotencyKey",
+    "Load",
     "Secret",
     "User",
     "check_revision",

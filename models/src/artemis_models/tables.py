@@ -116,3 +116,42 @@ class IdempotencyKey(Base):
     create_time: Mapped[int] = mapped_column(BigInt, index=True)
 
     __table_args__ = ({"sqlite_strict": True},)
+
+
+class Load(Base):
+    """One load of a feed: when it ran, how it ended, and what it did."""
+
+    __tablename__ = "loads"
+
+    id: Mapped[int] = mapped_column(BigInt, primary_key=True, autoincrement=True)
+    feed: Mapped[str] = mapped_column(CodePointText)
+    start_time: Mapped[int] = mapped_column(BigInt)
+    end_time: Mapped[int | None] = mapped_column(BigInt)
+    status: Mapped[str] = mapped_column(CodePointText)
+    read_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    inserted_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    updated_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    unchanged_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    deleted_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    kept_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    rejected_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    duplicate_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    error: Mapped[str] = mapped_column(CodePointText, server_default="")
+
+    __table_args__ = (
+        Index("ix_loads_feed", "feed", "id"),
+        {"sqlite_autoincrement": True, "sqlite_strict": True},
+    )
+
+
+class FeedValidators(Base):
+    """What the server of a feed said about the version that was loaded last, so that it is not fetched again."""
+
+    __tablename__ = "feed_validators"
+
+    feed: Mapped[str] = mapped_column(CodePointText, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(CodePointText)
+    etag: Mapped[str] = mapped_column(CodePointText, server_default="")
+    last_modified: Mapped[str] = mapped_column(CodePointText, server_default="")
+
+    __table_args__ = ({"sqlite_strict": True},)

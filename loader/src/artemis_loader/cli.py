@@ -1,0 +1,201 @@
+"""The command line: `artemis-loader load | run | check | status`. Every failure is one line on stderr."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from types import FrameType
+from typing import NoReturn
+
+from artemis_models import (
+    AUTOCOMMIT,
+    DatabaseError,
+    check_revision,
+    create_engine,
+    describe,
+    head_revision,
+    refuse_missing,
+)
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from artemis_loader.config import read_config
+from artemis_loader.errors import ConfigError, LoaderError
+from artemis_loader.feeds import Config, Feed
+from artemis_loader.history import PastLoad, last_loads
+from artemis_loader.loading import Options, Stopped, load
+from artemis_loader.progress import LogReporter, reporter
+from artemis_loader.rejects import clear
+from artemis_loader.schedule import Scheduler, trigger_of
+from artemis_loader.settings import Settings, parse
+from artemis_loader.summary import Summary
+from artemis_loader.tables import print_loads, print_summaries, shown_time
+
+log = logging.getLogger("artemis_loader")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0, or 1 after one line on stderr. Usage errors exit with 2."""
+    settings = parse(sys.argv[1:] if arguments is None else arguments)
+    configure_logging(settings.log_level)
+    try:
+        return _run(settings)
+    except KeyboardInterrupt:
+        _complain("stopped")
+    except (LoaderError, DatabaseError) as error:
+        _complain(str(error))
+    return 1
+
+
+def configure_logging(level: str) -> None:
+    """Sends log lines to stderr; of what the libraries say, only what is wrong."""
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("alembic", "apscheduler", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def chosen(config: Config, names: Iterable[str]) -> list[Feed]:
+    """Returns the feeds of these names, each once; all of them when there are no names."""
+    unknown = [name for name in names if name not in config.feeds]
+    if unknown:
+        raise ConfigError(f"{config.path}: declares no feed {unknown[0]}; it has {', '.join(config.feeds)}")
+    return [feed for name, feed in config.feeds.items() if name in names or not names]
+
+
+def _run(settings: Settings) -> int:
+    engine = create_engine(settings.database_url, read_only=settings.command in ("check", "status"))
+    try:
+        return _COMMANDS[settings.command](settings, engine)
+    except SQLAlchemyError as error:
+        raise DatabaseError(describe(error, engine)) from error
+    finally:
+        engine.dispose()
+
+
+def _load(settings: Settings, engine: Engine) -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    feeds = chosen(read_config(settings.config), settings.feed)
+    _require(engine)
+    clear(settings.rejects)
+    options = Options(rejects=settings.rejects, dry_run=settings.dry_run, force=settings.force)
+    summaries = [_load_one(engine, feed, options) for feed in feeds]
+    if settings.json:
+        print(json.dumps([summary.as_json() for summary in summaries], indent=2))
+    else:
+        print_summaries(summaries)
+    for summary in summaries:
+        if summary.failed:
+            _complain(_failure(summary))
+    return int(any(summary.failed for summary in summaries))
+
+
+def _load_one(engine: Engine, feed: Feed, options: Options) -> Summary:
+    with reporter() as progress:
+        return load(engine, feed, options, progress)
+
+
+def _run_scheduled(settings: Settings, engine: Engine) -> int:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    config = read_config(settings.config)
+    feeds = [feed for feed in config.feeds.values() if feed.schedule]
+    if not feeds:
+        raise ConfigError(f"{settings.config}: no feed has a schedule")
+
+    def wait(seconds: float) -> None:
+        if stopping.wait(seconds):
+            raise Stopped("stopped before anything was changed")
+
+    options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
+    scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
+    _require(engine)
+    scheduler.start()
+    stopping.wait()
+    log.info("stopping: up to %g s for loads that run", settings.shutdown_grace)
+    if not scheduler.stop(settings.shutdown_grace):
+        _complain("a load did not end in time and is cut off; what it had staged is gone")
+        end_now(1)
+    log.info("stopped")
+    return 0
+
+
+def log_summary(summary: Summary) -> None:
+    """Logs what a load did."""
+    if summary.failed:
+        log.error("%s", _failure(summary))
+        return
+    counts = ", ".join(f"{count} {name}" for name, count in asdict(summary.counts).items())
+    log.info("feed %s: %s in %.2f s: %s", summary.feed, summary.status, summary.seconds, counts)
+
+
+def _check(settings: Settings, engine: Engine) -> int:
+    config = read_config(settings.config)
+    scheduled = [feed for feed in config.feeds.values() if feed.schedule]
+    for feed in scheduled:
+        trigger_of(feed)
+    print(f"{settings.config} declares {len(config.feeds)} feeds, {len(scheduled)} of them with a schedule")
+    _require(engine)
+    print(f"the database is at revision {head_revision()}")
+    return 0
+
+
+def _status(settings: Settings, engine: Engine) -> int:
+    _require(engine)
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        loads = last_loads(connection, settings.feed, settings.limit)
+    if settings.json:
+        print(json.dumps([_as_json(past) for past in loads], indent=2))
+    else:
+        print_loads(loads)
+    return 0
+
+
+def _as_json(past: PastLoad) -> dict[str, object]:
+    ended = None if past.end_time is None else shown_time(past.end_time).replace(" ", "T") + "Z"
+    return {
+        "feed": past.feed,
+        "status": str(past.status),
+        "started": shown_time(past.start_time).replace(" ", "T") + "Z",
+        "finished": ended,
+        "seconds": past.seconds,
+        **asdict(past.counts),
+        "error": past.error,
+    }
+
+
+def _require(engine: Engine) -> None:
+    refuse_missing(engine)
+    check_revision(engine)
+
+
+def _failure(summary: Summary) -> str:
+    prefix = f"feed {summary.feed}: "
+    return summary.error if summary.error.startswith(prefix) else prefix + summary.error
+
+
+def _complain(text: str) -> None:
+    print(f"artemis-loader: {text}", file=sys.stderr)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001, what signal handlers are given
+    raise KeyboardInterrupt
+
+
+def end_now(code: int) -> NoReturn:
+    """Ends the process without waiting for its threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+_COMMANDS: dict[str, Callable[[Settings, Engine], int]] = {
+    "load": _load,
+    "run": _run_scheduled,
+    "check": _check,
+    "status": _status,
+}

@@ -1,0 +1,193 @@
+"""Reads the configuration: a TOML file that declares feeds. docs/feeds.md is its reference."""
+
+import csv
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import get_args
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+from zoneinfo import ZoneInfo
+
+from artemis_loader.declared import Table
+from artemis_loader.errors import ConfigError
+from artemis_loader.feeds import Config, Csv, Entity, Feed, Format, Limits, Mode, Window
+from artemis_loader.fields import read_fields
+
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_CRON_FIELDS = 5
+_ONLY = {"records": "json", "csv": "csv", "window": "ics"}
+"""Keys that mean something for one format only."""
+_MOST_BYTES = 1 << 40
+_MOST_DAYS = 3660
+
+
+def read_config(path: Path) -> Config:
+    """Returns what the file declares.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or declares what cannot be done; with its line or key.
+    """
+    declared = _parse(path)
+    for key in declared:
+        if key != "feeds":
+            raise ConfigError(f"{path}: {key}: unknown key; each feed is a table [feeds.NAME]")
+    feeds = Table(f"{path}: feeds", declared.get("feeds", {}))
+    found = {name: _feed(name, Table(f"{feeds.where}.{name}", value), path) for name, value in feeds.items()}
+    if not found:
+        raise ConfigError(f"{path}: declares no feeds; each is a table [feeds.NAME]")
+    return Config(path=path, feeds=MappingProxyType(found))
+
+
+def _parse(path: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {os.strerror(error.errno or 0)}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _feed(name: str, table: Table, path: Path) -> Feed:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{table.where}: a feed's name is up to 100 letters, digits, dots, dashes and underscores")
+    form: Format = table.choice("format", get_args(Format))
+    entity: Entity = table.choice("entity", get_args(Entity))
+    for key, only in _ONLY.items():
+        if key in table and form != only:
+            raise table.fail(key, f"means nothing for the format {form}")
+    if form == "ics" and entity != "events":
+        raise table.fail("entity", "must be events, because a calendar has no users")
+    feed = Feed(
+        name=name,
+        url=_url(table, path),
+        format=form,
+        entity=entity,
+        mode=_mode(table),
+        schedule=_schedule(table),
+        time_zone=table.zone("time_zone") or ZoneInfo("UTC"),
+        limits=_limits(table.table("limits")),
+        records=table.take("records", str, default=""),
+        csv=_csv(table.table("csv")),
+        window=_window(table.table("window")),
+        fields=read_fields(table.table("fields"), entity, form),
+    )
+    table.close()
+    return feed
+
+
+def _mode(table: Table) -> Mode:
+    mode: Mode = table.choice("mode", get_args(Mode), "refresh")
+    return mode
+
+
+def _url(table: Table, path: Path) -> str:
+    """Returns an http or https URL as it is, and a path or glob made absolute from the configuration's folder."""
+    url = table.text("url")
+    scheme = re.match("([A-Za-z][A-Za-z0-9+.-]+):", url)
+    if scheme is None or os.sep + scheme[0] in url:
+        return os.path.join(path.absolute().parent, url)  # a Path would tidy the glob
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise table.fail("url", "is not a URL") from None
+    if parts.scheme == "file" and parts.path.startswith("/"):
+        return url2pathname(parts.path)
+    if parts.scheme not in ("http", "https"):
+        raise table.fail("url", f"must be a path, a glob, http or https, not {scheme[1]}")
+    if not host:
+        raise table.fail("url", "names no host")
+    return f"{parts.scheme}{url[len(parts.scheme) :]}"
+
+
+def _schedule(table: Table) -> str:
+    text = " ".join(table.text("schedule", "").split())
+    if "schedule" in table and len(text.split()) != _CRON_FIELDS:
+        raise table.fail("schedule", 'must be a cron expression of five fields, such as "0 3 * * *"')
+    return text
+
+
+def _limits(table: Table) -> Limits:
+    limits = Limits(
+        max_rejects=_max_rejects(table),
+        max_shrink=table.number("max_shrink", 0, 1, Limits.max_shrink),
+        max_bytes=int(table.number("max_bytes", 1, _MOST_BYTES, Limits.max_bytes)),
+        timeout=table.number("timeout", 0.001, 3600, Limits.timeout),
+        deadline=table.number("deadline", 0.001, 86400, Limits.deadline),
+    )
+    table.close()
+    return limits
+
+
+def _max_rejects(table: Table) -> int | float:
+    """Returns a number of records, or as a float a share of them."""
+    value: int | float = table.take("max_rejects", int, float, default=Limits.max_rejects)
+    if value < 0 or (isinstance(value, float) and not value <= 1):
+        raise table.fail("max_rejects", "must be a number of records, such as 10, or a share from 0.0 to 1.0")
+    return value
+
+
+def _csv(table: Table) -> Csv:
+    header = table.take("header", bool, list, default=True)
+    dialect = Csv(
+        delimiter=table.text("delimiter", Csv.delimiter),
+        quote=table.take("quote", str, default=Csv.quote),
+        encoding=_encoding(table),
+        header=_header(table, header),
+    )
+    table.close()
+    _check_dialect(table, dialect)
+    return dialect
+
+
+def _check_dialect(table: Table, dialect: Csv) -> None:
+    for key, value, lengths in (("delimiter", dialect.delimiter, (1,)), ("quote", dialect.quote, (0, 1))):
+        if len(value) not in lengths or value in ("\n", "\r", "\0"):
+            raise table.fail(key, "must be one character")
+    if dialect.delimiter == dialect.quote:
+        raise table.fail("quote", "must not be the delimiter")
+    try:
+        csv.reader((), delimiter=dialect.delimiter, quotechar=dialect.quote or '"')
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{table.where}: {error}") from None
+
+
+def _encoding(table: Table) -> str:
+    name = table.text("encoding", Csv.encoding)
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError, ValueError):
+        raise table.fail("encoding", f"{name!r} is no encoding, such as utf-8 or cp1252") from None
+    return name
+
+
+def _header(table: Table, header: object) -> tuple[str, ...]:
+    if header is True:
+        return ()
+    if not isinstance(header, list) or not header or not all(isinstance(name, str) for name in header):
+        raise table.fail("header", "must be true, or the names of the columns when the file does not begin with them")
+    return tuple(str(name) for name in header)
+
+
+def _window(table: Table) -> Window:
+    window = Window(first=_bound(table, "first", Window.first), last=_bound(table, "last", Window.last))
+    table.close()
+    first, last = window.days(datetime.now(UTC).date())
+    if not 0 <= (last - first).days <= _MOST_DAYS:
+        raise table.fail("last", f"must be from 0 to {_MOST_DAYS} days after first")
+    return window
+
+
+def _bound(table: Table, key: str, default: int | date) -> int | date:
+    """Returns a day, or a number of days from today."""
+    bound: int | date = table.take(key, int, date, default=default)
+    if isinstance(bound, int) and abs(bound) > _MOST_DAYS:
+        raise table.fail(key, f"must be within {_MOST_DAYS} days of today")
+    return bound

@@ -1,0 +1,134 @@
+"""What differs between SQLite and PostgreSQL when a feed is staged, and nothing else of a load."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
+
+from artemis_models import AUTOCOMMIT
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+Row = tuple[Any, ...]
+
+SQLITE_PRAGMAS = {
+    "busy_timeout": 60_000,  # milliseconds; a load can wait longer than a request
+    "temp_store": "file",  # staging is as large as the feed, and must not be held in memory
+    "main.cache_size": -49_152,  # KiB
+    "temp.cache_size": -16_384,  # KiB
+}
+
+_SERIALIZATION_FAILURES = ("40001", "40P01")
+"""What PostgreSQL says of conflicts and deadlocks."""
+
+
+class Dialect(Protocol):
+    """How one engine stages rows and begins transactions."""
+
+    def set_up(self, connection: Connection) -> None:
+        """Prepares a connection of a load's own."""
+
+    def reading(self, connection: Connection) -> AbstractContextManager[object]:
+        """Begins a transaction that writes temporary tables only, and keeps nobody else from writing."""
+
+    def writing(self, connection: Connection) -> AbstractContextManager[object]:
+        """Begins a transaction that writes what others read."""
+
+    def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """Adds rows to a temporary table, in the order of its columns."""
+
+    def analyze(self, connection: Connection, table: Table) -> None:
+        """Lets the engine look at a temporary table that has been filled."""
+
+    def rebuilding_indexes(self, connection: Connection, table: Table) -> AbstractContextManager[object]:
+        """Makes a very large insert faster, where that keeps nobody from reading meanwhile."""
+
+
+class _Sqlite:
+    """Temporary tables are in a file of their own, which is deleted when the process ends in any way."""
+
+    def set_up(self, connection: Connection) -> None:
+        connection.execution_options(**{AUTOCOMMIT: True})
+        for pragma, value in SQLITE_PRAGMAS.items():
+            connection.exec_driver_sql(f"PRAGMA {pragma} = {value}")
+        connection.commit()
+
+    @contextmanager
+    def reading(self, connection: Connection) -> Iterator[None]:
+        connection.execution_options(**{AUTOCOMMIT: True})
+        with connection.begin():
+            connection.exec_driver_sql("BEGIN DEFERRED")
+            yield
+
+    @contextmanager
+    def writing(self, connection: Connection) -> Iterator[None]:
+        connection.execution_options(**{AUTOCOMMIT: False})
+        with connection.begin():
+            yield
+
+    def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        places = ", ".join("?" * len(table.columns))
+        connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({places})", list(rows))  # noqa: S608, our name
+
+    def analyze(self, connection: Connection, table: Table) -> None:
+        """Does nothing: temporary tables are looked up by their keys."""
+
+    @contextmanager
+    def rebuilding_indexes(self, connection: Connection, table: Table) -> Iterator[None]:
+        """Drops the indexes, and makes them again at the end, within the transaction of the caller."""
+        found = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+            (table.name,),
+        ).all()
+        for name, _ in found:
+            connection.exec_driver_sql(f'DROP INDEX "{name}"')
+        yield
+        for _, sql in found:
+            connection.exec_driver_sql(sql)
+
+
+class _Postgresql:
+    """Temporary tables belong to the session, which the server ends when the process does."""
+
+    def set_up(self, connection: Connection) -> None:
+        """Does nothing: the defaults are right."""
+
+    def reading(self, connection: Connection) -> AbstractContextManager[object]:
+        return connection.begin()
+
+    def writing(self, connection: Connection) -> AbstractContextManager[object]:
+        return connection.begin()
+
+    def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def analyze(self, connection: Connection, table: Table) -> None:
+        connection.exec_driver_sql(f"ANALYZE {table.name}")
+
+    def rebuilding_indexes(self, connection: Connection, table: Table) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Does nothing: dropping an index would lock readers out."""
+        return nullcontext()
+
+
+_DIALECTS: dict[str, Dialect] = {"sqlite": _Sqlite(), "postgresql": _Postgresql()}
+
+
+def dialect_of(engine: Engine) -> Dialect:
+    """Returns how an engine's database stages rows."""
+    return _DIALECTS[engine.dialect.name]
+
+
+def came_between(error: DBAPIError) -> bool:
+    """Tells whether somebody else's write made a statement fail, so that it is worth comparing again."""
+    return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) in _SERIALIZATION_FAILURES
+
+
+@contextmanager
+def own_connection(engine: Engine) -> Iterator[Connection]:
+    """Lends a connection that no pool keeps: temporary tables and locks end with it."""
+    with engine.connect() as connection:
+        connection.detach()
+        dialect_of(engine).set_up(connection)
+        yield connection

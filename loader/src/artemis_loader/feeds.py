@@ -1,0 +1,138 @@
+"""What the configuration declares: feeds, where they are, how they are read, and how their fields map to ours."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+Format: TypeAlias = Literal["json", "jsonl", "csv", "ics"]
+Entity: TypeAlias = Literal["events", "users"]
+Mode: TypeAlias = Literal["refresh", "upsert"]
+FilePart: TypeAlias = Literal["", "stem", "name", "folder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the value of one field comes from: exactly one of key, constant, file, join and first is set."""
+
+    key: tuple[str, ...] = ()
+    """The path to the value: one key, or several where objects are nested."""
+    constant: str = ""
+    file: FilePart = ""
+    """The file's name without its endings, its name, or the name of its folder."""
+    join: tuple["Source", ...] = ()
+    first: tuple["Source", ...] = ()
+    """The first of these that is not missing."""
+    separator: str = ", "
+    """Stands between joined parts, and between the items of a list."""
+    default: str = ""
+    """What a missing value becomes."""
+    formats: tuple[str, ...] = ()
+    """How a time is written, as for strptime, or "unix" or "unix_ms"; none for ISO 8601."""
+    time_zone: ZoneInfo | None = None
+    """The zone of times that name none; the feed's zone when there is none here either."""
+    last_day: bool = True
+    """Whether a date without a time is the last day of the event, or the first day after it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a load of the feed may not exceed."""
+
+    max_rejects: int | float = 100
+    """A number of records, or as a float the share of the records that were read."""
+    max_shrink: float = 0.5
+    """The largest share of the stored rows that a refresh may delete."""
+    max_bytes: int = 1 << 30
+    """The largest size of one file, as it is sent and after decompression."""
+    timeout: float = 30.0
+    """Seconds that a server may stay silent."""
+    deadline: float = 900.0
+    """Seconds that fetching may take, with all its attempts."""
+
+    def too_many_rejects(self, rejected: int, read: int) -> bool:
+        """Tells whether so many rejects out of so many records, rejects included, are more than allowed.
+
+        A share is known at the end of the feed only; a number can be asked for at any time.
+        """
+        allowed = self.max_rejects * read if isinstance(self.max_rejects, float) else self.max_rejects
+        return rejected > allowed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Csv:
+    """The dialect of a CSV file."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    """Empty when nothing is quoted."""
+    encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
+    """The names of the columns when the file does not begin with them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The days within which recurring events are expanded: dates, or days from today."""
+
+    first: int | date = -365
+    last: int | date = 730
+
+    def days(self, today: date) -> tuple[date, date]:
+        """Returns the first and the last day, both included."""
+        return self._day(self.first, today), self._day(self.last, today)
+
+    @staticmethod
+    def _day(bound: int | date, today: date) -> date:
+        return today + timedelta(days=bound) if isinstance(bound, int) else bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """One declared feed."""
+
+    name: str
+    """Becomes the `source` of the rows."""
+    url: str
+    """An absolute path, an absolute glob, or an http or https URL."""
+    format: Format
+    entity: Entity
+    mode: Mode
+    fields: Mapping[str, Source]
+    """How external_id and each field of the entity are made; a field that is not mapped stays empty."""
+    schedule: str = ""
+    """A cron expression of five fields; empty when the feed is loaded by hand only."""
+    time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    limits: Limits = Limits()
+    records: str = ""
+    """The path to the array of records in a JSON file; empty when the file is that array."""
+    csv: Csv = Csv()
+    window: Window = Window()
+
+    @property
+    def remote(self) -> bool:
+        """Tells whether the feed comes by http."""
+        return self.url.startswith(("http://", "https://"))
+
+    def fingerprint(self, today: date | None = None) -> str:
+        """Returns what tells whether an unchanged file still gives the same records.
+
+        It covers everything that decides what is read: the declaration without its schedule and limits, the window
+        of recurring events, and the version of the loader.
+        """
+        today = today or datetime.now(UTC).date()
+        declared = replace(self, schedule="", limits=Limits(), window=Window())
+        days = self.window.days(today) if self.format == "ics" else ()
+        return hashlib.sha256(repr((declared, days, version("artemis-loader"))).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a configuration file declares."""
+
+    path: Path
+    feeds: Mapping[str, Feed]

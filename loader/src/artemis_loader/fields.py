@@ -1,0 +1,164 @@
+"""Reads how the fields of a feed's records become ours, and refuses mappings that cannot work."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from artemis_loader.declared import Table
+from artemis_loader.errors import ConfigError
+from artemis_loader.feeds import Format, Source
+from artemis_loader.records import COLUMNS
+from artemis_loader.times import EPOCH_FORMATS, InvalidTime, compile_time
+
+EXTERNAL_ID = "external_id"
+REQUIRED = {"events": ("name", "start_time", "end_time"), "users": ("email",)}
+TIMES = ("start_time", "end_time")
+_KINDS = ("key", "constant", "file", "join", "first")
+_ICS_FIELDS = {
+    EXTERNAL_ID: Source(key=("id",)),
+    "name": Source(key=("summary",)),
+    "description": Source(key=("description",)),
+    "category": Source(key=("categories",)),
+    "location": Source(key=("location",)),
+    "publisher": Source(key=("calendar",)),
+    "start_time": Source(key=("start",)),
+    "end_time": Source(key=("end",)),
+}
+"""How the properties of an iCalendar event become ours where the feed does not say."""
+
+
+def read_fields(table: Table, entity: str, form: Format) -> Mapping[str, Source]:
+    """Returns where external_id and each mapped column come from.
+
+    Raises:
+        ConfigError: a field is unknown, a required one is missing, or a mapping cannot work.
+    """
+    targets = (EXTERNAL_ID, *COLUMNS[entity])
+    fields: dict[str, Source] = dict(_ICS_FIELDS) if form == "ics" else {}
+    for field in targets:
+        if field in table:
+            fields[field] = _field(table, field, nested=form != "csv")
+    table.close()
+    for field in (EXTERNAL_ID, *REQUIRED[entity]):
+        if field not in fields:
+            raise table.fail(field, "is missing; every record needs one")
+    return MappingProxyType(fields)
+
+
+def _field(table: Table, field: str, *, nested: bool) -> Source:
+    value = table.take(field, str, dict)
+    if isinstance(value, str):
+        return Source(key=_path(table, field, value, nested=nested))
+    inner = Table(f"{table.where}.{field}", value)
+    source = _source(inner, nested=nested)
+    if field == EXTERNAL_ID and "separator" not in inner:
+        source = replace(source, separator="|")
+    if field in TIMES:
+        source = _time(inner, source)
+    inner.close()
+    if field == EXTERNAL_ID and not source.key and not source.join and not source.first:
+        raise table.fail(field, "must differ from record to record")
+    return source
+
+
+def _source(table: Table, *, nested: bool) -> Source:
+    kind = _kind(table)
+    if kind == "join":
+        source = Source(join=_parts(table, kind, nested=nested))
+    elif kind == "first":
+        source = Source(first=_parts(table, kind, nested=nested))
+    elif kind == "key":
+        source = Source(key=_key(table, nested=nested))
+    elif kind == "file":
+        source = Source(file=table.choice(kind, ("stem", "name", "folder")))
+    else:
+        source = Source(constant=table.text(kind))
+    if kind in ("key", "join", "first"):
+        default = table.text("default", "")
+        source = replace(source, default=default, separator=table.take("separator", str, default=", "))
+    return source
+
+
+def _kind(table: Table) -> str:
+    """Returns which of the ways to make a value the table takes."""
+    found = [kind for kind in _KINDS if kind in table]
+    if len(found) != 1:
+        raise ConfigError(f"{table.where}: needs exactly one of {', '.join(_KINDS)}")
+    return found[0]
+
+
+def _parts(table: Table, kind: str, *, nested: bool) -> tuple[Source, ...]:
+    values = table.take(kind, list)
+    if not values:
+        raise table.fail(kind, "must not be empty")
+    return tuple(_part(table, f"{kind}[{index}]", value, nested=nested) for index, value in enumerate(values))
+
+
+def _part(table: Table, where: str, value: object, *, nested: bool) -> Source:
+    """Reads one item of join or first: a key as text, or a table. The field itself says how times are read."""
+    if isinstance(value, str):
+        return Source(key=_path(table, where, value, nested=nested))
+    inner = Table(f"{table.where}.{where}", value)
+    source = _source(inner, nested=nested)
+    inner.close()
+    return source
+
+
+def _key(table: Table, *, nested: bool) -> tuple[str, ...]:
+    """Returns the path: text is split at dots, an array names its steps, so that a name may have dots."""
+    value = table.take("key", str, list)
+    if isinstance(value, str):
+        return _path(table, "key", value, nested=nested)
+    if not value or not all(isinstance(step, str) and step for step in value):
+        raise table.fail("key", "must be a text, or an array of texts")
+    if not nested and len(value) > 1:
+        raise table.fail("key", "must be one text, because nothing is nested in CSV")
+    return tuple(value)
+
+
+def _path(table: Table, where: str, text: str, *, nested: bool) -> tuple[str, ...]:
+    path = tuple(text.split(".")) if nested else (text,)
+    if not all(path):
+        raise table.fail(where, "must not be empty" if not text else f"{text!r} has an empty step")
+    return path
+
+
+def _time(table: Table, source: Source) -> Source:
+    source = replace(
+        source,
+        formats=_formats(table),
+        time_zone=table.zone("time_zone"),
+        last_day=table.take("last_day", bool, default=True),
+    )
+    for kind, text in (("constant", source.constant), ("default", source.default)):
+        try:
+            _ = text and compile_time(source, UTC, is_end=False)(text)
+        except InvalidTime as error:
+            raise table.fail(kind, str(error)) from None
+    return source
+
+
+def _formats(table: Table) -> tuple[str, ...]:
+    if "format" not in table:
+        table.take("format", str, default="")
+        return ()
+    value = table.take("format", str, list)
+    formats = [value] if isinstance(value, str) else value
+    if not formats:
+        raise table.fail("format", "must not be empty")
+    for each in formats:
+        if not isinstance(each, str) or not (each in EPOCH_FORMATS or _gives_a_date(each)):
+            raise table.fail("format", f"{each!r} does not tell a year, a month and a day, as %Y-%m-%d does")
+    return tuple(formats)
+
+
+def _gives_a_date(form: str) -> bool:
+    """Tells whether a date that is written so can be read back."""
+    sample = datetime(2001, 11, 23, tzinfo=UTC)
+    if "%Z" in form:  # strptime takes the names of zones and forgets them
+        return False
+    try:
+        return datetime.strptime(sample.strftime(form), form).date() == sample.date()
+    except (ValueError, IndexError):  # IndexError: a lone % at the end, in older versions
+        return False

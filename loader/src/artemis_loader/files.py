@@ -1,0 +1,116 @@
+"""Opens the files of a feed: decompressed, within the size limit, and not an error page in disguise."""
+
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from artemis_loader.errors import FeedError
+
+_GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+_PAGE = re.compile(rb"\s*<(!doctype|!--|\?xml|html|head|body|error)", re.IGNORECASE)
+_BUFFER = 1 << 18
+_MOST_LAYERS = 2
+"""A .gz file may be sent with Content-Encoding: gzip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalFile:
+    """A file of a feed that is on this machine."""
+
+    path: Path
+    name: str
+    """What people know it by: a path, or a URL without its secrets."""
+    base: str
+    """The last part of the name."""
+    folder: str
+    """The part before it."""
+
+    @property
+    def stem(self) -> str:
+        """Returns the last part of the name without its endings .gz and .json, .csv or the like."""
+        return Path(self.base.removesuffix(".gz")).stem
+
+
+class _Reader(io.RawIOBase):
+    """Counts what is read from a stream, and turns what goes wrong into a FeedError."""
+
+    def __init__(self, stream: BinaryIO, name: str, most: int, on_bytes: Callable[[int], None] | None = None) -> None:
+        self._stream = stream
+        self._name = name
+        self._left = most
+        self._most = most
+        self._on_bytes = on_bytes
+
+    def readable(self) -> bool:
+        """Returns true, as a reader does."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into the buffer and returns how many bytes there were."""
+        try:
+            data = self._stream.read(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise FeedError(f"{self._name}: is not valid gzip, or ends too early") from None
+        except OSError as error:
+            raise FeedError(f"{self._name}: {os.strerror(error.errno or 0)}") from None
+        self._left -= len(data)
+        if self._left < 0:
+            raise FeedError(f"{self._name}: is larger than {self._most} bytes (max_bytes)")
+        if self._on_bytes:
+            self._on_bytes(len(data))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Closes the stream as well, and what a decompressor reads from, which it leaves open."""
+        compressed = getattr(self._stream, "fileobj", None)
+        self._stream.close()
+        if compressed is not None:
+            compressed.close()
+        super().close()
+
+
+def opened(file: LocalFile, most: int, on_bytes: Callable[[int], None] | None = None) -> io.BufferedReader:
+    """Returns the file's content as a stream, decompressed and without a byte order mark.
+
+    `on_bytes` is told how many bytes of the file itself are read, as they are.
+
+    Raises:
+        FeedError: the file cannot be opened, or is a page of HTML or XML. The stream raises it, too, when the
+            content is larger than `most` bytes, or is not valid gzip.
+    """
+    try:
+        raw: BinaryIO = file.path.open("rb", buffering=0)
+    except OSError as error:
+        raise FeedError(f"{file.name}: {os.strerror(error.errno or 0)}") from None
+    stream = _buffered(raw, file.name, most, on_bytes)
+    try:
+        for _ in range(_MOST_LAYERS):
+            if stream.peek(2)[:2] == _GZIP:
+                stream = _buffered(gzip.GzipFile(fileobj=stream), file.name, most)  # type: ignore[arg-type]
+        _check(stream, file.name)
+    except FeedError:
+        stream.close()
+        raise
+    return stream
+
+
+def _buffered(
+    stream: BinaryIO, name: str, most: int, on_bytes: Callable[[int], None] | None = None
+) -> io.BufferedReader:
+    return io.BufferedReader(_Reader(stream, name, most, on_bytes), _BUFFER)
+
+
+def _check(stream: io.BufferedReader, name: str) -> None:
+    """Skips a byte order mark, and refuses a page: no format that is read here begins with such a tag."""
+    if stream.peek(len(_BOM))[: len(_BOM)] == _BOM:
+        stream.read(len(_BOM))
+    if _PAGE.match(stream.peek(1)[:1024]):
+        raise FeedError(f"{name}: is a page of HTML or XML, not a feed")

@@ -1,0 +1,62 @@
+"""JSON lines: one object a line. A bad line is a fault, and the next one is read."""
+
+import io
+import json
+from typing import Any, NoReturn
+
+from artemis_loader.feeds import Feed
+from artemis_loader.files import LocalFile
+from artemis_loader.formats.rows import LONGEST_LINE, SHOWN, Fault, Rows
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_ENDS = ("\n", "\r\n", "")
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def read_lines(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
+    """Returns the rows; empty lines are skipped."""
+    del file, feed
+    line = 0
+    while data := stream.readline(LONGEST_LINE):
+        line += 1
+        if len(data) == LONGEST_LINE and not data.endswith(b"\n"):
+            _skip_line(stream)
+            yield Fault(line, f"line is longer than {LONGEST_LINE} bytes", _decoded(data))
+            continue
+        try:
+            row = _decode(data.decode())
+        except (ValueError, RecursionError) as error:
+            if data.strip():
+                yield Fault(line, _reason(error), _decoded(data))
+            continue
+        yield line, row
+
+
+def _decode(text: str) -> Any:
+    """Returns the value of a line; the decoder's own way, which allows for spaces around it, takes longer."""
+    if text[0] == "{":
+        row, end = _DECODER.raw_decode(text)
+        if text[end:] in _ENDS:
+            return row
+    return _DECODER.decode(text)
+
+
+def _skip_line(stream: io.BufferedReader) -> None:
+    while (data := stream.readline(1 << 16)) and not data.endswith(b"\n"):
+        pass
+
+
+def _decoded(data: bytes) -> str:
+    return data[: 4 * SHOWN].decode(errors="backslashreplace").rstrip("\r\n")[:SHOWN]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"invalid UTF-8 at byte {error.start + 1}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg} at character {error.pos + 1}"
+    return "not JSON: nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"

@@ -1,0 +1,94 @@
+"""The history of loads, and the validators of feeds that were loaded, as rows beside the data."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from artemis_models import FeedValidators, Load
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from artemis_loader.locks import is_held
+from artemis_loader.sources import Validators
+from artemis_loader.summary import Counts, Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastLoad:
+    """One load in the history; times are microseconds since the epoch."""
+
+    id: int
+    feed: str
+    status: Status
+    start_time: int
+    end_time: int | None
+    counts: Counts
+    error: str
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None while that is not known."""
+        return None if self.end_time is None else (self.end_time - self.start_time) / 1e6
+
+
+def begin(connection: Connection, feed: str) -> int:
+    """Adds a running load and returns its id. The caller holds the feed's lock, so that no other is running."""
+    others = update(Load).where(Load.feed == feed, Load.status == Status.RUNNING)
+    connection.execute(others.values(status=Status.INTERRUPTED, error="the process ended"))
+    row = insert(Load).values(feed=feed, start_time=_now(), status=Status.RUNNING)
+    return int(connection.execute(row.returning(Load.id)).scalar_one())
+
+
+def end(connection: Connection, load: int, status: Status, counts: Counts, error: str = "") -> None:
+    """Writes down how a load ended, unless that is known already."""
+    values = {f"{name}_count": value for name, value in asdict(counts).items()}
+    row = update(Load).where(Load.id == load, Load.status == Status.RUNNING)
+    connection.execute(row.values(status=status, end_time=_now(), error=error, **values))
+
+
+def last_loads(connection: Connection, feeds: Sequence[str], limit: int) -> list[PastLoad]:
+    """Returns the last loads, the newest first; of these feeds if any are named."""
+    query = select(Load.__table__).order_by(Load.id.desc()).limit(limit)
+    if feeds:
+        query = query.where(Load.feed.in_(feeds))
+    loads = [_past(row) for row in connection.execute(query)]
+    return [_checked(connection, load) for load in loads]
+
+
+def validators(connection: Connection, feed: str) -> Validators | None:
+    """Returns what was stored when the feed was loaded last."""
+    row = connection.execute(select(FeedValidators.__table__).where(FeedValidators.feed == feed)).one_or_none()
+    if row is None:
+        return None
+    return Validators(etag=row.etag, last_modified=row.last_modified, fingerprint=row.fingerprint)
+
+
+def store_validators(connection: Connection, feed: str, stored: Validators) -> None:
+    """Stores the validators of the version that is loaded in this transaction."""
+    connection.execute(delete(FeedValidators).where(FeedValidators.feed == feed))
+    if stored.etag or stored.last_modified:
+        connection.execute(insert(FeedValidators).values(feed=feed, **asdict(stored)))
+
+
+def _past(row: Row[tuple[object, ...]]) -> PastLoad:
+    values = row._mapping
+    counts = {name.removesuffix("_count"): value for name, value in values.items() if name.endswith("_count")}
+    return PastLoad(
+        id=values["id"],
+        feed=values["feed"],
+        status=Status(values["status"]),
+        start_time=values["start_time"],
+        end_time=values["end_time"],
+        counts=Counts(**counts),
+        error=values["error"],
+    )
+
+
+def _checked(connection: Connection, load: PastLoad) -> PastLoad:
+    """Returns the load as it is: one that was killed could not say so."""
+    if load.status is not Status.RUNNING or is_held(connection, load.feed):
+        return load
+    return replace(load, status=Status.INTERRUPTED, error="the process ended")
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

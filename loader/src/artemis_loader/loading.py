@@ -1,0 +1,279 @@
+"""One load of one feed, from its lock to its entry in the history. A load that fails changes nothing else."""
+
+import hashlib
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from artemis_models import describe
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from artemis_loader import history
+from artemis_loader.addresses import report_refused
+from artemis_loader.engines import came_between, dialect_of, own_connection
+from artemis_loader.errors import FeedError, LoaderError
+from artemis_loader.feeds import Feed
+from artemis_loader.locks import only_load
+from artemis_loader.merging import Difference, Merge
+from artemis_loader.progress import Reporter
+from artemis_loader.reading import read
+from artemis_loader.records import Record, Reject
+from artemis_loader.rejects import RejectsFile
+from artemis_loader.sources import Fetched, Validators, fetch
+from artemis_loader.staging import Staging
+from artemis_loader.summary import Counts, Status, Summary
+
+log = logging.getLogger(__name__)
+ATTEMPTS = 3
+"""How often a merge is tried when somebody's write came between the comparison and it."""
+
+Reader = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
+
+
+class Stopped(LoaderError):
+    """The load was asked to stop before it merged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How feeds are loaded."""
+
+    rejects: str = "rejects/{feed}.jsonl"
+    """The rejects file; {feed} stands for the name of the feed."""
+    dry_run: bool = False
+    """Whether to say what a load would do, and to write nothing to the database."""
+    force: bool = False
+    """Whether to load a feed that has not changed, or has shrunk."""
+    stopped: Callable[[], bool] = lambda: False
+    """Tells whether to give up; asked now and then until the merge begins."""
+    wait: Callable[[float], object] = time.sleep
+    """Waits some seconds between attempts to fetch."""
+
+
+def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reader: Reader = read) -> Summary:
+    """Loads a feed and returns what was done; what went wrong is in the summary, and never raised.
+
+    Raises:
+        KeyboardInterrupt: somebody asked for it; nothing was changed.
+    """
+    started = time.monotonic()
+    try:
+        summary = _load(engine, feed, options, reporter, reader)
+    except LoaderError as error:
+        summary = Summary(feed=feed.name, status=Status.FAILED, error=str(error))
+    except (SQLAlchemyError, OSError) as error:
+        log.debug("feed %s: the load failed", feed.name, exc_info=True)
+        summary = Summary(feed=feed.name, status=Status.FAILED, error=_told(error, engine))
+    return replace(summary, seconds=time.monotonic() - started)
+
+
+def _load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reader: Reader) -> Summary:
+    with own_connection(engine) as connection:
+        if options.dry_run:
+            return _Loading(connection, feed, options, reporter, reader).run()
+        with only_load(connection, feed.name):
+            return _recorded(connection, _Loading(connection, feed, options, reporter, reader))
+
+
+def _recorded(connection: Connection, loading: "_Loading") -> Summary:
+    """Runs a load, and writes down how it ended if that is not in the history yet."""
+    dialect = dialect_of(connection.engine)
+    with dialect.writing(connection):
+        loading.entry = history.begin(connection, loading.feed.name)
+    try:
+        return loading.run()
+    except BaseException as error:
+        status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
+        status = Status.INTERRUPTED if isinstance(error, Stopped) else status
+        _record_failure(connection.engine, loading, status, _told(error, connection.engine))
+        if isinstance(error, LoaderError):
+            return Summary(feed=loading.feed.name, status=status, counts=loading.read_counts, error=str(error))
+        raise
+
+
+def _told(error: BaseException, engine: Engine) -> str:
+    if isinstance(error, SQLAlchemyError):
+        return describe(error, engine)
+    return str(error) or type(error).__name__
+
+
+def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: str) -> None:
+    try:
+        with engine.begin() as connection:
+            history.end(connection, loading.entry, status, loading.read_counts, error)
+    except SQLAlchemyError as second:
+        log.warning("feed %s: the history lacks that the load failed: %s", loading.feed.name, describe(second, engine))
+
+
+class _Loading:
+    """A load that holds the feed's lock, or that only tries."""
+
+    def __init__(
+        self, connection: Connection, feed: Feed, options: Options, reporter: Reporter, reader: Reader
+    ) -> None:
+        self.feed = feed
+        self.entry = 0
+        """The id in the history."""
+        self._connection = connection
+        self._dialect = dialect_of(connection.engine)
+        self._options = options
+        self._reporter = reporter
+        self._reader = reader
+        self._read = self._rejected = self._duplicate = 0
+
+    @property
+    def read_counts(self) -> Counts:
+        """What was read so far; all there is to tell of a load that fails."""
+        return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate)
+
+    def run(self) -> Summary:
+        """Returns the summary of a load that succeeded; raises whatever stops it."""
+        with ExitStack() as stack:
+            folder = stack.enter_context(_workdir(self._connection.engine, self.feed, dry_run=self._options.dry_run))
+            fetched = fetch(self.feed, self._known(), folder, self._options.wait)
+            if fetched.unchanged:
+                return self._finish_unmodified()
+            rejects = RejectsFile(self._options.rejects, self.feed.name)
+            stack.callback(rejects.close)
+            return self._read_and_merge(fetched, rejects)
+
+    def _known(self) -> Validators | None:
+        if self._options.force or not self.feed.remote:
+            return None
+        with self._dialect.reading(self._connection):
+            return history.validators(self._connection, self.feed.name)
+
+    def _finish_unmodified(self) -> Summary:
+        status = Status.DRY_RUN if self._options.dry_run else Status.NOT_MODIFIED
+        if not self._options.dry_run:
+            with self._dialect.writing(self._connection):
+                history.end(self._connection, self.entry, status, Counts())
+        return Summary(feed=self.feed.name, status=status)
+
+    def _read_and_merge(self, fetched: Fetched, rejects: RejectsFile) -> Summary:
+        staging = Staging(self._connection, self._dialect, self.feed.entity)
+        staging.create()
+        self._stage(staging, fetched, rejects)
+        refresh = self.feed.mode == "refresh"
+        merge = Merge(self._connection, self._dialect, staging, self.feed.name, refresh=refresh)
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self._compare_and_merge(staging, merge, fetched.validators, rejects)
+            except DBAPIError as error:
+                if not came_between(error):
+                    raise
+                log.info("feed %s: a row changed meanwhile; comparing again", self.feed.name)
+        return self._compare_and_merge(staging, merge, fetched.validators, rejects)
+
+    def _compare_and_merge(
+        self, staging: Staging, merge: Merge, validators: Validators, rejects: RejectsFile
+    ) -> Summary:
+        self._reporter.step("comparing")
+        difference = merge.compare()
+        self._check(staging, merge, difference, rejects)
+        if self._options.dry_run:
+            return Summary(feed=self.feed.name, status=Status.DRY_RUN, counts=self._counts(difference))
+        return self._merge(merge, difference, validators)
+
+    def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
+        self._reporter.start(self.feed.name, fetched.size)
+        items = self._reader(self.feed, fetched, self._reporter.bytes_read)
+        for _ in staging.fill(self._usable(items, rejects)):
+            self._reporter.records_read(self._read)
+            self._give_up_when_stopped()
+        self._reporter.step("indexing")
+        duplicates = staging.settle()
+        self._duplicate = duplicates.count
+        if duplicates.count:
+            examples = ", ".join(duplicates.examples)
+            log.warning(
+                "feed %s: %d records have the external_id of a later one, which was taken instead: %s%s",
+                self.feed.name,
+                duplicates.count,
+                examples,
+                ", ..." if duplicates.count > len(duplicates.examples) else "",
+            )
+
+    def _usable(self, items: Iterable[Record | Reject], rejects: RejectsFile) -> Iterator[tuple[int, Record]]:
+        """Yields the records with their numbers in the feed; counts all, and writes down the rejects."""
+        limits = self.feed.limits
+        for number, item in enumerate(items, 1):
+            self._read = number
+            if isinstance(item, Record):
+                yield number, item
+                continue
+            self._rejected += 1
+            rejects.write(item)
+            if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
+                raise self._too_many(rejects)
+
+    def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
+        """Raises LoaderError if the difference is not to be made."""
+        with self._dialect.reading(self._connection):
+            refused = rejects.write_all(report_refused(self._connection, staging, self.feed.name))
+        self._rejected += refused
+        if self.feed.limits.too_many_rejects(self._rejected, self._read):
+            raise self._too_many(rejects)
+        if not self._options.force:
+            merge.guard(difference, self.feed.limits.max_shrink)
+        if difference.kept:
+            log.warning(
+                "feed %s: %d users are no longer in the feed and stay, because they own events",
+                self.feed.name,
+                difference.kept,
+            )
+        self._give_up_when_stopped()
+
+    def _too_many(self, rejects: RejectsFile) -> FeedError:
+        return FeedError(
+            f"{self._rejected:,} records were rejected, more than max_rejects = {self.feed.limits.max_rejects} allows; "
+            f"see {rejects.path}"
+        )
+
+    def _merge(self, merge: Merge, difference: Difference, validators: Validators) -> Summary:
+        counts = self._counts(difference)
+
+        def finish(connection: Connection, done: Difference) -> None:
+            nonlocal counts
+            counts = self._counts(done)
+            history.store_validators(connection, self.feed.name, validators)
+            history.end(connection, self.entry, Status.LOADED, counts)
+
+        self._reporter.step("merging")
+        locked_seconds = merge.apply(finish, difference)
+        return Summary(feed=self.feed.name, status=Status.LOADED, counts=counts, locked_seconds=locked_seconds)
+
+    def _counts(self, difference: Difference) -> Counts:
+        return replace(
+            self.read_counts,
+            inserted=difference.inserted,
+            updated=difference.updated,
+            unchanged=difference.staged - difference.inserted - difference.updated,
+            deleted=difference.deleted,
+            kept=difference.kept,
+        )
+
+    def _give_up_when_stopped(self) -> None:
+        if self._options.stopped():
+            raise Stopped("stopped before anything was changed")
+
+
+@contextmanager
+def _workdir(engine: Engine, feed: Feed, *, dry_run: bool) -> Iterator[Path]:
+    """Lends an empty folder for what is fetched, and removes what killed loads of the feed have left."""
+    if not feed.remote:
+        yield Path(tempfile.gettempdir())
+        return
+    key = hashlib.sha256(f"{engine.url!r} {feed.name}".encode()).hexdigest()[:16]
+    prefix = f"artemis-loader-{key}-"
+    if not dry_run:  # a dry run holds no lock, and what is there may be in use
+        for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        yield Path(folder)

@@ -1,0 +1,112 @@
+"""One load of a feed at a time: locks that the system gives back when their holder ends, however it ends."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+from zlib import crc32
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from artemis_loader.errors import LoaderError
+
+ADVISORY_CLASS = 0x41525445
+"""Keeps our advisory locks apart from those of others on the same PostgreSQL database."""
+ATTEMPTS, PAUSE = 4, 0.05
+"""How often a lock is tried, and the seconds between: `is_held` may take it for a moment."""
+
+
+class LoadRunning(LoaderError):
+    """Another load of the same feed holds its lock."""
+
+
+@contextmanager
+def only_load(connection: Connection, feed: str) -> Iterator[None]:
+    """Holds the lock of a feed.
+
+    Raises:
+        LoadRunning: somebody else holds it.
+    """
+    hold = _hold_file if connection.dialect.name == "sqlite" else _hold_advisory
+    with hold(connection, feed):
+        yield
+
+
+def is_held(connection: Connection, feed: str) -> bool:
+    """Tells whether a load of the feed is running, in this process or another."""
+    if connection.dialect.name == "sqlite":
+        return _is_file_held(lock_path(connection, feed))
+    statement = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
+        " AND classid = :class AND objid = :object"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return bool(connection.scalar(statement, {"class": ADVISORY_CLASS, "object": crc32(feed.encode())}))
+
+
+def lock_path(connection: Connection, feed: str) -> Path:
+    """Returns the file whose lock stands for loads of the feed into a SQLite database. It stays when they end."""
+    database = Path(str(connection.engine.url.database)).resolve()
+    return database.with_name(f"{database.name}-load-{quote(feed, safe=' ')}")
+
+
+@contextmanager
+def _hold_file(connection: Connection, feed: str) -> Iterator[None]:
+    handle = os.open(lock_path(connection, feed), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _take(handle, feed)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take(handle: int, feed: str) -> None:
+    for _ in range(ATTEMPTS):
+        if _try(handle, fcntl.LOCK_EX):
+            return
+        time.sleep(PAUSE)
+    raise _running(feed)
+
+
+def _try(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_file_held(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _hold_advisory(connection: Connection, feed: str) -> Iterator[None]:
+    """Takes a lock of the session, which is to be the load's own: its end gives the lock back."""
+    key = int.from_bytes(crc32(feed.encode()).to_bytes(4, "big"), "big", signed=True)
+    values = {"class": ADVISORY_CLASS, "object": key}
+    with connection.begin():
+        taken = connection.scalar(text("SELECT pg_try_advisory_lock(:class, :object)"), values)
+    if not taken:
+        raise _running(feed)
+    try:
+        yield
+    finally:
+        # The server notices the end of a connection a moment later only, and the next load may not wait for that.
+        with suppress(SQLAlchemyError), connection.begin():
+            connection.execute(text("SELECT pg_advisory_unlock(:class, :object)"), values)
+
+
+def _running(feed: str) -> LoadRunning:
+    return LoadRunning(f"feed {feed}: another load of it is running")

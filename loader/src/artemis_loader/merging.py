@@ -1,0 +1,219 @@
+"""Merging: what was staged becomes what others read, in one transaction, and rows that are equal stay untouched.
+
+The difference is worked out first, while others may write; the transaction checks again what it relies on.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from artemis_models import Event
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from artemis_loader.addresses import refuse_taken
+from artemis_loader.engines import Dialect
+from artemis_loader.errors import LoaderError
+from artemis_loader.staging import LIVE, Staging, changed
+
+MANY = 50_000
+"""New rows from which it can be faster to index the table anew than to add them to its indexes one by one."""
+
+
+class Shrunk(LoaderError):
+    """A refresh would delete more rows than it may."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What a merge is going to do, in rows."""
+
+    staged: int
+    inserted: int
+    updated: int
+    deleted: int
+    kept: int
+    """Users whom the feed no longer has, and who own events."""
+    stored: int
+    """Rows of the feed before the merge."""
+    total: int
+    """Rows of all feeds and of the API before the merge."""
+
+
+class Merge:
+    """Compares the staged records with the rows of a feed, and applies the difference."""
+
+    def __init__(self, connection: Connection, dialect: Dialect, staging: Staging, feed: str, *, refresh: bool) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._staging = staging
+        self._refresh = refresh
+        self._feed = feed
+        live = LIVE[staging.entity]
+        self._live = live
+        records = staging.records
+        self._ours = live.c.source == feed
+        self._same = and_(self._ours, live.c.external_id == records.c.external_id)
+        # The concatenations change no value; they tell SQLite from which table to come, which it would guess wrong.
+        self._same_by_record = and_(self._ours, live.c.external_id == records.c.external_id.concat(""))
+        self._same_by_id = and_(live.c.source.concat("") == feed, live.c.external_id == records.c.external_id)
+        self._differs = or_(*(live.c[name] != records.c[name] for name in staging.names))
+
+    def compare(self) -> Difference:
+        """Returns the difference as of now; others can read and write meanwhile."""
+        with self._dialect.reading(self._connection):
+            self._clear()
+            kept = self._find_gone() if self._refresh else 0
+            if self._staging.entity == "users":
+                refuse_taken(self._connection, self._staging, self._feed)
+            self._find_difference()
+            return self._count(kept)
+
+    def guard(self, difference: Difference, max_shrink: float) -> None:
+        """Raises Shrunk when the feed is empty, or a refresh would delete too large a share of its rows."""
+        if not self._refresh:
+            return
+        if not difference.staged:
+            raise Shrunk("the feed has no usable record; --force deletes what it had before")
+        gone = difference.deleted
+        if gone > max_shrink * difference.stored:
+            raise Shrunk(
+                f"{gone:,} of {difference.stored:,} rows are no longer in the feed, more than the share of "
+                f"{max_shrink:g} that max_shrink allows; --force deletes them"
+            )
+
+    def apply(self, finish: Callable[[Connection, Difference], None], difference: Difference) -> float:
+        """Makes the difference what others read; returns how many seconds they could not write on SQLite.
+
+        `finish` is called last within the transaction, with what was done. Readers see all of it or nothing.
+        """
+        with self._dialect.writing(self._connection):
+            started = time.monotonic()
+            now = time.time_ns() // 1000
+            deleted = self._delete() if difference.deleted else 0
+            updated = self._update(now) if difference.updated else 0
+            inserted = self._insert(now, difference) if difference.inserted else 0
+            finish(self._connection, replace(difference, deleted=deleted, updated=updated, inserted=inserted))
+        return time.monotonic() - started
+
+    def _clear(self) -> None:
+        for table in (self._staging.new, self._staging.changed, self._staging.gone):
+            self._connection.execute(delete(table))
+
+    def _find_gone(self) -> int:
+        """Finds rows that the feed no longer has; returns how many more must stay, because they own events."""
+        staging, live = self._staging, self._live
+        known = or_(
+            select(staging.records.c.seq).where(staging.records.c.external_id == live.c.external_id).exists(),
+            select(staging.refused.c.seq).where(staging.refused.c.external_id == live.c.external_id).exists(),
+        )
+        self._connection.execute(insert(staging.gone).from_select(["id"], select(live.c.id).where(self._ours, ~known)))
+        if staging.entity != "users":
+            return 0
+        owns = select(Event.id).where(Event.owner_id == staging.gone.c.id).exists()
+        return changed(self._connection, delete(staging.gone).where(owns))
+
+    def _find_difference(self) -> None:
+        staging, records, live = self._staging, self._staging.records, self._live
+        new = select(records.c.seq).where(~self._stored())
+        self._connection.execute(insert(staging.new).from_select(["seq"], new.order_by(records.c.seq)))
+        different = (
+            select(live.c.id, records.c.seq)
+            .select_from(records.join(live, self._same_by_record))
+            .where(self._differs)
+            .order_by(records.c.seq)
+        )
+        self._connection.execute(insert(staging.changed).from_select(["id", "seq"], different))
+        for table in (staging.new, staging.changed, staging.gone):
+            self._dialect.analyze(self._connection, table)
+
+    def _stored(self) -> ColumnElement[bool]:
+        """Tells whether there is a row for a record."""
+        return select(self._live.c.id).where(self._same).exists()
+
+    def _count(self, kept: int) -> Difference:
+        staging = self._staging
+        return Difference(
+            staged=self._rows(staging.records),
+            inserted=self._rows(staging.new),
+            updated=self._rows(staging.changed),
+            deleted=self._rows(staging.gone),
+            kept=kept,
+            stored=self._rows(self._live, self._ours),
+            total=self._rows(self._live),
+        )
+
+    def _rows(self, table: Table, *conditions: ColumnElement[bool]) -> int:
+        return self._connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
+
+    def _delete(self) -> int:
+        gone = select(self._staging.gone.c.id)
+        return changed(self._connection, delete(self._live).where(self._live.c.id.in_(gone), self._ours))
+
+    def _update(self, now: int) -> int:
+        if self._staging.entity == "users":
+            self._free_addresses()
+        live, records, changes = self._live, self._staging.records, self._staging.changed
+        values = {name: records.c[name] for name in self._staging.names}
+        statement = (
+            update(live)
+            .values(**values, version=live.c.version + 1, update_time=now)
+            .where(
+                live.c.id.in_(select(changes.c.id)),  # so that SQLite does not look at every row
+                live.c.id == changes.c.id,
+                changes.c.seq == records.c.seq,
+                self._same_by_id,
+                self._differs,
+            )
+        )
+        return changed(self._connection, statement)
+
+    def _free_addresses(self) -> None:
+        """Gives users whose address changes one that nobody can have, so that they can swap addresses."""
+        live, records, changes = self._live, self._staging.records, self._staging.changed
+        moving = (
+            select(changes.c.id)
+            .join(records, records.c.seq == changes.c.seq)
+            .join(live, and_(live.c.id == changes.c.id, self._same_by_id))
+            .where(func.lower(live.c.email) != func.lower(records.c.email))
+        )
+        self._connection.execute(
+            update(live).where(live.c.id.in_(moving)).values(email=literal(" ") + cast(live.c.id, live.c.email.type))
+        )
+
+    def _insert(self, now: int, difference: Difference) -> int:
+        live, records, new = self._live, self._staging.records, self._staging.new
+        names = self._staging.names
+        meanwhile = select(records.c.seq).where(records.c.seq.in_(select(new.c.seq)), self._stored())
+        if self._rows(live, self._ours):
+            self._connection.execute(delete(new).where(new.c.seq.in_(meanwhile)))
+        rows = (
+            select(
+                *(records.c[name] for name in names),
+                literal(self._feed),
+                records.c.external_id,
+                literal(now, live.c.create_time.type),
+                literal(now, live.c.update_time.type),
+                literal(1),
+            )
+            .select_from(new.join(records, records.c.seq == new.c.seq))
+            .order_by(new.c.seq)
+        )
+        columns = [*names, "source", "external_id", "create_time", "update_time", "version"]
+        statement = insert(live).from_select(columns, rows)
+        if difference.inserted < max(MANY, difference.total):
+            return changed(self._connection, statement)
+        with self._dialect.rebuilding_indexes(self._connection, live):
+            return changed(self._connection, statement)

@@ -1,0 +1,62 @@
+"""The rejects file: one JSON object a line for each record that was not stored, and why."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from artemis_loader.errors import LoaderError
+from artemis_loader.records import Reject
+
+FEED = "{feed}"
+"""Stands in the file's path for the name of the feed."""
+
+
+class RejectsFile:
+    """Where the rejects of one load go; the file is made with the first of them."""
+
+    def __init__(self, pattern: str, feed: str) -> None:
+        self.path = Path(pattern.replace(FEED, feed))
+        self._feed = feed
+        self._file: IO[str] | None = None
+        if FEED in pattern:
+            clear(str(self.path))
+
+    def write(self, reject: Reject) -> None:
+        """Adds a reject."""
+        if self._file is None:
+            self._file = self._open()
+        line = {
+            "feed": self._feed,
+            "file": reject.file,
+            "line": reject.line,
+            "reason": reject.reason,
+            "record": reject.record,
+        }
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def write_all(self, rejects: Iterable[Reject]) -> int:
+        """Adds rejects and returns how many there were."""
+        return sum(1 for _ in map(self.write, rejects))
+
+    def close(self) -> None:
+        """Closes the file if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> IO[str]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self.path.open("a", encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise LoaderError(f"cannot write the rejects to {self.path}: {error.strerror}") from None
+
+
+def clear(pattern: str) -> None:
+    """Removes the file of an earlier run, unless its path depends on the feed."""
+    if FEED in pattern:
+        return
+    try:
+        Path(pattern).unlink(missing_ok=True)
+    except OSError as error:
+        raise LoaderError(f"cannot replace the rejects in {pattern}: {error.strerror}") from None

@@ -1,0 +1,116 @@
+"""Loads on a schedule: each feed by its cron expression, never twice at once, until it is told to stop."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]
+from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
+from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]
+from apscheduler.triggers.combining import OrTrigger  # type: ignore[import-untyped]
+from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped]
+
+from artemis_loader.errors import ConfigError
+from artemis_loader.feeds import Feed
+
+log = logging.getLogger(__name__)
+AT_ONCE = 4
+"""Feeds that are loaded at the same time."""
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""The days of the week by their number in cron, where Sunday is both 0 and 7."""
+FIELDS = ("minute", "hour", "day", "month", "day_of_week")
+
+
+def trigger_of(feed: Feed) -> BaseTrigger:
+    """Returns when a feed is due, by the rules of cron: of day and day of the week, either is enough.
+
+    Raises:
+        ConfigError: the expression means nothing.
+    """
+    fields = dict(zip(FIELDS, feed.schedule.split(), strict=True))
+    try:
+        any_day = "*" in (fields["day"][0], fields["day_of_week"][0])
+        fields["day_of_week"] = _named_days(fields["day_of_week"])
+        if any_day:
+            return CronTrigger(timezone=feed.time_zone, **fields)
+        either = [fields | {"day_of_week": "*"}, fields | {"day": "*"}]
+        return OrTrigger([CronTrigger(timezone=feed.time_zone, **part) for part in either])
+    except (ValueError, IndexError) as error:
+        raise ConfigError(f"feed {feed.name}: schedule {feed.schedule!r}: {error}") from None
+
+
+def next_time(feed: Feed, after: datetime) -> datetime | None:
+    """Returns when a feed is due next."""
+    found: datetime | None = trigger_of(feed).get_next_fire_time(None, after)
+    return found
+
+
+def _named_days(text: str) -> str:
+    """Returns the days of the week by name: APScheduler counts from Monday, and cron from Sunday."""
+    return ",".join(_named_range(part) for part in text.lower().split(","))
+
+
+def _named_range(text: str) -> str:
+    days, slash, step = text.partition("/")
+    if days == "*":
+        return _listed(0, 6, int(step)) if slash else "*"
+    first, dash, last = days.partition("-")
+    begin = _number(first)
+    end = _number(last) if dash else (6 if slash else begin)
+    return _listed(begin, end, int(step) if slash else 1)
+
+
+def _number(day: str) -> int:
+    number = int(day) if day.isdigit() else DAYS.index(day)
+    if number >= len(DAYS):
+        raise ValueError(f"{day} is no day of the week")
+    return number
+
+
+def _listed(begin: int, end: int, step: int) -> str:
+    if end < begin:
+        end += 7
+    return ",".join(DAYS[day % 7] for day in range(begin, end + 1, step))
+
+
+class Scheduler:
+    """Calls a function with each feed when it is due."""
+
+    def __init__(self, feeds: Iterable[Feed], load: Callable[[Feed], object]) -> None:
+        """`load` may fail; that is logged, and the feed is due again as declared."""
+        self._load = load
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(AT_ONCE)},
+            # A feed that is still loading when it is due again is left out that time, and late is better than never.
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+            timezone=UTC,
+        )
+        for feed in feeds:
+            self._scheduler.add_job(self._run, trigger_of(feed), args=[feed], id=feed.name, name=feed.name)
+
+    def start(self) -> None:
+        """Begins; returns at once."""
+        self._scheduler.start()
+        for job in self._scheduler.get_jobs():
+            log.info("feed %s: next load at %s", job.id, _shown(job.next_run_time))
+
+    def stop(self, grace: float) -> bool:
+        """Begins no further load and waits for those that run; tells whether they ended within `grace` seconds."""
+        waiter = threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True)
+        waiter.start()
+        waiter.join(grace)
+        return not waiter.is_alive()
+
+    def _run(self, feed: Feed) -> None:
+        try:
+            self._load(feed)
+        except Exception:
+            log.exception("feed %s: the load failed", feed.name)
+        due = next_time(feed, datetime.now(UTC) + timedelta(microseconds=1))
+        log.info("feed %s: next load at %s", feed.name, _shown(due))
+
+
+def _shown(due: Any) -> str:
+    return due.isoformat(timespec="seconds") if due else "no time"

@@ -1,0 +1,139 @@
+"""Staging: where the records of a feed wait, outside the tables that others read, until all of it is known.
+
+Everything here is in temporary tables of one connection, so that nothing is left when the process ends.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar, cast
+
+from artemis_models import Event, User
+from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, UpdateBase, delete, func, select
+
+from artemis_loader.engines import Dialect
+from artemis_loader.records import COLUMNS, Record
+
+CHUNK = 2_000
+"""Records that are inserted at once."""
+T = TypeVar("T")
+
+LIVE: Mapping[str, Table] = {
+    "events": cast("Table", Event.__table__),
+    "users": cast("Table", User.__table__),
+}
+"""The tables that loads fill, by entity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Records that a later one with the same external_id replaced."""
+
+    count: int
+    examples: tuple[str, ...]
+    """A few of their external_ids."""
+
+
+class Staging:
+    """The temporary tables of one load."""
+
+    def __init__(self, connection: Connection, dialect: Dialect, entity: str) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self.entity = entity
+        self.names = COLUMNS[entity]
+        """The columns that the feed fills."""
+        tables = MetaData()
+        live = LIVE[entity].c
+        number, external_id = live["id"].type, live["external_id"].type
+        self.records = Table(
+            "staged_records",
+            tables,
+            Column("seq", number, primary_key=True, autoincrement=False),
+            Column("external_id", external_id, nullable=False),
+            *(Column(name, live[name].type, nullable=False) for name in self.names),
+            prefixes=["TEMPORARY"],
+        )
+        self.refused = Table(
+            "staged_refused",
+            tables,
+            Column("seq", number, primary_key=True, autoincrement=False),
+            Column("external_id", external_id, nullable=False, index=True),
+            Column("email", external_id, nullable=False),
+            Column("reason", external_id, nullable=False),
+            Column("reported", Boolean, nullable=False),
+            prefixes=["TEMPORARY"],
+        )
+        self.new = Table(
+            "staged_new",
+            tables,
+            Column("seq", number, primary_key=True, autoincrement=False),
+            prefixes=["TEMPORARY"],
+        )
+        self.changed = Table(
+            "staged_changed",
+            tables,
+            Column("id", number, primary_key=True, autoincrement=False),
+            Column("seq", number, nullable=False),
+            prefixes=["TEMPORARY"],
+        )
+        self.gone = Table(
+            "staged_gone",
+            tables,
+            Column("id", number, primary_key=True, autoincrement=False),
+            prefixes=["TEMPORARY"],
+        )
+        self._tables = tables
+
+    def create(self) -> None:
+        """Makes the tables."""
+        with self._dialect.reading(self._connection):
+            self._tables.create_all(self._connection, checkfirst=False)
+
+    def fill(self, records: Iterable[tuple[int, Record]]) -> Iterator[int]:
+        """Adds records, each with its number in the feed, and yields how many were added, chunk by chunk."""
+        rows = ((seq, record.external_id, *record.values) for seq, record in records)
+        for chunk in chunks(rows):
+            with self._dialect.reading(self._connection):
+                self._dialect.append(self._connection, self.records, chunk)
+            yield len(chunk)
+
+    def settle(self) -> Duplicates:
+        """Indexes the records, and keeps the last of those with the same external_id."""
+        with self._dialect.reading(self._connection):
+            Index("staged_records_external_id", self.records.c.external_id).create(self._connection)
+            if self.entity == "users":
+                Index("staged_records_email", func.lower(self.records.c.email)).create(self._connection)
+            duplicates = self._drop_duplicates()
+            self._dialect.analyze(self._connection, self.records)
+        return duplicates
+
+    def _drop_duplicates(self) -> Duplicates:
+        records = self.records
+        last = (
+            select(records.c.external_id, func.max(records.c.seq).label("seq"))
+            .group_by(records.c.external_id)
+            .having(func.count() > 1)
+            .subquery()
+        )
+        other = records.alias()
+        earlier = select(other.c.seq).join(
+            last, (other.c.external_id == last.c.external_id) & (other.c.seq < last.c.seq)
+        )
+        examples = self._connection.scalars(select(last.c.external_id).order_by(last.c.seq).limit(5)).all()
+        if not examples:
+            return Duplicates(count=0, examples=())
+        count = changed(self._connection, delete(records).where(records.c.seq.in_(earlier)))
+        return Duplicates(count=count, examples=tuple(examples))
+
+
+def changed(connection: Connection, statement: UpdateBase) -> int:
+    """Executes the statement and returns how many rows it changed."""
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Yields the items in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

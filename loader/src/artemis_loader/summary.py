@@ -1,0 +1,68 @@
+"""What a load did, for people and for machines."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a load stands or ended."""
+
+    RUNNING = "running"
+    LOADED = "loaded"
+    NOT_MODIFIED = "not modified"
+    """The feed is the one that was loaded last, and was not read."""
+    DRY_RUN = "dry run"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many records or rows a load read, wrote, left alone or refused."""
+
+    read: int = 0
+    """Records of the feed, rejects and duplicates included."""
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    kept: int = 0
+    """Users that the feed no longer has, who own events and are therefore still there."""
+    rejected: int = 0
+    duplicate: int = 0
+    """Records that a later one with the same external_id replaced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One load, when it has ended."""
+
+    feed: str
+    status: Status
+    counts: Counts = Counts()
+    seconds: float = 0.0
+    locked_seconds: float = 0.0
+    """How long the merge kept other writers waiting, on SQLite."""
+    error: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Tells whether the load changed nothing because something was wrong."""
+        return self.status in (Status.FAILED, Status.INTERRUPTED)
+
+    @property
+    def rate(self) -> float:
+        """Records read per second."""
+        return self.counts.read / self.seconds if self.seconds else 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the summary as JSON values."""
+        return {
+            "feed": self.feed,
+            "status": str(self.status),
+            **asdict(self.counts),
+            "seconds": round(self.seconds, 3),
+            "locked_seconds": round(self.locked_seconds, 3),
+            "records_per_second": round(self.rate),
+            "error": self.error,
+        }

@@ -1,0 +1,142 @@
+"""Reads times as feeds write them. They are stored as integers, microseconds since the Unix epoch, UTC."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any
+
+from artemis_loader.feeds import Source
+
+EPOCH_FORMATS = {"unix": 1_000_000, "unix_ms": 1000}
+"""Counts of seconds or milliseconds since 1970, and how many microseconds one is."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 86_400_000_000
+_LONGEST = 64
+_DATE = len("2024-03-09")
+_CACHED = 4096
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)? ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+_TIME_DIRECTIVES = re.compile("%[HIMSfpcXsTRr]")
+_MOST_MICROS = 1 << 62
+
+
+class InvalidTime(ValueError):
+    """The value is no time in a format that was declared."""
+
+
+def compile_time(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable[[Any], int]:
+    """Returns the function that turns a value into microseconds.
+
+    A date without a time begins at midnight in its zone. As an end it is the last day of the event, which is over at
+    the next midnight, unless the source says that it is the first day after.
+
+    The function raises InvalidTime for what it cannot read.
+    """
+    zone = source.time_zone or feed_zone
+    whole_day = is_end and source.last_day
+    read_text = _cached(source, zone, whole_day=whole_day)
+    per_unit = next((EPOCH_FORMATS[each] for each in source.formats if each in EPOCH_FORMATS), 0)
+
+    def read(value: Any) -> int:
+        if value.__class__ is str:
+            if len(value) > _LONGEST:
+                raise InvalidTime(f"{value[:_LONGEST]!r}... is not a time")
+            return read_text(value)
+        if isinstance(value, datetime):
+            return _micros(value, zone)
+        if per_unit and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return _from_epoch(value, per_unit)
+        raise InvalidTime(f"{str(value)[:_LONGEST]} is not a time")
+
+    return read
+
+
+def _cached(source: Source, zone: tzinfo, *, whole_day: bool) -> Callable[[str], int]:
+    """Returns the function for texts. It remembers results, because the dates of a feed repeat."""
+    parsers = [_parser(form) for form in source.formats] or [_from_iso]
+
+    @lru_cache(maxsize=_CACHED)
+    def read(text: str) -> int:
+        for parse in parsers:
+            found = parse(text)
+            if found is not None:
+                break
+        else:
+            raise InvalidTime(f"{text!r} is not a time in the format {_described(source.formats)}")
+        if isinstance(found, datetime):
+            return _micros(found, zone)
+        if isinstance(found, int):
+            return found
+        return _day(found, zone, whole=whole_day)
+
+    return read
+
+
+def _described(formats: tuple[str, ...]) -> str:
+    return " or ".join(formats) or "of ISO 8601, such as 2024-03-09 or 2024-03-09T10:00:00Z"
+
+
+def _parser(form: str) -> Callable[[str], date | int | None]:
+    """Returns the function that reads this format: a datetime, a date, microseconds, or None when it cannot."""
+    if form in EPOCH_FORMATS:
+        return lambda text: _epoch_text(text, EPOCH_FORMATS[form])
+    has_time = _TIME_DIRECTIVES.search(form.replace("%%", "")) is not None
+
+    def parse(text: str) -> date | None:
+        try:
+            found = datetime.strptime(text, form)
+        except ValueError:
+            return None
+        return found if has_time else found.date()
+
+    return parse
+
+
+def _from_iso(text: str) -> date | None:
+    """Reads a date or a time of ISO 8601 (RFC 3339 with a space or without an offset as well)."""
+    text = text.upper()
+    if not _ISO.fullmatch(text):
+        return None
+    try:
+        return (
+            date.fromisoformat(text)
+            if len(text) == _DATE
+            else datetime.fromisoformat(text[:11] + text[11:].replace(" ", ""))
+        )
+    except ValueError as error:
+        raise InvalidTime(f"{text!r} is not a time: {error}") from None
+
+
+def _epoch_text(text: str, per_unit: int) -> int | None:
+    try:
+        return _from_epoch(int(text) if text.lstrip("-").isdecimal() else float(text), per_unit)
+    except ValueError:
+        return None
+
+
+def _from_epoch(value: float, per_unit: int) -> int:
+    """Returns the microseconds, cut off below; the rules check that they are within the years 1 to 9999."""
+    if not abs(value) < _MOST_MICROS:  # not a number, and infinity, too
+        raise InvalidTime(f"{value!r} is not a time")
+    return value * per_unit if isinstance(value, int) else round(value * per_unit)
+
+
+def _micros(value: datetime, zone: tzinfo) -> int:
+    aware = value if value.tzinfo is not None else value.replace(tzinfo=zone)
+    try:
+        since = aware - _EPOCH
+    except (OverflowError, ValueError):  # a custom zone may compute beyond the years that there are
+        raise InvalidTime(f"{value.isoformat()} is not a time in the years 1 to 9999") from None
+    return since.days * _DAY + since.seconds * 1_000_000 + since.microseconds
+
+
+def _day(day: date, zone: tzinfo, *, whole: bool) -> int:
+    """Returns the day's first moment, or with `whole` the moment after its last."""
+    if not whole:
+        return _micros(datetime(day.year, day.month, day.day), zone)
+    if day == date.max:  # often means "for ever"; there is no next midnight
+        return _micros(datetime.max.replace(tzinfo=UTC), zone)
+    return _day(day + timedelta(days=1), zone, whole=False)

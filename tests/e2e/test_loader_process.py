@@ -1,0 +1,418 @@
+"""The loader as a process: what it prints, what it leaves when it is killed, and what others see meanwhile."""
+
+import http.server
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from artemis_client import ArtemisClient
+from artemis_loader import function
+from artemis_loader.errors import LoaderError
+
+from tests.e2e.samples import event
+from tests.e2e.servers import PATIENCE, Log, environment, query, serving
+
+CONFIG = """
+[feeds.talks]
+url = "talks.jsonl"
+format = "jsonl"
+entity = "events"
+mode = "refresh"
+{more}
+[feeds.talks.fields]
+external_id = "id"
+name = "name"
+start_time = "start"
+end_time = "end"
+"""
+MANY = 8_000
+LOADED = "SELECT name, count(*) FROM events WHERE source = 'talks' GROUP BY name ORDER BY name"
+
+
+class Loader:
+    """The loader on a database of its own, with one feed, in a folder of its own."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        self.folder = folder
+        self.database = database
+        self.feed = folder / "talks.jsonl"
+        self.temporary = folder / "tmp"
+        """Where the loader puts temporary files."""
+        self.configure()
+        self.publish(3, "First")
+
+    def configure(self, more: str = "") -> None:
+        """Declares the feed, with more keys."""
+        (self.folder / "feeds.toml").write_text(CONFIG.format(more=more), encoding="utf-8")
+
+    def publish(self, count: int, name: str) -> None:
+        """Makes the feed have this many records, all of one name."""
+        record = {"name": name, "start": "2030-01-01T10:00:00Z", "end": "2030-01-01T11:00:00Z"}
+        lines = (json.dumps({"id": f"t{number}", **record}) + "\n" for number in range(count))
+        self.feed.write_text("".join(lines), encoding="utf-8")
+
+    def start(self, name: str, *flags: str) -> "subprocess.Popen[str]":
+        """Starts a command."""
+        command = [sys.executable, "-m", "artemis_loader", name, "--database-url", f"sqlite:///{self.database}", *flags]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=pipe, text=True, env=self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        self.temporary.mkdir(exist_ok=True)
+        return environment() | {"TMPDIR": str(self.temporary)}
+
+    def run(self, name: str, *flags: str) -> "subprocess.CompletedProcess[str]":
+        """Runs a command to its end."""
+        process = self.start(name, *flags)
+        out, err = process.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def load(self, *flags: str) -> dict[str, Any]:
+        """Loads the feed and returns the summary."""
+        done = self.run("load", "--json", *flags)
+        assert done.returncode == 0, done.stderr
+        (summary,) = json.loads(done.stdout)
+        return dict(summary)
+
+    def state(self) -> list[tuple[Any, ...]]:
+        """Returns each name that is stored, with how many rows have it."""
+        return query(self.database, "SELECT name, count(*) FROM events GROUP BY name ORDER BY name")
+
+    def statuses(self) -> list[str]:
+        """Returns how the loads stand, the newest first."""
+        return [str(past["status"]) for past in json.loads(self.run("status", "--json").stdout)]
+
+
+@pytest.fixture
+def loader(tmp_path: Path, sqlite_file: Path) -> Loader:
+    """A loader with a feed of three records."""
+    return Loader(tmp_path, sqlite_file)
+
+
+@pytest.mark.parametrize("command", ["", "load", "run", "check", "status"])
+def test_every_command_has_help(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "artemis_loader", *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: artemis-loader" in done.stdout
+
+
+def test_a_load_prints_a_table(loader: Loader) -> None:
+    done = loader.run("load")
+    assert done.returncode == 0, done.stderr
+    heading, row = done.stdout.splitlines()
+    assert heading.split() == [
+        "feed",
+        "status",
+        "read",
+        "inserted",
+        "updated",
+        "unchanged",
+        "deleted",
+        "rejected",
+        "duplicate",
+        "seconds",
+        "records/s",
+    ]
+    assert row.split()[:9] == ["talks", "loaded", "3", "3", "0", "0", "0", "0", "0"]
+
+
+def test_a_load_prints_json(loader: Loader) -> None:
+    summary = loader.load()
+    seconds, rate = summary.pop("seconds"), summary.pop("records_per_second")
+    assert 0 < seconds < PATIENCE
+    assert rate > 0
+    assert 0 < summary.pop("locked_seconds") < seconds
+    assert summary == {
+        "feed": "talks",
+        "status": "loaded",
+        "read": 3,
+        "inserted": 3,
+        "updated": 0,
+        "unchanged": 0,
+        "deleted": 0,
+        "kept": 0,
+        "rejected": 0,
+        "duplicate": 0,
+        "error": "",
+    }
+
+
+def test_the_status_shows_loads_that_failed_and_loads_that_did_not(loader: Loader) -> None:
+    loader.load()
+    loader.publish(0, "")
+    done = loader.run("load")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "artemis-loader: feed talks: the feed has no usable record; --force deletes what it had before"
+    )
+    table = loader.run("status").stdout.splitlines()
+    assert "failed" in table[1]
+    assert "the feed has no usable record" in table[1]
+    assert "loaded" in table[2]
+    assert loader.statuses() == ["failed", "loaded"]
+
+
+def test_rejects_are_where_they_are_asked_for(loader: Loader) -> None:
+    with loader.feed.open("a", encoding="utf-8") as feed:
+        feed.write('{"id": "late", "name": "x", "start": "2023-02-30", "end": "2023-02-30"}\nnonsense\n')
+    assert loader.load("--rejects", "bad.jsonl")["rejected"] == 2
+    rejects = [json.loads(line) for line in (loader.folder / "bad.jsonl").read_text("utf-8").splitlines()]
+    assert [("talks", str(loader.feed), 4), ("talks", str(loader.feed), 5)] == [
+        (reject["feed"], reject["file"], reject["line"]) for reject in rejects
+    ]
+    assert all(reject["reason"] and reject["record"] for reject in rejects)
+
+
+def test_a_dry_run_writes_nothing(loader: Loader) -> None:
+    before = loader.database.read_bytes()
+    assert loader.load("--dry-run")["inserted"] == 3
+    assert before == loader.database.read_bytes()
+    assert not list(loader.folder.glob("artemis.db-load-*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--feed", "walks"], "declares no feed walks; it has talks"),
+        (["--config", "missing.toml"], "missing.toml: No such file or directory"),
+        (["--database-url", "sqlite:///missing.db"], "there is no database missing.db"),
+        (["--database-url", "mysql://x"], "there is no driver|not supported"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(loader: Loader, flags: list[str], message: str) -> None:
+    done = loader.run("load", *flags)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert any(part in line for part in message.split("|")), line
+
+
+def test_a_misspelt_flag_is_a_usage_error(loader: Loader) -> None:
+    assert loader.run("load", "--fedd", "talks").returncode == 2
+
+
+def test_a_database_of_another_revision_is_refused(loader: Loader) -> None:
+    with closing(sqlite3.connect(loader.database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+    done = loader.run("load")
+    assert done.returncode == 1
+    assert "revision 0002" in done.stderr
+    assert "artemis-server migrate" in done.stderr
+
+
+def test_a_schedule_that_means_nothing_is_found_by_check(loader: Loader) -> None:
+    loader.configure('schedule = "61 * * * *"')
+    done = loader.run("check")
+    assert done.returncode == 1
+    assert "schedule" in done.stderr
+
+
+class Stalling(http.server.BaseHTTPRequestHandler):
+    """Serves the first record of a feed, and the rest when it may."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("etag", '"1"')
+        self.end_headers()
+        record = {"id": "t0", "name": "Slow", "start": "2030-01-01", "end": "2030-01-01"}
+        self.wfile.write(json.dumps(record).encode() + b"\n")
+        self.wfile.flush()
+        self.server.asked.set()  # type: ignore[attr-defined]
+        self.server.go_on.wait(PATIENCE)  # type: ignore[attr-defined]
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the name is the base class's
+        pass
+
+
+@dataclass
+class Remote:
+    """A feed that comes over http and stalls."""
+
+    asked: threading.Event
+    go_on: threading.Event
+
+
+@pytest.fixture
+def remote(loader: Loader) -> Iterator[Remote]:
+    """Makes the loader's feed one that stalls until `go_on`."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
+    found = Remote(threading.Event(), threading.Event())
+    server.asked, server.go_on = found.asked, found.go_on  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
+    thread.start()
+    config = loader.folder / "feeds.toml"
+    url = f"http://127.0.0.1:{server.server_port}/talks.jsonl"
+    config.write_text(config.read_text("utf-8").replace("talks.jsonl", url, 1), encoding="utf-8")
+    yield found
+    found.go_on.set()
+    server.shutdown()
+    thread.join(PATIENCE)
+    server.server_close()
+
+
+@contextmanager
+def loading(loader: Loader, *flags: str) -> "Iterator[tuple[subprocess.Popen[str], Log]]":
+    """Starts a load, and ends it at the end if it has not ended by then."""
+    process = loader.start("load", *flags)
+    assert process.stderr is not None
+    log = Log(process.stderr)
+    try:
+        yield process, log
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        log.join()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_a_second_load_at_once_is_refused(loader: Loader, remote: Remote) -> None:
+    with loading(loader) as (first, _):
+        assert remote.asked.wait(PATIENCE)
+        assert loader.statuses() == ["running"]
+        done = loader.run("load")
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == "artemis-loader: feed talks: another load of it is running"
+        remote.go_on.set()
+        assert first.wait(PATIENCE) == 0
+    assert loader.state() == [("Slow", 1)]
+    assert loader.statuses() == ["loaded"]
+
+
+def test_a_load_that_is_killed_while_it_fetches_leaves_nothing_for_long(loader: Loader, remote: Remote) -> None:
+    with loading(loader) as (process, _):
+        assert remote.asked.wait(PATIENCE)
+        process.kill()
+        process.wait(PATIENCE)
+    assert loader.statuses() == ["interrupted"]
+    assert len(list(loader.temporary.iterdir())) == 1
+    remote.go_on.set()
+    assert loader.load()["inserted"] == 1
+    assert list(loader.temporary.iterdir()) == []
+
+
+def test_a_load_that_gets_sigterm_changes_nothing_and_says_so(loader: Loader, remote: Remote) -> None:
+    with loading(loader) as (process, log):
+        assert remote.asked.wait(PATIENCE)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 1
+        log.join()
+        assert log.text.splitlines()[-1] == "artemis-loader: stopped"
+    assert loader.state() == []
+    assert loader.statuses() == ["interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("step", "seconds"),
+    [("reading", 0.0), ("indexing", 0.0), ("comparing", 0.0), ("merging", 0.0), ("merging", 0.1), ("merging", 0.25)],
+)
+def test_kill_9_leaves_the_old_feed_or_the_new_one(loader: Loader, step: str, seconds: float) -> None:
+    loader.publish(MANY, "Old")
+    loader.load()
+    loader.publish(MANY, "New")
+    with loading(loader) as (process, log):
+        log.wait_for(f"feed talks: {step}")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+        process.wait(PATIENCE)
+    state = loader.state()
+    old, new = [("Old", MANY)], [("New", MANY)]
+    assert state in (old, new)
+    assert loader.statuses()[0] == ("loaded" if state == new else "interrupted")
+    assert loader.load()["updated"] == (0 if state == new else MANY)
+    assert loader.database.with_name("artemis.db-load-talks").exists(), "the lock's file stays, and locks nobody out"
+    assert loader.state() == [("New", MANY)]
+
+
+def test_readers_see_one_feed_or_the_other_and_writers_no_error(loader: Loader) -> None:
+    loader.publish(MANY, "Old")
+    loader.load()
+    loader.publish(MANY + 5, "New")
+    old, new = [("Old", MANY)], [("New", MANY + 5)]
+    done = threading.Event()
+
+    def write(client: ArtemisClient) -> int:
+        written = 0
+        while not done.is_set():
+            client.events.create(event(name="~ over the API"))
+            written += 1
+        return written
+
+    seen: list[list[tuple[Any, ...]]] = []
+    with serving(loader.database) as server, ArtemisClient(server.target) as client, ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(write, client) for _ in range(4)]
+        with loading(loader) as (process, _):
+            while process.poll() is None:
+                state = query(loader.database, LOADED)
+                if not seen or seen[-1] != state:
+                    seen.append(state)
+            assert process.returncode == 0
+        seen.append(query(loader.database, LOADED))
+        done.set()
+        written = sum(writer.result(PATIENCE) for writer in writers)
+    assert seen in ([old, new], [old, new, new])
+    assert loader.state()[-1] == ("~ over the API", written)
+
+
+def test_run_tells_the_next_load_and_stops_on_sigterm(loader: Loader) -> None:
+    loader.configure('schedule = "0 3 29 2 *"\ntime_zone = "Europe/Oslo"')
+    process = loader.start("run")
+    assert process.stderr is not None
+    assert process.stdout is not None
+    log = Log(process.stderr)
+    try:
+        assert log.wait_for(r"feed talks: next load at (\S+)")[1].endswith("-02-29T03:00:00+01:00")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        log.join()
+        process.stdout.close()
+    assert log.text.splitlines()[-1].endswith("stopped")
+
+
+def test_run_without_a_schedule_is_refused(loader: Loader) -> None:
+    done = loader.run("run")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "artemis-loader: feeds.toml: no feed has a schedule"
+
+
+@pytest.fixture
+def configured(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> Loader:
+    """A loader whose settings are in the environment, as a cloud function has them."""
+    monkeypatch.chdir(loader.folder)
+    monkeypatch.setenv("ARTEMIS_DATABASE_URL", f"sqlite:///{loader.database}")
+    monkeypatch.setenv("ARTEMIS_CONFIG", str(loader.folder / "feeds.toml"))
+    return loader
+
+
+def test_the_cloud_function_loads_the_feeds_that_it_is_told(configured: Loader) -> None:
+    answer = function.lambda_handler({"feeds": ["talks"]}, None)
+    assert [(load["feed"], load["inserted"]) for load in answer["loads"]] == [("talks", 3)]
+    assert configured.state() == [("First", 3)]
+
+
+def test_the_cloud_function_fails_when_a_feed_does(configured: Loader) -> None:
+    configured.load()
+    configured.publish(0, "")
+    with pytest.raises(LoaderError, match="talks: the feed has no usable record"):
+        function.lambda_handler(None, None)
+    answer = function.lambda_handler({"force": True}, None)
+    assert [load["deleted"] for load in answer["loads"]] == [3]

@@ -1,0 +1,48 @@
+"""What docs/feeds.md shows can be read, and the samples can be loaded."""
+
+import re
+from pathlib import Path
+
+import pytest
+from artemis_loader.config import read_config
+from artemis_loader.feeds import Csv, Feed, Limits, Source, Window
+from artemis_loader.fields import EXTERNAL_ID
+from artemis_loader.reading import read
+from artemis_loader.records import COLUMNS, Record
+from artemis_loader.sources import fetch
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "feeds.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+SAMPLES = read_config(DOCS / "samples" / "feeds.toml").feeds
+COUNTS = {"workshops": 4, "releases": 3, "maintenance": 3, "meetups": 7}
+
+
+def test_the_page_has_examples() -> None:
+    assert len(BLOCKS) >= 6
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_an_example_of_the_page_can_be_read(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "feeds.toml"
+    path.write_text(block, encoding="utf-8")
+    assert len(re.findall(r"^\[feeds\.[a-z]+\]$", block, re.MULTILINE)) == len(read_config(path).feeds)
+
+
+@pytest.mark.parametrize("kind", [Feed, Source, Limits, Csv, Window])
+def test_the_page_explains_every_key(kind: type) -> None:
+    renamed = {"formats": "format", "name": "feeds.NAME"}
+    for field in kind.__dataclass_fields__:  # type: ignore[attr-defined]  # they are dataclasses
+        assert f"`{renamed.get(field, field)}`" in PAGE.replace("[", "").replace("]", "")
+
+
+def test_the_page_names_every_field() -> None:
+    for field in (EXTERNAL_ID, *COLUMNS["events"], *COLUMNS["users"]):
+        assert f"`{field}`" in PAGE
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_is_read_without_rejects(name: str, tmp_path: Path) -> None:
+    found = list(read(SAMPLES[name], fetch(SAMPLES[name], None, tmp_path)))
+    assert COUNTS[name] == len(found)
+    assert COUNTS[name] == len({item.external_id for item in found if isinstance(item, Record)})

@@ -1,0 +1,568 @@
+"""The formats: what is read from files of every kind, whole or damaged."""
+
+import gzip
+import json
+import tracemalloc
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from artemis_loader.declared import Table
+from artemis_loader.errors import FeedError
+from artemis_loader.feeds import Csv, Feed, Format, Limits, Source, Window
+from artemis_loader.fields import read_fields
+from artemis_loader.reading import read
+from artemis_loader.records import Record, Reject
+from artemis_loader.sources import Fetched, fetch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+KEYS = ("external_id", "name", "description", "start_time", "end_time")
+FIELDS = {key: Source(key=(key,)) for key in KEYS}
+DAY = {"start_time": "2024-03-09", "end_time": "2024-03-09"}
+MIB = 1 << 20
+
+
+def row(identity: str, **values: object) -> dict[str, object]:
+    return {"external_id": identity, "name": f"Event {identity}"} | DAY | values
+
+
+def feed_of(path: Path, form: Format, **options: Any) -> Feed:
+    fields = read_fields(Table("fields", {}), "events", form) if form == "ics" else FIELDS
+    return Feed(**{"name": "f", "url": str(path), "format": form, "entity": "events", "mode": "refresh"}
+                | {"fields": fields} | options)  # fmt: skip
+
+
+def fetched(path: Path, data: bytes | str, form: Format, **options: Any) -> tuple[Feed, Fetched]:
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    feed = feed_of(path, form, **options)
+    return feed, fetch(feed, None, path.parent)
+
+
+def items(folder: Path, data: bytes | str, form: Format, **options: Any) -> list[Record | Reject]:
+    return list(read(*fetched(folder / "feed", data, form, **options)))
+
+
+def told(found: list[Record | Reject]) -> list[object]:
+    """Returns the ids of records, and where and why of rejects."""
+    return [item.external_id if isinstance(item, Record) else (item.line, item.reason) for item in found]
+
+
+def failure(folder: Path, data: bytes | str, form: Format, **options: Any) -> tuple[list[object], str]:
+    """Returns what was read before the failure, and what the failure says of the file."""
+    found = []
+    with pytest.raises(FeedError) as caught:  # noqa: PT012, what comes before is wanted as well
+        for item in read(*fetched(folder / "feed", data, form, **options)):
+            found.append(item)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{folder / 'feed'}: ")
+    return told(found), str(caught.value).removeprefix(f"{folder / 'feed'}: ")
+
+
+def lines(*rows: object) -> str:
+    return "".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in rows)
+
+
+# Files of any format
+
+
+PAGES = ["<!DOCTYPE html><html>", "\n <html><body>404</body>", '<?xml version="1.0"?><Error/>', "\ufeff<HTML>"]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "ics"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_no_feed(tmp_path: Path, form: Format, page: str) -> None:
+    assert failure(tmp_path, page, form) == ([], "is a page of HTML or XML, not a feed")
+    assert failure(tmp_path, gzip.compress(page.encode()), form) == ([], "is a page of HTML or XML, not a feed")
+
+
+GOOD: dict[Format, str] = {
+    "json": json.dumps([row("1")]),
+    "jsonl": lines(row("1")),
+    "csv": ",".join(KEYS) + "\n1,Event 1,,2024-03-09,2024-03-09\n",
+}
+
+
+@pytest.mark.parametrize("form", GOOD)
+def test_gzip_and_a_byte_order_mark_make_no_difference(tmp_path: Path, form: Format) -> None:
+    data = GOOD[form].encode()
+    marked = b"\xef\xbb\xbf" + data
+    for each in (data, marked, gzip.compress(data), gzip.compress(marked), gzip.compress(gzip.compress(data))):
+        assert told(items(tmp_path, each, form)) == ["1"]
+
+
+@pytest.mark.parametrize("form", GOOD)
+def test_damaged_gzip_fails(tmp_path: Path, form: Format) -> None:
+    data = gzip.compress((GOOD[form] + " " * 1000 + str(list(range(1000)))).encode())
+    damaged = data[:200] + b"\0" * 20 + data[220:]
+    for each in (data[:-500], data[:-1], damaged):
+        assert failure(tmp_path, each, form)[1] == "is not valid gzip, or ends too early"
+
+
+@pytest.mark.parametrize("form", GOOD)
+def test_a_gzip_bomb_fails_at_the_limit(tmp_path: Path, form: Format) -> None:
+    data = gzip.compress(b" " * 64 * MIB)
+    tracemalloc.start()
+    try:
+        _, reason = failure(tmp_path, gzip.compress(data), form, limits=Limits(max_bytes=2 * MIB))
+        assert tracemalloc.get_traced_memory()[1] < 16 * MIB
+    finally:
+        tracemalloc.stop()
+    assert reason == f"is larger than {2 * MIB} bytes (max_bytes)"
+
+
+def test_progress_counts_the_bytes_of_the_files(tmp_path: Path) -> None:
+    feed, files = fetched(tmp_path / "feed", gzip.compress(lines(*map(row, map(str, range(100)))).encode()), "jsonl")
+    counted: list[int] = []
+    assert len(list(read(feed, files, counted.append))) == 100
+    assert files.size == sum(counted) == (tmp_path / "feed").stat().st_size
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_memory_does_not_grow_with_the_feed(tmp_path: Path, form: Format) -> None:
+    def peak(count: int) -> int:
+        rows = [row(str(number), description="x" * 500) for number in range(count)]
+        table = "".join(f"{','.join(map(str, (each[key] for key in KEYS)))}\n" for each in rows)
+        data = {"json": json.dumps(rows), "jsonl": lines(*rows), "csv": ",".join(KEYS) + "\n" + table}[form]
+        feed, files = fetched(tmp_path / "feed", data, form)
+        del rows, table, data
+        tracemalloc.start()
+        try:
+            assert count == sum(1 for item in read(feed, files) if isinstance(item, Record))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    assert peak(8000) < peak(1000) + MIB
+
+
+# JSON
+
+
+def test_an_array_is_found_by_its_path(tmp_path: Path) -> None:
+    data = json.dumps({"meta": {"items": 2}, "data": {"items": [row("1"), row("2")], "next": None}})
+    assert told(items(tmp_path, data, "json", records="data.items")) == ["1", "2"]
+
+
+def test_an_empty_array_is_a_feed_without_records(tmp_path: Path) -> None:
+    assert items(tmp_path, "[]", "json") == []
+    assert items(tmp_path, '{"a": []}', "json", records="a") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "records", "place"), [("{}", "", "its top"), ('{"a": {"b": 1}}', "a.b", "a.b"), ("7", "", "its top")]
+)
+def test_a_missing_array_fails(tmp_path: Path, data: str, records: str, place: str) -> None:
+    assert failure(tmp_path, data, "json", records=records) == ([], f"has no array at {place} (records)")
+
+
+def test_truncated_json_fails_after_what_was_read(tmp_path: Path) -> None:
+    data = json.dumps([row("1"), row("2"), row("3")])
+    found, reason = failure(tmp_path, data[: data.index('"3"')], "json")
+    assert found == ["1", "2"]
+    assert reason.startswith("is not valid JSON after record 2: ")
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "nonsense", '[{"a": 1},]', "[{'a': 1}]", '[{"a": "\udcff"}]', "[] []", '[{"a": NaN}]'],
+)
+def test_broken_json_fails(tmp_path: Path, data: str) -> None:
+    found, reason = failure(tmp_path, data.encode(errors="surrogateescape"), "json")
+    assert [each for each in found if isinstance(each, str)] == []
+    assert reason.startswith("is not valid JSON")
+
+
+@pytest.mark.parametrize(
+    "data", ["[" * 100_000, '{"]": ' * 100_000, '[{"\\"]\\\\": ' + "[" * 30_000 + "]" * 30_000 + "}]"]
+)
+def test_json_that_is_nested_too_deeply_fails(tmp_path: Path, data: str) -> None:
+    assert failure(tmp_path, data, "json") == ([], "is nested too deeply")
+
+
+def test_brackets_in_strings_are_no_nesting(tmp_path: Path) -> None:
+    rows = [row(str(number), name='[{"\\' * 25 + "x" * number) for number in range(100)]
+    assert len(items(tmp_path, json.dumps(rows), "json")) == 100
+    rows = [row("1", description="[" * 100_000 + '"' * 100_000 + "\\" * 100_000)]
+    assert told(items(tmp_path, json.dumps(rows), "json")) == [(1, "description has 300000 characters, more than 8192")]
+
+
+def test_what_is_no_object_is_rejected(tmp_path: Path) -> None:
+    data = [row("1"), 5, None, [row("x")], "text", row("2")]
+    expected = ["1", *((index, "is not an object") for index in (2, 3, 4, 5)), "2"]
+    assert expected == told(items(tmp_path, json.dumps(data), "json"))
+    assert expected == told(items(tmp_path, lines(*map(json.dumps, data)), "jsonl"))
+
+
+# JSON lines
+
+
+def test_a_bad_line_hurts_no_other(tmp_path: Path) -> None:
+    bad = '{"external_id": "2", "name": '
+    found = items(tmp_path, lines(row("1"), bad, "", row("3")), "jsonl")
+    assert told(found) == ["1", (2, "not JSON: Expecting value at character 31"), "3"]
+    assert Reject(str(tmp_path / "feed"), 2, "not JSON: Expecting value at character 31", bad) == found[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"name": "\xff"}', "invalid UTF-8 at byte 11"),
+        (b'{"a": 1} {"a": 2}', "not JSON: Extra data at character 10"),
+        (b'{"a": NaN}', "not JSON: NaN is not JSON"),
+        (b'{"a": ' + b"1" * 5000 + b"}", None),
+        (b'{"a": ' + b"[" * 100_000, "not JSON: nested too deeply"),
+        (b"\0", "not JSON: Expecting value at character 1"),
+        (json.dumps(row("2", name="\ud800")).encode(), "name is not valid Unicode"),
+        (json.dumps(row("2", name="a\0")).encode(), "name contains U+0000"),
+        (json.dumps(row("2", name=None)).encode(), "name is blank"),
+        (json.dumps(row("2", description="x" * 20 * MIB)).encode(),
+         f"description has {20 * MIB} characters, more than 8192"),
+        (json.dumps(row("2", description="x" * 33 * MIB)).encode(), f"line is longer than {32 * MIB} bytes"),
+        (json.dumps(row("2", start_time="2023-02-30")).encode(),
+         "start_time: '2023-02-30' is not a time: day is out of range for month"),
+        (json.dumps(row("2", start_time="2024-04-01")).encode(), "end_time is before start_time"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_bad_line_is_a_reject(tmp_path: Path, line: bytes, reason: str | None, end: bytes) -> None:
+    good = [lines(row(identity)).encode() for identity in ("1", "3")]
+    first, reject, last = items(tmp_path, good[0] + line + end + good[1], "jsonl")
+    assert told([first, last]) == ["1", "3"]
+    assert isinstance(reject, Reject)
+    assert (2, reason or reject.reason) == (reject.line, reject.reason)
+    assert len(reject.record) <= 1000
+    reject.record.encode()
+
+
+def test_a_deep_record_is_shown_somehow(tmp_path: Path) -> None:
+    deep = '[{"external_id": "1", "x": ' + "[" * 90 + "]" * 90 + "}]"
+    [reject] = items(tmp_path, deep, "json")
+    assert isinstance(reject, Reject)
+    assert reject.reason == "start_time is missing"
+
+
+def test_a_last_line_without_an_end_is_read(tmp_path: Path) -> None:
+    assert told(items(tmp_path, lines(row("1")) + json.dumps(row("2")), "jsonl")) == ["1", "2"]
+    assert told(items(tmp_path, " " + lines(row("1")) + "\r\n\r\n", "jsonl")) == ["1"]
+    assert items(tmp_path, "", "jsonl") == []
+
+
+# CSV
+
+
+HEADER = ",".join(KEYS) + "\n"
+CELLS = ",2024-03-09,2024-03-09\n"
+
+
+def table(*rows: str) -> str:
+    return HEADER + "".join(rows)
+
+
+def cells(identity: str) -> str:
+    return f"{identity},Event {identity},{CELLS}"
+
+
+def test_quoted_cells_may_have_commas_and_lines(tmp_path: Path) -> None:
+    found = items(tmp_path, table('1,"Expo, ""the"" big","one\ntwo"' + CELLS, "\n", cells("2"), "3,x\n"), "csv")
+    assert told(found) == ["1", "2", (6, "has 2 cells where there are 5 columns")]
+    assert isinstance(found[0], Record)
+    assert found[0].values[:2] == ('Expo, "the" big', "one\ntwo")
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("2,a,b,c,d,e\n", "has 6 cells where there are 5 columns"),
+        ("2,a\n", "has 2 cells where there are 5 columns"),
+        ('2,"a"b,' + CELLS, "not CSV: ',' expected after '\"'"),
+        ("2,a\0b," + CELLS, "name contains U+0000"),
+        ("2,caf\udce9," + CELLS, "is not in the encoding of the feed"),
+        (f"2,a,{'x' * 20 * MIB}{CELLS}", f"description has {20 * MIB} characters, more than 8192"),
+        ("2,a,,31/12/2023,31/12/2023\n",
+         "start_time: '31/12/2023' is not a time in the format of ISO 8601, "
+         "such as 2024-03-09 or 2024-03-09T10:00:00Z"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_a_reject(tmp_path: Path, bad: str, reason: str) -> None:
+    data = table(cells("1"), bad, cells("3")).encode(errors="surrogateescape")
+    found = items(tmp_path, data, "csv")
+    assert ["1", (3, reason), "3"] == told(found)
+    assert isinstance(found[1], Reject)
+    found[1].record.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", "is empty, without even a header"),
+        ("\n\n", "is empty, without even a header"),
+        ("external_id,name\n", "has no column 'description'; its columns are external_id, name"),
+        (HEADER.replace("description", "name"), "has more than one column 'name'"),
+    ],
+)
+def test_a_table_without_its_columns_fails(tmp_path: Path, data: str, reason: str) -> None:
+    assert failure(tmp_path, data, "csv") == ([], reason)
+
+
+def test_a_quote_that_is_never_closed_fails(tmp_path: Path) -> None:
+    """It has swallowed all that follows."""
+    found = failure(tmp_path, table(cells("1"), '2,"Event 2,' + CELLS, cells("3")), "csv")
+    assert found == (["1"], "line 3: a quote is opened and never closed")
+
+
+def test_a_line_without_an_end_fails(tmp_path: Path) -> None:
+    found, reason = failure(tmp_path, table(cells("1"), "x" * 33 * MIB), "csv")
+    assert found == ["1"]
+    assert reason == f"a line is longer than {32 * MIB} characters"
+
+
+def test_a_column_with_an_alternative_may_be_missing(tmp_path: Path) -> None:
+    fields = FIELDS | {
+        "description": Source(key=("no",), default="none"),
+        "end_time": Source(first=(Source(key=("until",)), Source(key=("start_time",)))),
+    }
+    [record] = items(tmp_path, table(cells("1")), "csv", fields=fields)
+    assert isinstance(record, Record)
+    assert record.values[1] == "none"
+
+
+def test_a_dialect_is_followed(tmp_path: Path) -> None:
+    csv = Csv(delimiter=";", quote="'", encoding="cp1252", header=KEYS)
+    [record] = items(tmp_path, "1;'Café; bar';;2024-03-09;2024-03-09\r\n".encode("cp1252"), "csv", csv=csv)
+    assert isinstance(record, Record)
+    assert record.values[0] == "Café; bar"
+
+
+def test_without_a_quote_nothing_is_quoted(tmp_path: Path) -> None:
+    [record] = items(tmp_path, table(f'1,"a,"b"{CELLS}'), "csv", csv=Csv(quote=""))
+    assert isinstance(record, Record)
+    assert record.values[:2] == ('"a', '"b"')
+
+
+def test_another_encoding_fails_where_it_cannot_be_told_apart(tmp_path: Path) -> None:
+    data = table(cells("1")).encode("utf-16")
+    assert told(items(tmp_path, data, "csv", csv=Csv(encoding="utf-16"))) == ["1"]
+    _, reason = failure(tmp_path, data[:-1], "csv", csv=Csv(encoding="utf-16"))
+    assert reason.startswith("is not utf-16 after line ")
+
+
+# iCalendar
+
+
+def vevent(*properties: str, uid: str = "1") -> str:
+    return "\n".join(["BEGIN:VEVENT", f"UID:{uid}", "SUMMARY:Expo", *properties, "END:VEVENT\n"])
+
+
+def calendar(*parts: str) -> str:
+    return "BEGIN:VCALENDAR\nVERSION:2.0\nX-WR-CALNAME:Club\\, main\n" + "".join(parts) + "END:VCALENDAR\n"
+
+
+YEAR = Window(first=date(2024, 1, 1), last=date(2024, 12, 31))
+START = "DTSTART:20240309T100000Z"
+
+
+def dates(folder: Path, *parts: str, **options: Any) -> list[object]:
+    """Returns the id, start and end of each event."""
+    found = items(folder, calendar(*parts), "ics", window=YEAR, **options)
+    assert [item for item in found if isinstance(item, Reject)] == []
+    return [(item.external_id, *map(utc, item.values[5:])) for item in found if isinstance(item, Record)]
+
+
+def utc(micros: object) -> str:
+    return f"{datetime.fromtimestamp(float(str(micros)) / 1e6, UTC):%m-%d %H:%M}"
+
+
+def test_the_properties_of_an_event_are_mapped(tmp_path: Path) -> None:
+    properties = ("DESCRIPTION:one\\ntwo\\, three", "LOCATION:Ky\n oto", "CATEGORIES:a,b", "CATEGORIES:c", START)
+    [record] = items(tmp_path, calendar(vevent(*properties)).replace("\n", "\r\n"), "ics")
+    micros = 1709978400_000000
+    assert Record("1", ("Expo", "one\ntwo, three", "a, b, c", "Kyoto", "Club, main", micros, micros)) == record
+
+
+CLUB = """BEGIN:VTIMEZONE
+TZID:Club
+BEGIN:STANDARD
+DTSTART:19700101T000000
+TZOFFSETFROM:+0300
+TZOFFSETTO:+0300
+END:STANDARD
+END:VTIMEZONE
+"""
+
+
+@pytest.mark.parametrize(
+    ("properties", "start", "end"),
+    [
+        (["DTSTART:20240309T100000Z", "DTEND:20240309T120000Z"], "03-09 10:00", "03-09 12:00"),
+        (["DTSTART:20240309T100000Z", "DURATION:PT1H30M"], "03-09 10:00", "03-09 11:30"),
+        (["DTSTART:20240309T100000Z", "DURATION:P1D"], "03-09 10:00", "03-10 10:00"),
+        (["DTSTART:20240309T100000Z"], "03-09 10:00", "03-09 10:00"),
+        (["DTSTART;VALUE=DATE:20240309"], "03-09 00:00", "03-10 00:00"),
+        (["DTSTART;VALUE=DATE:20240309", "DTEND;VALUE=DATE:20240311"], "03-09 00:00", "03-11 00:00"),
+        (["DTSTART;VALUE=DATE:20240309", "DURATION:P2D"], "03-09 00:00", "03-11 00:00"),
+        (["DTSTART;TZID=Asia/Tokyo:20240309T100000"], "03-09 01:00", "03-09 01:00"),
+        (["DTSTART;TZID=Club:20240309T100000"], "03-09 07:00", "03-09 07:00"),
+        (["DTSTART:20240309T100000"], "03-09 10:00", "03-09 10:00"),
+    ],
+)
+def test_times_of_every_kind_are_read(tmp_path: Path, properties: list[str], start: str, end: str) -> None:
+    """The calendar's own time zone may stand behind the events."""
+    assert [("1", start, end)] == dates(tmp_path, vevent(*properties), CLUB)
+
+
+def test_a_time_without_a_zone_is_in_the_zone_of_the_feed(tmp_path: Path) -> None:
+
+    zone = ZoneInfo("Asia/Tokyo")
+    assert dates(tmp_path, vevent("DTSTART:20240309T100000"), time_zone=zone) == [("1", "03-09 01:00", "03-09 01:00")]
+    assert dates(tmp_path, vevent("DTSTART;VALUE=DATE:20240309"), time_zone=zone) == [
+        ("1", "03-08 15:00", "03-09 15:00")
+    ]
+
+
+def test_a_time_zone_of_one_calendar_means_nothing_in_another(tmp_path: Path) -> None:
+    event = vevent("DTSTART;TZID=Club:20240309T100000")
+    other = CLUB.replace("+0300", "+0500")
+    data = calendar(CLUB, event) + calendar(other, event) + calendar(event)
+    found = items(tmp_path, data, "ics", window=YEAR)
+    assert [utc(item.values[5]) for item in found if isinstance(item, Record)] == ["03-09 07:00", "03-09 05:00"]
+    assert told(found)[2:] == [(38, "DTSTART: the time zone 'Club' is not defined")]
+
+
+def test_a_series_is_expanded_in_the_window(tmp_path: Path) -> None:
+    event = vevent("DTSTART;TZID=Europe/Berlin:20231027T100000", "DURATION:PT1H", "RRULE:FREQ=MONTHLY;COUNT=6")
+    assert dates(tmp_path, event) == [
+        ("1/20240127T090000Z", "01-27 09:00", "01-27 10:00"),
+        ("1/20240227T090000Z", "02-27 09:00", "02-27 10:00"),
+        ("1/20240327T090000Z", "03-27 09:00", "03-27 10:00"),
+    ]
+
+
+def test_a_series_of_days_and_its_exceptions(tmp_path: Path) -> None:
+    event = vevent("DTSTART;VALUE=DATE:20240301", "RRULE:FREQ=DAILY;COUNT=3", "EXDATE;VALUE=DATE:20240302")
+    assert dates(tmp_path, event) == [
+        ("1/20240301", "03-01 00:00", "03-02 00:00"),
+        ("1/20240303", "03-03 00:00", "03-04 00:00"),
+    ]
+
+
+def test_an_override_keeps_the_id_and_a_cancelled_one_is_left_out(tmp_path: Path) -> None:
+    series = vevent(START, "DURATION:PT1H", "RRULE:FREQ=WEEKLY;COUNT=4")
+    moved = vevent("DTSTART:20240317T090000Z", "DURATION:PT2H", "RECURRENCE-ID:20240316T100000Z")
+    cancelled = vevent("DTSTART:20240323T100000Z", "RECURRENCE-ID:20240323T100000Z", "STATUS:CANCELLED")
+    expected = [
+        ("1/20240309T100000Z", "03-09 10:00", "03-09 11:00"),
+        ("1/20240316T100000Z", "03-17 09:00", "03-17 11:00"),
+        ("1/20240330T100000Z", "03-30 10:00", "03-30 11:00"),
+    ]
+    assert expected == sorted(dates(tmp_path, moved, series, cancelled), key=str)
+    assert expected == sorted(dates(tmp_path, series, cancelled, moved), key=str)
+
+
+def test_cancelled_events_and_series_are_left_out(tmp_path: Path) -> None:
+    assert dates(tmp_path, vevent(START, "STATUS:CANCELLED"), vevent(START, uid="2")) == [
+        ("2", "03-09 10:00", "03-09 10:00")
+    ]
+    assert dates(tmp_path, vevent(START, "STATUS:cancelled", "RRULE:FREQ=WEEKLY;COUNT=4")) == []
+
+
+def test_single_events_are_loaded_whenever_they_are(tmp_path: Path) -> None:
+    assert len(dates(tmp_path, vevent("DTSTART:19990309T100000Z"), vevent("DTSTART:20990309T100000Z", uid="2"))) == 2
+
+
+BROKEN = [
+    (["DTSTART:20240230T100000Z"], "DTSTART: Wrong datetime format: 20240230T100000Z"),
+    (["DTSTART:soon"], None),
+    (["NONSENSE", START], None),
+    ([], None),
+    ([START, "DTEND:20240308T100000Z"], "end_time is before start_time"),
+    ([START, "DTEND;VALUE=DATE:20240310"], None),
+    ([START, START], "has more than one DTSTART"),
+    ([START, "RRULE:FREQ=OFTEN"], "RRULE: Expected frequency, got: OFTEN"),
+    ([START, "RRULE:FREQ=DAILY;INTERVAL=0"], "RRULE: INTERVAL must be positive"),
+    (["DTSTART:00010101T000000Z", "RRULE:FREQ=DAILY"], "begins more than 100 years before the window"),
+    (
+        [START, "RRULE:FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30"],
+        "RRULE: HOURLY on some days of a month or year is not supported",
+    ),
+    ([START, "RRULE:FREQ=SECONDLY"], "may happen more than 24 times a day"),
+    ([START, "RRULE:FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=0,10,20,30,40,50;BYSECOND=1,2"],
+     "may happen more than 24 times a day"),
+    (["DTSTART;TZID=Nowhere/At_all:20240309T100000"], "DTSTART: the time zone 'Nowhere/At_all' is not defined"),
+    ([START, "DESCRIPTION:" + "x" * 9000], "description has 9000 characters, more than 8192"),
+    ([START, "DESCRIPTION:caf\udce9"], "is not UTF-8"),
+    ([START, "BEGIN:VALARM"], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("properties", "reason"), BROKEN)
+def test_a_broken_event_hurts_no_other(tmp_path: Path, properties: list[str], reason: str | None) -> None:
+    data = calendar(vevent(START, uid="a"), vevent(*properties), vevent(START, uid="b"))
+    found = items(tmp_path, data.encode(errors="surrogateescape"), "ics", window=YEAR)
+    rejects = [item for item in found if isinstance(item, Reject)]
+    assert sorted(item.external_id for item in found if isinstance(item, Record)) == ["a", "b"]
+    assert [(9, reason or rejects[0].reason)] == [(reject.line, reject.reason) for reject in rejects]
+    assert "\n" not in rejects[0].reason
+
+
+def test_an_event_without_its_end_hurts_no_other(tmp_path: Path) -> None:
+    data = calendar(vevent(START).replace("END:VEVENT\n", ""), vevent(START, uid="b"), "BEGIN:VEVENT\nUID:c\n")
+    found = items(tmp_path, data, "ics")
+    assert sorted(map(str, told(found))) == sorted(["(4, 'has no END:VEVENT')", "b", "(13, 'has no END:VEVENT')"])
+
+
+def test_a_broken_zone_is_a_reject_with_its_events(tmp_path: Path) -> None:
+    data = calendar(
+        CLUB.replace("TZID:Club\n", ""), vevent("DTSTART;TZID=Club:20240309T100000"), vevent(START, uid="b")
+    )
+    found = items(tmp_path, data, "ics")
+    assert [item.external_id for item in found if isinstance(item, Record)] == ["b"]
+    assert len(found) >= 2
+
+
+def test_an_event_without_an_id_is_a_reject(tmp_path: Path) -> None:
+    data = calendar(vevent(START).replace("UID:1\n", ""), vevent(START, uid="b"))
+    assert told(items(tmp_path, data, "ics")) == [(4, "external_id is missing"), "b"]
+
+
+@pytest.mark.parametrize("data", ["", "nonsense", "BEGIN:VEVENT\nEND:VEVENT\n", "{}"])
+def test_what_is_no_calendar_fails(tmp_path: Path, data: str) -> None:
+    assert failure(tmp_path, data, "ics") == ([], "is no calendar, because it has no BEGIN:VCALENDAR")
+
+
+def test_a_calendar_that_ends_early_fails(tmp_path: Path) -> None:
+    data = calendar(vevent(START), vevent(START, uid="b"))
+    for end in (data.index("END:VCALENDAR"), data.index("UID:b")):
+        assert failure(tmp_path, data[:end], "ics") == ([], "ends early, without END:VCALENDAR")
+
+
+def test_a_calendar_without_events_is_a_feed_without_records(tmp_path: Path) -> None:
+    assert items(tmp_path, calendar(), "ics") == []
+
+
+# Whatever comes
+
+
+MEETING = calendar(CLUB, vevent(START, "RRULE:FREQ=WEEKLY;COUNT=4", "EXDATE:20240316T100000Z"), vevent(START, uid="b"))
+WHOLE: dict[Format, bytes] = {form: text.encode() for form, text in (GOOD | {"ics": MEETING}).items()}
+CHANGES = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 20), st.binary(max_size=4)), max_size=6)
+
+
+@pytest.mark.parametrize("form", WHOLE)
+@given(changes=CHANGES, zipped=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_gives_records_rejects_or_a_failure(
+    tmp_path: Path, form: Format, changes: list[tuple[int, int, bytes]], zipped: bool
+) -> None:
+    data = gzip.compress(WHOLE[form]) if zipped else WHOLE[form]
+    for place, length, replacement in changes:
+        start = place % (len(data) + 1)
+        data = data[:start] + replacement + data[start + length :]
+    found: list[Record | Reject] = []
+    with suppress(FeedError):
+        found = items(tmp_path, data, form, window=YEAR)
+    assert all(isinstance(item, Record | Reject) for item in found)

@@ -1,0 +1,126 @@
+"""The loader's rules are the contract's: the two agree on every value."""
+
+from typing import Any
+
+import protovalidate
+import pytest
+from artemis.v1.events_pb2 import Event
+from artemis.v1.users_pb2 import User
+from artemis_loader.records import COLUMNS
+from artemis_loader.rules import EARLIEST, LATEST, event_fault, user_fault
+from google.protobuf.message import Message
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+VALIDATOR = protovalidate.Validator()
+NEWER = [chr(code) for code in range(0x13430, 0x13460)]
+"""Format characters of a later Unicode than Python 3.11 knows."""
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters=NEWER)
+ODD = st.sampled_from("a \t\n\x00\x1f\x7f\x85\xa0\xad\u200b\u2028\u3000\ufeff\U0001f600.@-")
+
+
+def texts(longest: int) -> st.SearchStrategy[str]:
+    """Texts of any kind, often blank or about as long as they may be."""
+    lengths = st.integers(longest - 2, longest + 2)
+    return st.one_of(
+        st.text(CHARACTERS, max_size=10),
+        st.text(ODD, max_size=4),
+        st.builds(lambda length, character: character * length, lengths, CHARACTERS),
+    )
+
+
+NAMES = texts(200)
+TIMES = st.one_of(
+    st.integers(EARLIEST - 2, EARLIEST + 2), st.integers(LATEST - 2, LATEST + 2), st.integers(-3, 3), st.just(0)
+)
+LABELS = st.text(st.sampled_from("aZ9-._ \n\u00e9"), max_size=8)
+EMAILS = st.one_of(
+    st.emails(),
+    texts(254),
+    st.builds("{}@{}.{}".format, LABELS, LABELS, LABELS),
+    st.builds(lambda length: f"a@{'b' * length}.c", st.integers(60, 66)),
+    st.builds(lambda length: f"{'a' * length}@example.com", st.integers(240, 245)),
+)
+
+
+def violations(message: Message) -> list[protovalidate.Violation]:
+    return VALIDATOR.collect_violations(message)
+
+
+def event(values: tuple[Any, ...]) -> Event:
+    message = Event()
+    for column, value in zip(COLUMNS["events"], values, strict=True):
+        if column in ("start_time", "end_time"):
+            getattr(message, column).seconds, rest = divmod(value, 1_000_000)
+            getattr(message, column).nanos = rest * 1000
+        else:
+            setattr(message, column, value)
+    return message
+
+
+EVENTS = st.tuples(NAMES, texts(8192), texts(100), texts(300), texts(100), TIMES, TIMES)
+VALID = ("Expo", "", "", "", "", 0, 0)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(EVENTS)
+@example(VALID)
+def test_an_event_is_valid_as_the_contract_has_it(values: tuple[Any, ...]) -> None:
+    assert bool(violations(event(values))) is bool(event_fault(values))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(NAMES)
+def test_a_name_is_blank_as_the_contract_has_it(name: str) -> None:
+    values = (name, *VALID[1:])
+    assert bool(violations(event(values))) is bool(event_fault(values))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(TIMES, TIMES)
+def test_times_are_in_order_as_the_contract_has_it(start: int, end: int) -> None:
+    values = (*VALID[:5], start, end)
+    assert bool(violations(event(values))) is bool(event_fault(values))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(EMAILS, st.one_of(st.just(""), texts(100)), st.one_of(st.just(""), texts(100)))
+@example("desk@example.com", "", "")
+@example("desk@example.com\n", "", "")
+def test_a_user_is_valid_as_the_contract_has_it(email: str, first: str, last: str) -> None:
+    message = User(email=email, first_name=first, last_name=last)
+    assert bool(violations(message)) is bool(user_fault((email, first, last)))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("name", "x" * 201, "name has 201 characters, more than 200"),
+        ("name", "\U0001f600" * 200, ""),
+        ("name", "", "name is blank"),
+        ("name", " \u200b\u00a0", "name is blank"),
+        ("description", "x" * 20_000_000, "description has 20000000 characters, more than 8192"),
+        ("category", "a\0", "category contains U+0000"),
+        ("location", "\udcff", "location is not valid Unicode"),
+        ("publisher", "\u00e9" * 101, "publisher has 101 characters, more than 100"),
+        ("start_time", EARLIEST - 1, "start_time is not within the years 1 to 9999"),
+        ("end_time", LATEST + 1, "end_time is not within the years 1 to 9999"),
+        ("end_time", -1, "end_time is before start_time"),
+    ],
+)
+def test_a_fault_is_told(column: str, value: object, expected: str) -> None:
+    values = list(VALID)
+    values[COLUMNS["events"].index(column)] = value
+    assert expected == event_fault(tuple(values))
+
+
+@pytest.mark.parametrize(
+    ("email", "expected"),
+    [
+        ("", "email is missing"),
+        ("a" * 243 + "@example.com", "email has 255 characters, more than 254"),
+        ("a b@example.com", "email is not an e-mail address"),
+    ],
+)
+def test_a_fault_of_an_address_is_told(email: str, expected: str) -> None:
+    assert expected == user_fault((email, "", ""))
