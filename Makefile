@@ -1,11 +1,11 @@
 # The task runner. `make help` lists what it does; every target does its own set-up.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve lint type test bench proto migrate build lock
+.PHONY: help serve load-sample lint type test bench proto migrate build lock
 
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := protos models server client
+PACKAGES := protos models server client loader
 EDITABLE := $(addprefix --editable ./,$(PACKAGES))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP := -m pip --quiet --disable-pip-version-check install
@@ -13,10 +13,14 @@ EXPORT := $(BIN)/uv export --quiet --no-header --no-annotate --no-emit-workspace
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
 
 serve: .venv/.serve ## Serve on 127.0.0.1:50051 from artemis.db (settings: ARTEMIS_*)
 	@$(BIN)/artemis-server serve
+
+load-sample: .venv/.serve ## Load the sample feeds of docs/samples into artemis.db
+	@$(BIN)/artemis-server migrate
+	@$(BIN)/artemis-loader load --config docs/samples/feeds.toml
 
 test: .venv/.dev .venv-floor/.done ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
 	$(BIN)/python -m pytest $(ARGS)

@@ -16,6 +16,7 @@ SOURCES = (
     ROOT / "models" / "src",
     ROOT / "server" / "src",
     ROOT / "client" / "src",
+    ROOT / "loader" / "src",
 )
 GENERATED = ("_pb2.py", "_pb2_grpc.py")
 STUBS = sorted(
@@ -35,7 +36,7 @@ for root in ROOTS:
 print(sorted(set(seen)), threading.active_count())
 """
 WATCHED = ("sqlite3.connect", "socket.bind", "socket.connect", "subprocess.Popen", "os.fork")
-ROOTS = ("artemis", "artemis_models", "artemis_server", "artemis_client")
+ROOTS = ("artemis", "artemis_models", "artemis_server", "artemis_client", "artemis_loader")
 
 
 def run(code: str) -> "subprocess.CompletedProcess[str]":
