@@ -1,0 +1,128 @@
+"""The Dockerfiles and compose.yaml, without a Docker engine: their steps are run in a clean folder."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from artemis_server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ("server", "loader")
+PREFIX = "/opt/artemis"
+OTHER = {"server": "artemis_loader", "loader": "artemis_server"}
+"""What an image does not have."""
+
+
+class Step(NamedTuple):
+    """An instruction of a Dockerfile."""
+
+    name: str
+    text: str
+
+
+def stages(image: str) -> list[list[Step]]:
+    """Returns the instructions of each stage; the first is its FROM."""
+    text = (ROOT / image / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    steps = [Step(*line.split(maxsplit=1)) for line in lines]
+    starts = [index for index, step in enumerate(steps) if step.name == "FROM"]
+    return [steps[begin:end] for begin, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def only(steps: list[Step], name: str) -> str:
+    """Returns the text of the one instruction with this name."""
+    (step,) = [step for step in steps if step.name == name]
+    return step.text
+
+
+SHARED = stages("server")[0]
+
+
+def build(steps: list[Step], work: Path, prefix: Path) -> None:
+    """Runs steps of a first stage in a folder; the program goes to `prefix`."""
+    work.mkdir()
+    for step in steps:
+        if step.name == "COPY":
+            source, target = step.text.split()
+            assert f"!{source.split('/')[0]}\n" in (ROOT / ".dockerignore").read_text(encoding="utf-8")
+            copy(ROOT / source, work / target)
+        elif step.name == "RUN":
+            command = step.text.replace(PREFIX, str(prefix)).replace(" --no-cache-dir", "")
+            command = re.sub("^python ", f"{sys.executable} ", command)
+            subprocess.run(shlex.split(command), cwd=work, check=True, capture_output=True, timeout=150)
+
+
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "dist"))
+    else:
+        shutil.copy(source, target)
+
+
+@pytest.mark.timeout(170)
+def test_the_images_can_be_built_and_their_programs_start(tmp_path: Path) -> None:
+    """What they have in common, the locked dependencies, is installed once."""
+    base = tmp_path / "base"
+    common = SHARED[: 1 + max(index for index, step in enumerate(SHARED) if "--require-hashes" in step.text)]
+    build(common, tmp_path / "common", base)
+    for image in IMAGES:
+        steps = stages(image)[0]
+        assert steps[: len(common)] == common
+        prefix = tmp_path / image
+        shutil.copytree(base, prefix, symlinks=True)
+        build(steps[len(common) :], tmp_path / f"{image}-src", prefix)
+        program, command, *_ = json.loads(only(stages(image)[1], "CMD"))
+        helped = run([prefix / "bin" / program, command, "--help"])
+        assert helped.stdout.startswith(f"usage: {program} {command}")
+        assert run([prefix / "bin" / "python", "-c", f"import {OTHER[image]}"]).returncode != 0
+
+
+def run(command: list[str | Path]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_takes_the_program_from_its_first_stage(image: str) -> None:
+    assert f"--from=build {PREFIX} {PREFIX}" in [step.text for step in stages(image)[1] if step.name == "COPY"]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_runs_as_nobody_special_and_tells_its_health(image: str) -> None:
+    final = stages(image)[1]
+    assert only(final, "USER") not in ("root", "0")
+    health = json.loads(only(final, "HEALTHCHECK").partition(" CMD ")[2])
+    if health[0] == "python":
+        compile(health[2], "HEALTHCHECK", "exec")
+
+
+def test_the_server_image_sets_settings_that_exist() -> None:
+    known = {f"ARTEMIS_{field.name.upper()}" for field in fields(Settings)}
+    found = set(re.findall(r"ARTEMIS_[A-Z_]+(?==)", only(stages("server")[1], "ENV")))
+    assert found
+    assert found <= known
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_stage_begins_from_a_fixed_python(image: str) -> None:
+    assert [stage[0].text.split()[0] for stage in stages(image)] == ["python:3.13-slim"] * 2
+
+
+def test_compose_yaml_is_what_its_schema_asks_for() -> None:
+    tool = Path(sys.executable).with_name("check-jsonschema")
+    checked = run([tool, "--builtin-schema", "vendor.compose-spec", ROOT / "compose.yaml"])
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_compose_yaml_builds_what_is_there() -> None:
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    named = re.findall(r"dockerfile: (\S+)", text)
+    assert set(named) == {f"{image}/Dockerfile" for image in IMAGES}
+    assert (ROOT / "docs" / "samples" / "feeds.toml").is_file()
