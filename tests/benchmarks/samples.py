@@ -7,7 +7,9 @@ from artemis.v1.events_pb2 import (
     GetEventRequest,
     ListEventsRequest,
     ListEventsResponse,
+    UpdateEventRequest,
 )
+from google.protobuf.json_format import MessageToJson
 
 PAGE_SIZE = 100
 NEW_EVENT = Event(
@@ -31,4 +33,5 @@ CREATE = CreateEventRequest(event=NEW_EVENT)
 LIST = ListEventsRequest(page_size=PAGE_SIZE)
 BATCH_SIZE = 1000
 BATCH = BatchCreateEventsRequest(requests=[CREATE] * BATCH_SIZE)
-LEAST_BATCHED = 10_000  # events a second
+UPDATE = UpdateEventRequest(event=Event(id=2, location="Lyon, France"))
+NEW_EVENT_JSON = MessageToJson(NEW_EVENT, preserving_proto_field_name=True)

@@ -29,7 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         prepare(Path(scratch) / "bench.db", options.rows)
-        with serving(Path(scratch)) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with serving(f"sqlite:///{scratch}/bench.db") as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = events_pb2_grpc.EventServiceStub(channel)
             print(f"{options.rows:,} events, pages of {PAGE_SIZE}: median milliseconds of {options.rounds} rounds")
             print(f"{'filter':<26}{'order':<18}{'first':>8}{'deep':>8}{'ratio':>7}  pages of 1000 before")

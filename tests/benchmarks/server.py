@@ -35,6 +35,7 @@ def noop_handlers() -> grpc.GenericRpcHandler:
         {
             "GetEvent": method(events_pb2.GetEventRequest, EVENT),
             "CreateEvent": method(events_pb2.CreateEventRequest, EVENT),
+            "UpdateEvent": method(events_pb2.UpdateEventRequest, EVENT),
             "ListEvents": method(events_pb2.ListEventsRequest, PAGE),
         },
     )

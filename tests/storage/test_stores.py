@@ -11,6 +11,7 @@ from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import text as sql
 
 from tests.storage.contract import StoreContract
 from tests.storage.samples import START, new_event, new_user
@@ -174,3 +175,10 @@ class TestUsers(StoreContract[User]):
         event = database.write(partial(EVENTS.create, message=new_event(owner_id=owner.id)))
         database.write(partial(EVENTS.delete, row_id=event.id, etag=""))
         assert owner == self.delete(database, owner.id)
+
+
+@pytest.mark.parametrize("changed", ["name = 'By hand'", "name = name", "version = version"])
+def test_a_change_by_hand_gives_a_new_etag_too(database: Database, changed: str) -> None:
+    created = database.write(partial(EventStore().create, message=new_event()))
+    database.write(lambda session: session.execute(sql(f"UPDATE events SET {changed}")))  # noqa: S608
+    assert created.etag != database.read(partial(EventStore().get, row_id=created.id)).etag

@@ -13,6 +13,7 @@ from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.storage.samples import START, new_event, new_user
@@ -356,3 +357,38 @@ def test_a_write_to_a_closed_database_is_unavailable(service: Service, database:
     outcome = service.call("CreateEvent", events_pb2.CreateEventRequest(event=new_event()))
     assert outcome.code is Code.UNAVAILABLE
     assert outcome.reason == "SHUTTING_DOWN"
+
+
+def test_what_was_read_before_is_never_stale(service: Service, database: Database) -> None:
+    """Whether it is changed over the API, by hand in SQL, deleted, or given a new place in the list."""
+    first, second = create(service), create(service)
+    listed = events_pb2.ListEventsRequest(order_by="name")
+
+    def page() -> list[Event]:
+        events = service.answer("ListEvents", listed).events
+        assert list(events) == [get(service, each.id).response for each in events]
+        return list(events)
+
+    assert page() == page() == [first, second]
+
+    changed = update(service, Event(id=second.id, name="A"), "name").response
+    assert page() == page() == [changed, first]
+
+    database.write(lambda session: session.execute(text("UPDATE events SET location = 'By hand'")))
+    assert {each.location for each in page()} == {"By hand"}
+    assert page() == page()
+
+    service.answer("DeleteEvent", events_pb2.DeleteEventRequest(id=first.id))
+    assert [each.id for each in page()] == [second.id]
+    assert get(service, first.id).code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_first_page_that_is_known_ends_where_it_did(service: Service) -> None:
+    for _ in range(5):
+        create(service)
+    for size in (1, 2, 4, 5, 6):
+        request = events_pb2.ListEventsRequest(page_size=size, order_by="start_time desc, name")
+        answers = [service.answer("ListEvents", request) for _ in range(3)]
+        assert answers[0] == answers[1] == answers[2]
+        assert len(answers[0].events) == min(size, 5)
+        assert bool(answers[0].next_page_token) == (size < 5)

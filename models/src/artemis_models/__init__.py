@@ -3,6 +3,7 @@
 This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or of feeds.
 """
 
+from artemis_models import triggers as _triggers  # noqa: F401, so that tables that are made have them
 from artemis_models.engine import create_engine, describe, refuse_missing
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade, upgrade_sql

@@ -1,16 +1,21 @@
 """Lists: the rows that a filter chooses, in an order, a page at a time."""
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Select, bindparam
 from sqlalchemy.orm import Session
 
-from artemis_server.db.conditions import Columns, condition
+from artemis_server.db.conditions import Column, Columns, condition
 from artemis_server.db.keyset import Keyset, Position
 from artemis_server.db.statements import Row, Statement
 from artemis_server.query.orders import Key
 from artemis_server.query.tree import ALWAYS, Node
+
+IDENTITY = ("id", "version", "update_time")
+"""The columns that tell which content a row has, without reading it."""
+Identity: TypeAlias = Row
+"""The values of those columns."""
 
 
 class Query:
@@ -25,6 +30,10 @@ class Query:
         self._columns = columns
         self._keyset = Keyset(keys, columns)
         self._indexes = [selected.index(key.field.name) for key in keys]
+        names = list(dict.fromkeys((*IDENTITY, *(key.field.name for key in keys))))
+        self._identities = Statement(self.select(None, [columns[name] for name in names]))
+        self._more = len(names) > len(IDENTITY)
+        self._places = [names.index(key.field.name) for key in keys]
         self._statements: dict[tuple[bool, ...] | None, Statement] = {}
 
     def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
@@ -39,13 +48,22 @@ class Query:
         values = {} if after is None else self._keyset.values(after)
         return statement.chunks(session, {**values, "most": limit})
 
+    def identities(self, session: Session, limit: int) -> tuple[Sequence[Identity], Sequence[Row]]:
+        """Returns the identities of the first rows, at most `limit`, and rows of which `place` tells the position."""
+        rows = [row for chunk in self._identities.chunks(session, {"most": limit}) for row in chunk]
+        return [row[: len(IDENTITY)] for row in rows] if self._more else rows, rows
+
+    def place(self, row: Row) -> Position:
+        """Returns where in the list a row of `identities` is."""
+        return [row[index] for index in self._places]
+
     def position(self, row: Row) -> Position:
         """Returns where in the list a row is."""
         return [row[index] for index in self._indexes]
 
-    def select(self, after: Position | None) -> "Select[Any]":
+    def select(self, after: Position | None, columns: "Sequence[Column] | None" = None) -> "Select[Any]":
         """Returns the statement for the rows after a position, whose values are parameters."""
-        statement: Select[Any] = Select(*self._selected)
+        statement: Select[Any] = Select(*(columns or self._selected))
         if self._where != ALWAYS:
             statement = statement.where(condition(self._where, self._columns))
         if after is not None:

@@ -7,6 +7,7 @@ rows: in a page, building the messages costs more than the query.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from artemis_models import Base
@@ -20,7 +21,7 @@ from artemis_server.contract import ETAG, writable_fields
 from artemis_server.db import etags, times
 from artemis_server.db.columns import Columns, Values
 from artemis_server.db.constraints import Constraint, broken
-from artemis_server.db.queries import Query
+from artemis_server.db.queries import IDENTITY, Identity, Query
 from artemis_server.db.statements import Row, Statement
 from artemis_server.errors import Aborted, NotFound, RequestError
 from artemis_server.query.filters import filter_parser
@@ -58,6 +59,9 @@ class Store(ABC, Generic[M]):
         self._insert = Statement(self._build_insert())
         by_id = select(*self._row).where(self._table.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
+        identity = [self._table[name] for name in IDENTITY]
+        self._identify = Statement(select(*identity).where(self._table.id == bindparam("row_id")))
+        self.identity = itemgetter(*(self._names.index(name) for name in IDENTITY))
         self._parse_filter = filter_parser(descriptor, self.words)
         self._parse_order = order_parser(descriptor)
         self._short_query = lru_cache(maxsize=128)(self._build_query)
@@ -87,14 +91,22 @@ class Store(ABC, Generic[M]):
 
     def get(self, session: Session, row_id: int) -> M:
         """Returns the row with this id. Raises NotFound if there is none."""
+        return self.fill(self.message(), self.row(session, row_id))
+
+    def row(self, session: Session, row_id: int) -> Row:
+        """Returns the row with this id as it is stored. Raises NotFound if there is none."""
         return self._found(self._get.first(session, {"row_id": row_id}), row_id)
+
+    def identify(self, session: Session, row_id: int) -> Identity:
+        """Returns what tells which content the row with this id has. Raises NotFound if there is none."""
+        return self._found(self._identify.first(session, {"row_id": row_id}), row_id)
 
     def lock(self, session: Session, row_id: int) -> M:
         """Returns the row with this id, which nobody else can change until the transaction ends.
 
         Raises: as `get`.
         """
-        return self._found(self._lock.first(session, {"row_id": row_id}), row_id)
+        return self.fill(self.message(), self._found(self._lock.first(session, {"row_id": row_id}), row_id))
 
     def update(self, session: Session, row_id: int, message: M, paths: Sequence[str], etag: str) -> M:
         """Sets the fields in `paths` to those of the message, and returns the row as it now is.
@@ -135,21 +147,21 @@ class Store(ABC, Generic[M]):
             resource_name=str(row_id),
         )
 
-    def _found(self, row: Row | None, row_id: int) -> M:
+    def _found(self, row: Row | None, row_id: int) -> Row:
         if row is None:
             raise self.not_found(row_id)
-        return self.fill(self.message(), row)
+        return row
 
     def _unchanged(self, session: Session, row_id: int, etag: str) -> M:
         """Returns the row as it is. Conditions and errors are those of `update`."""
-        stored = self.get(session, row_id)
+        stored = self.lock(session, row_id)
         if etag and etags.to_version(etag) != etags.to_version(getattr(stored, ETAG)):
             raise self.aborted(row_id)
         return stored
 
     def _explain(self, session: Session, row_id: int) -> NoReturn:
         """Raises the reason why a conditional statement found no row."""
-        self.get(session, row_id)
+        self.lock(session, row_id)
         raise self.aborted(row_id)
 
     def _change(self, session: Session, statement: Statement, values: Values, message: M) -> Row | None:
