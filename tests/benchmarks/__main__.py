@@ -94,7 +94,11 @@ def running(module: str, *arguments: str, stdout: int = subprocess.DEVNULL) -> "
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def prepare(port: int) -> None:

@@ -3,16 +3,19 @@
 It has the same table, the same SQLite settings (WAL, synchronous=FULL) and the same fields.
 """
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import sqlalchemy
 import uvicorn
 from artemis_models import Event, create_engine, upgrade
+from artemis_models.sqlite import SQLITE_PRAGMAS
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import BaseModel, Field
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session, sessionmaker
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,10 +55,21 @@ def to_stored(event: Event) -> StoredEvent:
     return StoredEvent.model_validate(fields | times)
 
 
+def set_up(connection: sqlite3.Connection, _: object) -> None:
+    """Gives a connection the settings that Artemis has."""
+    for pragma, value in SQLITE_PRAGMAS.items():
+        connection.execute(f"PRAGMA {pragma} = {value}")
+    connection.execute("PRAGMA journal_mode = wal")
+
+
 def make_app(url: str) -> FastAPI:
     """Returns the service on a database."""
-    engine = create_engine(url)
-    upgrade(engine)
+    migrating = create_engine(url)
+    upgrade(migrating)
+    migrating.dispose()
+    # With the default pool of 15, 40 threads that wait for a connection keep those who have one from giving it back.
+    engine = sqlalchemy.create_engine(url, pool_size=64)
+    event.listen(engine, "connect", set_up)
     sessions = sessionmaker(engine)
     app = FastAPI()
 
@@ -68,21 +82,21 @@ def make_app(url: str) -> FastAPI:
     def create_event(new: NewEvent, session: lent) -> StoredEvent:
         now = to_micros(datetime.now(UTC))
         fields = new.model_dump() | {"start_time": to_micros(new.start_time), "end_time": to_micros(new.end_time)}
-        event = Event(**fields, create_time=now, update_time=now)
-        session.add(event)
+        stored = Event(**fields, create_time=now, update_time=now)
+        session.add(stored)
         session.commit()
-        session.refresh(event)
-        return to_stored(event)
+        session.refresh(stored)
+        return to_stored(stored)
 
     def get_event(event_id: int, session: lent) -> StoredEvent:
-        event = session.get(Event, event_id)
-        if event is None:
+        stored = session.get(Event, event_id)
+        if stored is None:
             raise HTTPException(404)
-        return to_stored(event)
+        return to_stored(stored)
 
     def list_events(session: lent, limit: int = 100, offset: int = 0) -> list[StoredEvent]:
         chosen = select(Event).order_by(Event.id).limit(limit).offset(offset)
-        return [to_stored(event) for event in session.scalars(chosen)]
+        return [to_stored(stored) for stored in session.scalars(chosen)]
 
     app.post("/events", response_model=StoredEvent)(create_event)
     app.get("/events/{event_id}", response_model=StoredEvent)(get_event)

@@ -45,7 +45,7 @@ class Figure:
 
     def ratio(self, beside: Sequence[float]) -> float | None:
         """Returns the median of the rounds' ratios to what stands beside; None if nothing does."""
-        ratios = [rate / other for rate, other in zip(self.rates, beside, strict=True)] if beside else []
+        ratios = [rate / max(other, 0.5) for rate, other in zip(self.rates, beside, strict=True)] if beside else []
         return statistics.median(ratios) if ratios else None
 
     def summary(self) -> dict[str, Any]:

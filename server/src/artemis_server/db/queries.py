@@ -1,12 +1,13 @@
 """Lists: the rows that a filter chooses, in an order, a page at a time."""
 
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from sqlalchemy import Select, bindparam
 from sqlalchemy.orm import Session
 
-from artemis_server.db.conditions import Column, Columns, condition
+from artemis_server.db.conditions import Columns, condition
 from artemis_server.db.keyset import Keyset, Position
 from artemis_server.db.statements import Row, Statement
 from artemis_server.query.orders import Key
@@ -26,15 +27,18 @@ class Query:
 
     def __init__(self, where: Node, keys: Sequence[Key], selected: Sequence[str], columns: Columns) -> None:
         self._where = where
+        self._keys = keys
         self._selected = [columns[name] for name in selected]
         self._columns = columns
         self._keyset = Keyset(keys, columns)
         self._indexes = [selected.index(key.field.name) for key in keys]
-        names = list(dict.fromkeys((*IDENTITY, *(key.field.name for key in keys))))
-        self._identities = Statement(self.select(None, [columns[name] for name in names]))
-        self._more = len(names) > len(IDENTITY)
-        self._places = [names.index(key.field.name) for key in keys]
         self._statements: dict[tuple[bool, ...] | None, Statement] = {}
+
+    @cached_property
+    def identities(self) -> "Query":
+        """The same list, of rows that begin with the columns of IDENTITY and have the sort keys besides."""
+        names = dict.fromkeys((*IDENTITY, *(key.field.name for key in self._keys)))
+        return Query(self._where, self._keys, list(names), self._columns)
 
     def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
         """Returns an iterator of the rows after a position, at most `limit`, a chunk at a time.
@@ -48,22 +52,13 @@ class Query:
         values = {} if after is None else self._keyset.values(after)
         return statement.chunks(session, {**values, "most": limit})
 
-    def identities(self, session: Session, limit: int) -> tuple[Sequence[Identity], Sequence[Row]]:
-        """Returns the identities of the first rows, at most `limit`, and rows of which `place` tells the position."""
-        rows = [row for chunk in self._identities.chunks(session, {"most": limit}) for row in chunk]
-        return [row[: len(IDENTITY)] for row in rows] if self._more else rows, rows
-
-    def place(self, row: Row) -> Position:
-        """Returns where in the list a row of `identities` is."""
-        return [row[index] for index in self._places]
-
     def position(self, row: Row) -> Position:
         """Returns where in the list a row is."""
         return [row[index] for index in self._indexes]
 
-    def select(self, after: Position | None, columns: "Sequence[Column] | None" = None) -> "Select[Any]":
+    def select(self, after: Position | None) -> "Select[Any]":
         """Returns the statement for the rows after a position, whose values are parameters."""
-        statement: Select[Any] = Select(*(columns or self._selected))
+        statement: Select[Any] = Select(*self._selected)
         if self._where != ALWAYS:
             statement = statement.where(condition(self._where, self._columns))
         if after is not None:

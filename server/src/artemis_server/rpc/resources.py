@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from typing import Generic, Protocol, TypeVar, cast
 
 import grpc
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from artemis_server import contract
 from artemis_server.db.database import Database
-from artemis_server.db.queries import Query
+from artemis_server.db.queries import IDENTITY, Query
 from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
@@ -24,6 +25,7 @@ from artemis_server.rpc.pages import PageTokens, Position
 from artemis_server.rpc.writes import Write, run
 
 M = TypeVar("M", bound=Message)
+MOST_KNOWN = 100  # resources of a page that may be known
 
 
 class Resource(Protocol):
@@ -107,15 +109,16 @@ class Resources(Generic[M]):
     ) -> Position | None:
         """Fills the page with the resources after `after`; returns the position of the last one if there are more.
 
-        First pages are asked for again and again, and what is in them is often known.
+        Pages of usual sizes are asked for again and again, and what is in them is often known; larger ones
+        are for reading everything once.
         """
         del into[:]
-        if after is None:
-            identities, rows = query.identities(session, size + 1)
-            known = self._entries.find_all(identities[:size])
+        if size <= MOST_KNOWN:
+            rows = list(chain.from_iterable(query.identities.scan(session, after=after, limit=size + 1)))
+            known = self._entries.find_all([row[: len(IDENTITY)] for row in rows[:size]])
             if known is not None and len(known) <= contract.MOST_BYTES - pages.TOKEN_BYTES:
                 page.MergeFromString(known)
-                return query.place(rows[size - 1]) if len(rows) > size else None
+                return query.identities.position(rows[size - 1]) if len(rows) > size else None
         return self._read(session, page, into, query, after, size)
 
     def _read(
@@ -137,7 +140,7 @@ class Resources(Generic[M]):
                 rows += chunk
                 if pages.trim(page, into, size):
                     break
-        if after is None:
+        if size <= MOST_KNOWN:
             self._keep(page, into, rows)
         return query.position(rows[len(into) - 1]) if len(rows) > len(into) else None
 
