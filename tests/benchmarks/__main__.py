@@ -42,7 +42,7 @@ def main() -> None:
 
 def measure(engine: str, rounds: int, seconds: int) -> Figures:
     """Returns the figures of one engine."""
-    figures = [Figure(engine=engine, method=method) for method in METHODS]
+    figures = [Figure(engine=engine, method=name) for name, method in METHODS.items() if engine in method.engines]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = f"sqlite:///{folder}/bench.db"

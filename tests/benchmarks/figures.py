@@ -21,12 +21,14 @@ class Method(NamedTuple):
     web: str | None
     goals: dict[str, float]
     concurrent: int = load.CONCURRENT
+    engines: tuple[str, ...] = ("sqlite", "postgresql")
 
 
 METHODS = {
     "GetEvent": Method(samples.GET, 0, True, "events/1", {"sqlite": 0.85, "postgresql": 0.45}),
     "CreateEvent": Method(samples.CREATE, 1, True, "events", {"sqlite": 0.55, "postgresql": 0.30}),
-    "UpdateEvent": Method(samples.UPDATE, 0, True, None, {}),
+    # On PostgreSQL all calls would wait for the lock of the one row that h2load can name.
+    "UpdateEvent": Method(samples.UPDATE, 0, True, None, {}, engines=("sqlite",)),
     "ListEvents": Method(samples.LIST, 0, True, "events?limit=100", {"sqlite": 0.35}),
     BATCH: Method(samples.BATCH, samples.BATCH_SIZE, False, None, {}, concurrent=2),
 }
