@@ -59,6 +59,16 @@ def test_an_error_of_a_resource_names_it(kind: type[errors.ResourceError], code:
     assert [info("A_REASON"), detail] == details(status)
 
 
+def test_an_error_of_one_request_in_a_batch_names_its_field() -> None:
+    missing = errors.NotFound("EVENT_NOT_FOUND", "there is no event 17", resource_type="event", resource_name="17")
+    status = status_of(missing.at("ids[3]"))
+    assert status.message == "ids[3]: there is no event 17"
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field="ids[3]", description="there is no event 17", reason="EVENT_NOT_FOUND"
+    )
+    assert details(status)[-1] == error_details_pb2.BadRequest(field_violations=[violation])
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "expected"),
     [
