@@ -78,7 +78,7 @@ class Resources(Generic[M]):
             return self._store.message.FromString(known)
         row = self._store.row(session, row_id)
         message = self._store.fill(self._store.message(), row)
-        self._messages.keep(self._store.identity(row), message.SerializeToString())
+        self._messages.keep(self._store.identified(row), message.SerializeToString())
         return message
 
     def list(
