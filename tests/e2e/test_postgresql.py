@@ -24,6 +24,7 @@ from tests.e2e.servers import PATIENCE, command, environment, run, serving, wait
 from tests.e2e.walk import walk
 
 CALLERS = 8
+BACK_OFF = 0.1  # seconds, as RetryInfo asks callers to wait, so that they do not keep the server from recovering
 
 
 @pytest.fixture
@@ -161,20 +162,23 @@ def test_a_server_survives_its_database() -> None:
                         enough.release()
                     except grpc.RpcError as error:
                         failed.append(error)
+                        stopping.wait(BACK_OFF)
 
             with ThreadPoolExecutor(CALLERS) as pool:
                 calls = [pool.submit(create) for _ in range(CALLERS)]
-                assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
-                database.stop()
-                wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
-                with pytest.raises(grpc.RpcError) as refused:
-                    stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=5)
-                database.start()
-                wait_for_health(channel, HealthCheckResponse.SERVING)
-                while enough.acquire(blocking=False):
-                    pass
-                assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
-                stopping.set()
+                try:
+                    assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
+                    database.stop()
+                    wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
+                    with pytest.raises(grpc.RpcError) as refused:
+                        stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=5)
+                    database.start()
+                    wait_for_health(channel, HealthCheckResponse.SERVING)
+                    while enough.acquire(blocking=False):
+                        pass
+                    assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
+                finally:
+                    stopping.set()  # or the pool would wait for its callers for ever
                 for call in calls:
                     call.result()
 
