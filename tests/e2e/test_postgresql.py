@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import grpc
 import psycopg
@@ -144,6 +144,44 @@ def test_a_write_that_waits_for_a_lock_ends_at_its_deadline(postgresql_url: str)
         assert client.events.update(Event(id=stored.id, location="Lyon")).location == "Lyon"
 
 
+class Callers:
+    """Callers that create events one after the other until they are told to stop, and back off when that fails."""
+
+    def __init__(self, stub: events_pb2_grpc.EventServiceStub) -> None:
+        self.made: set[int] = set()
+        self.failed: list[grpc.RpcError] = []
+        self._stub = stub
+        self._answers = threading.Semaphore(0)
+        self._stopping = threading.Event()
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Keeps them at it."""
+        with ThreadPoolExecutor(CALLERS) as pool:
+            calls = [pool.submit(self._create) for _ in range(CALLERS)]
+            try:
+                yield
+            finally:
+                self._stopping.set()  # or the pool would wait for them for ever
+            for call in calls:
+                call.result()
+
+    def wait_for_answers(self, count: int) -> None:
+        """Waits until that many more calls were answered from now on."""
+        while self._answers.acquire(blocking=False):
+            pass
+        assert all(self._answers.acquire(timeout=PATIENCE) for _ in range(count))
+
+    def _create(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.made.add(self._stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=5).id)
+                self._answers.release()
+            except grpc.RpcError as error:
+                self.failed.append(error)
+                self._stopping.wait(BACK_OFF)
+
+
 def test_a_server_survives_its_database() -> None:
     """While the database is away, calls end as UNAVAILABLE, and what was answered is there when it is back."""
     with postgresql() as database:
@@ -151,45 +189,22 @@ def test_a_server_survives_its_database() -> None:
         assert run("migrate", url).returncode == 0
         with serving(url) as server, grpc.insecure_channel(server.target) as channel:
             stub = events_pb2_grpc.EventServiceStub(channel)
-            made: list[int] = []
-            failed: list[grpc.RpcError] = []
-            enough, stopping = threading.Semaphore(0), threading.Event()
-
-            def create() -> None:
-                while not stopping.is_set():
-                    try:
-                        made.append(stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=5).id)
-                        enough.release()
-                    except grpc.RpcError as error:
-                        failed.append(error)
-                        stopping.wait(BACK_OFF)
-
-            with ThreadPoolExecutor(CALLERS) as pool:
-                calls = [pool.submit(create) for _ in range(CALLERS)]
-                try:
-                    assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
-                    database.stop()
-                    wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
-                    with pytest.raises(grpc.RpcError) as refused:
-                        stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=5)
-                    database.start()
-                    wait_for_health(channel, HealthCheckResponse.SERVING)
-                    while enough.acquire(blocking=False):
-                        pass
-                    assert all(enough.acquire(timeout=PATIENCE) for _ in range(50))
-                finally:
-                    stopping.set()  # or the pool would wait for its callers for ever
-                for call in calls:
-                    call.result()
-
-            error = from_rpc_error(refused.value)
-            assert isinstance(error, Unavailable)
-            assert error.retry_delay
-            assert {type(from_rpc_error(each)) for each in failed} <= {Unavailable}
-            with closing(psycopg.connect(url)) as connection:
-                stored = {row[0] for row in connection.execute("SELECT id FROM events")}
-            assert set(made) <= stored
+            callers = Callers(stub)
+            with callers.calling():
+                callers.wait_for_answers(50)
+                database.stop()
+                wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
+                with pytest.raises(grpc.RpcError) as refused:
+                    stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=5)
+                database.start()
+                wait_for_health(channel, HealthCheckResponse.SERVING)
+                callers.wait_for_answers(50)
             assert "Traceback" not in server.log.text
+
+        assert from_rpc_error(refused.value).retry_delay
+        assert {type(from_rpc_error(each)) for each in (refused.value, *callers.failed)} == {Unavailable}
+        with closing(psycopg.connect(url)) as connection:
+            assert callers.made <= {row[0] for row in connection.execute("SELECT id FROM events")}
 
 
 @pytest.mark.parametrize(
