@@ -6,10 +6,11 @@ Everything here is in temporary tables of one connection, so that nothing is lef
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from artemis_models import Event, User
 from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, UpdateBase, delete, func, select
+from sqlalchemy.types import TypeEngine
 
 from artemis_loader.engines import Dialect
 from artemis_loader.records import COLUMNS, Record
@@ -23,6 +24,10 @@ LIVE: Mapping[str, Table] = {
     "users": cast("Table", User.__table__),
 }
 """The tables that loads fill, by entity."""
+
+
+def _key(name: str, kind: "TypeEngine[Any]") -> "Column[Any]":
+    return Column(name, kind, primary_key=True, autoincrement=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,47 +48,29 @@ class Staging:
         self.entity = entity
         self.names = COLUMNS[entity]
         """The columns that the feed fills."""
-        tables = MetaData()
+        self._tables = MetaData()
         live = LIVE[entity].c
-        number, external_id = live["id"].type, live["external_id"].type
-        self.records = Table(
-            "staged_records",
-            tables,
-            Column("seq", number, primary_key=True, autoincrement=False),
-            Column("external_id", external_id, nullable=False),
+        number, text = live["id"].type, live["external_id"].type
+        self.records = self._table(
+            "records",
+            _key("seq", number),
+            Column("external_id", text, nullable=False),
             *(Column(name, live[name].type, nullable=False) for name in self.names),
-            prefixes=["TEMPORARY"],
         )
-        self.refused = Table(
-            "staged_refused",
-            tables,
-            Column("seq", number, primary_key=True, autoincrement=False),
-            Column("external_id", external_id, nullable=False, index=True),
-            Column("email", external_id, nullable=False),
-            Column("reason", external_id, nullable=False),
+        self.refused = self._table(
+            "refused",
+            _key("seq", number),
+            Column("external_id", text, nullable=False, index=True),
+            Column("email", text, nullable=False),
+            Column("reason", text, nullable=False),
             Column("reported", Boolean, nullable=False),
-            prefixes=["TEMPORARY"],
         )
-        self.new = Table(
-            "staged_new",
-            tables,
-            Column("seq", number, primary_key=True, autoincrement=False),
-            prefixes=["TEMPORARY"],
-        )
-        self.changed = Table(
-            "staged_changed",
-            tables,
-            Column("id", number, primary_key=True, autoincrement=False),
-            Column("seq", number, nullable=False),
-            prefixes=["TEMPORARY"],
-        )
-        self.gone = Table(
-            "staged_gone",
-            tables,
-            Column("id", number, primary_key=True, autoincrement=False),
-            prefixes=["TEMPORARY"],
-        )
-        self._tables = tables
+        self.new = self._table("new", _key("seq", number))
+        self.changed = self._table("changed", _key("id", number), Column("seq", number, nullable=False))
+        self.gone = self._table("gone", _key("id", number))
+
+    def _table(self, name: str, *columns: "Column[Any]") -> Table:
+        return Table(f"staged_{name}", self._tables, *columns, prefixes=["TEMPORARY"])
 
     def create(self) -> None:
         """Makes the tables."""
