@@ -34,7 +34,7 @@ lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the cont
 type: .venv/.dev ## Check the types
 	$(BIN)/mypy
 
-bench: .venv/.dev ## Measure the speed and print a table (needs h2load)
+bench: .venv/.dev ## Measure the speed: a table, docs/benchmarks.json and .svg (needs h2load)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 proto: .venv-proto/.done ## Generate the stubs from the .proto files
