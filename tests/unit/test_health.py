@@ -2,14 +2,18 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
 import grpc
 import pytest
 from artemis_server import health as monitored
-from artemis_server.health import HealthMonitor
-from grpc_health.v1 import health, health_pb2
+from artemis_server.health import HealthMonitor, HealthServicer
+from artemis_server.streams import OpenStreams
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from tests.e2e.servers import watch_health
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -102,3 +106,45 @@ def test_a_server_that_stops_is_not_serving_for_good() -> None:
     statuses.set("events", SERVING)
     response = statuses.Check(health_pb2.HealthCheckRequest(service="events"), cast("grpc.ServicerContext", None))
     assert response.status == NOT_SERVING
+
+
+def test_watches_that_end_while_others_are_told_do_not_stop_the_server() -> None:
+    """One thread of gRPC both ends watches and confirms what they are told: neither may wait for the other."""
+    servicer = HealthServicer(OpenStreams())
+
+    with answering(servicer) as target, grpc.insecure_channel(target) as channel:
+
+        def come_and_go() -> None:
+            while changing.is_alive():
+                watch = watch_health(channel)
+                next(watch)
+                watch.close()
+
+        def change() -> None:
+            updates = watch_health(channel)
+            assert next(updates) == SERVING
+            for status in [NOT_SERVING, SERVING] * 500:
+                servicer.set("", status)
+                assert next(updates) == status
+            changed.set()
+
+        changed = threading.Event()
+        changing = threading.Thread(target=change, daemon=True)  # a test that fails must end
+        changing.start()
+        with ThreadPoolExecutor(4) as watchers:
+            for each in [watchers.submit(come_and_go) for _ in range(4)]:
+                each.result()
+        assert changed.is_set()
+
+
+@contextmanager
+def answering(servicer: HealthServicer) -> Iterator[str]:
+    """Serves the health service and yields where."""
+    server = grpc.server(ThreadPoolExecutor(4))
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0)  # which ends by itself

@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import grpc
@@ -12,16 +13,22 @@ from grpc_health.v1 import health, health_pb2
 from artemis_server.streams import OpenStreams
 
 INTERVAL = 2.0  # seconds between probes, and the longest that one may take
+LAST_WORD = 1.0  # seconds that the watches of a server that stops have to be told
 
 log = logging.getLogger(__name__)
 
 
 class HealthServicer(health.HealthServicer):
-    """The standard servicer, whose watches can be ended."""
+    """The standard servicer, whose watches can be ended, and are told by a thread of their own.
+
+    The standard one holds its lock while it tells a watch and waits for gRPC's thread of events; when that
+    thread waits for the lock, because another watch has ended, the server answers nobody any more.
+    """
 
     def __init__(self, streams: OpenStreams) -> None:
         super().__init__()
         self._streams = streams
+        self._teller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health-watches")
 
     def Watch(  # noqa: N802, gRPC's name
         self,
@@ -31,7 +38,12 @@ class HealthServicer(health.HealthServicer):
     ) -> Any:
         """Streams the status of a service."""
         self._streams.add(context)
-        return super().Watch(request, context, send_response_callback)
+        return super().Watch(request, context, partial(self._teller.submit, send_response_callback))
+
+    def enter_graceful_shutdown(self) -> None:
+        """Sets every status to NOT_SERVING for good, and returns when the watches were told."""
+        super().enter_graceful_shutdown()
+        wait([self._teller.submit(lambda: None)], LAST_WORD)
 
 
 class HealthMonitor:
