@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from queue import SimpleQueue
 from types import FrameType
 from typing import NoReturn
 
@@ -100,8 +101,9 @@ def _load_one(engine: Engine, feed: Feed, options: Options) -> Summary:
 
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
     stopping = threading.Event()
+    signals: SimpleQueue[int] = SimpleQueue()  # a signal may come while it is read, which an Event does not bear
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda number, _: signals.put(number))
     config = read_config(settings.config)
     feeds = [feed for feed in config.feeds.values() if feed.schedule]
     if not feeds:
@@ -115,7 +117,8 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
     _require(engine)
     scheduler.start()
-    stopping.wait()
+    signals.get()
+    stopping.set()
     log.info("stopping: up to %g s for loads that run", settings.shutdown_grace)
     if not scheduler.stop(settings.shutdown_grace):
         _complain("a load did not end in time and is cut off; what it had staged is gone")

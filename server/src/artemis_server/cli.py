@@ -3,8 +3,8 @@
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 
 from artemis_models import (
     DatabaseError,
@@ -54,9 +54,9 @@ def _configure_logging(level: str) -> None:
 
 
 def _serve(settings: Settings, engine: Engine) -> None:
-    stopping = threading.Event()
+    signals: SimpleQueue[int] = SimpleQueue()  # a signal may come while it is read, which an Event does not bear
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda number, _: signals.put(number))
     refuse_taken(settings.listen)  # before anything is changed
     if engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate:
         upgrade(engine)
@@ -67,7 +67,7 @@ def _serve(settings: Settings, engine: Engine) -> None:
         application.close()
         raise
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
-    stopping.wait()
+    signals.get()
     log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)
     application.stop()
     log.info("stopped")
