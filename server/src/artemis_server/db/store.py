@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 from artemis_models import Base
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
-from sqlalchemy import ColumnElement, Table, Text, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, Text, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
@@ -60,7 +60,7 @@ class Store(ABC, Generic[M]):
         self._insert = Statement(self._build_insert())
         by_id = select(*self._row).where(self._table.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
-        state = cast_to(self._table.version, Text) + " " + cast_to(self._table.update_time, Text)
+        state = cast_to(self._table.version, Text) + literal_column("' '") + cast_to(self._table.update_time, Text)
         self._identify = Statement(select(state).where(self._table.id == bindparam("row_id")))
         self.identity = itemgetter(*(self._names.index(name) for name in IDENTITY))
         self._parse_filter = filter_parser(descriptor, self.words)
