@@ -31,6 +31,17 @@ def records(count: int, changed: float) -> Iterator[dict[str, str]]:
         }
 
 
+def write(count: int, changed: float, jsonl: Path, table: Path | None = None) -> None:
+    """Writes the events as JSON lines, and as CSV if they are wanted so."""
+    with ExitStack() as stack:
+        lines = stack.enter_context(jsonl.open("w", encoding="utf-8"))
+        rows = csv.writer(stack.enter_context(table.open("w", encoding="utf-8", newline=""))) if table else None
+        for record in records(count, changed):
+            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+            if rows:
+                rows.writerow(record.values())
+
+
 def main() -> None:
     """Writes the files."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -39,14 +50,7 @@ def main() -> None:
     parser.add_argument("--changed", type=float, default=0.0)
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
-    with ExitStack() as stack:
-        lines = stack.enter_context(options.jsonl.open("w", encoding="utf-8"))
-        table = stack.enter_context(options.csv.open("w", encoding="utf-8", newline="")) if options.csv else None
-        writer = csv.writer(table) if table else None
-        for record in records(options.count, options.changed):
-            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
-            if writer:
-                writer.writerow(record.values())
+    write(options.count, options.changed, options.jsonl, options.csv)
 
 
 if __name__ == "__main__":
