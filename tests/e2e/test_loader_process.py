@@ -1,4 +1,4 @@
-"""The loader as a process: what it prints, what it leaves when it is killed, and what others see meanwhile."""
+"""The loader as a process: what it prints, and what it does when it cannot go on."""
 
 import http.server
 import json
@@ -8,95 +8,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from artemis_client import ArtemisClient
 from artemis_loader import function
 from artemis_loader.errors import LoaderError
 
-from tests.e2e.samples import event
-from tests.e2e.servers import PATIENCE, Log, environment, query, serving
-
-CONFIG = """
-[feeds.talks]
-url = "talks.jsonl"
-format = "jsonl"
-entity = "events"
-mode = "refresh"
-{more}
-[feeds.talks.fields]
-external_id = "id"
-name = "name"
-start_time = "start"
-end_time = "end"
-"""
-MANY = 8_000
-LOADED = "SELECT name, count(*) FROM events WHERE source = 'talks' GROUP BY name ORDER BY name"
-
-
-class Loader:
-    """The loader on a database of its own, with one feed, in a folder of its own."""
-
-    def __init__(self, folder: Path, database: Path) -> None:
-        self.folder = folder
-        self.database = database
-        self.feed = folder / "talks.jsonl"
-        self.temporary = folder / "tmp"
-        """Where the loader puts temporary files."""
-        self.configure()
-        self.publish(3, "First")
-
-    def configure(self, more: str = "") -> None:
-        """Declares the feed, with more keys."""
-        (self.folder / "feeds.toml").write_text(CONFIG.format(more=more), encoding="utf-8")
-
-    def publish(self, count: int, name: str) -> None:
-        """Makes the feed have this many records, all of one name."""
-        record = {"name": name, "start": "2030-01-01T10:00:00Z", "end": "2030-01-01T11:00:00Z"}
-        lines = (json.dumps({"id": f"t{number}", **record}) + "\n" for number in range(count))
-        self.feed.write_text("".join(lines), encoding="utf-8")
-
-    def start(self, name: str, *flags: str) -> "subprocess.Popen[str]":
-        """Starts a command."""
-        command = [sys.executable, "-m", "artemis_loader", name, "--database-url", f"sqlite:///{self.database}", *flags]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=pipe, text=True, env=self._environment())
-
-    def _environment(self) -> dict[str, str]:
-        self.temporary.mkdir(exist_ok=True)
-        return environment() | {"TMPDIR": str(self.temporary)}
-
-    def run(self, name: str, *flags: str) -> "subprocess.CompletedProcess[str]":
-        """Runs a command to its end."""
-        process = self.start(name, *flags)
-        out, err = process.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def load(self, *flags: str) -> dict[str, Any]:
-        """Loads the feed and returns the summary."""
-        done = self.run("load", "--json", *flags)
-        assert done.returncode == 0, done.stderr
-        (summary,) = json.loads(done.stdout)
-        return dict(summary)
-
-    def state(self) -> list[tuple[Any, ...]]:
-        """Returns each name that is stored, with how many rows have it."""
-        return query(self.database, "SELECT name, count(*) FROM events GROUP BY name ORDER BY name")
-
-    def statuses(self) -> list[str]:
-        """Returns how the loads stand, the newest first."""
-        return [str(past["status"]) for past in json.loads(self.run("status", "--json").stdout)]
+from tests.e2e.loaders import Loader, loading
+from tests.e2e.servers import PATIENCE, Log
 
 
 @pytest.fixture
-def loader(tmp_path: Path, sqlite_file: Path) -> Loader:
+def loader(tmp_path: Path, sqlite_url: str) -> Loader:
     """A loader with a feed of three records."""
-    return Loader(tmp_path, sqlite_file)
+    return Loader(tmp_path, sqlite_url)
 
 
 @pytest.mark.parametrize("command", ["", "load", "run", "check", "status"])
@@ -179,10 +107,10 @@ def test_rejects_are_where_they_are_asked_for(loader: Loader) -> None:
     assert all(reject["reason"] and reject["record"] for reject in rejects)
 
 
-def test_a_dry_run_writes_nothing(loader: Loader) -> None:
-    before = loader.database.read_bytes()
+def test_a_dry_run_writes_nothing(loader: Loader, sqlite_file: Path) -> None:
+    before = sqlite_file.read_bytes()
     assert loader.load("--dry-run")["inserted"] == 3
-    assert before == loader.database.read_bytes()
+    assert before == sqlite_file.read_bytes()
     assert not list(loader.folder.glob("artemis.db-load-*"))
 
 
@@ -206,8 +134,8 @@ def test_a_misspelt_flag_is_a_usage_error(loader: Loader) -> None:
     assert loader.run("load", "--fedd", "talks").returncode == 2
 
 
-def test_a_database_of_another_revision_is_refused(loader: Loader) -> None:
-    with closing(sqlite3.connect(loader.database)) as connection, connection:
+def test_a_database_of_another_revision_is_refused(loader: Loader, sqlite_file: Path) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     done = loader.run("load")
     assert done.returncode == 1
@@ -265,22 +193,6 @@ def remote(loader: Loader) -> Iterator[Remote]:
     server.server_close()
 
 
-@contextmanager
-def loading(loader: Loader, *flags: str) -> "Iterator[tuple[subprocess.Popen[str], Log]]":
-    """Starts a load, and ends it at the end if it has not ended by then."""
-    process = loader.start("load", *flags)
-    assert process.stderr is not None
-    log = Log(process.stderr)
-    try:
-        yield process, log
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
-        log.join()
-        assert process.stdout is not None
-        process.stdout.close()
-
-
 def test_a_second_load_at_once_is_refused(loader: Loader, remote: Remote) -> None:
     with loading(loader) as (first, _):
         assert remote.asked.wait(PATIENCE)
@@ -290,7 +202,7 @@ def test_a_second_load_at_once_is_refused(loader: Loader, remote: Remote) -> Non
         assert done.stderr.splitlines()[-1] == "artemis-loader: feed talks: another load of it is running"
         remote.go_on.set()
         assert first.wait(PATIENCE) == 0
-    assert loader.state() == [("Slow", 1)]
+    assert loader.state() == {"Slow": 1}
     assert loader.statuses() == ["loaded"]
 
 
@@ -313,61 +225,8 @@ def test_a_load_that_gets_sigterm_changes_nothing_and_says_so(loader: Loader, re
         assert process.wait(PATIENCE) == 1
         log.join()
         assert log.text.splitlines()[-1] == "artemis-loader: stopped"
-    assert loader.state() == []
+    assert loader.state() == {}
     assert loader.statuses() == ["interrupted"]
-
-
-@pytest.mark.parametrize(
-    ("step", "seconds"),
-    [("reading", 0.0), ("indexing", 0.0), ("comparing", 0.0), ("merging", 0.0), ("merging", 0.1), ("merging", 0.25)],
-)
-def test_kill_9_leaves_the_old_feed_or_the_new_one(loader: Loader, step: str, seconds: float) -> None:
-    loader.publish(MANY, "Old")
-    loader.load()
-    loader.publish(MANY, "New")
-    with loading(loader) as (process, log):
-        log.wait_for(f"feed talks: {step}")
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        process.kill()
-        process.wait(PATIENCE)
-    state = loader.state()
-    old, new = [("Old", MANY)], [("New", MANY)]
-    assert state in (old, new)
-    assert loader.statuses()[0] == ("loaded" if state == new else "interrupted")
-    assert loader.load()["updated"] == (0 if state == new else MANY)
-    assert loader.database.with_name("artemis.db-load-talks").exists(), "the lock's file stays, and locks nobody out"
-    assert loader.state() == [("New", MANY)]
-
-
-def test_readers_see_one_feed_or_the_other_and_writers_no_error(loader: Loader) -> None:
-    loader.publish(MANY, "Old")
-    loader.load()
-    loader.publish(MANY + 5, "New")
-    old, new = [("Old", MANY)], [("New", MANY + 5)]
-    done = threading.Event()
-
-    def write(client: ArtemisClient) -> int:
-        written = 0
-        while not done.is_set():
-            client.events.create(event(name="~ over the API"))
-            written += 1
-        return written
-
-    seen: list[list[tuple[Any, ...]]] = []
-    with serving(loader.database) as server, ArtemisClient(server.target) as client, ThreadPoolExecutor(4) as pool:
-        writers = [pool.submit(write, client) for _ in range(4)]
-        with loading(loader) as (process, _):
-            while process.poll() is None:
-                state = query(loader.database, LOADED)
-                if not seen or seen[-1] != state:
-                    seen.append(state)
-            assert process.returncode == 0
-        seen.append(query(loader.database, LOADED))
-        done.set()
-        written = sum(writer.result(PATIENCE) for writer in writers)
-    assert seen in ([old, new], [old, new, new])
-    assert loader.state()[-1] == ("~ over the API", written)
 
 
 def test_run_tells_the_next_load_and_stops_on_sigterm(loader: Loader) -> None:
@@ -398,7 +257,7 @@ def test_run_without_a_schedule_is_refused(loader: Loader) -> None:
 def configured(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> Loader:
     """A loader whose settings are in the environment, as a cloud function has them."""
     monkeypatch.chdir(loader.folder)
-    monkeypatch.setenv("ARTEMIS_DATABASE_URL", f"sqlite:///{loader.database}")
+    monkeypatch.setenv("ARTEMIS_DATABASE_URL", loader.url)
     monkeypatch.setenv("ARTEMIS_CONFIG", str(loader.folder / "feeds.toml"))
     return loader
 
@@ -406,7 +265,7 @@ def configured(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> Loader:
 def test_the_cloud_function_loads_the_feeds_that_it_is_told(configured: Loader) -> None:
     answer = function.lambda_handler({"feeds": ["talks"]}, None)
     assert [(load["feed"], load["inserted"]) for load in answer["loads"]] == [("talks", 3)]
-    assert configured.state() == [("First", 3)]
+    assert configured.state() == {"First": 3}
 
 
 def test_the_cloud_function_fails_when_a_feed_does(configured: Loader) -> None:
