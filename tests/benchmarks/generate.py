@@ -61,12 +61,17 @@ def rows(count: int, seed: int = 1) -> Iterator[Row]:
 
 
 def fill(path: Path, count: int) -> None:
-    """Adds rows to a migrated SQLite file that nobody has open."""
+    """Adds rows to a migrated SQLite file that nobody has open, and makes its indexes anew."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA synchronous=off")
+    indexes = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOTNULL").fetchall()
+    for name, _ in indexes:
+        connection.execute(f"DROP INDEX {name}")
     marks = ", ".join("?" * len(COLUMNS.split(", ")))
     source = rows(count)
     while chunk := list(itertools.islice(source, 50_000)):
         with connection:
             connection.executemany(f"INSERT INTO events ({COLUMNS}) VALUES ({marks})", chunk)  # noqa: S608
+    for _, sql in indexes:
+        connection.execute(sql)
     connection.close()
