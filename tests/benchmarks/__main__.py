@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from artemis_client import ArtemisClient
 
@@ -42,7 +43,7 @@ def main() -> None:
 
 def measure(engine: str, rounds: int, seconds: int) -> Figures:
     """Returns the figures of one engine."""
-    figures = [Figure(engine=engine, method=name) for name, method in METHODS.items() if engine in method.engines]
+    figures = [Figure(engine=engine, method=name) for name in METHODS]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = f"sqlite:///{folder}/bench.db"
@@ -101,6 +102,12 @@ def running(module: str, *arguments: str, stdout: int = subprocess.DEVNULL) -> "
             process.wait()
 
 
+def printed(module: str, *arguments: str) -> Any:
+    """Runs a module to its end and returns the JSON that it printed."""
+    command = [sys.executable, "-m", module, *arguments]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
 def prepare(port: int) -> None:
     """Stores what Get, Update and List read, and warms everything up."""
     with ArtemisClient(f"127.0.0.1:{port}") as client:
@@ -112,10 +119,13 @@ def compare(figure: Figure, port: int, web: int | None, folder: Path, seconds: i
     """Measures a method once, and what stands beside it."""
     method = METHODS[figure.method]
     body = load.write_body(folder / figure.method, method.request)
-    path = f"artemis.v1.EventService/{figure.method}"
-    if method.noop:
-        figure.noop.append(load.requests_per_second(port, f"noop/{figure.method}", body, seconds))
-    figure.rates.append(load.requests_per_second(port, path, body, seconds, concurrent=method.concurrent))
+    concurrent = method.concurrent
+    figure.noop.append(load.requests_per_second(port, f"noop/{figure.method}", body, seconds, concurrent))
+    if method.changes_rows:
+        figure.rates.append(printed("tests.benchmarks.rows", str(port), figure.method, str(seconds)))
+    else:
+        path = f"artemis.v1.EventService/{figure.method}"
+        figure.rates.append(load.requests_per_second(port, path, body, seconds, concurrent))
     if web is not None and method.web is not None:
         sent = folder / "web.json" if figure.method == "CreateEvent" else None
         figure.web.append(load.requests_per_second(web, method.web, sent, seconds, protocol="json"))
@@ -123,8 +133,7 @@ def compare(figure: Figure, port: int, web: int | None, folder: Path, seconds: i
 
 def measure_directly(figures: Figures, url: str, seconds: int) -> None:
     """Measures the statements without gRPC once."""
-    command = [sys.executable, "-m", "tests.benchmarks.direct", url, str(seconds / 2)]
-    rates = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    rates = printed("tests.benchmarks.direct", url, str(seconds / 2))
     for figure in figures:
         if figure.method in rates:
             figure.direct.append(rates[figure.method])

@@ -1,8 +1,9 @@
 """What is measured, and what came of it."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.message import Message
@@ -13,24 +14,24 @@ BATCH = "BatchCreateEvents"
 
 
 class Method(NamedTuple):
-    """A method, its request, how many events a call makes, what stands beside it, and the goals for each engine."""
+    """A method, its request, how many events a call makes, the FastAPI path beside it, and goals by engine."""
 
     request: Message
-    creates: int
-    noop: bool
-    web: str | None
-    goals: dict[str, float]
+    goals: Mapping[str, float] = MappingProxyType({})
+    creates: int = 0
+    web: str | None = None
     concurrent: int = load.CONCURRENT
-    engines: tuple[str, ...] = ("sqlite", "postgresql")
+    changes_rows: bool = False
+    """Whether each call must have a row of its own, or calls would wait for each other."""
 
 
 METHODS = {
-    "GetEvent": Method(samples.GET, 0, True, "events/1", {"sqlite": 0.85, "postgresql": 0.45}),
-    "CreateEvent": Method(samples.CREATE, 1, True, "events", {"sqlite": 0.55, "postgresql": 0.30}),
-    # On PostgreSQL all calls would wait for the lock of the one row that h2load can name.
-    "UpdateEvent": Method(samples.UPDATE, 0, True, None, {}, engines=("sqlite",)),
-    "ListEvents": Method(samples.LIST, 0, True, "events?limit=100", {"sqlite": 0.35}),
-    BATCH: Method(samples.BATCH, samples.BATCH_SIZE, False, None, {}, concurrent=2),
+    "GetEvent": Method(samples.GET, {"sqlite": 0.85, "postgresql": 0.45}, web="events/1"),
+    "CreateEvent": Method(samples.CREATE, {"sqlite": 0.55, "postgresql": 0.30}, creates=1, web="events"),
+    "UpdateEvent": Method(samples.UPDATE, changes_rows=True),
+    "DeleteEvent": Method(samples.DELETE, changes_rows=True),
+    "ListEvents": Method(samples.LIST, {"sqlite": 0.35}, web="events?limit=100"),
+    BATCH: Method(samples.BATCH, creates=samples.BATCH_SIZE, concurrent=2),
 }
 
 

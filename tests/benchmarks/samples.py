@@ -2,7 +2,9 @@
 
 from artemis.v1.events_pb2 import (
     BatchCreateEventsRequest,
+    BatchCreateEventsResponse,
     CreateEventRequest,
+    DeleteEventRequest,
     Event,
     GetEventRequest,
     ListEventsRequest,
@@ -33,5 +35,7 @@ CREATE = CreateEventRequest(event=NEW_EVENT)
 LIST = ListEventsRequest(page_size=PAGE_SIZE)
 BATCH_SIZE = 1000
 BATCH = BatchCreateEventsRequest(requests=[CREATE] * BATCH_SIZE)
+CREATED = BatchCreateEventsResponse(events=[EVENT] * BATCH_SIZE)
 UPDATE = UpdateEventRequest(event=Event(id=2, location="Lyon, France"))
+DELETE = DeleteEventRequest(id=2)
 NEW_EVENT_JSON = MessageToJson(NEW_EVENT, preserving_proto_field_name=True)

@@ -16,7 +16,7 @@ from artemis_server.cli import SPARE_CONNECTIONS
 from artemis_server.settings import Settings
 from google.protobuf.message import Message
 
-from tests.benchmarks.samples import EVENT, PAGE
+from tests.benchmarks.samples import CREATED, EVENT, PAGE
 
 
 def noop_handlers() -> grpc.GenericRpcHandler:
@@ -36,7 +36,9 @@ def noop_handlers() -> grpc.GenericRpcHandler:
             "GetEvent": method(events_pb2.GetEventRequest, EVENT),
             "CreateEvent": method(events_pb2.CreateEventRequest, EVENT),
             "UpdateEvent": method(events_pb2.UpdateEventRequest, EVENT),
+            "DeleteEvent": method(events_pb2.DeleteEventRequest, EVENT),
             "ListEvents": method(events_pb2.ListEventsRequest, PAGE),
+            "BatchCreateEvents": method(events_pb2.BatchCreateEventsRequest, CREATED),
         },
     )
 
