@@ -17,6 +17,7 @@ FUZZ = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 TEXTS = st.one_of(
     st.text(max_size=20),
     st.sampled_from(["*", "id", "name", "email", "etag", "ada@example.com", "AAAAAAAAAAE="]),
+    st.sampled_from(["0b7d6e3c-94a4-4d1c-8d5e-6f1f0c2a9b11", 'name = "*a*"', "-(id > 1 OR a)", "start_time desc, id"]),
 )
 NUMBERS = st.one_of(
     st.integers(-2, 5),
@@ -32,10 +33,15 @@ def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
 
 def values(field: Any) -> st.SearchStrategy[Any]:
     """Returns values for a field (a FieldDescriptor, of either of the two classes that protobuf has for it)."""
+    return st.lists(value(field), max_size=3) if field.is_repeated else value(field)
+
+
+def value(field: Any) -> st.SearchStrategy[Any]:
+    """Returns single values for a field."""
     if field.message_type is not None:
         return messages(GetMessageClass(field.message_type))
     if field.type == FieldDescriptor.TYPE_STRING:
-        return st.lists(TEXTS, max_size=3) if field.is_repeated else TEXTS
+        return TEXTS
     if field.type == FieldDescriptor.TYPE_BOOL:
         return st.booleans()
     small = field.type == FieldDescriptor.TYPE_INT32

@@ -3,25 +3,22 @@
 import grpc
 from artemis.v1 import events_pb2, users_pb2
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from tests.e2e.servers import PATIENCE
 
-EVENTS = events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
-USERS = users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
+SERVICES = [
+    file.DESCRIPTOR.services_by_name[name] for file, name in ((events_pb2, "EventService"), (users_pb2, "UserService"))
+]
+EVENTS, USERS = (service.full_name for service in SERVICES)
 REQUESTS: dict[str, type[Message]] = {
-    f"/{EVENTS}/CreateEvent": events_pb2.CreateEventRequest,
-    f"/{EVENTS}/GetEvent": events_pb2.GetEventRequest,
-    f"/{EVENTS}/ListEvents": events_pb2.ListEventsRequest,
-    f"/{EVENTS}/UpdateEvent": events_pb2.UpdateEventRequest,
-    f"/{EVENTS}/DeleteEvent": events_pb2.DeleteEventRequest,
-    f"/{USERS}/CreateUser": users_pb2.CreateUserRequest,
-    f"/{USERS}/GetUser": users_pb2.GetUserRequest,
-    f"/{USERS}/ListUsers": users_pb2.ListUsersRequest,
-    f"/{USERS}/UpdateUser": users_pb2.UpdateUserRequest,
-    f"/{USERS}/DeleteUser": users_pb2.DeleteUserRequest,
+    f"/{service.full_name}/{method.name}": GetMessageClass(method.input_type)
+    for service in SERVICES
+    for method in service.methods
 }
+"""The type of request of every method."""
 METHODS = {kind: method for method, kind in REQUESTS.items()}
 
 
