@@ -1,7 +1,7 @@
 """What reading a feed gives: records that can be stored, and rejects that cannot."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "events": ("name", "description", "category", "location", "publisher", "start_time", "end_time"),
@@ -12,8 +12,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 Value: TypeAlias = str | int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A valid record: what identifies it within its feed, and its values in the order of COLUMNS."""
 
     external_id: str

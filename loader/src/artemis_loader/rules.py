@@ -5,7 +5,8 @@ tests/unit/test_loader_rules.py compares the two.
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import gt
 from typing import Any
 
 from artemis_loader.records import Value
@@ -16,9 +17,9 @@ LATEST = 253_402_300_799_999_999
 """9999-12-31T23:59:59.999999Z."""
 LONGEST_EXTERNAL_ID = 500
 """Characters. The loader's own limit: the column is part of an index, whose entries PostgreSQL limits."""
-_LONGEST_EMAIL = 254
-_EVENT_TEXTS = (("name", 200), ("description", 8192), ("category", 100), ("location", 300), ("publisher", 100))
-_USER_TEXTS = (("email", _LONGEST_EMAIL), ("first_name", 100), ("last_name", 100))
+_EVENT_TEXTS = {"name": 200, "description": 8192, "category": 100, "location": 300, "publisher": 100}
+_USER_TEXTS = {"email": 254, "first_name": 100, "last_name": 100}
+"""The texts of an entity in the order of COLUMNS, and the most characters of each."""
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
 """A valid address as HTML has it (https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address)."""
@@ -35,23 +36,21 @@ def text_fault(field: str, value: str, longest: int) -> str:
     return ""
 
 
-def _texts_fault(values: Sequence[str], limits: tuple[tuple[str, int], ...]) -> str:
-    """Returns what is wrong with the first faulty text. Most are ASCII, which is seen for all at once."""
+def _texts_fault(values: Sequence[str], limits: Mapping[str, int]) -> str:
+    """Returns what is wrong with the first faulty text. Most are ASCII and short, which is seen for all at once."""
     together = "".join(values)
-    if together.isascii() and "\0" not in together:
-        for value, (field, longest) in zip(values, limits, strict=True):
-            if len(value) > longest:
-                return text_fault(field, value, longest)
+    if together.isascii() and "\0" not in together and not any(map(gt, map(len, values), limits.values())):
         return ""
-    faults = (text_fault(field, value, longest) for (field, longest), value in zip(limits, values, strict=True))
+    faults = (text_fault(field, value, longest) for (field, longest), value in zip(limits.items(), values, strict=True))
     return next(filter(None, faults), "")
 
 
 def event_fault(values: tuple[Any, ...]) -> str:
     """Returns what is wrong with the values of an event, in the order of COLUMNS; nothing for a valid one."""
-    name, description, category, location, publisher, start, end = values
-    if fault := _texts_fault((name, description, category, location, publisher), _EVENT_TEXTS):
+    *texts, start, end = values
+    if fault := _texts_fault(texts, _EVENT_TEXTS):
         return fault
+    name = texts[0]
     if not name[:1].isalnum() and is_blank(name):
         return "name is blank"
     if not EARLIEST <= start <= LATEST:

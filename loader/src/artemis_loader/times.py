@@ -100,12 +100,10 @@ def _from_iso(text: str) -> date | None:
     text = text.upper()
     if not _ISO.fullmatch(text):
         return None
+    if " " in text:  # before the offset, where datetime takes none
+        text = text[: _DATE + 1] + text[_DATE + 1 :].replace(" ", "")
     try:
-        return (
-            date.fromisoformat(text)
-            if len(text) == _DATE
-            else datetime.fromisoformat(text[:11] + text[11:].replace(" ", ""))
-        )
+        return date.fromisoformat(text) if len(text) == _DATE else datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidTime(f"{text!r} is not a time: {error}") from None
 
