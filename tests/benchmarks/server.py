@@ -11,8 +11,7 @@ from collections.abc import Callable
 import grpc
 from artemis.v1 import events_pb2
 from artemis_models import create_engine, upgrade
-from artemis_server.app import Application
-from artemis_server.cli import SPARE_CONNECTIONS
+from artemis_server.app import Application, connections, spare_collector
 from artemis_server.settings import Settings
 from google.protobuf.message import Message
 
@@ -48,11 +47,13 @@ def main(url: str) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     settings = Settings(command="serve", database_url=url, listen="127.0.0.1:0")
-    engine = create_engine(url, connections=settings.threads + SPARE_CONNECTIONS)
+    engine = create_engine(url, connections=connections(settings))
     upgrade(engine)
     application = Application(settings, engine)
     application.server.add_generic_rpc_handlers((noop_handlers(),))
-    print(application.start(), flush=True)
+    port = application.start()
+    spare_collector()
+    print(port, flush=True)
     stopping.wait()
     application.stop()
 

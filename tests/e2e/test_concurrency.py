@@ -1,7 +1,10 @@
 """Many callers at once: none fails, no row is lost, and no id is given twice."""
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from artemis_client import Aborted, AlreadyExists, ArtemisClient, Event, User
@@ -112,3 +115,20 @@ def test_reads_go_on_while_others_write(callers: list[ArtemisClient]) -> None:
 
     with ThreadPoolExecutor(CALLERS) as pool:
         assert list(pool.map(write_and_read, range(CALLERS))) == [None] * CALLERS
+
+
+def test_gets_are_answered_while_every_thread_waits_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "artemis.db"
+    with (
+        serving(path, "--threads", "2") as server,
+        ArtemisClient(server.target) as client,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        stored = client.events.create(event())
+        other.execute("BEGIN IMMEDIATE")
+        writes = [pool.submit(client.events.create, event()) for _ in range(8)]
+        assert stored == client.events.get(stored.id)
+        assert not any(write.done() for write in writes)
+        other.execute("ROLLBACK")
+        assert len({write.result().id for write in writes}) == len(writes)

@@ -1,5 +1,6 @@
 """Which methods the boundary is put around."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
@@ -34,6 +35,7 @@ class Registry:
         return self._handlers.get(details.method)
 
 
+GETTERS = ThreadPoolExecutor(1)
 OURS = "/artemis.v1.EventService/GetEvent"
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -43,7 +45,7 @@ def intercept(interceptor: ContractInterceptor, registry: Registry, method: str)
 
 
 def test_a_method_of_the_contract_is_guarded_once() -> None:
-    interceptor, registry = ContractInterceptor(), Registry(OURS)
+    interceptor, registry = ContractInterceptor(GETTERS), Registry(OURS)
     first = intercept(interceptor, registry, OURS)
     assert first is not None
     assert first.request_deserializer is None, "the guard parses, so that it can tell what is malformed"
@@ -51,13 +53,24 @@ def test_a_method_of_the_contract_is_guarded_once() -> None:
     assert registry.asked == [OURS]
 
 
+def test_what_gets_a_resource_has_threads_of_its_own() -> None:
+    create = "/artemis.v1.EventService/CreateEvent"
+    interceptor, registry = ContractInterceptor(GETTERS), Registry(OURS, create)
+    pools = []
+    for method in (OURS, create):
+        handler = intercept(interceptor, registry, method)
+        assert handler is not None
+        pools.append(getattr(handler.unary_unary, "experimental_thread_pool", None))
+    assert pools == [GETTERS, None]
+
+
 def test_other_services_are_left_alone() -> None:
     registry = Registry(HEALTH)
-    assert intercept(ContractInterceptor(), registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
+    assert intercept(ContractInterceptor(GETTERS), registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
 
 
 def test_an_unknown_method_stays_unknown() -> None:
-    interceptor, registry = ContractInterceptor(), Registry()
+    interceptor, registry = ContractInterceptor(GETTERS), Registry()
     for _ in range(2):
         assert intercept(interceptor, registry, OURS) is None
     assert registry.asked == [OURS, OURS], "it is not kept: there is no end to unknown names"
@@ -66,11 +79,11 @@ def test_an_unknown_method_stays_unknown() -> None:
 def test_a_service_whose_name_begins_alike_is_left_alone() -> None:
     method = "/artemis.v10.EventService/GetEvent"
     registry = Registry(method)
-    assert intercept(ContractInterceptor(), registry, method) is registry.look_up(CallDetails(method))
+    assert intercept(ContractInterceptor(GETTERS), registry, method) is registry.look_up(CallDetails(method))
 
 
 def test_a_server_that_drains_refuses_new_calls_as_ones_to_make_again() -> None:
-    interceptor, registry = ContractInterceptor(), Registry(OURS, HEALTH)
+    interceptor, registry = ContractInterceptor(GETTERS), Registry(OURS, HEALTH)
     interceptor.drain()
     refused = intercept(interceptor, registry, OURS)
     assert refused is not None

@@ -8,8 +8,8 @@ from artemis_server.rpc.known import Known
 def test_what_was_kept_is_found_under_its_identity_alone() -> None:
     answers = Known()
     answers.keep((1, 1, 5), b"one")
-    assert answers.find((1, 1, 5)) == b"one"
-    assert [answers.find(other) for other in ((1, 2, 5), (1, 1, 6), (2, 1, 5))] == [None] * 3
+    assert answers.find_all([(1, 1, 5)]) == b"one"
+    assert [answers.find_all([other]) for other in ((1, 2, 5), (1, 1, 6), (2, 1, 5))] == [None] * 3
 
 
 def test_all_are_found_in_order_or_none() -> None:
@@ -27,7 +27,7 @@ def test_what_is_full_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = Known()
     for number in range(4):
         answers.keep((number, 1, 1), b"x")
-    assert [answers.find((number, 1, 1)) for number in range(4)] == [None, None, None, b"x"]
+    assert [answers.find_all([(number, 1, 1)]) for number in range(4)] == [None, None, None, b"x"]
     answers.keep((9, 1, 1), b"x" * 10)
-    assert answers.find((3, 1, 1)) is None
-    assert answers.find((9, 1, 1)) == b"x" * 10
+    assert answers.find_all([(3, 1, 1)]) is None
+    assert answers.find_all([(9, 1, 1)]) == b"x" * 10

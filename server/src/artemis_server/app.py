@@ -1,5 +1,6 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
+import gc
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,6 +32,13 @@ SERVICES = (
     users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name,
 )
 
+COLLECT_AFTER = 20_000
+"""New objects after which the youngest are looked at for garbage; Python's default is 700."""
+GET_THREADS = 8
+"""How many threads get resources by their ids."""
+SPARE_CONNECTIONS = 4
+"""How many connections there are beside those of the threads that answer: for the health probe and the pruner."""
+
 
 class ListenError(Exception):
     """The address cannot be listened on."""
@@ -46,7 +54,8 @@ class Application:
         self._health = HealthServicer(self._streams)
         self._monitor = HealthMonitor(self._health, SERVICES, lambda: probe(engine))
         self._pruner = Pruner(self._database)
-        self._contract = ContractInterceptor()
+        self._getters = ThreadPoolExecutor(GET_THREADS, thread_name_prefix="get")
+        self._contract = ContractInterceptor(self._getters)
         self.server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
             interceptors=[self._contract],
@@ -88,11 +97,24 @@ class Application:
         stopped = self.server.stop(self._settings.shutdown_grace)
         self._streams.end()
         stopped.wait()
+        self._getters.shutdown(wait=False)
         self.close()
 
     def close(self) -> None:
         """Closes the database of an application that was not started."""
         self._database.close()
+
+
+def connections(settings: Settings) -> int:
+    """Returns how many connections an application needs at most."""
+    return settings.threads + GET_THREADS + SPARE_CONNECTIONS
+
+
+def spare_collector() -> None:
+    """Keeps the garbage collector from looking, over and over, at what lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def probe(engine: Engine) -> None:

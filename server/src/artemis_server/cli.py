@@ -19,11 +19,8 @@ from artemis_models import (
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from artemis_server.app import Application, ListenError, refuse_taken
+from artemis_server.app import Application, ListenError, connections, refuse_taken, spare_collector
 from artemis_server.settings import Settings, SettingsError, parse
-
-SPARE_CONNECTIONS = 4
-"""How many connections there are beside those of the threads that answer: for the health probe and the pruner."""
 
 log = logging.getLogger("artemis_server")
 
@@ -36,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = create_engine(
             settings.database_url,
             read_only=settings.command == "check",
-            connections=settings.threads + SPARE_CONNECTIONS,
+            connections=connections(settings),
         )
         try:
             _COMMANDS[settings.command](settings, engine)
@@ -63,6 +60,7 @@ def _serve(settings: Settings, engine: Engine) -> None:
     application = Application(settings, engine)
     try:
         port = application.start()
+        spare_collector()
     except ListenError:
         application.close()
         raise

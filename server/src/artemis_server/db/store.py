@@ -13,8 +13,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 from artemis_models import Base
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
-from sqlalchemy import ColumnElement, Table, Text, bindparam, delete, insert, literal_column, select, update
-from sqlalchemy import cast as cast_to
+from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -22,7 +21,7 @@ from artemis_server.contract import ETAG, writable_fields
 from artemis_server.db import etags, times
 from artemis_server.db.columns import Columns, Values
 from artemis_server.db.constraints import Constraint, broken
-from artemis_server.db.queries import IDENTITY, Identity, Query
+from artemis_server.db.queries import IDENTITY, Query
 from artemis_server.db.statements import Row, Statement
 from artemis_server.errors import Aborted, NotFound, RequestError
 from artemis_server.query.filters import filter_parser
@@ -60,8 +59,6 @@ class Store(ABC, Generic[M]):
         self._insert = Statement(self._build_insert())
         by_id = select(*self._row).where(self._table.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
-        state = cast_to(self._table.version, Text) + literal_column("' '") + cast_to(self._table.update_time, Text)
-        self._identify = Statement(select(state).where(self._table.id == bindparam("row_id")))
         self.identity = itemgetter(*(self._names.index(name) for name in IDENTITY))
         self._parse_filter = filter_parser(descriptor, self.words)
         self._parse_order = order_parser(descriptor)
@@ -92,23 +89,7 @@ class Store(ABC, Generic[M]):
 
     def get(self, session: Session, row_id: int) -> M:
         """Returns the row with this id. Raises NotFound if there is none."""
-        return self.fill(self.message(), self.row(session, row_id))
-
-    def row(self, session: Session, row_id: int) -> Row:
-        """Returns the row with this id as it is stored. Raises NotFound if there is none."""
-        return self._found(self._get.first(session, {"row_id": row_id}), row_id)
-
-    def identify(self, session: Session, row_id: int) -> Identity:
-        """Returns what tells which content the row with this id has. Raises NotFound if there is none.
-
-        It is one text and not three numbers: for one row, each column that is fetched costs more than that.
-        """
-        return row_id, *self._found(self._identify.first(session, {"row_id": row_id}), row_id)
-
-    def identified(self, row: Row) -> Identity:
-        """Returns what `identify` returns for this row."""
-        row_id, version, update_time = self.identity(row)
-        return row_id, f"{version} {update_time}"
+        return self.fill(self.message(), self._found(self._get.first(session, {"row_id": row_id}), row_id))
 
     def lock(self, session: Session, row_id: int) -> M:
         """Returns the row with this id, which nobody else can change until the transaction ends.

@@ -26,6 +26,6 @@ def to_micros(timestamp: Timestamp) -> int:
 
 def fill(timestamp: Timestamp, micros: int) -> None:
     """Sets the timestamp in place, which costs a fifth of passing a datetime to a constructor."""
-    timestamp.seconds, rest = divmod(micros, MICROS)
-    if rest:
+    timestamp.seconds = micros // MICROS
+    if rest := micros % MICROS:
         timestamp.nanos = rest * 1000

@@ -1,4 +1,4 @@
-"""What was answered before: to fill a message from a row costs several times what finding it again does.
+"""Resources of pages that were answered before: filling one from a row costs several times what finding it again does.
 
 What is kept can never be stale, because it is not found by the id of a row alone: the database is asked for the
 row's version every time, and the version, which triggers count up whoever changes the row, is in the key.
@@ -23,10 +23,6 @@ class Known:
         self._kept: dict[Identity, bytes] = {}
         self._bytes = 0
         self._lock = threading.Lock()
-
-    def find(self, identity: Identity) -> bytes | None:
-        """Returns the answer that was kept, None if none was."""
-        return self._kept.get(identity)
 
     def find_all(self, identities: Sequence[Identity]) -> bytes | None:
         """Returns the answers that were kept, one after the other; None if one of them was not."""

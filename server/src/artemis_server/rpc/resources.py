@@ -15,7 +15,6 @@ from artemis_server.db.database import Database
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
 from artemis_server.rpc import masks
-from artemis_server.rpc.known import Known
 from artemis_server.rpc.lists import ListRequest, Lists
 from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.writes import Write, run
@@ -45,7 +44,6 @@ class Resources(Generic[M]):
         self._database = database
         self._store = store
         self._prefix = f"{store.kind}."
-        self._messages = Known()
         self._lists = Lists(database, store, tokens)
 
     def create(self, request: Write, message: M, context: grpc.ServicerContext) -> M:
@@ -54,16 +52,7 @@ class Resources(Generic[M]):
 
     def get(self, resource_id: int, context: grpc.ServicerContext) -> M:
         """Returns the resource."""
-        return self._database.read(partial(self._get, row_id=resource_id), context.time_remaining())
-
-    def _get(self, session: Session, *, row_id: int) -> M:
-        known = self._messages.find(self._store.identify(session, row_id))
-        if known is not None:
-            return self._store.message.FromString(known)
-        row = self._store.row(session, row_id)
-        message = self._store.fill(self._store.message(), row)
-        self._messages.keep(self._store.identified(row), message.SerializeToString())
-        return message
+        return self._database.read(partial(self._store.get, row_id=resource_id), context.time_remaining())
 
     def list(
         self,
