@@ -20,6 +20,7 @@ from artemis_loader.records import Record, Reject
 from artemis_loader.sources import Validators
 from artemis_loader.summary import Counts, Status, Summary
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.event import listens_for
 from sqlalchemy.exc import IntegrityError
 
 Items = Iterable[Record | Reject]
@@ -423,6 +424,23 @@ def test_a_very_large_load_leaves_every_index(loads: Loads, entity: Entity, monk
     loads.add_user("same@x.org")
     with pytest.raises(IntegrityError):
         loads.add_user("SAME@x.org")
+
+
+def test_readers_of_a_table_with_rows_do_not_wait_for_its_indexes(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite they read the snapshot from before; on PostgreSQL they would wait, so the indexes stay."""
+    loads(events(5))
+    monkeypatch.setattr(merging, "MANY", 10)
+    dropped: list[str] = []
+
+    @listens_for(loads.engine, "before_cursor_execute")
+    def note(*arguments: Any) -> None:
+        if "DROP INDEX" in arguments[2]:
+            dropped.append(arguments[2])
+
+    assert counts(loads(events(50))) == {"read": 50, "inserted": 45, "unchanged": 5}
+    assert bool(dropped) == (loads.engine.dialect.name == "sqlite")
 
 
 class TestUsers:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from artemis_models import AUTOCOMMIT
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Engine, Table, TextClause, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 Row = tuple[Any, ...]
@@ -40,7 +40,7 @@ class Dialect(Protocol):
         """Lets the engine look at a temporary table that has been filled."""
 
     def rebuilding_indexes(self, connection: Connection, table: Table) -> AbstractContextManager[object]:
-        """Makes a very large insert faster, where that keeps nobody from reading meanwhile."""
+        """Makes a very large insert faster, where that keeps nobody from reading what is there."""
 
 
 class _Sqlite:
@@ -72,18 +72,8 @@ class _Sqlite:
     def analyze(self, connection: Connection, table: Table) -> None:
         """Does nothing: temporary tables are looked up by their keys."""
 
-    @contextmanager
-    def rebuilding_indexes(self, connection: Connection, table: Table) -> Iterator[None]:
-        """Drops the indexes, and makes them again at the end, within the transaction of the caller."""
-        found = connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
-            (table.name,),
-        ).all()
-        for name, _ in found:
-            connection.exec_driver_sql(f'DROP INDEX "{name}"')
-        yield
-        for _, sql in found:
-            connection.exec_driver_sql(sql)
+    def rebuilding_indexes(self, connection: Connection, table: Table) -> AbstractContextManager[object]:
+        return _rebuilt(connection, _SQLITE_INDEXES, table)
 
 
 class _Postgresql:
@@ -107,9 +97,31 @@ class _Postgresql:
     def analyze(self, connection: Connection, table: Table) -> None:
         connection.exec_driver_sql(f"ANALYZE {table.name}")
 
-    def rebuilding_indexes(self, connection: Connection, table: Table) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Does nothing: dropping an index would lock readers out."""
-        return nullcontext()
+    def rebuilding_indexes(self, connection: Connection, table: Table) -> AbstractContextManager[object]:
+        """Does nothing unless the table is empty, because readers wait while an index is away."""
+        if connection.execute(select(select(table.c.id).exists())).scalar():
+            return nullcontext()
+        return _rebuilt(connection, _POSTGRESQL_INDEXES, table)
+
+
+_SQLITE_INDEXES = text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :name AND sql NOTNULL")
+_POSTGRESQL_INDEXES = text(
+    "SELECT indexname, indexdef FROM pg_indexes JOIN pg_tables USING (schemaname, tablename)"
+    " WHERE schemaname = current_schema() AND tablename = :name AND pg_has_role(tableowner, 'USAGE')"
+    " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname AND conrelid = to_regclass(tablename))"
+)
+"""Those of a table that are no constraints, and that the user may drop."""
+
+
+@contextmanager
+def _rebuilt(connection: Connection, indexes: TextClause, table: Table) -> Iterator[None]:
+    """Drops the indexes of a table, and makes them again at the end, within the transaction of the caller."""
+    found = connection.execute(indexes, {"name": table.name}).all()
+    for name, _ in found:
+        connection.exec_driver_sql(f'DROP INDEX "{name}"')
+    yield
+    for _, sql in found:
+        connection.exec_driver_sql(sql)
 
 
 _DIALECTS: dict[str, Dialect] = {"sqlite": _Sqlite(), "postgresql": _Postgresql()}

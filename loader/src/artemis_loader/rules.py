@@ -37,9 +37,13 @@ def text_fault(field: str, value: str, longest: int) -> str:
 
 
 def _texts_fault(values: Sequence[str], limits: Mapping[str, int]) -> str:
-    """Returns what is wrong with the first faulty text. Most are ASCII and short, which is seen for all at once."""
+    """Returns what is wrong with the first faulty text. Most have no fault, which is seen for all at once."""
     together = "".join(values)
-    if together.isascii() and "\0" not in together and not any(map(gt, map(len, values), limits.values())):
+    if (
+        not any(map(gt, map(len, values), limits.values()))
+        and "\0" not in together
+        and (together.isascii() or _is_unicode(together))
+    ):
         return ""
     faults = (text_fault(field, value, longest) for (field, longest), value in zip(limits.items(), values, strict=True))
     return next(filter(None, faults), "")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ _DAY = 86_400_000_000
 _LONGEST = 64
 _DATE = len("2024-03-09")
 _CACHED = 4096
+_SOME_DAY = "2000-01-01"
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)? ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
@@ -55,11 +56,11 @@ def compile_time(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable
 
 
 def _cached(source: Source, zone: tzinfo, *, whole_day: bool) -> Callable[[str], int]:
-    """Returns the function for texts. It remembers results, because the dates of a feed repeat."""
+    """Returns the function for texts. It remembers results, because the dates and the times of a feed repeat."""
     parsers = [_parser(form) for form in source.formats] or [_from_iso]
 
     @lru_cache(maxsize=_CACHED)
-    def read(text: str) -> int:
+    def read_whole(text: str) -> int:
         for parse in parsers:
             found = parse(text)
             if found is not None:
@@ -72,7 +73,36 @@ def _cached(source: Source, zone: tzinfo, *, whole_day: bool) -> Callable[[str],
             return found
         return _day(found, zone, whole=whole_day)
 
-    return read
+    def read_parts(text: str) -> int:
+        clock = _clock(text[_DATE:])
+        midnight = None if clock is None else _midnight(text[:_DATE])
+        return read_whole(text) if clock is None or midnight is None else midnight + clock
+
+    return read_whole if source.formats else read_parts
+
+
+@lru_cache(maxsize=_CACHED)
+def _midnight(text: str) -> int | None:
+    """Returns the first moment, in UTC, of a date of ISO 8601; None if it is none."""
+    try:
+        return _micros(datetime.combine(date.fromisoformat(text), time()), UTC) if _ISO.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=_CACHED)
+def _clock(text: str) -> int | None:
+    """Returns what the end of a time of ISO 8601 adds to midnight, in UTC, of the date before it.
+
+    None if it is no such end, or does not tell its offset, so that what it adds depends on the date.
+    """
+    try:
+        found = _from_iso(_SOME_DAY + text)
+    except InvalidTime:
+        return None
+    if not isinstance(found, datetime) or found.tzinfo is None:
+        return None
+    return _micros(found, UTC) - _micros(datetime.fromisoformat(_SOME_DAY), UTC)
 
 
 def _described(formats: tuple[str, ...]) -> str:
