@@ -51,6 +51,14 @@ CHOSEN = (
     Listing(EVENTS, "id > 17", "", PRIMARY_KEY, "rowid>?", "rowid>?"),
     Listing(EVENTS, YEAR, "start_time desc", "ix_events_start_time", *["start_time>? AND start_time<?"] * 2),
     Listing(EVENTS, "category = x", "", "ix_events_category", "category=?", "category=? AND id>?"),
+    Listing(
+        EVENTS,
+        "category = x",
+        "start_time desc",
+        "ix_events_category_start_time",
+        "category=?",
+        "category=? AND start_time<?",
+    ),
     Listing(EVENTS, "publisher = x", "", "ix_events_publisher", "publisher=?", "publisher=? AND id>?"),
     Listing(EVENTS, "owner_id = 5", "", "ix_events_owner_id", "owner_id=?", "owner_id=? AND id>?"),
     Listing(

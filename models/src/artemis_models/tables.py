@@ -86,6 +86,7 @@ class Event(Base):
         CheckConstraint("end_time >= start_time", name="end_time"),
         # Lists come in the order of the id within a category, a publisher or an owner, and within equal times.
         Index("ix_events_category", "category", "id"),
+        Index("ix_events_category_start_time", "category", start_time.desc(), "id"),
         Index("ix_events_publisher", "publisher", "id"),
         Index("ix_events_owner_id", "owner_id", "id"),
         Index("ix_events_start_time", start_time.desc(), "id"),
