@@ -94,6 +94,7 @@ def test_a_read_that_stays_unavailable_is_given_up(gateway: Gateway, distant: Ar
 
 def test_a_read_that_began_before_its_server_is_answered(serve: Serve, database_path: Path) -> None:
     """A server that is there well within the deadline is a server that answers."""
+    run("migrate", database_path)
     with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         port = listener.getsockname()[1]
@@ -101,7 +102,6 @@ def test_a_read_that_began_before_its_server_is_answered(serve: Serve, database_
             answer = pool.submit(lambda: list(early.events.list()))
             listener.accept()[0].close()
             listener.close()
-            run("migrate", database_path)
             serve(listen=f"127.0.0.1:{port}")
             assert answer.result(PATIENCE) == []
 
