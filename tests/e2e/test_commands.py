@@ -110,6 +110,13 @@ def test_migrate_makes_the_schema_and_a_second_time_changes_nothing(database_pat
     assert before[1]
 
 
+def test_printing_the_statements_makes_no_file(database_path: Path) -> None:
+    printed = run("migrate", database_path, "--sql")
+    assert printed.returncode == 0
+    assert "CREATE TABLE events" in printed.stdout
+    assert not database_path.exists()
+
+
 def test_check_says_that_all_is_well_and_leaves_a_running_server_alone(serve: Serve) -> None:
     server = serve()
     with ArtemisClient(server.target) as client:

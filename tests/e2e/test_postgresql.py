@@ -215,7 +215,7 @@ def test_a_server_survives_its_database() -> None:
         ("mysql://artemis:secret@127.0.0.1/artemis", ""),
     ],
 )
-@pytest.mark.parametrize("name", ["migrate", "check"])
+@pytest.mark.parametrize("name", ["migrate", "check", "serve"])
 def test_a_database_that_cannot_be_reached_is_one_line(name: str, url: str, said: str) -> None:
     ended = run(name, url)
     assert ended.returncode == 1
@@ -226,7 +226,8 @@ def test_a_database_that_cannot_be_reached_is_one_line(name: str, url: str, said
 
 
 def test_a_database_that_does_not_exist_is_one_line(postgresql_url: str) -> None:
-    ended = run("check", postgresql_url.replace("/artemis_", "/nothing_"))
-    assert ended.returncode == 1
-    assert "does not exist" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    for name in ("check", "serve"):
+        ended = run(name, postgresql_url.replace("/artemis_", "/nothing_"))
+        assert ended.returncode == 1
+        assert "does not exist" in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1

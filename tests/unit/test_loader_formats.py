@@ -191,6 +191,12 @@ def test_brackets_in_strings_are_no_nesting(tmp_path: Path) -> None:
     assert told(items(tmp_path, json.dumps(rows), "json")) == [(1, "description has 300000 characters, more than 8192")]
 
 
+@pytest.mark.parametrize("number", [str(1 << 80), "1e400", "0.1"])
+def test_a_number_of_any_size_hurts_no_record(tmp_path: Path, number: str) -> None:
+    data = json.dumps([row("1"), row("2")]).replace('"name"', f'"size": {number}, "name"', 1)
+    assert told(items(tmp_path, data, "json")) == ["1", "2"]
+
+
 def test_what_is_no_object_is_rejected(tmp_path: Path) -> None:
     data = [row("1"), 5, None, [row("x")], "text", row("2")]
     expected = ["1", *((index, "is not an object") for index in (2, 3, 4, 5)), "2"]
@@ -382,6 +388,19 @@ def test_the_properties_of_an_event_are_mapped(tmp_path: Path) -> None:
     [record] = items(tmp_path, calendar(vevent(*properties)).replace("\n", "\r\n"), "ics")
     micros = 1709978400_000000
     assert Record("1", ("Expo", "one\ntwo, three", "a, b, c", "Kyoto", "Club, main", micros, micros)) == record
+
+
+def test_feeds_that_are_read_at_once_keep_their_own_time_zones(tmp_path: Path) -> None:
+    two = [vevent("DTSTART;TZID=Club:20240309T100000", uid=uid) for uid in "12"]
+    texts = [calendar(*two, zone) for zone in (CLUB, CLUB.replace("+0300", "-0800"))]
+    here, there = (
+        read(*fetched(tmp_path / name, text, "ics")) for name, text in zip(("here", "there"), texts, strict=True)
+    )
+    first, other, second = next(here), list(there), next(here)
+    starts = [each.values[5] for each in (first, second, *other) if isinstance(each, Record)]
+    assert len(starts) == 4
+    assert len(set(starts[:2])) == len(set(starts[2:])) == 1
+    assert int(starts[2]) - int(starts[0]) == 11 * 3600 * 1_000_000
 
 
 CLUB = """BEGIN:VTIMEZONE

@@ -270,7 +270,8 @@ def _workdir(engine: Engine, feed: Feed, *, dry_run: bool) -> Iterator[Path]:
     if not feed.remote:
         yield Path(tempfile.gettempdir())
         return
-    key = hashlib.sha256(f"{engine.url!r} {feed.name}".encode()).hexdigest()[:16]
+    where = Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else repr(engine.url)
+    key = hashlib.sha256(f"{where} {feed.name}".encode()).hexdigest()[:16]
     prefix = f"artemis-loader-{key}-"
     if not dry_run:  # a dry run holds no lock, and what is there may be in use
         for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):

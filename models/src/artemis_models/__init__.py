@@ -6,7 +6,14 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 from artemis_models import triggers as _triggers  # noqa: F401, so that tables that are made have them
 from artemis_models.engine import create_engine, describe, refuse_missing
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
-from artemis_models.migrate import check_revision, current_revision, head_revision, upgrade, upgrade_sql
+from artemis_models.migrate import (
+    check_revision,
+    current_revision,
+    head_revision,
+    refuse_unusable,
+    upgrade,
+    upgrade_sql,
+)
 from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User
 
 __all__ = [
@@ -25,6 +32,7 @@ __all__ = [
     "describe",
     "head_revision",
     "refuse_missing",
+    "refuse_unusable",
     "upgrade",
     "upgrade_sql",
 ]

@@ -72,7 +72,7 @@ def upgrade_sql(engine: Engine) -> str:
 
     Raises: as `upgrade`.
     """
-    before = _revision(engine)
+    before = _revision(engine) if _exists(engine) else None
     _refuse_unknown(before)
     config = _config()
     config.output_buffer = StringIO()
@@ -81,9 +81,24 @@ def upgrade_sql(engine: Engine) -> str:
     return config.output_buffer.getvalue()
 
 
+def _exists(engine: Engine) -> bool:
+    """Tells whether there is a database; a SQLite file that is missing would be made by connecting to it."""
+    return engine.dialect.name != "sqlite" or Path(str(engine.url.database)).exists()
+
+
 def _revision(engine: Engine) -> str | None:
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         return current_revision(connection)
+
+
+def refuse_unusable(engine: Engine) -> None:
+    """Raises unless the database can be connected to, whatever its schema is.
+
+    Raises:
+        DatabaseError: it is too old, or in another encoding.
+        sqlalchemy.exc.DBAPIError: it cannot be reached, does not exist, or does not let the user in.
+    """
+    _revision(engine)
 
 
 def check_revision(engine: Engine) -> None:

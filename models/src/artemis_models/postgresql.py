@@ -12,6 +12,13 @@ from artemis_models.errors import DatabaseError
 DRIVER = "postgresql+psycopg"
 MINIMUM = 140_000  # as libpq numbers versions
 CONNECT_TIMEOUT = 5  # seconds
+VANISHED = {
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",  # milliseconds
+}
+"""Ends connections to a machine that is gone without a word, after some ten seconds (libpq, "Parameter Key Words")."""
 
 
 def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
@@ -21,7 +28,7 @@ def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
         DatabaseError: the driver is not installed.
     """
     options: dict[str, Any] = {"poolclass": NullPool} if read_only else {"pool_size": connections, "max_overflow": 0}
-    defaults = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "artemis"}
+    defaults = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "artemis", **VANISHED}
     try:
         engine = sqlalchemy.create_engine(
             url.set(drivername=DRIVER, query={**defaults, **url.query}),

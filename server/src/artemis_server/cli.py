@@ -13,6 +13,7 @@ from artemis_models import (
     describe,
     head_revision,
     refuse_missing,
+    refuse_unusable,
     upgrade,
     upgrade_sql,
 )
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _configure_logging(settings.log_level)
         engine = create_engine(
             settings.database_url,
-            read_only=settings.command == "check",
+            read_only=settings.command == "check" or settings.sql,
             connections=connections(settings),
         )
         try:
@@ -57,6 +58,8 @@ def _serve(settings: Settings, engine: Engine) -> None:
     refuse_taken(settings.listen)  # before anything is changed
     if engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate:
         upgrade(engine)
+    else:
+        refuse_unusable(engine)
     application = Application(settings, engine)
     try:
         port = application.start()

@@ -4,7 +4,9 @@ A calendar is read whole, because a time zone or an override may stand anywhere 
 """
 
 import io
+import threading
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -26,6 +28,8 @@ _MATTERS = {None, "UID", "SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES", "ST
 _TIMES = {"DTSTART", "DTEND", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID"}
 _MOST_PER_DAY = 24
 _MOST_YEARS = 100
+_ZONES = threading.Lock()
+"""Held while a calendar is read: icalendar keeps the time zones that one defines for the whole process."""
 
 
 @dataclass
@@ -68,10 +72,16 @@ def read_calendar(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Row
     calendars = _split(stream, file)
     days = feed.window.days(datetime.now(UTC).date())
     for calendar in calendars:
-        tzp.use_default()  # forgets the time zones that other calendars have defined
-        for kind in reversed(_PARTS):
-            blocks = [block for block in calendar.blocks if block.kind == kind]
-            yield from _rows(blocks, days) if kind == "VEVENT" else _define(blocks)
+        with _ZONES:
+            rows = list(_read(calendar, days))
+        yield from rows
+
+
+def _read(calendar: _Calendar, days: tuple[date, date]) -> Iterable[tuple[int, Any] | Fault]:
+    tzp.use_default()  # forgets the time zones that other calendars have defined
+    for kind in reversed(_PARTS):
+        blocks = [block for block in calendar.blocks if block.kind == kind]
+        yield from _rows(blocks, days) if kind == "VEVENT" else _define(blocks)
 
 
 def _split(stream: io.BufferedReader, file: LocalFile) -> list[_Calendar]:

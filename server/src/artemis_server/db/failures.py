@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from artemis_models import DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from artemis_server.errors import DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
@@ -14,6 +15,8 @@ def translate(error: Exception) -> Exception:
     """Returns what to tell the caller; the error itself if it is not the database that failed."""
     if isinstance(error, PoolTimeoutError):
         return _busy(error)
+    if isinstance(error, DatabaseError):
+        return _broken(error)
     cause = getattr(error, "orig", None) or error
     meaning = _sqlite(cause) or _postgresql(cause)
     return meaning(cause) if meaning else error
