@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import date
-from decimal import Decimal
 from typing import Any, TypeAlias
 
 from artemis_loader.feeds import Feed, Source
@@ -187,8 +186,6 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, date):  # and so a datetime
         return value.isoformat()
-    if isinstance(value, Decimal):  # a number with a fraction, as one format reads it
-        return str(float(value))
     if isinstance(value, (int, float)):
         return str(value)
     raise TypeError("is an object or an array of arrays, not a text")

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -49,8 +48,6 @@ def compile_time(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable
             return read_text(value)
         if isinstance(value, datetime):
             return _micros(value, zone)
-        if isinstance(value, Decimal):
-            value = float(value)
         if per_unit and isinstance(value, (int, float)) and not isinstance(value, bool):
             return _from_epoch(value, per_unit)
         raise InvalidTime(f"{str(value)[:_LONGEST]} is not a time")

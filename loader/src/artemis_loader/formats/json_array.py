@@ -68,7 +68,8 @@ def read_array(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
     index = 0
     prefix = f"{feed.records}.item" if feed.records else "item"
     try:
-        for row in ijson.items(_Shallow(stream, file.name), prefix, buf_size=_BUFFER):
+        # Without use_float, the parser ends the process at an integer of more digits than Python reads.
+        for row in ijson.items(_Shallow(stream, file.name), prefix, buf_size=_BUFFER, use_float=True):
             index += 1
             yield index, row
         if not index and not _has_array(file, feed):
