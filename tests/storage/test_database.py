@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
+from typing import cast
 
 import pytest
 from artemis.v1.events_pb2 import Event
@@ -11,12 +12,13 @@ from artemis_models import create_engine
 from artemis_server.db import secrets
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.errors import Aborted, DeadlineExceeded, NotFound
-from sqlalchemy import text
+from artemis_server.errors import Aborted, Cancelled, DeadlineExceeded, NotFound
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from tests.storage.conftest import PATIENCE, Queueing
-from tests.storage.samples import new_event
+from tests.storage.samples import Waiting, new_event
 
 STORE = EventStore()
 ALL = STORE.query("", "")
@@ -188,7 +190,7 @@ def test_a_read_ends_at_its_deadline_and_the_next_is_answered(database: Database
     created = create(database)
     before = time.monotonic()
     with pytest.raises(DeadlineExceeded):
-        database.read(lambda session: session.scalar(ENDLESS), 0.2)
+        database.read(lambda session: session.scalar(ENDLESS), Waiting(0.2))
     assert time.monotonic() - before < PATIENCE
     assert created == get(database, created.id)
 
@@ -196,6 +198,46 @@ def test_a_read_ends_at_its_deadline_and_the_next_is_answered(database: Database
 def test_a_deadline_is_that_of_one_read(database: Database) -> None:
     created = create(database)
     work = partial(STORE.get, row_id=created.id)
-    assert created == database.read(work, 0.001)
-    assert created == database.read(work, None)
-    assert created == database.read(work, float(2**40))
+    assert created == database.read(work, Waiting(0.001))
+    assert created == database.read(work, Waiting(None))
+    assert created == database.read(work, Waiting(float(2**40)))
+
+
+def test_a_read_ends_when_its_caller_goes_away_and_the_next_is_answered(database: Database) -> None:
+    created, caller = create(database), Waiting()
+
+    def go_away_and_count(session: Session) -> None:
+        caller.go_away()
+        session.scalar(ENDLESS)
+
+    before = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        database.read(go_away_and_count, caller)
+    assert time.monotonic() - before < PATIENCE
+    assert created == get(database, created.id)
+
+
+def test_a_write_whose_caller_has_gone_is_not_made(database: Database) -> None:
+    caller = Waiting()
+    caller.go_away()
+    with pytest.raises(Cancelled):
+        database.write(partial(STORE.create, message=new_event()), caller)
+    assert ids(database) == []
+
+
+def test_a_caller_who_goes_away_costs_no_connection(engine: Engine, database: Database) -> None:
+    pool = cast("QueuePool", engine.pool)
+    created = create(database)
+    assert created == get(database, created.id)
+    used = pool.checkedout()
+    for _ in range(2):
+        caller = Waiting()
+
+        def give_up(session: Session, caller: Waiting = caller) -> None:
+            caller.go_away()
+            session.scalar(ENDLESS)
+
+        with pytest.raises(DeadlineExceeded):
+            database.read(give_up, caller)
+        assert created == get(database, created.id)
+        assert used == pool.checkedout()

@@ -9,6 +9,7 @@ from artemis.v1.events_pb2 import Event
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import (
+    Cancelled,
     DeadlineExceeded,
     FailedPrecondition,
     NotFound,
@@ -20,7 +21,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
 from tests.storage.conftest import PATIENCE, Queueing
-from tests.storage.samples import new_event
+from tests.storage.samples import Waiting, new_event
 
 STORE = EventStore()
 ALL = STORE.query("", "")
@@ -128,7 +129,7 @@ def test_failing_work_raises_its_own_error_and_leaves_nothing(database: Database
 
 def test_a_write_that_waits_too_long_is_told_so(database: Database, queueing: Queueing) -> None:
     with queueing.blocked(), pytest.raises(DeadlineExceeded):
-        database.write(creating("Late"), timeout=0.001)
+        database.write(creating("Late"), Waiting(0.001))
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
@@ -136,20 +137,32 @@ def test_a_deadline_that_has_passed_is_no_deadline_to_wait_for(
     database: Database, queueing: Queueing, timeout: float
 ) -> None:
     with queueing.blocked(), pytest.raises(DeadlineExceeded):
-        database.write(creating("Late"), timeout=timeout)
+        database.write(creating("Late"), Waiting(timeout))
 
 
 @pytest.mark.parametrize("timeout", [None, 1e18, float("inf")])
 def test_a_deadline_far_away_is_waited_for(database: Database, timeout: float | None) -> None:
-    assert database.write(creating("In time"), timeout=timeout).name == "In time"
+    assert database.write(creating("In time"), Waiting(timeout)).name == "In time"
 
 
 def test_abandoned_work_is_not_run(database: Database, queueing: Queueing) -> None:
     with ThreadPoolExecutor(1) as executor:
         with queueing.blocked():
             with pytest.raises(DeadlineExceeded):
-                database.write(creating("Abandoned"), timeout=0)
+                database.write(creating("Abandoned"), Waiting(0))
             after = queueing.write(executor, creating("After"))
+        assert after.result(PATIENCE).name == "After"
+    assert names(database) == ["After"]
+
+
+def test_work_whose_caller_went_away_while_it_was_queued_is_not_run(database: Database, queueing: Queueing) -> None:
+    caller = Waiting()
+    with ThreadPoolExecutor(2) as executor:
+        with queueing.blocked():
+            gone = queueing.submit(executor, lambda: database.write(creating("Gone"), caller))
+            after = queueing.write(executor, creating("After"))
+            caller.go_away()
+        assert isinstance(gone.exception(PATIENCE), Cancelled)
         assert after.result(PATIENCE).name == "After"
     assert names(database) == ["After"]
 

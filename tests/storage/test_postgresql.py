@@ -11,7 +11,7 @@ from artemis_models.postgresql import _check as check_server
 from artemis_server.db.constraints import Constraint, broken
 from artemis_server.db.database import Database
 from artemis_server.db.failures import is_transient, translate
-from artemis_server.db.sessions import _rounded_up as rounded_up
+from artemis_server.db.limits import rounded_up
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
 from psycopg import errors
 from sqlalchemy import text

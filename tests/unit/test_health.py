@@ -45,9 +45,9 @@ def fail() -> None:
 
 
 @contextmanager
-def monitoring(probe: Callable[[], None]) -> Iterator[Statuses]:
+def monitoring(probe: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> Iterator[Statuses]:
     statuses = Statuses()
-    monitor = HealthMonitor(statuses, ["events"], probe)
+    monitor = HealthMonitor(statuses, ["events"], probe, give_up)
     monitor.start()
     try:
         yield statuses
@@ -92,8 +92,10 @@ def test_a_probe_that_hangs_is_not_serving_and_is_not_asked_twice() -> None:
         asked.release()
         go.wait(PATIENCE)
 
-    with monitoring(hang) as statuses:
+    given_up = threading.Event()
+    with monitoring(hang, given_up.set) as statuses:
         assert statuses.wait_for(events=NOT_SERVING)
+        assert given_up.is_set()
         assert asked.acquire(blocking=False)
         assert not asked.acquire(blocking=False)
         go.set()

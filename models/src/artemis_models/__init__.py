@@ -7,6 +7,7 @@ from artemis_models import triggers as _triggers  # noqa: F401, so that tables t
 from artemis_models.engine import create_engine, describe, refuse_missing
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from artemis_models.migrate import (
+    check_connection,
     check_revision,
     current_revision,
     head_revision,
@@ -26,6 +27,7 @@ __all__ = [
     "Load",
     "Secret",
     "User",
+    "check_connection",
     "check_revision",
     "create_engine",
     "current_revision",

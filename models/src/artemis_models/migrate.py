@@ -103,7 +103,15 @@ def refuse_unusable(engine: Engine) -> None:
 
 def check_revision(engine: Engine) -> None:
     """Raises DatabaseError, saying what to do, when the schema is not the one that this code needs."""
-    revision = _revision(engine)
+    _check(_revision(engine))
+
+
+def check_connection(connection: Connection) -> None:
+    """Raises as `check_revision`."""
+    _check(current_revision(connection))
+
+
+def _check(revision: str | None) -> None:
     _refuse_unknown(revision)
     if revision != head_revision():
         raise DatabaseError(

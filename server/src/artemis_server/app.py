@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
-from artemis_models import DatabaseError, check_revision, describe
 from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server.db import secrets
 from artemis_server.db.database import Database
@@ -52,7 +50,7 @@ class Application:
         self._database = Database(engine)
         self._streams = OpenStreams()
         self._health = HealthServicer(self._streams)
-        self._monitor = HealthMonitor(self._health, SERVICES, lambda: probe(engine))
+        self._monitor = HealthMonitor(self._health, SERVICES, self._database.check, self._database.sever)
         self._pruner = Pruner(self._database)
         self._getters = ThreadPoolExecutor(GET_THREADS, thread_name_prefix="get")
         self._contract = ContractInterceptor(self._getters)
@@ -115,14 +113,6 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
-
-
-def probe(engine: Engine) -> None:
-    """Raises DatabaseError, in one line, unless the database answers and its schema is the right one."""
-    try:
-        check_revision(engine)
-    except SQLAlchemyError as error:
-        raise DatabaseError(describe(error, engine)) from error
 
 
 def refuse_taken(listen: str) -> None:

@@ -11,6 +11,7 @@
         +-- Unavailable
         +-- ResourceExhausted
         +-- DeadlineExceeded
+        +-- Cancelled
 
 They know neither gRPC nor the database, and their texts are for the caller.
 """
@@ -127,3 +128,7 @@ class ResourceExhausted(ServerError):
 
 class DeadlineExceeded(ServerError):
     """The caller's deadline passed while the request waited."""
+
+
+class Cancelled(ServerError):
+    """The caller no longer waits for the answer."""

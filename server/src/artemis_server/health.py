@@ -47,12 +47,22 @@ class HealthServicer(health.HealthServicer):
 
 
 class HealthMonitor:
-    """Sets the status of the services to what `probe` finds: it returns when all is well, or raises."""
+    """Sets the status of the services to what `probe` finds: it returns when all is well, or raises.
 
-    def __init__(self, servicer: health.HealthServicer, services: Iterable[str], probe: Callable[[], None]) -> None:
+    `give_up` is called whenever it has not found anything in time.
+    """
+
+    def __init__(
+        self,
+        servicer: health.HealthServicer,
+        services: Iterable[str],
+        probe: Callable[[], None],
+        give_up: Callable[[], None],
+    ) -> None:
         self._servicer = servicer
         self._services = ("", *services)
         self._probe = probe
+        self._give_up = give_up
         self._pending: Future[None] | None = None
         self._problem: str | None = ""
         self._stopping = threading.Event()
@@ -94,6 +104,7 @@ class HealthMonitor:
         try:
             self._pending.result(timeout=INTERVAL)
         except TimeoutError:
+            self._give_up()
             return f"the database does not answer within {INTERVAL:g} s"
         except Exception as error:
             self._pending = None

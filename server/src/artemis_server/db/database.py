@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
+from artemis_models import DatabaseError, check_connection, describe
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from artemis_server.db.callers import SERVER, Caller
 from artemis_server.db.failures import translate
 from artemis_server.db.sessions import ThreadSessions
 from artemis_server.db.transactions import TransactionWriter
@@ -18,8 +21,8 @@ T = TypeVar("T")
 class Writer(Protocol):
     """Runs work in a transaction."""
 
-    def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
-        """Returns what `work` returns, once it is committed; `timeout` is in seconds."""
+    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+        """Returns what `work` returns, once it is committed."""
 
     def close(self) -> None:
         """Accepts no more work, and returns when what was accepted in other threads than the callers' is committed."""
@@ -48,43 +51,44 @@ class Database:
             GroupCommitWriter(engine) if engine.dialect.name == "sqlite" else TransactionWriter(self._sessions)
         )
 
-    def read(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
-        """Returns what `work` returns. Each statement in it is one snapshot; `timeout` is in seconds.
+    def read(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+        """Returns what `work` returns. Each statement in it is one snapshot.
 
         Raises:
-            DeadlineExceeded: a statement took longer than the timeout.
+            DeadlineExceeded: a statement took longer than the caller waits, or the caller went away.
             RequestError: the database failed.
         """
         try:
-            return work(self._sessions.get(timeout))
+            return self._sessions.run(work, caller)
         except RequestError:
             raise
         except Exception as error:
-            if not self._sessions.discard():
-                raise translate(error) from error
-        return self._read_again(work, timeout)
-
-    def _read_again(self, work: Callable[[Session], T], timeout: float | None) -> T:
-        """Reads on a new connection, where the kept one had broken since it was last used."""
-        try:
-            return work(self._sessions.get(timeout))
-        except RequestError:
-            raise
-        except Exception as error:
-            self._sessions.discard()
             raise translate(error) from error
 
-    def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
+    def check(self) -> None:
+        """Raises DatabaseError, in one line, unless the database answers and its schema is the right one."""
+        try:
+            self._sessions.run(lambda session: check_connection(session.connection()), SERVER)
+        except SQLAlchemyError as error:
+            raise DatabaseError(describe(error, self._engine)) from error
+        self._sessions.heard()
+
+    def sever(self) -> None:
+        """Gives up a database that is silent: what waits for it fails, and calls are refused until `check` is well."""
+        self._sessions.sever()
+
+    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
         """Returns what `work` returns, once all it did is committed and on disk. It may be called more than once.
 
         Raises:
-            DeadlineExceeded: the timeout passed. Work that had begun by then may still be committed.
+            DeadlineExceeded: the caller's deadline passed. Work that had begun by then may still be committed.
+            Cancelled: the caller went away before the work began.
             RequestError: the database failed, or was closed.
             Exception: what `work` raised; nothing was changed.
         """
-        return self._writer.write(work, timeout)
+        return self._writer.write(work, caller)
 
-    def rehearse(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
+    def rehearse(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
         """Returns what `work` returns, and undoes all it did.
 
         Raises: as `write`.
@@ -94,7 +98,7 @@ class Database:
             raise _Rehearsed(work(session))
 
         try:
-            return self.write(undone, timeout)
+            return self.write(undone, caller)
         except _Rehearsed as rehearsed:
             return cast("T", rehearsed.result)
 

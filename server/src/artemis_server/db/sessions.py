@@ -3,22 +3,23 @@
 Their connections are in autocommit: a statement is a snapshot, and no transaction is left open.
 """
 
-import math
 import threading
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from artemis_models import AUTOCOMMIT
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from artemis_server.db.callers import SERVER, Caller
+from artemis_server.db.limits import LIMITS, Limits
 from artemis_server.db.statements import keep_driver
+from artemis_server.errors import RequestError, Unavailable
 
-LONGEST = 300.0  # seconds, also for a call without a deadline: its caller may be gone long since
-_INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the clock
-_LIMIT = "artemis_limit"
-"""Where a session keeps the function that sets its deadline, in `Session.info`."""
+T = TypeVar("T")
+PERIOD = 0.5  # seconds between two looks at the callers
+_LIMITS = "artemis_limits"
+"""Where a session keeps the limits of its connection, in `Session.info`."""
 
 
 class ThreadSessions:
@@ -27,68 +28,98 @@ class ThreadSessions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{AUTOCOMMIT: True})
         self._local = threading.local()
-        self._connections: list[Connection] = []
+        self._open: dict[Connection, Limits] = {}
+        self._silent = False
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="callers", daemon=True)
+        if engine.dialect.name != "sqlite":  # which asks by itself
+            self._watcher.start()
 
-    def get(self, timeout: float | None) -> Session:
-        """Returns this thread's session; from now on its statements may take `timeout` seconds."""
-        session: Session = getattr(self._local, "session", None) or self._open()
-        session.info[_LIMIT](LONGEST if timeout is None else min(timeout, LONGEST))
+    def run(self, work: Callable[[Session], T], caller: Caller) -> T:
+        """Returns what `work` returns; again on a new connection, where the kept one had broken since it was last used.
+
+        After an error that is not a RequestError the connection is thrown away.
+        """
+        return self.retry(lambda: self._run(work, caller))
+
+    def retry(self, attempt: Callable[[], T]) -> T:
+        """Returns what `attempt` returns. See `run`."""
+        try:
+            return attempt()
+        except RequestError:
+            raise
+        except Exception:
+            if not self.discard():
+                raise
+        try:
+            return attempt()
+        except RequestError:
+            raise
+        except Exception:
+            self.discard()
+            raise
+
+    def _run(self, work: Callable[[Session], T], caller: Caller) -> T:
+        session = self.get(caller)
+        try:
+            return work(session)
+        finally:
+            self.release(session)
+
+    def get(self, caller: Caller) -> Session:
+        """Returns this thread's session; from now on, its statements are executed for this caller."""
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            if self._silent and caller is not SERVER:
+                raise Unavailable("DATABASE_UNAVAILABLE", "the database does not answer; try again")
+            session = self._connect()
+        session.info[_LIMITS].begin(caller)
         return session
 
+    @staticmethod
+    def release(session: Session) -> None:
+        """Tells that nobody waits for the session's next statements."""
+        session.info[_LIMITS].end()
+
     def discard(self) -> bool:
-        """Closes this thread's connection, which may be broken; returns whether it was."""
+        """Closes this thread's connection, which may be broken; returns whether it was, and not by `sever`."""
         session: Session | None = self._local.__dict__.pop("session", None)
         if session is None:
             return False
         connection = session.connection()
         broken = bool(getattr(connection.connection.dbapi_connection, "broken", False))
-        self._connections.remove(connection)
+        severed = self._open.pop(connection).severed
         session.invalidate()
         connection.close()
-        return broken
+        return broken and not severed
+
+    def sever(self) -> None:
+        """Ends every connection that a thread waits for, and makes none for callers, until `heard`."""
+        self._silent = True
+        for limits in list(self._open.values()):
+            limits.sever()
+
+    def heard(self) -> None:
+        """Tells that the database answers."""
+        self._silent = False
 
     def close(self) -> None:
         """Closes every connection."""
-        for connection in self._connections:
+        self._closing.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        for connection in self._open:
             connection.close()
 
-    def _open(self) -> Session:
+    def _connect(self) -> Session:
         connection = self._engine.connect()
-        self._connections.append(connection)
         session = Session(connection)
-        session.info[_LIMIT] = _LIMITS[self._engine.dialect.name](keep_driver(session))
+        limits = LIMITS[self._engine.dialect.name](keep_driver(session))
+        session.info[_LIMITS] = self._open[connection] = limits
         self._local.session = session
         return session
 
-
-def _limit_sqlite(driver: Any) -> Callable[[float], None]:
-    """Interrupts a statement that runs when its time is up."""
-    end = [math.inf]
-    driver.set_progress_handler(lambda: time.monotonic() > end[0], _INSTRUCTIONS)
-
-    def limit(timeout: float) -> None:
-        end[0] = time.monotonic() + timeout
-
-    return limit
-
-
-def _limit_postgresql(driver: Any) -> Callable[[float], None]:
-    """Sets `statement_timeout`, rounded up to one digit so that it seldom has to be set anew."""
-    current = [0]
-
-    def limit(timeout: float) -> None:
-        milliseconds = _rounded_up(timeout * 1000)
-        if milliseconds != current[0]:
-            driver.execute(f"SET statement_timeout = {milliseconds}")
-            current[0] = milliseconds
-
-    return limit
-
-
-def _rounded_up(number: float) -> int:
-    """Returns the least integer with one digit and zeros that is not below a number: 734 becomes 800."""
-    unit: int = 10 ** max(0, math.ceil(math.log10(max(number, 1))) - 1)
-    return math.ceil(max(number, 1) / unit) * unit
-
-
-_LIMITS = {"sqlite": _limit_sqlite, "postgresql": _limit_postgresql}
+    def _watch(self) -> None:
+        while not self._closing.wait(PERIOD):
+            for limits in list(self._open.values()):
+                limits.check()

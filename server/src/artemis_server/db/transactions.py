@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from artemis_server.db.callers import SERVER, Caller
 from artemis_server.db.failures import is_transient, translate
-from artemis_server.db.sessions import LONGEST, ThreadSessions
+from artemis_server.db.limits import longest
+from artemis_server.db.sessions import ThreadSessions
 from artemis_server.db.statements import keep_driver
-from artemis_server.errors import DeadlineExceeded, RequestError, Unavailable
+from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, Unavailable
 
 T = TypeVar("T")
 ATTEMPTS = 5
@@ -27,23 +29,25 @@ class TransactionWriter:
         self._sessions = sessions
         self._closed = False
 
-    def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
-        """Returns what `work` returns, once it is committed; `timeout` is in seconds.
+    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+        """Returns what `work` returns, once it is committed.
 
         Raises:
-            DeadlineExceeded: the timeout passed; nothing was changed.
+            DeadlineExceeded: the caller's deadline passed; nothing was changed.
+            Cancelled: the caller went away; nothing was changed.
             RequestError: the database failed, or the writer was closed.
             Exception: what `work` raised; nothing was changed.
         """
-        end = time.monotonic() + (LONGEST if timeout is None else min(timeout, LONGEST))
+        end = time.monotonic() + longest(caller)
         for attempt in range(ATTEMPTS):
-            remaining = end - time.monotonic()
             if self._closed:
                 raise _STOPPED
-            if remaining <= 0:
+            if time.monotonic() >= end:
                 raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
+            if not caller.is_active():
+                raise Cancelled("CANCELLED", "the caller has gone; nothing was changed")
             try:
-                return self._attempt(work, remaining)
+                return self._attempt(work, caller)
             except RequestError:
                 raise
             except Exception as error:
@@ -56,32 +60,35 @@ class TransactionWriter:
         """Accepts no more work."""
         self._closed = True
 
-    def _attempt(self, work: Callable[[Session], T], timeout: float) -> T:
-        session = self._begin(timeout)
-        driver = keep_driver(session)
+    def _attempt(self, work: Callable[[Session], T], caller: Caller) -> T:
+        session = self._begin(caller)
+        try:
+            return self._commit(work, session)
+        finally:
+            self._sessions.release(session)
+
+    def _commit(self, work: Callable[[Session], T], session: Session) -> T:
         try:
             result = work(session)
         except BaseException:
             self._roll_back(session)
             raise
         try:
-            driver.execute("COMMIT")
+            keep_driver(session).execute("COMMIT")
         except BaseException:
             self._sessions.discard()
             raise
         return result
 
-    def _begin(self, timeout: float) -> Session:
+    def _begin(self, caller: Caller) -> Session:
         """Begins a transaction, on a new connection if the kept one broke since it was last used."""
-        try:
-            session = self._sessions.get(timeout)
+
+        def begin() -> Session:
+            session = self._sessions.get(caller)
             keep_driver(session).execute(BEGIN)
-        except Exception:
-            if not self._sessions.discard():
-                raise
-            session = self._sessions.get(timeout)
-            keep_driver(session).execute(BEGIN)
-        return session
+            return session
+
+        return self._sessions.retry(begin)
 
     def _roll_back(self, session: Session) -> None:
         try:

@@ -12,13 +12,15 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from artemis_server.db.callers import SERVER, Caller
 from artemis_server.db.failures import translate
 from artemis_server.db.statements import Driver, keep_driver
-from artemis_server.errors import DeadlineExceeded, Unavailable
+from artemis_server.errors import Cancelled, DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 MOST_IN_GROUP = 256
 _GONE = Unavailable("DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again")
+_CANCELLED = Cancelled("CANCELLED", "the caller has gone; nothing was changed")
 _STOPPED = Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
@@ -28,10 +30,11 @@ class _Ticket(Generic[T]):
     A bare lock and not a Future: it costs a tenth, and a ticket is waited for by one thread only.
     """
 
-    __slots__ = ("abandoned", "done", "error", "result", "work")
+    __slots__ = ("abandoned", "caller", "done", "error", "result", "work")
 
-    def __init__(self, work: Callable[[Session], T]) -> None:
+    def __init__(self, work: Callable[[Session], T], caller: Caller) -> None:
         self.work = work
+        self.caller = caller
         self.result: T
         self.error: BaseException | None = None
         self.abandoned = False
@@ -50,20 +53,21 @@ class GroupCommitWriter:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def write(self, work: Callable[[Session], T], timeout: float | None = None) -> T:
-        """Returns what `work` returns, once it is committed; `timeout` is in seconds.
+    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+        """Returns what `work` returns, once it is committed.
 
         Raises:
-            DeadlineExceeded: the timeout passed. Work that had begun by then may still be committed.
+            DeadlineExceeded: the caller's deadline passed. Work that had begun by then may still be committed.
+            Cancelled: the caller went away before the work began.
             RequestError: the database failed, or the writer was closed; nothing was changed.
             Exception: what `work` raised; nothing was changed.
         """
-        ticket = _Ticket(work)
+        ticket = _Ticket(work, caller)
         with self._closing:
             if self._closed:
                 raise _STOPPED
             self._queue.put(ticket)
-        if not ticket.done.acquire(timeout=_wait(timeout)):
+        if not ticket.done.acquire(timeout=_wait(caller.time_remaining())):
             ticket.abandoned = True
             raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the request waited to be written")
         if ticket.error is not None:
@@ -112,7 +116,8 @@ class GroupCommitWriter:
             # storage functions do not have.
             connection = keep_driver(session)
             for ticket in group:
-                if ticket.abandoned:
+                if ticket.abandoned or not ticket.caller.is_active():
+                    ticket.error = _CANCELLED
                     continue
                 connection.execute("SAVEPOINT ticket")
                 try:

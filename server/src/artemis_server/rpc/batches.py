@@ -39,7 +39,7 @@ class Batches(Generic[M]):
 
     def get(self, ids: Sequence[int], response: type[R], context: grpc.ServicerContext) -> R:
         """Returns the resources, in the order of the ids."""
-        found = self._database.read(partial(self._store.find_many, ids=ids, field="ids"), context.time_remaining())
+        found = self._database.read(partial(self._store.find_many, ids=ids, field="ids"), context)
         for index, row_id in enumerate(ids):
             if row_id not in found:
                 raise self._store.not_found(row_id).at(f"ids[{index}]")

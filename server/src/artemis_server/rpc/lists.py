@@ -68,7 +68,7 @@ class Lists(Generic[M]):
         listing = json.dumps([self._store.kind, request.filter, request.order_by])
         after = self._tokens.decode(request.page_token, listing) if request.page_token else None
         page = _Page(response, into, query, after, pages.page_size(request.page_size))
-        last = self._database.read(lambda session: self._fill(session, page), context.time_remaining())
+        last = self._database.read(lambda session: self._fill(session, page), context)
         return "" if last is None else self._tokens.encode(last, listing)
 
     def _fill(self, session: Session, page: _Page[M]) -> Position | None:

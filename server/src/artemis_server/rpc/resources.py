@@ -52,7 +52,7 @@ class Resources(Generic[M]):
 
     def get(self, resource_id: int, context: grpc.ServicerContext) -> M:
         """Returns the resource."""
-        return self._database.read(partial(self._store.get, row_id=resource_id), context.time_remaining())
+        return self._database.read(partial(self._store.get, row_id=resource_id), context)
 
     def list(
         self,

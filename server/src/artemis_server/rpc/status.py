@@ -124,4 +124,5 @@ _RULES: dict[type[errors.RequestError], _Rule] = {
     errors.Unavailable: (code_pb2.UNAVAILABLE, _retry),
     errors.ResourceExhausted: (code_pb2.RESOURCE_EXHAUSTED, _retry),
     errors.DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, _nothing),
+    errors.Cancelled: (code_pb2.CANCELLED, _nothing),
 }

@@ -1,4 +1,4 @@
-"""What every write has in common: its id (AIP-155), its rehearsal (AIP-163) and its deadline."""
+"""What every write has in common: its id (AIP-155), its rehearsal (AIP-163) and its caller."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
@@ -32,4 +32,4 @@ def run(
     If the request is to be validated only, nothing that the work does stays.
     """
     write = database.rehearse if request.validate_only else database.write
-    return write(once(cast("Message", request), request.request_id, response, work), context.time_remaining())
+    return write(once(cast("Message", request), request.request_id, response, work), context)
