@@ -10,7 +10,11 @@ EDITABLE := $(addprefix --editable ./,$(PACKAGES))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP := -m pip --quiet --disable-pip-version-check install
 EXPORT := $(BIN)/uv export --quiet --no-header --no-annotate --no-emit-workspace --no-default-groups
+FLOOR_client := protos client
+FLOOR_services := protos models server loader
+FLOORS := .venv-floor/client/.done .venv-floor/services/.done
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate
+LOWEST := $(COMPILE) --resolution lowest-direct $(addprefix --no-emit-package artemis-,$(PACKAGES)) requirements/build.in
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
@@ -22,7 +26,7 @@ load-sample: .venv/.serve ## Load the sample feeds of docs/samples into artemis.
 	@$(BIN)/artemis-server migrate
 	@$(BIN)/artemis-loader load --config docs/samples/feeds.toml
 
-test: .venv/.dev .venv-floor/.done ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
+test: .venv/.dev $(FLOORS) ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the contract and its stubs
@@ -51,7 +55,8 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(EXPORT) --group build --output-file requirements/serve.txt
 	$(EXPORT) --group dev --output-file requirements/dev.txt
 	$(COMPILE) requirements/proto.in --output-file requirements/proto.txt
-	$(COMPILE) --resolution lowest-direct --no-emit-package artemis-protos client/pyproject.toml protos/pyproject.toml requirements/build.in --output-file requirements/floor.txt
+	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_client)) --output-file requirements/floor-client.txt
+	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_services)) --extra postgresql --output-file requirements/floor-services.txt
 
 .venv/.python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
@@ -67,10 +72,10 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(BIN)/python $(PIP) --require-hashes --requirement requirements/dev.txt
 	touch $@
 
-.venv-floor/.done: requirements/floor.txt requirements/serve.txt client/pyproject.toml protos/pyproject.toml | .venv/.python
-	$(PYTHON) -m venv .venv-floor
-	.venv-floor/bin/python $(PIP) --require-hashes --requirement requirements/floor.txt
-	.venv-floor/bin/python $(PIP) --no-deps --no-build-isolation --editable ./protos --editable ./client
+.venv-floor/%/.done: requirements/floor-%.txt requirements/serve.txt $(PROJECTS) | .venv/.python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP) --require-hashes --requirement $<
+	$(@D)/bin/python $(PIP) --no-deps --no-build-isolation $(addprefix --editable ./,$(FLOOR_$*))
 	touch $@
 
 .venv-proto/.done: requirements/proto.txt

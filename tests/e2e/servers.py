@@ -109,10 +109,12 @@ class Server:
 
 
 @contextmanager
-def serving(database: Path | str, *flags: str, listen: str = "127.0.0.1:0") -> Iterator[Server]:
+def serving(
+    database: Path | str, *flags: str, listen: str = "127.0.0.1:0", python: Path | str = sys.executable
+) -> Iterator[Server]:
     """Runs `artemis-server serve` on a database file, or the database of a URL, and yields it once it listens."""
     process = subprocess.Popen(
-        [*command("serve", database, *flags), "--listen", listen],
+        [*command("serve", database, *flags, python=python), "--listen", listen],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -138,9 +140,9 @@ def run(name: str, database: Path | str, *flags: str) -> "subprocess.CompletedPr
     )
 
 
-def command(name: str, database: Path | str, *flags: str) -> list[str]:
+def command(name: str, database: Path | str, *flags: str, python: Path | str = sys.executable) -> list[str]:
     """Returns the command line of an `artemis-server` command on a database file, or the database of a URL."""
-    return [sys.executable, "-m", "artemis_server", name, "--database-url", _url(database), *flags]
+    return [str(python), "-m", "artemis_server", name, "--database-url", _url(database), *flags]
 
 
 def _url(database: Path | str) -> str:

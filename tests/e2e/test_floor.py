@@ -1,35 +1,82 @@
-"""The client on the oldest dependencies that it supports, which `make test` installs beside its own."""
+"""Our packages on the oldest dependencies that they support, which `make test` installs beside its own."""
 
-import re
+import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
-from tests.e2e.servers import Server
+from tests.e2e.servers import Server, environment, serving
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOOR = ROOT / ".venv-floor" / "bin" / "python"
+FLOOR = ROOT / ".venv-floor"
+CLIENT = FLOOR / "client" / "bin" / "python"
+SERVICES = FLOOR / "services" / "bin" / "python"
 WALK = Path(__file__).with_name("walk.py")
+SAMPLES = ROOT / "docs" / "samples" / "feeds.toml"
 
 
-@pytest.mark.parametrize("python", [FLOOR, Path(sys.executable)], ids=["oldest", "newest"])
-def test_the_client_works_on_its_dependencies(server: Server, python: Path) -> None:
+def walk(server: Server, python: Path) -> None:
+    """Calls every method with the client of an interpreter."""
     done = subprocess.run(
         [python, WALK, server.target], cwd=ROOT / "tests", capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_oldest_dependencies_are_the_declared_lower_bounds() -> None:
-    """Or the test above would prove nothing of the ranges in client/pyproject.toml."""
-    declared = dict(re.findall(r'"(grpcio|protobuf)>=([\d.]+)', (ROOT / "client" / "pyproject.toml").read_text()))
-    installed = subprocess.run(
-        [FLOOR, "-c", "from importlib.metadata import version as v; print(v('grpcio'), v('protobuf'))"],
+@pytest.mark.parametrize("python", [CLIENT, Path(sys.executable)], ids=["oldest", "newest"])
+def test_the_client_works_on_its_dependencies(server: Server, python: Path) -> None:
+    walk(server, python)
+
+
+def test_the_services_work_on_their_oldest_dependencies(database_url: str) -> None:
+    with serving(database_url, python=SERVICES) as server:
+        walk(server, Path(sys.executable))
+        assert server.stop() == 0
+        assert "Traceback" not in server.log.text
+    loaded = subprocess.run(
+        [SERVICES, "-m", "artemis_loader", "load", "--config", SAMPLES, "--json"],
+        env=environment() | {"ARTEMIS_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+
+
+@pytest.mark.parametrize(
+    ("python", "packages"), [(CLIENT, ["protos", "client"]), (SERVICES, ["models", "server", "loader"])]
+)
+def test_the_oldest_dependencies_are_the_declared_lower_bounds(python: Path, packages: list[str]) -> None:
+    """Or the tests above would prove nothing of the ranges in the packages' pyproject.toml."""
+    listed = subprocess.run(
+        [python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
-    ).stdout.split()
-    assert installed == [declared["grpcio"], declared["protobuf"]]
+    )
+    installed = {each["name"].lower().replace("_", "-"): Version(each["version"]) for each in json.loads(listed.stdout)}
+    bounds = lower_bounds(packages)
+    assert bounds == {name: installed[name] for name in bounds}
+
+
+def lower_bounds(packages: list[str]) -> dict[str, Version]:
+    """Returns the lowest versions of what packages depend on, without our own packages."""
+    bounds: dict[str, Version] = {}
+    for package in packages:
+        project = tomllib.loads((ROOT / package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project.get("optional-dependencies", {})
+        for text in [*project["dependencies"], *(each for some in extras.values() for each in some)]:
+            requirement = Requirement(text)
+            if not requirement.name.startswith("artemis-") and (
+                not requirement.marker or requirement.marker.evaluate()
+            ):
+                lowest = [Version(each.version) for each in requirement.specifier if each.operator == ">="]
+                bounds[requirement.name] = max([*lowest, bounds.get(requirement.name, Version("0"))])
+    return bounds
