@@ -76,7 +76,8 @@ def postgresql(*, fsync: bool = False) -> "Iterator[PostgresServer]":
         Path(folder).chmod(0o755)
         server = get_server(f"{folder}/data", cleanup_mode="stop")
         with closing(psycopg.connect(server.get_uri(), autocommit=True)) as connection:
-            connection.execute(SQL("ALTER SYSTEM SET fsync = {}").format(fsync))
+            for name in ("fsync", "full_page_writes"):  # without the second, a database is made in half the time
+                connection.execute(SQL("ALTER SYSTEM SET {} = {}").format(Identifier(name), fsync))
             connection.execute("SELECT pg_reload_conf()")
         yield server
         server.cleanup()

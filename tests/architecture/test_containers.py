@@ -57,7 +57,7 @@ def build(steps: list[Step], work: Path, prefix: Path) -> None:
         elif step.name == "RUN":
             command = step.text.replace(PREFIX, str(prefix)).replace(" --no-cache-dir", "")
             command = re.sub("^python ", f"{sys.executable} ", command)
-            quick = os.environ | {"PIP_NO_COMPILE": "1"}
+            quick = os.environ | {"PIP_NO_COMPILE": "0"}  # which sets what --no-compile sets: compile = 0
             subprocess.run(shlex.split(command), cwd=work, check=True, capture_output=True, timeout=150, env=quick)
 
 

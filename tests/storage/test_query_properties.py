@@ -286,7 +286,7 @@ def session(engine: Engine) -> Iterator[Session]:
     engine.dispose()
 
 
-EXAMPLES = {"sqlite": 2000, "postgresql": 400}
+EXAMPLES = {"sqlite": 1000, "postgresql": 300}
 """What differs between the engines is how expressions are spelled, which takes fewer examples to see."""
 
 
