@@ -236,6 +236,39 @@ def test_rejects_are_counted_and_written_down_and_the_rest_is_loaded(loads: Load
     ]
 
 
+def bad(external_id: str) -> Reject:
+    """Returns a record that cannot be stored, although it is known which it is."""
+    return replace(BAD, external_id=external_id)
+
+
+def test_a_rejected_record_leaves_its_row_as_it_was(loads: Loads) -> None:
+    loads([event("a"), event("b"), event("c")])
+    before = loads.rows()
+    summary = loads([event("a"), bad("b"), bad("new")])
+    assert counts(summary) == {"read": 3, "unchanged": 1, "deleted": 1, "rejected": 2}
+    del before["c"]
+    assert before == loads.rows()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_valid_record_counts_beside_a_rejected_one_of_the_same_id(loads: Loads, place: int) -> None:
+    loads([event("a")])
+    items: list[Record | Reject] = [bad("a"), bad("a")]
+    items.insert(place, event("a", "Concert"))
+    assert counts(loads(items)) == {"read": 3, "updated": 1, "rejected": 2}
+    assert loads.rows()["a"]["name"] == "Concert"
+
+
+def test_many_rejected_records_leave_their_rows(loads: Loads) -> None:
+    loads = replace(loads, limits=Limits(max_rejects=1.0))
+    loads(events(4500))
+    before = loads.rows()
+    items: list[Record | Reject] = list(events(4500))
+    items = [item if number % 4 == 0 else bad(item.external_id) for number, item in enumerate(items)]
+    assert counts(loads(items)) == {"read": 4500, "unchanged": 1125, "rejected": 3375}
+    assert before == loads.rows()
+
+
 def test_a_load_without_rejects_leaves_no_rejects_file_of_an_earlier_one(loads: Loads) -> None:
     loads([event("a"), BAD])
     loads([event("a")])
@@ -489,6 +522,12 @@ class TestUsers:
             "2": "b@x.org",
             "4": "d@x.org",
         }
+
+    def test_a_rejected_record_leaves_its_row_with_its_address(self, loads: Loads) -> None:
+        loads([user("1", "a@x.org"), user("2", "b@x.org")])
+        summary = loads([bad("1"), user("2", "a@x.org"), user("3", "c@x.org")])
+        assert counts(summary) == {"read": 3, "inserted": 1, "rejected": 2}
+        assert self.emails(loads) == {"1": "a@x.org", "2": "b@x.org", "3": "c@x.org"}
 
     def test_an_address_of_a_user_who_leaves_is_free(self, loads: Loads) -> None:
         loads([user("1", "a@x.org"), user("2", "b@x.org")])

@@ -1,10 +1,11 @@
 """The formats: what is read from files of every kind, whole or damaged."""
 
 import gzip
+import io
 import json
 import tracemalloc
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,9 @@ from artemis_loader.declared import Table
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Csv, Feed, Format, Limits, Source, Window
 from artemis_loader.fields import read_fields
+from artemis_loader.files import LocalFile
+from artemis_loader.formats import ics_blocks, json_text
+from artemis_loader.formats.json_array import read_array
 from artemis_loader.reading import read
 from artemis_loader.records import Record, Reject
 from artemis_loader.sources import Fetched, fetch
@@ -169,7 +173,7 @@ def test_truncated_json_fails_after_what_was_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    ["", "nonsense", '[{"a": 1},]', "[{'a': 1}]", '[{"a": "\udcff"}]', "[] []", '[{"a": NaN}]'],
+    ["", "nonsense", '[{"a": 1},]', "[{'a': 1}]", "[] []", '[{"a": "', "[1 2]", "[01]", '[{"a" 1}]', '[{"a": "\n"}]'],
 )
 def test_broken_json_fails(tmp_path: Path, data: str) -> None:
     found, reason = failure(tmp_path, data.encode(errors="surrogateescape"), "json")
@@ -177,11 +181,114 @@ def test_broken_json_fails(tmp_path: Path, data: str) -> None:
     assert reason.startswith("is not valid JSON")
 
 
+def test_what_is_wrong_with_broken_json_is_told_with_its_place(tmp_path: Path) -> None:
+    def reason(data: str) -> str:
+        return failure(tmp_path, data.encode(errors="surrogateescape"), "json")[1]
+
+    good = json.dumps(row("1"))
+    assert reason("") == "is not valid JSON: the file ends early at character 0"
+    assert reason(f"[{good}, x]") == f"is not valid JSON after record 1: Expecting value at character {len(good) + 4}"
+    assert reason("[\udcff]") == "is not valid JSON: invalid UTF-8 at character 2"
+    padded = " " * MIB + f"[{good} {good}]"
+    place = MIB + len(good) + 3
+    assert reason(padded) == f"is not valid JSON after record 1: Expecting ',' delimiter at character {place}"
+
+
+def unusable(folder: Path, record: str, **options: Any) -> str:
+    """Returns why a record is rejected; the one before it and the one after it are read."""
+    first, last = json.dumps(row("1")), json.dumps(row("3"))
+    data = f"[{first}, {record}, {last}]".encode(errors="surrogateescape")
+    before, reject, after = items(folder, data, "json", **options)
+    assert told([before, after]) == ["1", "3"]
+    assert isinstance(reject, Reject)
+    assert reject.line == 2
+    assert len(reject.record) <= 1000
+    reject.record.encode()
+    return reject.reason
+
+
 @pytest.mark.parametrize(
-    "data", ["[" * 100_000, '{"]": ' * 100_000, '[{"\\"]\\\\": ' + "[" * 30_000 + "]" * 30_000 + "}]"]
+    ("record", "reason"),
+    [
+        ('{"a": NaN, "b": ["]"]}', "not JSON: NaN is not JSON"),
+        ("-Infinity", "not JSON: -Infinity is not JSON"),
+        ('{"a": "caf\udce9"}', "invalid UTF-8 at character 11 of the record"),
+        ('{"a": ' + "[" * 30_000 + '"]\\"' + '"' + "]" * 30_000 + "}", "not JSON: nested too deeply"),
+        ('{"a": "' + "\\n" * 17 * MIB + '"}', f"is longer than {32 * MIB} characters"),
+        ('"' + "x" * 33 * MIB + '"', f"is longer than {32 * MIB} characters"),
+        ("1" * 33 * MIB, f"is longer than {32 * MIB} characters"),
+        (json.dumps(row("2", description="x" * 20 * MIB)), f"description has {20 * MIB} characters, more than 8192"),
+        (json.dumps(row("2", name="\ud800")), "name is not valid Unicode"),
+        (json.dumps(row("2", name=1)).replace("1", "1e400"), "name is a number beyond all bounds"),
+    ],
 )
-def test_json_that_is_nested_too_deeply_fails(tmp_path: Path, data: str) -> None:
-    assert failure(tmp_path, data, "json") == ([], "is nested too deeply")
+def test_a_record_that_cannot_be_used_hurts_no_other(tmp_path: Path, record: str, reason: str) -> None:
+    assert reason == unusable(tmp_path, record)
+
+
+@pytest.mark.parametrize("number", [str(1 << 63), "12345678901234567890123", "9" * 400, "-" + "1" * 30, "0.25"])
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_number_keeps_its_digits(tmp_path: Path, form: Format, number: str) -> None:
+    record = json.dumps(row("0")).replace('"0"', number)
+    assert told(items(tmp_path, f"[{record}]" if form == "json" else record, form)) == [number]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e400", "-1e400", "0." + "1" * 5000])
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_number_that_is_not_used_hurts_nothing(tmp_path: Path, form: Format, number: str) -> None:
+    record = json.dumps(row("1")).replace("{", '{"size": ' + number + ", ")
+    assert told(items(tmp_path, f"[{record}]" if form == "json" else record, form)) == ["1"]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_number_that_is_too_long_is_a_reject(tmp_path: Path, form: Format) -> None:
+    record = json.dumps(row("0")).replace('"0"', "9" * 5000)
+    found = items(tmp_path, f"[{record}]" if form == "json" else record, form)
+    assert told(found) == [(1, "external_id has 5000 characters, more than 500")]
+
+
+@pytest.mark.parametrize("data", ["[" * MIB, '{"]": ' * MIB, '[{"\\"]\\\\": [' * MIB, '{"a": "' + "x" * MIB])
+def test_what_is_nested_and_never_ends_fails(tmp_path: Path, data: str) -> None:
+    _, reason = failure(tmp_path, data, "json")
+    assert reason.startswith("is not valid JSON: the file ends early at character ")
+
+
+def test_a_record_that_is_too_long_costs_no_more_memory_than_one_that_is_not(tmp_path: Path) -> None:
+    data = gzip.compress(b'[{"a": "' + b"x" * 160 * MIB + b'"}]', 1)
+    tracemalloc.start()
+    try:
+        assert told(items(tmp_path, data, "json")) == [(1, f"is longer than {32 * MIB} characters")]
+        assert tracemalloc.get_traced_memory()[1] < 160 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[]{}\\",: é', max_size=4), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(
+    before=JSON, values=st.lists(JSON, max_size=6), after=JSON, size=st.integers(1, 40), indent=st.none() | st.just(1)
+)
+@settings(max_examples=200, deadline=None)
+def test_an_array_is_read_whatever_is_around_it_and_wherever_it_is_cut(
+    before: object, values: list[object], after: object, size: int, indent: int | None
+) -> None:
+    """The file comes in pieces of any size."""
+    document = {"before": before, "data": {"x": before, "items": values}, "after": after}
+    data = json.dumps(document, ensure_ascii=False, indent=indent).encode()
+    feed = feed_of(Path("feed"), "json", records="data.items")
+    file = LocalFile(path=Path("feed"), name="feed", base="feed", folder="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_PIECE", size)
+        found = list(read_array(io.BufferedReader(io.BytesIO(data)), file, feed))
+        assert list(enumerate(values, 1)) == found
+        for end in range(0, len(data), max(1, len(data) // 10)):
+            with pytest.raises(FeedError):
+                list(read_array(io.BufferedReader(io.BytesIO(data[:end])), file, feed))
 
 
 def test_brackets_in_strings_are_no_nesting(tmp_path: Path) -> None:
@@ -191,9 +298,12 @@ def test_brackets_in_strings_are_no_nesting(tmp_path: Path) -> None:
     assert told(items(tmp_path, json.dumps(rows), "json")) == [(1, "description has 300000 characters, more than 8192")]
 
 
-@pytest.mark.parametrize("number", [str(1 << 63), "9" * 5000, "1e400"])
-def test_a_number_beyond_all_bounds_fails(tmp_path: Path, number: str) -> None:
-    assert "is not valid JSON" in failure(tmp_path, f'[{{"size": {number}}}]', "json")[1]
+def test_a_time_that_is_a_number_of_many_digits_is_a_reject_that_can_be_read(tmp_path: Path) -> None:
+    fields = FIELDS | {"start_time": Source(key=("start_time",), formats=("unix",))}
+    record = json.dumps(row("1", start_time=10**4000))
+    [reject] = items(tmp_path, f"[{record}]", "json", fields=fields)
+    assert isinstance(reject, Reject)
+    assert len(reject.reason) < 200
 
 
 def test_what_is_no_object_is_rejected(tmp_path: Path) -> None:
@@ -219,7 +329,7 @@ def test_a_bad_line_hurts_no_other(tmp_path: Path) -> None:
         (b'{"name": "\xff"}', "invalid UTF-8 at byte 11"),
         (b'{"a": 1} {"a": 2}', "not JSON: Extra data at character 10"),
         (b'{"a": NaN}', "not JSON: NaN is not JSON"),
-        (b'{"a": ' + b"1" * 5000 + b"}", None),
+        (json.dumps(row("2", name=1)).replace("1", "1" * 5000).encode(), "name has 5000 characters, more than 200"),
         (b'{"a": ' + b"[" * 100_000, "not JSON: nested too deeply"),
         (b"\0", "not JSON: Expecting value at character 1"),
         (json.dumps(row("2", name="\ud800")).encode(), "name is not valid Unicode"),
@@ -481,6 +591,134 @@ def test_an_override_keeps_the_id_and_a_cancelled_one_is_left_out(tmp_path: Path
     assert expected == sorted(dates(tmp_path, series, cancelled, moved), key=str)
 
 
+def test_an_override_of_all_later_ones_keeps_the_id_of_each(tmp_path: Path) -> None:
+    series = vevent("DTSTART;TZID=Europe/Berlin:20240322T013000", "DURATION:PT1H", "RRULE:FREQ=WEEKLY;COUNT=4")
+    later = vevent(
+        "DTSTART;TZID=Europe/Berlin:20240330T023000",
+        "DURATION:PT2H",
+        "RECURRENCE-ID;TZID=Europe/Berlin;RANGE=THISANDFUTURE:20240329T013000",
+    )
+    before = dates(tmp_path, series)
+    after = dates(tmp_path, series, later)
+    assert [each[0] for each in before] == [each[0] for each in after]  # type: ignore[index]
+    assert after == [
+        ("1/20240322T003000Z", "03-22 00:30", "03-22 01:30"),
+        ("1/20240329T003000Z", "03-30 01:30", "03-30 03:30"),
+        ("1/20240404T233000Z", "04-06 00:30", "04-06 02:30"),
+        ("1/20240411T233000Z", "04-13 00:30", "04-13 02:30"),
+    ]
+
+
+def test_an_override_of_all_later_days_keeps_the_id_of_each(tmp_path: Path) -> None:
+    series = vevent("DTSTART;VALUE=DATE:20240301", "RRULE:FREQ=WEEKLY;COUNT=3")
+    later = vevent("DTSTART;VALUE=DATE:20240307", "RECURRENCE-ID;RANGE=THISANDFUTURE;VALUE=DATE:20240308")
+    assert dates(tmp_path, series, later) == [
+        ("1/20240301", "03-01 00:00", "03-02 00:00"),
+        ("1/20240308", "03-07 00:00", "03-08 00:00"),
+        ("1/20240315", "03-14 00:00", "03-15 00:00"),
+    ]
+
+
+@given(
+    hours=st.integers(-200, 200),
+    at=st.integers(0, 9),
+    step=st.integers(1, 9),
+    zone=st.sampled_from(["Europe/Berlin", "America/Sao_Paulo", "UTC"]),
+    first=st.integers(0, 60),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_occurrence_keeps_its_id_whatever_moves(
+    tmp_path: Path, hours: int, at: int, step: int, zone: str, first: int
+) -> None:
+    """The window, and with an override all that come after it."""
+    start = datetime(2024, 3, 1, 12)
+    times = [start + timedelta(days=step * number) for number in range(10)]
+    series = vevent(f"DTSTART;TZID={zone}:{start:%Y%m%dT%H%M%S}", f"RRULE:FREQ=DAILY;INTERVAL={step};COUNT=10")
+    moved = times[at] + timedelta(hours=hours)
+    later = vevent(
+        f"DTSTART;TZID={zone}:{moved:%Y%m%dT%H%M%S}",
+        f"RECURRENCE-ID;TZID={zone};RANGE=THISANDFUTURE:{times[at]:%Y%m%dT%H%M%S}",
+    )
+
+    def found(window: Window, *parts: str) -> dict[str, object]:
+        records = [item for item in items(tmp_path, calendar(*parts), "ics", window=window) if isinstance(item, Record)]
+        assert len(records) == len({record.external_id for record in records})
+        return {record.external_id: record.values for record in records}
+
+    whole = Window(first=date(2023, 1, 1), last=date(2025, 12, 31))
+    everything = found(whole, series, later)
+    assert found(whole, series).keys() == everything.keys()
+    part = found(Window(first=date(2024, 3, 1) + timedelta(days=first), last=date(2024, 12, 31)), series, later)
+    assert part.items() <= everything.items()
+
+
+@pytest.mark.parametrize("written", ["20240316T100000Z", "TZID=Europe/Berlin:20240316T110000", "20240316T110000"])
+def test_the_id_does_not_depend_on_how_an_override_tells_its_time(tmp_path: Path, written: str) -> None:
+    series = vevent("DTSTART;TZID=Europe/Berlin:20240309T110000", "RRULE:FREQ=WEEKLY;COUNT=2")
+    separator = ";" if "=" in written else ":"
+    override = vevent("DTSTART:20240317T090000Z", f"RECURRENCE-ID{separator}{written}")
+    assert dates(tmp_path, series, override) == [
+        ("1/20240309T100000Z", "03-09 10:00", "03-09 10:00"),
+        ("1/20240316T100000Z", "03-17 09:00", "03-17 09:00"),
+    ]
+
+
+OLD, NEW = "DTSTART:20240309T100000Z", "DTSTART:20240310T100000Z"
+REVISIONS = [
+    (["SEQUENCE:1"], ["SEQUENCE:2"]),
+    ([], ["SEQUENCE:1"]),
+    (["SEQUENCE:2", "LAST-MODIFIED:20240201T000000Z"], ["SEQUENCE:10", "LAST-MODIFIED:20240101T000000Z"]),
+    (
+        ["DTSTAMP:20240301T000000Z", "LAST-MODIFIED:20240101T000000Z"],
+        ["DTSTAMP:20240201T000000Z", "LAST-MODIFIED:20240201T000000Z"],
+    ),
+    (["DTSTAMP:20240101T000000Z"], ["DTSTAMP:20240101T000001Z"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), REVISIONS)
+def test_only_the_newest_revision_of_an_event_counts(tmp_path: Path, old: list[str], new: list[str]) -> None:
+    """Wherever it stands in the file; older ones are no duplicates."""
+    revisions = [vevent(OLD, *old), vevent(NEW, *new)]
+    for each in (revisions, revisions[::-1]):
+        assert dates(tmp_path, *each) == [("1", "03-10 10:00", "03-10 10:00")]
+        series = [part.replace("END:VEVENT", "RRULE:FREQ=DAILY;COUNT=1\nEND:VEVENT") for part in each]
+        assert dates(tmp_path, *series) == [("1/20240310T100000Z", "03-10 10:00", "03-10 10:00")]
+        overrides = [part.replace("END:VEVENT", "RECURRENCE-ID:20240308T000000Z\nEND:VEVENT") for part in each]
+        assert dates(tmp_path, *overrides) == [("1/20240308T000000Z", "03-10 10:00", "03-10 10:00")]
+
+
+def test_revisions_that_nothing_tells_apart_are_duplicates(tmp_path: Path) -> None:
+    assert dates(tmp_path, vevent(OLD), vevent(NEW)) == [
+        ("1", "03-09 10:00", "03-09 10:00"),
+        ("1", "03-10 10:00", "03-10 10:00"),
+    ]
+
+
+def test_of_revisions_of_a_series_that_nothing_tells_apart_the_last_counts(tmp_path: Path) -> None:
+    rule = "RRULE:FREQ=DAILY;COUNT=1"
+    assert dates(tmp_path, vevent(OLD, rule), vevent(NEW, rule)) == [
+        ("1/20240310T100000Z", "03-10 10:00", "03-10 10:00")
+    ]
+
+
+def test_an_event_that_became_a_series_is_one(tmp_path: Path) -> None:
+    series = vevent(OLD, "SEQUENCE:1", "RRULE:FREQ=DAILY;COUNT=1")
+    assert dates(tmp_path, series, vevent(OLD)) == [("1/20240309T100000Z", "03-09 10:00", "03-09 10:00")]
+    assert dates(tmp_path, series, vevent(OLD, "SEQUENCE:2")) == [("1", "03-09 10:00", "03-09 10:00")]
+
+
+def test_a_newest_revision_that_is_cancelled_removes_the_event(tmp_path: Path) -> None:
+    cancelled = vevent("SEQUENCE:1", "STATUS:CANCELLED")
+    series = vevent(OLD, "RRULE:FREQ=DAILY;COUNT=3")
+    override = vevent(NEW, "RECURRENCE-ID:20240310T100000Z", "SEQUENCE:1")
+    assert dates(tmp_path, cancelled, vevent(OLD)) == []
+    assert dates(tmp_path, cancelled, series, override) == []
+    assert dates(tmp_path, vevent(OLD, "SEQUENCE:2"), cancelled) == [("1", "03-09 10:00", "03-09 10:00")]
+    later = override.replace("SEQUENCE:1", "SEQUENCE:2")
+    assert dates(tmp_path, series, cancelled, later) == [("1/20240310T100000Z", "03-10 10:00", "03-10 10:00")]
+
+
 def test_cancelled_events_and_series_are_left_out(tmp_path: Path) -> None:
     assert dates(tmp_path, vevent(START, "STATUS:CANCELLED"), vevent(START, uid="2")) == [
         ("2", "03-09 10:00", "03-09 10:00")
@@ -547,6 +785,28 @@ def test_an_event_without_an_id_is_a_reject(tmp_path: Path) -> None:
     assert told(items(tmp_path, data, "ics")) == [(4, "external_id is missing"), "b"]
 
 
+def test_an_event_that_is_too_long_is_one_reject(tmp_path: Path) -> None:
+    line = f"X:{'x' * 1000}\n"
+    data = calendar(vevent(START), "BEGIN:VEVENT\nUID:long\n", line * 40_000, "END:VEVENT\n", vevent(START, uid="b"))
+    feed, files = fetched(tmp_path / "feed", gzip.compress(data.encode()), "ics")
+    tracemalloc.start()
+    try:
+        found = list(read(feed, files))
+        assert tracemalloc.get_traced_memory()[1] < 20 * MIB
+    finally:
+        tracemalloc.stop()
+    assert told(found) == [(9, f"is longer than {4 * MIB} bytes"), "1", "b"]
+    assert isinstance(found[0], Reject)
+    assert found[0].external_id == "long"
+
+
+def test_a_calendar_of_too_many_parts_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ics_blocks, "MOST_BLOCKS", 5)
+    assert told(items(tmp_path, calendar(*[vevent(START)] * 4), "ics")) == ["1"] * 4
+    for part in ("BEGIN:VEVENT\n", "BEGIN:VCALENDAR\n", vevent(START)):
+        assert failure(tmp_path, calendar(part * 5), "ics") == ([], "has more than 5 components")
+
+
 @pytest.mark.parametrize("data", ["", "nonsense", "BEGIN:VEVENT\nEND:VEVENT\n", "{}"])
 def test_what_is_no_calendar_fails(tmp_path: Path, data: str) -> None:
     assert failure(tmp_path, data, "ics") == ([], "is no calendar, because it has no BEGIN:VCALENDAR")
@@ -560,6 +820,42 @@ def test_a_calendar_that_ends_early_fails(tmp_path: Path) -> None:
 
 def test_a_calendar_without_events_is_a_feed_without_records(tmp_path: Path) -> None:
     assert items(tmp_path, calendar(), "ics") == []
+
+
+# What is known of rejects
+
+
+@pytest.mark.parametrize(
+    ("form", "data", "known"),
+    [
+        ("jsonl", lines(row("1", name="")), "1"),
+        ("jsonl", lines(row("1", start_time="2023-02-30")), "1"),
+        ("jsonl", lines(row("1", name={})), "1"),
+        ("jsonl", lines(row("1" * 501)), ""),
+        ("jsonl", lines(row("")), ""),
+        ("jsonl", lines("{"), ""),
+        ("jsonl", lines('{"external_id": "1", "name": NaN}'), "1"),
+        ("jsonl", b' {"external_id": "1", "name": "\xff"}', "1"),
+        ("jsonl", b' {"external_id": "\xff", "name": "x"}', ""),
+        ("jsonl", lines("[NaN]"), ""),
+        ("json", '[{"external_id": "1", "name": -Infinity}]', "1"),
+        ("json", b'[{"external_id": "1", "name": "\xff"}]', "1"),
+        ("json", "[" + json.dumps(row("1")).replace("2024-03-09", "9" * 5000, 1) + "]", "1"),
+        ("csv", ",".join(KEYS) + "\n1,x,,2024-03-09,2024-03-09,6\n", "1"),
+        ("csv", ",".join(KEYS) + "\n1\n", "1"),
+        ("csv", ",".join(KEYS).encode() + b"\n1,\xff,,2024-03-09,2024-03-09\n", "1"),
+        ("csv", ",".join(KEYS) + "\n1,,,2024-03-09,2024-03-09\n", "1"),
+        ("ics", calendar(vevent("DTSTART:soon")), "1"),
+        ("ics", calendar(vevent(START, "DTEND:20240308T100000Z")), "1"),
+        ("ics", calendar(vevent("DTSTART:soon", uid="a\n b")), "ab"),
+        ("ics", calendar(vevent("DTSTART:soon", "RRULE:FREQ=DAILY")), ""),
+        ("ics", calendar(vevent(START).replace("UID:1\n", "")), ""),
+    ],
+)
+def test_a_reject_tells_its_id_when_that_is_known(tmp_path: Path, form: Format, data: bytes | str, known: str) -> None:
+    [reject] = items(tmp_path, data, form)
+    assert isinstance(reject, Reject)
+    assert known == reject.external_id
 
 
 # Whatever comes

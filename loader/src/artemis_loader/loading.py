@@ -184,7 +184,7 @@ class _Loading:
     def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
         self._reporter.start(self.feed.name, fetched.size)
         items = self._reader(self.feed, fetched, self._reporter.bytes_read)
-        for _ in staging.fill(self._usable(items, rejects)):
+        for _ in staging.fill(self._usable(items, staging, rejects)):
             self._reporter.records_read(self._read)
             self._give_up_when_stopped()
         self._reporter.step("indexing")
@@ -200,7 +200,9 @@ class _Loading:
                 ", ..." if duplicates.count > len(duplicates.examples) else "",
             )
 
-    def _usable(self, items: Iterable[Record | Reject], rejects: RejectsFile) -> Iterator[tuple[int, Record]]:
+    def _usable(
+        self, items: Iterable[Record | Reject], staging: Staging, rejects: RejectsFile
+    ) -> Iterator[tuple[int, Record]]:
         """Yields the records with their numbers in the feed; counts all, and writes down the rejects."""
         limits = self.feed.limits
         for number, item in enumerate(items, 1):
@@ -210,6 +212,8 @@ class _Loading:
                 continue
             self._rejected += 1
             rejects.write(item)
+            if item.external_id:
+                staging.spare(number, item.external_id)
             if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
                 raise self._too_many(rejects)
 

@@ -1,5 +1,6 @@
 """Compiles the mapping of a feed into one function that makes a Record of what a reader gives."""
 
+import math
 from collections.abc import Callable
 from datetime import date
 from typing import Any, TypeAlias
@@ -20,6 +21,9 @@ _Text: TypeAlias = Callable[[Row], str]
 class InvalidRecord(ValueError):
     """The record cannot be stored; the text tells why."""
 
+    external_id = ""
+    """What identifies it, if that much is known."""
+
 
 def compile_mapping(feed: Feed, file: LocalFile) -> Callable[[Row], Record]:
     """Returns the function that makes a valid Record of a row from this file, or raises InvalidRecord."""
@@ -29,15 +33,24 @@ def compile_mapping(feed: Feed, file: LocalFile) -> Callable[[Row], Record]:
 
     def convert(row: Row) -> Record:
         external_id = identify(row)
-        if not external_id:
-            raise InvalidRecord("external_id is missing")
-        values = tuple([get(row) for get in getters])
-        fault = text_fault(EXTERNAL_ID, external_id, LONGEST_EXTERNAL_ID) or find_fault(values)
-        if fault:
+        if fault := _identity_fault(external_id):
             raise InvalidRecord(fault)
+        try:
+            values = tuple([get(row) for get in getters])
+            if fault := find_fault(values):
+                raise InvalidRecord(fault)
+        except InvalidRecord as error:
+            error.external_id = external_id
+            raise
         return Record(external_id, values)
 
     return convert
+
+
+def _identity_fault(external_id: str) -> str:
+    if not external_id:
+        return "external_id is missing"
+    return text_fault(EXTERNAL_ID, external_id, LONGEST_EXTERNAL_ID)
 
 
 def _getter(feed: Feed, column: str, file: LocalFile) -> Callable[[Row], Value]:
@@ -187,5 +200,7 @@ def _scalar(value: Any) -> str:
     if isinstance(value, date):  # and so a datetime
         return value.isoformat()
     if isinstance(value, (int, float)):
+        if abs(value) == math.inf:
+            raise TypeError("is a number beyond all bounds")
         return str(value)
     raise TypeError("is an object or an array of arrays, not a text")

@@ -38,7 +38,7 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
 def _records(rows: Rows, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Record | Reject]:
     for item in rows:
         if isinstance(item, Fault):
-            yield Reject(file.name, item.line, item.reason, item.record)
+            yield Reject(file.name, item.line, item.reason, item.record, _identity(item, convert))
             continue
         line, row = item
         if not isinstance(row, dict):
@@ -47,5 +47,15 @@ def _records(rows: Rows, convert: Callable[[Row], Record], file: LocalFile) -> I
         try:
             record: Record | Reject = convert(row)
         except InvalidRecord as error:
-            record = Reject(file.name, line, str(error), shown(row))
+            record = Reject(file.name, line, str(error), shown(row), error.external_id)
         yield record
+
+
+def _identity(fault: Fault, convert: Callable[[Row], Record]) -> str:
+    """Returns the external_id of a record that was read in part; nothing when it cannot be known."""
+    if not isinstance(fault.known, dict):
+        return ""
+    try:
+        return convert(fault.known).external_id
+    except InvalidRecord as error:
+        return error.external_id

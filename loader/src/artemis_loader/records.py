@@ -30,3 +30,5 @@ class Reject:
     line: int
     reason: str
     record: str
+    external_id: str = ""
+    """What identifies it within its feed, if that much is known: its row is then left as it is."""

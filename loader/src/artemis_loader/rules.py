@@ -31,7 +31,7 @@ def text_fault(field: str, value: str, longest: int) -> str:
         return f"{field} has {len(value)} characters, more than {longest}"
     if "\0" in value:
         return f"{field} contains U+0000"
-    if not value.isascii() and not _is_unicode(value):
+    if not is_unicode(value):
         return f"{field} is not valid Unicode"
     return ""
 
@@ -42,7 +42,7 @@ def _texts_fault(values: Sequence[str], limits: Mapping[str, int]) -> str:
     if (
         not any(map(gt, map(len, values), limits.values()))
         and "\0" not in together
-        and (together.isascii() or _is_unicode(together))
+        and (together.isascii() or is_unicode(together))
     ):
         return ""
     faults = (text_fault(field, value, longest) for (field, longest), value in zip(limits.items(), values, strict=True))
@@ -88,8 +88,10 @@ def _is_blank(character: str) -> bool:
     return category[0] == "Z" or category in ("Cc", "Cf")
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Tells whether the text can be written as UTF-8, which lone surrogates cannot."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

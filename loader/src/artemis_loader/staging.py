@@ -49,6 +49,7 @@ class Staging:
         self.names = COLUMNS[entity]
         """The columns that the feed fills."""
         self._tables = MetaData()
+        self._spared: list[tuple[int, str, str, str, bool]] = []
         live = LIVE[entity].c
         number, text = live["id"].type, live["external_id"].type
         self.records = self._table(
@@ -57,6 +58,7 @@ class Staging:
             Column("external_id", text, nullable=False),
             *(Column(name, live[name].type, nullable=False) for name in self.names),
         )
+        # What the feed has and cannot be stored, which is no reason to delete its row.
         self.refused = self._table(
             "refused",
             _key("seq", number),
@@ -85,14 +87,28 @@ class Staging:
                 self._dialect.append(self._connection, self.records, chunk)
             yield len(chunk)
 
+    def spare(self, seq: int, external_id: str) -> None:
+        """Notes a record that was rejected, by its number in the feed: a refresh leaves its row as it is."""
+        self._spared.append((seq, external_id, "", "", True))
+        if len(self._spared) == CHUNK:
+            with self._dialect.reading(self._connection):
+                self._append_spared()
+
+    def _append_spared(self) -> None:
+        self._dialect.append(self._connection, self.refused, self._spared)
+        self._spared.clear()
+
     def settle(self) -> Duplicates:
         """Indexes the records, and keeps the last of those with the same external_id."""
         with self._dialect.reading(self._connection):
+            if self._spared:
+                self._append_spared()
             Index("staged_records_external_id", self.records.c.external_id).create(self._connection)
             if self.entity == "users":
                 Index("staged_records_email", func.lower(self.records.c.email)).create(self._connection)
             duplicates = self._drop_duplicates()
             self._dialect.analyze(self._connection, self.records)
+            self._dialect.analyze(self._connection, self.refused)
         return duplicates
 
     def _drop_duplicates(self) -> Duplicates:

@@ -148,7 +148,7 @@ def _epoch_text(text: str, per_unit: int) -> int | None:
 def _from_epoch(value: float, per_unit: int) -> int:
     """Returns the microseconds, cut off below; the rules check that they are within the years 1 to 9999."""
     if not abs(value) < _MOST_MICROS:  # not a number, and infinity, too
-        raise InvalidTime(f"{value!r} is not a time")
+        raise InvalidTime(f"{str(value)[:_LONGEST]} is not a time")
     return value * per_unit if isinstance(value, int) else round(value * per_unit)
 
 

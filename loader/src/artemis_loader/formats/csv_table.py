@@ -9,6 +9,7 @@ from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Csv, Feed, Source
 from artemis_loader.files import LocalFile
 from artemis_loader.formats.rows import LONGEST_LINE, Fault, Rows, shown
+from artemis_loader.rules import is_unicode
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -88,12 +89,13 @@ def _rows(table: "Reader", header: tuple[str, ...], file: LocalFile) -> Rows:
             return
         if not row:
             continue
+        known = dict(zip(header, row, strict=False))
         if len(row) != width:
-            yield Fault(line, f"has {len(row)} cells where there are {width} columns", shown(row))
-        elif _is_decoded(row):
-            yield line, dict(zip(header, row, strict=True))
+            yield Fault(line, f"has {len(row)} cells where there are {width} columns", shown(row), known)
+        elif is_unicode("".join(row)):  # other bytes became lone surrogates
+            yield line, known
         else:
-            yield Fault(line, "is not in the encoding of the feed", shown(row))
+            yield Fault(line, "is not in the encoding of the feed", shown(row), known)
 
 
 def _fault(error: csv.Error, line: int, file: LocalFile) -> Fault:
@@ -101,15 +103,3 @@ def _fault(error: csv.Error, line: int, file: LocalFile) -> Fault:
     if str(error) == _UNCLOSED:
         raise FeedError(f"{file.name}: line {line}: a quote is opened and never closed")
     return Fault(line, f"not CSV: {error}", "")
-
-
-def _is_decoded(row: list[str]) -> bool:
-    """Tells whether every byte was one of the encoding; others became lone surrogates."""
-    text = "".join(row)
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

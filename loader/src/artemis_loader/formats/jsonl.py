@@ -1,20 +1,14 @@
 """JSON lines: one object a line. A bad line is a fault, and the next one is read."""
 
 import io
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 from artemis_loader.feeds import Feed
 from artemis_loader.files import LocalFile
+from artemis_loader.formats import json_values
 from artemis_loader.formats.rows import LONGEST_LINE, SHOWN, Fault, Rows
 
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
 _ENDS = ("\n", "\r\n", "")
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def read_lines(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
@@ -31,7 +25,7 @@ def read_lines(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
             row = _decode(data.decode())
         except (ValueError, RecursionError) as error:
             if data.strip():
-                yield Fault(line, _reason(error), _decoded(data))
+                yield Fault(line, _reason(error), _decoded(data), _known(data))
             continue
         yield line, row
 
@@ -39,10 +33,10 @@ def read_lines(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
 def _decode(text: str) -> Any:
     """Returns the value of a line; the decoder's own way, which allows for spaces around it, takes longer."""
     if text[0] == "{":
-        row, end = _DECODER.raw_decode(text)
+        row, end = json_values.decode_at(text, 0)
         if text[end:] in _ENDS:
             return row
-    return _DECODER.decode(text)
+    return json_values.decode(text)
 
 
 def _skip_line(stream: io.BufferedReader) -> None:
@@ -54,9 +48,11 @@ def _decoded(data: bytes) -> str:
     return data[: 4 * SHOWN].decode(errors="backslashreplace").rstrip("\r\n")[:SHOWN]
 
 
+def _known(data: bytes) -> Any:
+    return json_values.known_at(data.decode(errors="surrogateescape").strip(), 0)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"invalid UTF-8 at byte {error.start + 1}"
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at character {error.pos + 1}"
-    return "not JSON: nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
+    return json_values.reason(error)

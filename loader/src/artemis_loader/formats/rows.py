@@ -22,6 +22,8 @@ class Fault:
     line: int
     reason: str
     record: str
+    known: Any = None
+    """What could be read all the same, as a row, so that it may be known which record it is."""
 
 
 Rows: TypeAlias = Iterator[tuple[int, Any] | Fault]

@@ -1,0 +1,60 @@
+"""Decodes values of JSON, in the same way for both formats that have them."""
+
+import json
+from typing import Any, NoReturn
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _digits(text: str) -> int | str:
+    """Returns an integer, or its digits when they are more than Python reads."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+_USUAL = json.JSONDecoder(parse_constant=_refuse)
+_LONG = json.JSONDecoder(parse_constant=_refuse, parse_int=_digits)
+_ALMOST = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_digits)
+
+
+def decode(text: str) -> Any:
+    """Returns the value of a text that has nothing else but spaces.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON, or nested too deeply; `reason` tells it.
+    """
+    try:
+        return _USUAL.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of very many digits, or NaN, which is refused again
+        return _LONG.decode(text)
+
+
+def decode_at(text: str, start: int) -> tuple[Any, int]:
+    """Returns the value that begins at a place of the text, and where it ends. Raises what `decode` does."""
+    try:
+        return _USUAL.raw_decode(text, start)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # as in decode
+        return _LONG.raw_decode(text, start)
+
+
+def known_at(text: str, start: int) -> Any:
+    """Returns what can be told of a value that is almost JSON, such as one with NaN; None for nothing."""
+    try:
+        return _ALMOST.raw_decode(text, start)[0]
+    except (ValueError, RecursionError):
+        return None
+
+
+def reason(error: Exception) -> str:
+    """Returns what is wrong with a text, in words for people."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg} at character {error.pos + 1}"
+    return "not JSON: nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
