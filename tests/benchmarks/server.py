@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import grpc
 from artemis.v1 import events_pb2
-from artemis_models import create_engine, upgrade
-from artemis_server.app import Application, connections, spare_collector
+from artemis_models import create_engine, spare_collector, upgrade
+from artemis_server.app import Application, connections
 from artemis_server.settings import Settings
 from google.protobuf.message import Message
 

@@ -20,6 +20,7 @@ from artemis_models import (
     describe,
     head_revision,
     refuse_missing,
+    spare_collector,
 )
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -82,6 +83,7 @@ def _load(settings: Settings, engine: Engine) -> int:
     feeds = chosen(read_config(settings.config), settings.feed)
     _require(engine)
     clear(settings.rejects)
+    spare_collector()
     options = Options(rejects=settings.rejects, dry_run=settings.dry_run, force=settings.force)
     summaries = [_load_one(engine, feed, options) for feed in feeds]
     if settings.json:
@@ -116,6 +118,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
     scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
     _require(engine)
+    spare_collector()
     scheduler.start()
     signals.get()
     stopping.set()

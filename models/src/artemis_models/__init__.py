@@ -4,6 +4,7 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 """
 
 from artemis_models import triggers as _triggers  # noqa: F401, so that tables that are made have them
+from artemis_models.collector import spare_collector
 from artemis_models.engine import create_engine, describe, refuse_missing
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from artemis_models.migrate import (
@@ -35,6 +36,7 @@ __all__ = [
     "head_revision",
     "refuse_missing",
     "refuse_unusable",
+    "spare_collector",
     "upgrade",
     "upgrade_sql",
 ]

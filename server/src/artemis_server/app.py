@@ -1,6 +1,5 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
-import gc
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,8 +29,6 @@ SERVICES = (
     users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name,
 )
 
-COLLECT_AFTER = 20_000
-"""New objects after which the youngest are looked at for garbage; Python's default is 700."""
 GET_THREADS = 8
 """How many threads get resources by their ids."""
 SPARE_CONNECTIONS = 4
@@ -106,13 +103,6 @@ class Application:
 def connections(settings: Settings) -> int:
     """Returns how many connections an application needs at most."""
     return settings.threads + GET_THREADS + SPARE_CONNECTIONS
-
-
-def spare_collector() -> None:
-    """Keeps the garbage collector from looking, over and over, at what lives as long as the process."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def refuse_taken(listen: str) -> None:

@@ -14,13 +14,14 @@ from artemis_models import (
     head_revision,
     refuse_missing,
     refuse_unusable,
+    spare_collector,
     upgrade,
     upgrade_sql,
 )
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from artemis_server.app import Application, ListenError, connections, refuse_taken, spare_collector
+from artemis_server.app import Application, ListenError, connections, refuse_taken
 from artemis_server.settings import Settings, SettingsError, parse
 
 log = logging.getLogger("artemis_server")
