@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from artemis_models import create_engine
 
+from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, Log, environment
 
 CONFIG = """
@@ -50,11 +50,10 @@ class Loader:
         lines = (json.dumps({"id": f"t{number}", **record}) + "\n" for number in range(count))
         self.feed.write_text("".join(lines), encoding="utf-8")
 
-    def start(self, name: str, *flags: str) -> "subprocess.Popen[str]":
+    def start(self, name: str, *flags: str) -> Process:
         """Starts a command."""
-        command = [sys.executable, "-m", "artemis_loader", name, "--database-url", self.url, *flags]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=pipe, text=True, env=self._environment())
+        command = ["artemis_loader", name, "--database-url", self.url, *flags]
+        return Process(command, self._environment(), self.folder)
 
     def _environment(self) -> dict[str, str]:
         self.temporary.mkdir(exist_ok=True)
@@ -64,7 +63,7 @@ class Loader:
         """Runs a command to its end."""
         process = self.start(name, *flags)
         out, err = process.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return subprocess.CompletedProcess(process.args, process.wait(PATIENCE), out, err)
 
     def load(self, *flags: str) -> dict[str, Any]:
         """Loads the feed and returns the summary."""
@@ -95,10 +94,9 @@ class Loader:
 
 
 @contextmanager
-def loading(loader: Loader, *flags: str) -> "Iterator[tuple[subprocess.Popen[str], Log]]":
+def loading(loader: Loader, *flags: str) -> Iterator[tuple[Process, Log]]:
     """Starts a load, and ends it at the end if it has not ended by then."""
     process = loader.start("load", *flags)
-    assert process.stderr is not None
     log = Log(process.stderr)
     try:
         yield process, log
@@ -106,5 +104,4 @@ def loading(loader: Loader, *flags: str) -> "Iterator[tuple[subprocess.Popen[str
         process.kill()
         process.wait(PATIENCE)
         log.join()
-        assert process.stdout is not None
         process.stdout.close()

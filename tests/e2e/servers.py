@@ -5,7 +5,6 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +13,8 @@ from typing import IO, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2
+
+from tests.e2e.processes import Process
 
 PATIENCE = 20.0
 """Seconds that anything here may take, on a machine that is busy with other things."""
@@ -68,7 +69,7 @@ class Log:
 class Server:
     """A server process on one database file."""
 
-    def __init__(self, process: "subprocess.Popen[str]", database: Path) -> None:
+    def __init__(self, process: "Process | subprocess.Popen[str]", database: Path) -> None:
         assert process.stderr is not None
         self.process = process
         self.database = database
@@ -106,21 +107,20 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.kill()
         self.log.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @contextmanager
 def serving(
-    database: Path | str, *flags: str, listen: str = "127.0.0.1:0", python: Path | str = sys.executable
+    database: Path | str, *flags: str, listen: str = "127.0.0.1:0", python: Path | None = None
 ) -> Iterator[Server]:
-    """Runs `artemis-server serve` on a database file, or the database of a URL, and yields it once it listens."""
-    process = subprocess.Popen(
-        [*command("serve", database, *flags, python=python), "--listen", listen],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    server = Server(process, Path(database))
+    """Runs `artemis-server serve` on a database file, or the database of a URL, and yields it once it listens.
+
+    With another interpreter, if one is named.
+    """
+    command = [*_command("serve", database, *flags), "--listen", listen]
+    server = Server(_started(command, python), Path(database))
     try:
         server.log.wait_for(READY)
         yield server
@@ -130,19 +130,25 @@ def serving(
 
 def run(name: str, database: Path | str, *flags: str) -> "subprocess.CompletedProcess[str]":
     """Runs an `artemis-server` command that ends by itself."""
-    return subprocess.run(
-        command(name, database, *flags),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=environment(),
-    )
+    process = start(name, database, *flags)
+    out, err = process.communicate(PATIENCE)
+    return subprocess.CompletedProcess(process.args, process.wait(PATIENCE), out, err)
 
 
-def command(name: str, database: Path | str, *flags: str, python: Path | str = sys.executable) -> list[str]:
-    """Returns the command line of an `artemis-server` command on a database file, or the database of a URL."""
-    return [str(python), "-m", "artemis_server", name, "--database-url", _url(database), *flags]
+def start(name: str, database: Path | str, *flags: str) -> Process:
+    """Starts an `artemis-server` command on a database file, or the database of a URL."""
+    return Process(_command(name, database, *flags), environment())
+
+
+def _started(command: list[str], python: Path | None) -> "Process | subprocess.Popen[str]":
+    if python is None:
+        return Process(command, environment())
+    pipe = subprocess.PIPE
+    return subprocess.Popen([python, "-m", *command], stdout=pipe, stderr=pipe, text=True, env=environment())
+
+
+def _command(name: str, database: Path | str, *flags: str) -> list[str]:
+    return ["artemis_server", name, "--database-url", _url(database), *flags]
 
 
 def _url(database: Path | str) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import threading
 import time
 import uuid
@@ -24,7 +23,7 @@ from sqlalchemy import URL, make_url
 
 from tests.conftest import cloned, postgresql
 from tests.e2e.samples import event
-from tests.e2e.servers import PATIENCE, command, environment, run, serving, wait_for_health
+from tests.e2e.servers import PATIENCE, run, serving, start, wait_for_health
 from tests.e2e.walk import walk
 
 if TYPE_CHECKING:
@@ -74,12 +73,7 @@ def test_a_server_waits_for_the_schema_that_migrate_makes(empty_url: str) -> Non
 
 
 def test_of_migrations_at_once_one_is_made(empty_url: str) -> None:
-    processes = [
-        subprocess.Popen(
-            command("migrate", empty_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-        )
-        for _ in range(3)
-    ]
+    processes = [start("migrate", empty_url) for _ in range(3)]
     ended = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert sum("migrated the schema" in stderr for _, stderr in ended) == 1

@@ -10,12 +10,15 @@ from urllib.parse import quote
 from zlib import crc32
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from artemis_loader.errors import LoaderError
 
 ADVISORY_CLASS = 0x41525445
 """Keeps our advisory locks apart from those of others on the same PostgreSQL database."""
+ADVISORY_WAIT = "2s"
+"""Longer than PostgreSQL takes to notice that a load is gone (`engines.GONE_WITHIN`)."""
+_LOCK_NOT_AVAILABLE = "55P03"
 ATTEMPTS, PAUSE = 4, 0.05
 """How often a lock is tried, and the seconds between: `is_held` may take it for a moment."""
 
@@ -93,13 +96,20 @@ def _is_file_held(path: Path) -> bool:
 
 @contextmanager
 def _hold_advisory(connection: Connection, feed: str) -> Iterator[None]:
-    """Takes a lock of the session, which is to be the load's own: its end gives the lock back."""
+    """Takes a lock of the session, which is to be the load's own: its end gives the lock back.
+
+    The session of a load that was killed ends a moment later, which is waited for.
+    """
     key = int.from_bytes(crc32(feed.encode()).to_bytes(4, "big"), "big", signed=True)
     values = {"class": ADVISORY_CLASS, "object": key}
-    with connection.begin():
-        taken = connection.scalar(text("SELECT pg_try_advisory_lock(:class, :object)"), values)
-    if not taken:
-        raise _running(feed)
+    try:
+        with connection.begin():
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{ADVISORY_WAIT}'")
+            connection.execute(text("SELECT pg_advisory_lock(:class, :object)"), values)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise _running(feed) from None
     try:
         yield
     finally:
