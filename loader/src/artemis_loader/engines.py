@@ -1,7 +1,7 @@
 """What differs between SQLite and PostgreSQL when a feed is staged, and nothing else of a load."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 from artemis_models import AUTOCOMMIT
@@ -15,8 +15,11 @@ SQLITE_PRAGMAS = {
     "temp_store": "file",  # staging is as large as the feed, and must not be held in memory
     "main.cache_size": -49_152,  # KiB
     "temp.cache_size": -16_384,  # KiB
+    "mmap_size": 0,  # what is mapped counts as memory of the process, and a load reads all of the file
 }
 
+GONE_WITHIN = "500ms"
+"""How soon PostgreSQL notices that a load was killed while it executes a statement of it."""
 _SERIALIZATION_FAILURES = ("40001", "40P01")
 """What PostgreSQL says of conflicts and deadlocks."""
 
@@ -80,7 +83,8 @@ class _Postgresql:
     """Temporary tables belong to the session, which the server ends when the process does."""
 
     def set_up(self, connection: Connection) -> None:
-        """Does nothing: the defaults are right."""
+        with suppress(DBAPIError), connection.begin():  # not every system that it runs on can tell
+            connection.exec_driver_sql(f"SET client_connection_check_interval = '{GONE_WITHIN}'")
 
     def reading(self, connection: Connection) -> AbstractContextManager[object]:
         return connection.begin()
