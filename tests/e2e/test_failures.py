@@ -1,5 +1,6 @@
 """A database that fails while the server runs: callers are told to come back, and the server recovers."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,3 +56,19 @@ def test_writes_to_a_database_without_a_schema_may_be_tried_again(serve: Serve) 
     assert isinstance(error, Unavailable)
     assert error.reason == "SCHEMA_MISMATCH"
     assert error.retry_delay
+
+
+def test_a_file_that_is_cut_short_does_not_end_the_server(serve: Serve) -> None:
+    server = serve()
+    with ArtemisClient(server.target) as client:
+        client.events.batch_create([event(description="x" * 500) for _ in range(1000)])
+    assert server.stop() == 0, "which moves the log into the file"
+    server = serve()
+    with grpc.insecure_channel(server.target) as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        stub.GetEvent(events_pb2.GetEventRequest(id=1))
+        os.truncate(server.database, 4096)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.GetEvent(events_pb2.GetEventRequest(id=1000))
+    assert from_rpc_error(refused.value).reason == "DATABASE_UNAVAILABLE"
+    assert server.process.poll() is None

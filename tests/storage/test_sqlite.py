@@ -73,7 +73,6 @@ PRAGMAS = [
     ("synchronous", 2),
     ("foreign_keys", 1),
     ("busy_timeout", 5000),
-    ("mmap_size", 2_147_418_112),
 ]
 
 

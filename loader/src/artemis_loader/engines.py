@@ -15,7 +15,6 @@ SQLITE_PRAGMAS = {
     "temp_store": "file",  # staging is as large as the feed, and must not be held in memory
     "main.cache_size": -49_152,  # KiB
     "temp.cache_size": -16_384,  # KiB
-    "mmap_size": 0,  # what is mapped counts as memory of the process, and a load reads all of the file
 }
 
 GONE_WITHIN = "500ms"

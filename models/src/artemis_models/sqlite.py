@@ -15,7 +15,6 @@ SQLITE_PRAGMAS = {
     "busy_timeout": 5000,  # milliseconds; first, so that the others can wait for a lock
     "synchronous": "full",  # with WAL: an acknowledged write survives power loss
     "foreign_keys": "on",
-    "mmap_size": 2_147_418_112,  # bytes, the most there may be: rows far apart in a large file are read without a copy
 }
 WAL_ATTEMPTS = 10
 
