@@ -42,7 +42,7 @@ class Process:
         socket.send_fds(_nursery(), [json.dumps(request).encode()], [out, err, told])
         for each in (out, err, told):
             os.close(each)
-        self.pid = int(self._report.readline())
+        self.pid = int(self._report.readline() or self._fail())
 
     def poll(self) -> int | None:
         """Returns the exit code, or minus the signal that ended it; None while it runs."""
@@ -63,10 +63,14 @@ class Process:
             with stream:
                 texts[index] = stream.read()
 
-        readers = [Thread(target=read, args=each) for each in enumerate((self.stdout, self.stderr))]
+        readers = [Thread(target=read, args=each, daemon=True) for each in enumerate((self.stdout, self.stderr))]
         for reader in readers:
             reader.start()
-        self.wait(timeout)
+        try:
+            self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
         for reader in readers:
             reader.join(timeout)
         return texts[0], texts[1]
@@ -83,6 +87,9 @@ class Process:
     def kill(self) -> None:
         """Ends it."""
         self.send_signal(signal.SIGKILL)
+
+    def _fail(self) -> NoReturn:
+        raise RuntimeError("the nursery has ended; what it said is above")
 
     def _ended(self, timeout: float) -> int | None:
         if self.returncode is None and select.select([self._report], [], [], timeout)[0]:

@@ -172,6 +172,25 @@ def test_a_write_whose_caller_goes_away_ends(postgresql_url: str) -> None:
         assert client.events.update(Event(id=stored.id, location="Nice")).location == "Nice"
 
 
+def test_a_stop_does_not_wait_for_a_lock_beyond_the_grace(postgresql_url: str) -> None:
+    with (
+        serving(postgresql_url, "--shutdown-grace", "0.5") as server,
+        ArtemisClient(server.target) as client,
+        grpc.insecure_channel(server.target) as channel,
+        closing(psycopg.connect(driver_url(postgresql_url))) as connection,
+    ):
+        stored = client.events.create(event())
+        connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
+        request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
+        call = events_pb2_grpc.EventServiceStub(channel).UpdateEvent.future(request)
+        with closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as observer:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            eventually(lambda: observer.execute(waiting).fetchone() == (1,))
+        assert server.stop() == 0
+        assert call.exception() is not None
+        assert "Traceback" not in server.log.text
+
+
 class Callers:
     """Callers that create events one after the other until they are told to stop, and back off when that fails."""
 
@@ -246,6 +265,20 @@ def own_server() -> "Iterator[PostgresServer]":
     with postgresql() as server:
         assert run("migrate", server.get_uri()).returncode == 0
         yield server
+
+
+def test_a_stop_does_not_wait_for_a_silent_database(own_server: "PostgresServer") -> None:
+    with (
+        serving(own_server.get_uri(), "--shutdown-grace", "0.5") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        stub.CreateEvent(events_pb2.CreateEventRequest(event=event()))
+        with silent(own_server):
+            call = stub.CreateEvent.future(events_pb2.CreateEventRequest(event=event()))
+            assert server.stop() == 0
+            assert call.exception() is not None
+        assert "Traceback" not in server.log.text
 
 
 @pytest.mark.parametrize("away", [stopped, silent])

@@ -167,6 +167,18 @@ def test_work_whose_caller_went_away_while_it_was_queued_is_not_run(database: Da
     assert names(database) == ["After"]
 
 
+def test_writes_that_are_cancelled_keep_nothing_of_each_other(database: Database) -> None:
+    """An error that is raised twice would keep what both calls had in memory."""
+    caller = Waiting()
+    caller.go_away()
+    errors = []
+    for _ in range(2):
+        with pytest.raises(Cancelled) as caught:
+            database.write(creating("Gone"), caller)
+        errors.append(caught.value)
+    assert errors[0] is not errors[1]
+
+
 def test_a_write_after_close_is_unavailable(database: Database) -> None:
     database.close()
     with pytest.raises(Unavailable) as caught:

@@ -1,22 +1,33 @@
 """What is particular to PostgreSQL: which servers are taken, and how its errors are told."""
 
 import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 from artemis_models import DatabaseError, create_engine
 from artemis_models.postgresql import _check as check_server
+from artemis_server.db import secrets
 from artemis_server.db.constraints import Constraint, broken
 from artemis_server.db.database import Database
+from artemis_server.db.events import EventStore
 from artemis_server.db.failures import is_transient, translate
 from artemis_server.db.limits import rounded_up
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
 from psycopg import errors
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from tests.storage.conftest import PATIENCE
+from tests.storage.samples import Waiting
 
 
 def connection_to(version: int, encoding: str) -> Any:
@@ -136,3 +147,69 @@ def test_a_connection_that_was_ended_while_idle_is_replaced(database: Database) 
     other.close()
     assert database.write(lambda session: session.scalar(text("SELECT 1"))) == 1
     assert mine != database.read(lambda session: session.scalar(text("SELECT pg_backend_pid()")))
+
+
+def end_connections(url: str) -> None:
+    """Ends the connections that a `Database` has, as a PostgreSQL that starts again does."""
+    with closing(psycopg.connect(url.replace("+psycopg", ""), autocommit=True)) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'artemis'"
+        )
+
+
+READS: list[Callable[[Database], object]] = [
+    lambda database: database.read(lambda session: session.scalar(text("SELECT 1"))),
+    lambda database: database.read(secrets.page_token_key),
+    lambda database: database.read(partial(EventStore().find_many, ids=[1], field="ids")),
+    lambda database: database.write(partial(EventStore().lock_many, ids=[1])),
+    Database.check,
+]
+
+
+@pytest.mark.parametrize("use", READS)
+def test_a_connection_that_ended_while_idle_is_not_noticed(
+    database: Database, database_url: str, use: Callable[[Database], object]
+) -> None:
+    before = use(database)
+    end_connections(database_url)
+    assert before == use(database)
+
+
+def test_work_whose_connection_ends_is_unavailable_and_leaves_nothing(database: Database, database_url: str) -> None:
+    def lose(session: Session) -> None:
+        end_connections(database_url)
+        session.execute(text("SELECT 1"))
+
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            database.write(lose)
+    assert database.write(lambda session: session.scalar(text("SELECT 1"))) == 1
+    assert cast("QueuePool", database._engine.pool).checkedout() == 1
+
+
+def test_what_waits_when_all_is_closed_is_given_up(database: Database) -> None:
+    waiting = threading.Event()
+
+    def wait(session: Session) -> None:
+        waiting.set()
+        session.execute(text("SELECT pg_sleep(60)"))
+
+    begin = time.monotonic()
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(database.write, wait)
+        assert waiting.wait(PATIENCE)
+        database.close()
+        with pytest.raises(Unavailable):
+            call.result(PATIENCE)
+    assert time.monotonic() - begin < PATIENCE
+
+
+def test_a_silent_database_is_not_asked_until_it_answers(database: Database) -> None:
+    work: Callable[[Session], int | None] = lambda session: session.scalar(text("SELECT 1"))  # noqa: E731
+    assert database.read(work, Waiting()) == 1
+    database.sever()
+    for use in (database.read, database.write):
+        with pytest.raises(Unavailable):
+            use(work, Waiting())
+    database.check()
+    assert database.read(work, Waiting()) == 1

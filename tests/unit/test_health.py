@@ -95,7 +95,7 @@ def test_a_probe_that_hangs_is_not_serving_and_is_not_asked_twice() -> None:
     given_up = threading.Event()
     with monitoring(hang, given_up.set) as statuses:
         assert statuses.wait_for(events=NOT_SERVING)
-        assert given_up.is_set()
+        assert given_up.wait(PATIENCE)
         assert asked.acquire(blocking=False)
         assert not asked.acquire(blocking=False)
         go.set()

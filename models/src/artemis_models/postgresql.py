@@ -11,7 +11,7 @@ from artemis_models.errors import DatabaseError
 
 DRIVER = "postgresql+psycopg"
 MINIMUM = 140_000  # as libpq numbers versions
-CONNECT_TIMEOUT = 5  # seconds
+CONNECT_TIMEOUT = 3  # seconds
 VANISHED = {
     "keepalives_idle": "5",
     "keepalives_interval": "2",

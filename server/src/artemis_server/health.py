@@ -49,7 +49,7 @@ class HealthServicer(health.HealthServicer):
 class HealthMonitor:
     """Sets the status of the services to what `probe` finds: it returns when all is well, or raises.
 
-    `give_up` is called whenever it has not found anything in time.
+    `give_up` is called whenever it has not found anything in time, and had not the time before.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class HealthMonitor:
         self._prober.shutdown(wait=False)
 
     def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL):
+        while not self._stopping.wait(0 if self._pending else INTERVAL):
             self._check()
 
     def _check(self) -> None:
@@ -100,14 +100,13 @@ class HealthMonitor:
 
     def _find_problem(self) -> str | None:
         """Waits for the probe at most INTERVAL seconds; one that hangs is asked again instead of a second one."""
-        self._pending = self._pending or self._prober.submit(self._probe)
-        try:
-            self._pending.result(timeout=INTERVAL)
-        except TimeoutError:
-            self._give_up()
+        again = self._pending is not None
+        pending = self._pending = self._pending or self._prober.submit(self._probe)
+        wait([pending], INTERVAL)
+        if not pending.done():
+            if again:
+                self._give_up()
             return f"the database does not answer within {INTERVAL:g} s"
-        except Exception as error:
-            self._pending = None
-            return str(error)
         self._pending = None
-        return None
+        error = pending.exception()
+        return None if error is None else str(error)

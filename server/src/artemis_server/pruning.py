@@ -10,6 +10,7 @@ from artemis_server.db.idempotency import KEPT, prune
 from artemis_server.errors import RequestError
 
 PERIOD = 600.0  # seconds
+PATIENCE = 5.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,9 @@ class Pruner:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, after the transaction that it is in."""
+        """Ends the thread, after the transaction that it is in, if that ends soon."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

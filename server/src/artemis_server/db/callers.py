@@ -13,13 +13,19 @@ class Caller(Protocol):
         """Tells whether the caller is still there."""
 
 
-class _Server:
-    def time_remaining(self) -> None:
-        return None
+class Server:
+    """The server itself, which waits for so many seconds, or as long as it takes."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = seconds
+
+    def time_remaining(self) -> float | None:
+        """Returns how long it waits, whenever it is asked."""
+        return self._seconds
 
     def is_active(self) -> bool:
+        """Tells that it is there."""
         return True
 
 
-SERVER: Caller = _Server()
-"""The server itself, which waits for as long as it takes."""
+SERVER: Caller = Server()

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from artemis_server.db.callers import SERVER, Caller
+from artemis_server.db.callers import SERVER, Caller, Server
 from artemis_server.db.failures import translate
 from artemis_server.db.sessions import ThreadSessions
 from artemis_server.db.transactions import TransactionWriter
@@ -16,6 +16,10 @@ from artemis_server.db.writer import GroupCommitWriter
 from artemis_server.errors import RequestError
 
 T = TypeVar("T")
+
+
+_CHECKER = Server(1.0)
+"""A database that answers at all says within a second that it has no answer."""
 
 
 class Writer(Protocol):
@@ -68,7 +72,7 @@ class Database:
     def check(self) -> None:
         """Raises DatabaseError, in one line, unless the database answers and its schema is the right one."""
         try:
-            self._sessions.run(lambda session: check_connection(session.connection()), SERVER)
+            self._sessions.run(lambda session: check_connection(session.connection()), _CHECKER)
         except SQLAlchemyError as error:
             raise DatabaseError(describe(error, self._engine)) from error
         self._sessions.heard()

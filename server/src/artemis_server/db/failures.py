@@ -6,7 +6,7 @@ from collections.abc import Callable
 from artemis_models import DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from artemis_server.errors import DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
+from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,16 @@ def is_transient(error: Exception) -> bool:
     """Tells whether the transaction was undone because it collided with another, and may be run again."""
     cause = getattr(error, "orig", None) or error
     return getattr(cause, "sqlstate", None) in _COLLISIONS
+
+
+def cancelled() -> Cancelled:
+    """Returns the error of a write whose caller has gone: a new one each time, because it keeps what raised it."""
+    return Cancelled("CANCELLED", "the caller has gone; nothing was changed")
+
+
+def stopped() -> Unavailable:
+    """Returns the error of a write that comes too late."""
+    return Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
 def _full(cause: BaseException) -> RequestError:

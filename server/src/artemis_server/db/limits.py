@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from artemis_server.db.callers import SERVER, Caller
+from artemis_server.db.callers import Caller
 
 LONGEST = 300.0  # seconds, also for a caller without a deadline
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the clock and the caller
@@ -19,7 +19,13 @@ _CANCEL_TIMEOUT = 2.0  # seconds
 class Limits(Protocol):
     """The limits of what is executed on one connection. Its thread calls `begin` and `end`, other threads the rest."""
 
-    severed: bool
+    @property
+    def busy(self) -> bool:
+        """Tells whether somebody waits for the connection."""
+
+    @property
+    def broken(self) -> bool:
+        """Tells whether the connection broke by itself, and not by `sever`."""
 
     def begin(self, caller: Caller) -> None:
         """From now on, statements are executed for this caller."""
@@ -43,10 +49,10 @@ def longest(caller: Caller) -> float:
 class _Sqlite:
     """SQLite asks now and then whether to go on."""
 
-    severed = False
+    broken = False
 
     def __init__(self, driver: Any) -> None:
-        self._caller = SERVER
+        self._caller: Caller | None = None
         self._end = math.inf
         driver.set_progress_handler(self._is_over, _INSTRUCTIONS)
 
@@ -54,8 +60,13 @@ class _Sqlite:
         self._caller = caller
         self._end = time.monotonic() + longest(caller)
 
+    @property
+    def busy(self) -> bool:
+        return self._caller is not None
+
     def end(self) -> None:
-        """Does nothing: nothing is executed without `begin`."""
+        self._caller = None
+        self._end = math.inf
 
     def check(self) -> None:
         """Does nothing: SQLite asks."""
@@ -64,19 +75,28 @@ class _Sqlite:
         """Does nothing: a file is not silent."""
 
     def _is_over(self) -> bool:
-        return time.monotonic() > self._end or not self._caller.is_active()
+        caller = self._caller
+        return time.monotonic() > self._end or (caller is not None and not caller.is_active())
 
 
 class _Postgresql:
     """`statement_timeout` is the deadline, and another thread looks after the caller."""
 
     def __init__(self, driver: Any) -> None:
-        self.severed = False
         self._driver = driver
+        self._severed = False
         self._timeout = 0  # milliseconds
         self._caller: Caller | None = None
         self._lock = threading.Lock()
         """Held while the statement is ended from without, so that it is not the next one that ends."""
+
+    @property
+    def busy(self) -> bool:
+        return self._caller is not None
+
+    @property
+    def broken(self) -> bool:
+        return bool(self._driver.broken) and not self._severed
 
     def begin(self, caller: Caller) -> None:
         self._caller = caller
@@ -98,7 +118,7 @@ class _Postgresql:
         """Shuts the socket, which wakes the thread that waits for it."""
         with self._lock, suppress(Exception):
             if self._caller is not None:
-                self.severed = True
+                self._severed = True
                 with socket.socket(fileno=os.dup(self._driver.fileno())) as connection:
                     connection.shutdown(socket.SHUT_RDWR)
 

@@ -4,6 +4,7 @@ Their connections are in autocommit: a statement is a snapshot, and no transacti
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,24 +12,26 @@ from artemis_models import AUTOCOMMIT
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.callers import SERVER, Caller
+from artemis_server.db.callers import Caller, Server
 from artemis_server.db.limits import LIMITS, Limits
 from artemis_server.db.statements import keep_driver
 from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
 PERIOD = 0.5  # seconds between two looks at the callers
+PATIENCE = 5.0  # seconds that what is still executed has to end when all is closed
+_PAUSE = 0.02  # seconds
 _LIMITS = "artemis_limits"
 """Where a session keeps the limits of its connection, in `Session.info`."""
 
 
 class ThreadSessions:
-    """Lends each thread its session. Threads do not share them; closing is for when no thread uses one."""
+    """Lends each thread its session. Threads do not share them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{AUTOCOMMIT: True})
         self._local = threading.local()
-        self._open: dict[Connection, Limits] = {}
+        self._open: dict[Limits, Connection] = {}
         self._silent = False
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="callers", daemon=True)
@@ -67,12 +70,14 @@ class ThreadSessions:
             self.release(session)
 
     def get(self, caller: Caller) -> Session:
-        """Returns this thread's session; from now on, its statements are executed for this caller."""
-        session: Session | None = getattr(self._local, "session", None)
-        if session is None:
-            if self._silent and caller is not SERVER:
-                raise Unavailable("DATABASE_UNAVAILABLE", "the database does not answer; try again")
-            session = self._connect()
+        """Returns this thread's session; from now on, its statements are executed for this caller.
+
+        Raises:
+            Unavailable: the database does not say anything.
+        """
+        if self._silent and not isinstance(caller, Server):
+            raise Unavailable("DATABASE_UNAVAILABLE", "the database does not answer; try again")
+        session: Session = getattr(self._local, "session", None) or self._connect()
         session.info[_LIMITS].begin(caller)
         return session
 
@@ -86,40 +91,53 @@ class ThreadSessions:
         session: Session | None = self._local.__dict__.pop("session", None)
         if session is None:
             return False
-        connection = session.connection()
-        broken = bool(getattr(connection.connection.dbapi_connection, "broken", False))
-        severed = self._open.pop(connection).severed
-        session.invalidate()
-        connection.close()
-        return broken and not severed
+        limits: Limits = session.info[_LIMITS]
+        limits.end()
+        broken = limits.broken
+        connection = self._open.pop(limits, None)
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+        return broken
 
     def sever(self) -> None:
-        """Ends every connection that a thread waits for, and makes none for callers, until `heard`."""
-        self._silent = True
-        for limits in list(self._open.values()):
-            limits.sever()
+        """Ends every connection that a thread waits for, and refuses callers until `heard`. A file is never silent."""
+        if self._engine.dialect.name != "sqlite":
+            self._silent = True
+            self._sever()
 
     def heard(self) -> None:
         """Tells that the database answers."""
         self._silent = False
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection. What is still executed fails, or is given up after PATIENCE seconds."""
         self._closing.set()
         if self._watcher.is_alive():
             self._watcher.join()
-        for connection in self._open:
-            connection.close()
+        end = time.monotonic() + PATIENCE
+        while any(limits.busy for limits in list(self._open)) and time.monotonic() < end:
+            self._sever()
+            time.sleep(_PAUSE)
+        for limits, connection in list(self._open.items()):
+            if not limits.busy:
+                self._open.pop(limits, None)
+                connection.close()
+
+    def _sever(self) -> None:
+        for limits in list(self._open):
+            limits.sever()
 
     def _connect(self) -> Session:
         connection = self._engine.connect()
         session = Session(connection)
         limits = LIMITS[self._engine.dialect.name](keep_driver(session))
-        session.info[_LIMITS] = self._open[connection] = limits
+        session.info[_LIMITS] = limits
+        self._open[limits] = connection
         self._local.session = session
         return session
 
     def _watch(self) -> None:
         while not self._closing.wait(PERIOD):
-            for limits in list(self._open.values()):
+            for limits in list(self._open):
                 limits.check()

@@ -8,18 +8,17 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from artemis_server.db.callers import SERVER, Caller
-from artemis_server.db.failures import is_transient, translate
+from artemis_server.db.failures import cancelled, is_transient, stopped, translate
 from artemis_server.db.limits import longest
 from artemis_server.db.sessions import ThreadSessions
 from artemis_server.db.statements import keep_driver
-from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, Unavailable
+from artemis_server.errors import DeadlineExceeded, RequestError
 
 T = TypeVar("T")
 ATTEMPTS = 5
 PAUSE = 0.01  # seconds, before the second attempt; each further one waits up to twice as long
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what was committed before it: also what was, while it waited for a lock."""
-_STOPPED = Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
 class TransactionWriter:
@@ -41,11 +40,11 @@ class TransactionWriter:
         end = time.monotonic() + longest(caller)
         for attempt in range(ATTEMPTS):
             if self._closed:
-                raise _STOPPED
+                raise stopped()
             if time.monotonic() >= end:
                 raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
             if not caller.is_active():
-                raise Cancelled("CANCELLED", "the caller has gone; nothing was changed")
+                raise cancelled()
             try:
                 return self._attempt(work, caller)
             except RequestError:

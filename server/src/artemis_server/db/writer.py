@@ -13,15 +13,12 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.callers import SERVER, Caller
-from artemis_server.db.failures import translate
+from artemis_server.db.failures import cancelled, stopped, translate
 from artemis_server.db.statements import Driver, keep_driver
-from artemis_server.errors import Cancelled, DeadlineExceeded, Unavailable
+from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 MOST_IN_GROUP = 256
-_GONE = Unavailable("DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again")
-_CANCELLED = Cancelled("CANCELLED", "the caller has gone; nothing was changed")
-_STOPPED = Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
 class _Ticket(Generic[T]):
@@ -65,7 +62,7 @@ class GroupCommitWriter:
         ticket = _Ticket(work, caller)
         with self._closing:
             if self._closed:
-                raise _STOPPED
+                raise stopped()
             self._queue.put(ticket)
         if not ticket.done.acquire(timeout=_wait(caller.time_remaining())):
             ticket.abandoned = True
@@ -117,7 +114,7 @@ class GroupCommitWriter:
             connection = keep_driver(session)
             for ticket in group:
                 if ticket.abandoned or not ticket.caller.is_active():
-                    ticket.error = _CANCELLED
+                    ticket.error = cancelled()
                     continue
                 connection.execute("SAVEPOINT ticket")
                 try:
@@ -125,7 +122,7 @@ class GroupCommitWriter:
                 except Exception as error:
                     ticket.error = translate(error)
                     self._end(connection, "ROLLBACK TO", error)
-                self._end(connection, "RELEASE", _GONE)
+                self._end(connection, "RELEASE", _gone())
 
     @staticmethod
     def _end(connection: Driver, how: str, reason: Exception) -> None:
@@ -134,6 +131,10 @@ class GroupCommitWriter:
             connection.execute(f"{how} ticket")
         except Exception:
             raise reason from None
+
+
+def _gone() -> Unavailable:
+    return Unavailable("DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again")
 
 
 def _wait(timeout: float | None) -> float:
