@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from artemis_loader import merging
 from artemis_loader.engines import own_connection
+from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Entity, Feed, Limits, Mode
 from artemis_loader.history import last_loads, store_validators, validators
 from artemis_loader.loading import Options, load
@@ -328,6 +329,17 @@ def test_a_feed_that_breaks_off_changes_nothing(loads: Loads) -> None:
     assert before == loads.rows()
     assert history(loads)[0] == (Status.FAILED, "the disk is gone", 9000)
     assert counts(loads(events(100))) == {"read": 100, "unchanged": 100}
+
+
+def test_a_failure_is_told_whatever_bytes_it_has(loads: Loads) -> None:
+    """Names of files and columns may have any."""
+
+    def broken() -> Iterator[Record]:
+        yield event("a")
+        raise FeedError("caf\udce9\0.csv: is empty")
+
+    assert loads(broken()).error == "caf\\udce9\\x00.csv: is empty"
+    assert history(loads) == [(Status.FAILED, "caf\\udce9\\x00.csv: is empty", 1)]
 
 
 def test_a_load_that_is_told_to_stop_changes_nothing(loads: Loads) -> None:

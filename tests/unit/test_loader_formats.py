@@ -18,6 +18,7 @@ from artemis_loader.fields import read_fields
 from artemis_loader.files import LocalFile
 from artemis_loader.formats import ics_blocks, json_text
 from artemis_loader.formats.json_array import read_array
+from artemis_loader.formats.rows import Fault
 from artemis_loader.reading import read
 from artemis_loader.records import Record, Reject
 from artemis_loader.sources import Fetched, fetch
@@ -291,6 +292,44 @@ def test_an_array_is_read_whatever_is_around_it_and_wherever_it_is_cut(
                 list(read_array(io.BufferedReader(io.BytesIO(data[:end])), file, feed))
 
 
+@given(records=st.lists(st.dictionaries(st.text(max_size=4), JSON, max_size=3), max_size=4), size=st.integers(1, 40))
+@settings(max_examples=100, deadline=None)
+def test_what_is_known_of_an_unusable_record_does_not_depend_on_where_it_is_cut(
+    records: list[dict[str, object]], size: int
+) -> None:
+    almost = [{"NaN": float("nan")} | record | {"id": "1"} for record in records]
+    file = LocalFile(path=Path("feed"), name="feed", base="feed", folder="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_PIECE", size)
+        data = json.dumps(almost, ensure_ascii=False).encode()
+        found = list(read_array(io.BufferedReader(io.BytesIO(data)), file, feed_of(Path("feed"), "json")))
+    known = [{"NaN": None} | record | {"id": "1"} for record in records]
+    assert known == [item.known for item in found if isinstance(item, Fault)]
+
+
+def test_an_unusable_record_that_is_too_long_is_not_kept(tmp_path: Path) -> None:
+    record = json.dumps(row("2", x="x" * 33 * MIB)).replace("{", '{"a": NaN, ')
+    [reject] = items(tmp_path, f"[{record}]", "json")
+    assert isinstance(reject, Reject)
+    assert (reject.external_id, reject.reason) == ("", "not JSON: NaN is not JSON")
+
+
+def test_the_end_of_an_unusable_record_is_found_near_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = 0
+    others = json_text._OTHERS
+
+    class Watched:
+        def sub(self, replacement: str, text: str) -> str:
+            nonlocal looked_at
+            looked_at += len(text)
+            return others.sub(replacement, text)
+
+    monkeypatch.setattr(json_text, "_OTHERS", Watched())
+    record = json.dumps(row("1", x=float("nan")))
+    assert len(items(tmp_path, f"[{', '.join([record] * 1000)}]", "json")) == 1000
+    assert looked_at < 2 * MIB
+
+
 def test_brackets_in_strings_are_no_nesting(tmp_path: Path) -> None:
     rows = [row(str(number), name='[{"\\' * 25 + "x" * number) for number in range(100)]
     assert len(items(tmp_path, json.dumps(rows), "json")) == 100
@@ -417,10 +456,11 @@ def test_a_bad_row_is_a_reject(tmp_path: Path, bad: str, reason: str) -> None:
         ("", "is empty, without even a header"),
         ("\n\n", "is empty, without even a header"),
         ("external_id,name\n", "has no column 'description'; its columns are external_id, name"),
+        (HEADER.replace("name", "na\udce9me").encode(errors="surrogateescape"), "line 1 is not utf-8"),
         (HEADER.replace("description", "name"), "has more than one column 'name'"),
     ],
 )
-def test_a_table_without_its_columns_fails(tmp_path: Path, data: str, reason: str) -> None:
+def test_a_table_without_its_columns_fails(tmp_path: Path, data: bytes | str, reason: str) -> None:
     assert failure(tmp_path, data, "csv") == ([], reason)
 
 
@@ -745,10 +785,18 @@ BROKEN = [
         [START, "RRULE:FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30"],
         "RRULE: HOURLY on some days of a month or year is not supported",
     ),
+    ([START, "RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"], "RRULE: there is no day of BYMONTH=2;BYMONTHDAY=30"),
+    ([START, "RRULE:FREQ=WEEKLY;BYWEEKNO=53;BYMONTH=6"], "RRULE: there is no day of BYMONTH=6;BYWEEKNO=53"),
+    ([START, "RRULE:FREQ=HOURLY;BYMONTH=2;BYDAY=MO;BYSETPOS=25"], "RRULE: there is no position of BYSETPOS=25"),
     ([START, "RRULE:FREQ=SECONDLY"], "may happen more than 24 times a day"),
     ([START, "RRULE:FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=0,10,20,30,40,50;BYSECOND=1,2"],
      "may happen more than 24 times a day"),
     (["DTSTART;TZID=Nowhere/At_all:20240309T100000"], "DTSTART: the time zone 'Nowhere/At_all' is not defined"),
+    ([START, "RDATE;TZID=Nowhere/At_all:20240309T100000"], "RDATE: the time zone 'Nowhere/At_all' is not defined"),
+    ([START, "RDATE;TZID=Nowhere/At_all;VALUE=PERIOD:20240309T100000/PT1H"],
+     "RDATE: the time zone 'Nowhere/At_all' is not defined"),
+    ([START, "RRULE:FREQ=DAILY;COUNT=2", "EXDATE:20240309T100000Z", "EXDATE;TZID=Nowhere/At_all:20240310T100000"],
+     "EXDATE: the time zone 'Nowhere/At_all' is not defined"),
     ([START, "DESCRIPTION:" + "x" * 9000], "description has 9000 characters, more than 8192"),
     ([START, "DESCRIPTION:caf\udce9"], "is not UTF-8"),
     ([START, "BEGIN:VALARM"], None),
@@ -763,6 +811,22 @@ def test_a_broken_event_hurts_no_other(tmp_path: Path, properties: list[str], re
     assert sorted(item.external_id for item in found if isinstance(item, Record)) == ["a", "b"]
     assert [(9, reason or rejects[0].reason)] == [(reject.line, reject.reason) for reject in rejects]
     assert "\n" not in rejects[0].reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "count"),
+    [
+        ("FREQ=DAILY;BYMONTH=3;BYDAY=5SU", 5),  # the 5 means nothing here
+        ("FREQ=DAILY;BYMONTH=12;BYMONTHDAY=-1;BYDAY=TU", 2),
+        ("FREQ=WEEKLY;BYDAY=MO,FR;BYSETPOS=2;BYMONTH=5", 5),
+        ("FREQ=HOURLY;BYMONTH=4;BYDAY=MO;BYHOUR=5;BYMINUTE=30;BYSETPOS=-1", 6),
+        ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29", 1),
+    ],
+)
+def test_a_rare_series_is_expanded(tmp_path: Path, rule: str, count: int) -> None:
+    """It also happens at DTSTART."""
+    found = items(tmp_path, calendar(vevent(START, f"RRULE:{rule}")), "ics", window=YEAR)
+    assert [count, True] == [len(found), all(isinstance(item, Record) for item in found)]
 
 
 def test_an_event_without_its_end_hurts_no_other(tmp_path: Path) -> None:
@@ -848,6 +912,8 @@ def test_a_calendar_without_events_is_a_feed_without_records(tmp_path: Path) -> 
         ("ics", calendar(vevent("DTSTART:soon")), "1"),
         ("ics", calendar(vevent(START, "DTEND:20240308T100000Z")), "1"),
         ("ics", calendar(vevent("DTSTART:soon", uid="a\n b")), "ab"),
+        ("ics", calendar(vevent("DTSTART:soon", uid="a\\,b\\;\\\\n")), "a,b;\\n"),
+        ("ics", calendar(vevent("DTSTART:soon").replace("UID:1", 'UID;X="a:b":1')), "1"),
         ("ics", calendar(vevent("DTSTART:soon", "RRULE:FREQ=DAILY")), ""),
         ("ics", calendar(vevent(START).replace("UID:1\n", "")), ""),
     ],

@@ -6,6 +6,11 @@ LoaderError
 """
 
 
+def told(text: str) -> str:
+    """Returns an error as every database and terminal takes it: names of files and columns may be any bytes."""
+    return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
+
+
 class LoaderError(Exception):
     """A load cannot go on; the text is one line for people, without secrets."""
 

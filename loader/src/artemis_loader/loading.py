@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from artemis_loader import history
 from artemis_loader.addresses import report_refused
 from artemis_loader.engines import came_between, dialect_of, own_connection
-from artemis_loader.errors import FeedError, LoaderError
+from artemis_loader.errors import FeedError, LoaderError, told
 from artemis_loader.feeds import Feed
 from artemis_loader.locks import only_load
 from artemis_loader.merging import Difference, Merge
@@ -66,7 +66,7 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
     try:
         summary = _load(engine, feed, options, reporter, reader)
     except LoaderError as error:
-        summary = Summary(feed=feed.name, status=Status.FAILED, error=str(error))
+        summary = Summary(feed=feed.name, status=Status.FAILED, error=_told(error, engine))
     except (SQLAlchemyError, OSError) as error:
         log.debug("feed %s: the load failed", feed.name, exc_info=True)
         summary = Summary(feed=feed.name, status=Status.FAILED, error=_told(error, engine))
@@ -91,16 +91,17 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
     except BaseException as error:
         status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
         status = Status.INTERRUPTED if isinstance(error, Stopped) else status
-        _record_failure(connection.engine, loading, status, _told(error, connection.engine))
+        text = _told(error, connection.engine)
+        _record_failure(connection.engine, loading, status, text)
         if isinstance(error, LoaderError):
-            return Summary(feed=loading.feed.name, status=status, counts=loading.read_counts, error=str(error))
+            return Summary(feed=loading.feed.name, status=status, counts=loading.read_counts, error=text)
         raise
 
 
 def _told(error: BaseException, engine: Engine) -> str:
     if isinstance(error, SQLAlchemyError):
-        return describe(error, engine)
-    return str(error) or type(error).__name__
+        return told(describe(error, engine))
+    return told(str(error)) or type(error).__name__
 
 
 def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: str) -> None:

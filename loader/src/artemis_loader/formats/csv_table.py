@@ -28,7 +28,7 @@ def read_table(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
     text = io.TextIOWrapper(stream, feed.csv.encoding, errors="surrogateescape", newline="")
     table = _reader(_lines(text, file), feed.csv)
     try:
-        header = feed.csv.header or _first_row(table, file)
+        header = feed.csv.header or _first_row(table, feed, file)
         _check_header(header, feed, file)
         yield from _rows(table, header, file)
     except csv.Error as error:
@@ -52,10 +52,12 @@ def _lines(text: io.TextIOWrapper, file: LocalFile) -> Iterator[str]:
         yield line
 
 
-def _first_row(table: "Reader", file: LocalFile) -> tuple[str, ...]:
+def _first_row(table: "Reader", feed: Feed, file: LocalFile) -> tuple[str, ...]:
     header = next((row for row in table if row), None)
     if header is None:
         raise FeedError(f"{file.name}: is empty, without even a header")
+    if not is_unicode("".join(header)):
+        raise FeedError(f"{file.name}: line {table.line_num} is not {feed.csv.encoding}")
     return tuple(name.strip() for name in header)
 
 

@@ -24,7 +24,7 @@ _MATTERS = {None, "UID", "SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES", "ST
 """Properties that an event cannot do without when they are broken; None is a line that is no property."""
 _TIMES = {"DTSTART", "DTEND", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID"}
 _ONCE = ("UID", "SEQUENCE", "DTSTART", "DTEND", "RECURRENCE-ID")
-_UID = re.compile(rb"^UID(?:;[^:\r\n]*)?:([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
+_UID = re.compile(rb"^UID[;:][^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _OVERRIDE = re.compile(rb"^(?:RECURRENCE-ID|RRULE|RDATE)[;:]", re.IGNORECASE | re.MULTILINE)
 _ZONES = threading.Lock()
@@ -115,7 +115,12 @@ def _uid(block: Block) -> str:
     found = _UID.search(block.data)
     if found is None or _OVERRIDE.search(block.data):
         return ""
-    return _FOLD.sub(b"", found[1]).decode(errors="replace").strip()
+    line = _FOLD.sub(b"", found[0])
+    alone = Block("VEVENT", block.line, block.calendar, b"BEGIN:VEVENT\n" + line + b"\nEND:VEVENT\n")
+    try:
+        return str(_parse(alone).get("UID", "")).strip()
+    except ValueError:
+        return ""
 
 
 def _check_once(component: Any) -> None:
@@ -131,13 +136,18 @@ def _check_zones(component: Any) -> None:
     Raises:
         ValueError: there is one.
     """
-    for name in ("DTSTART", "DTEND", "RECURRENCE-ID"):
-        value = component.get(name)
-        if value is None:
-            continue
-        zone = value.params.get("TZID")
-        if zone and isinstance(value.dt, datetime) and value.dt.tzinfo is None:
-            raise ValueError(f"{name}: the time zone {zone!r} is not defined")
+    for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"):
+        values = component.get(name, [])
+        for value in values if isinstance(values, list) else [values]:
+            zone = value.params.get("TZID")
+            if zone and any(_is_floating(time) for time in getattr(value, "dts", [value])):
+                raise ValueError(f"{name}: the time zone {zone!r} is not defined")
+
+
+def _is_floating(value: Any) -> bool:
+    """Tells whether a time, or the beginning of a period, has no zone."""
+    moment = value.dt[0] if isinstance(value.dt, tuple) else value.dt
+    return isinstance(moment, datetime) and moment.tzinfo is None
 
 
 def _row(event: Event) -> dict[str, Any]:

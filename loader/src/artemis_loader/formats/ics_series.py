@@ -12,10 +12,9 @@ from icalendar.prop import vDDDTypes
 from recurring_ical_events.selection.name import ComponentsWithName  # type: ignore[import-untyped]  # likewise
 
 from artemis_loader.formats.ics_blocks import Block
+from artemis_loader.formats.ics_rules import check_series
 
 _RECURRING = ("RRULE", "RDATE", "RECURRENCE-ID")
-_MOST_PER_DAY = 24
-_MOST_YEARS = 100
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,7 @@ def _expanded(series: Sequence[Event], start: date | None, days: tuple[date, dat
     first, last = days
     calendar = Calendar()
     for event in series:
-        _check_rule(event.component)
-        _check_start(event.component, first)
+        check_series(event.component, first)
         calendar.add_component(event.component)
     selected = [ComponentsWithName("VEVENT", occurrence=_Occurrence)]
     query = recurring_ical_events.of(calendar, components=selected)
@@ -120,35 +118,6 @@ def _expanded(series: Sequence[Event], start: date | None, days: tuple[date, dat
 
 def _day(moment: date) -> date:
     return moment.date() if isinstance(moment, datetime) else moment
-
-
-def _check_rule(component: Any) -> None:
-    """Refuses a series that happens so often that it is no event any more.
-
-    Raises:
-        ValueError: it does.
-    """
-    rules = component.get("RRULE", [])
-    for rule in rules if isinstance(rules, list) else [rules]:
-        if rule.get("INTERVAL", [1])[0] < 1:  # it would be expanded for ever
-            raise ValueError("RRULE: INTERVAL must be positive")
-        hours, minutes, seconds = (len(rule.get(key, [])) or 1 for key in ("BYHOUR", "BYMINUTE", "BYSECOND"))
-        frequency = str(rule.get("FREQ", [""])[0])
-        per_day = 24 if frequency == "HOURLY" else hours
-        if frequency == "HOURLY" and ("BYMONTHDAY" in rule or "BYYEARDAY" in rule):
-            raise ValueError("RRULE: HOURLY on some days of a month or year is not supported")
-        if frequency in ("SECONDLY", "MINUTELY") or per_day * minutes * seconds > _MOST_PER_DAY:
-            raise ValueError(f"may happen more than {_MOST_PER_DAY} times a day")
-
-
-def _check_start(component: Any, first: date) -> None:
-    """Refuses a series that begins so long before the window that the way there takes seconds.
-
-    Raises:
-        ValueError: it does.
-    """
-    if "RRULE" in component and first.year - component.start.year > _MOST_YEARS:
-        raise ValueError(f"begins more than {_MOST_YEARS} years before the window")
 
 
 def _written(planned: date, start: date | None) -> str:

@@ -13,6 +13,8 @@ from artemis_loader.formats.rows import LONGEST_LINE, SHOWN
 from artemis_loader.rules import is_unicode
 
 _PIECE = 1 << 18
+_GLANCE = 1 << 10
+"""Characters that are looked at first for the end of a value; then twice as many, and so on up to a piece."""
 _ANY = 1 << 60
 _MARGIN = 16
 """Characters at the end of what was read that may look wrong only because the rest is not there yet."""
@@ -53,6 +55,10 @@ class JsonText:
         self._before = 0
         """Characters of the file before the piece."""
         self._ended = False
+        self._passed: list[str] | None = None
+        """The text of a value that is passed and kept, but for the end of it, which is in the piece..."""
+        self._mark = 0
+        """...from this place."""
         self._damaged = False
         """Whether there were bytes that are not UTF-8."""
 
@@ -111,7 +117,7 @@ class JsonText:
                 if not self._is_cut_off(error) or self._ended:
                     raise self._broken(error.msg, error.pos) from None
             except (ValueError, RecursionError) as error:
-                raise self._unusable(reason(error), known_at(self._text, self._at)) from None
+                raise self._unusable(reason(error), known=True) from None
             else:
                 if end + _MARGIN <= len(self._text) or self._ended:  # or else a number may go on
                     return self._taken(value, end)
@@ -153,6 +159,7 @@ class JsonText:
         piece = self._decoder.decode(data, final=self._ended)
         self._damaged = self._damaged or not is_unicode(piece)
         self._before += self._at
+        self._keep()
         self._text, self._at = rest + piece, 0
         return True
 
@@ -174,10 +181,28 @@ class JsonText:
             why = "invalid UTF-8"
         return NotJson(f"{why} at character {self._before + place + 1}")
 
-    def _unusable(self, why: str, known: Any = None) -> Unusable:
+    def _unusable(self, why: str, *, known: bool = False) -> Unusable:
         beginning = self._text[self._at : self._at + SHOWN]
+        if known:
+            return Unusable(why, beginning, known_at(self._pass_and_keep(), 0))
         self._pass()
-        return Unusable(why, beginning, known)
+        return Unusable(why, beginning)
+
+    def _pass_and_keep(self) -> str:
+        """Goes past a value and returns its text; nothing when it is longer than a value may be."""
+        self._passed, self._mark = [], self._at
+        self._pass()
+        self._keep()
+        kept, self._passed = self._passed, None
+        return "".join(kept or ())
+
+    def _keep(self) -> None:
+        """Adds what was passed to the text of a value that is kept, if one is; drops what is too long."""
+        if self._passed is not None:
+            self._passed.append(self._text[self._mark : self._at])
+            self._mark = 0
+            if sum(map(len, self._passed)) > LONGEST_LINE:
+                self._passed = None
 
     def _pass(self) -> None:
         """Goes past a value without decoding it; whether it is JSON is known only as far as its brackets tell."""
@@ -191,9 +216,10 @@ class JsonText:
                 self._take(_SCALAR)
 
     def _pass_nested(self) -> None:
-        depth = 0
+        depth, most = 0, _GLANCE
         while True:
-            start = self._take(_WHOLE, _PIECE)
+            start = self._take(_WHOLE, most)
+            most = min(2 * most, _PIECE)
             brackets = _OTHERS.sub("", self._text[start : self._at])
             depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
             if 0 in depths[1:]:
