@@ -213,3 +213,22 @@ def test_a_silent_database_is_not_asked_until_it_answers(database: Database) -> 
             use(work, Waiting())
     database.check()
     assert database.read(work, Waiting()) == 1
+
+
+def test_a_database_that_answers_with_another_schema_is_not_silent(database: Database) -> None:
+    database.sever()
+    database.write(lambda session: session.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(DatabaseError, match="9999"):
+        database.check()
+    assert database.read(lambda session: session.scalar(text("SELECT 1")), Waiting()) == 1
+
+
+def test_a_check_that_takes_too_long_is_told_in_one_line_and_ends(database: Database, database_url: str) -> None:
+    """An answer all the same: calls go on."""
+    database.sever()
+    with closing(psycopg.connect(database_url.replace("+psycopg", ""))) as connection:
+        connection.execute("LOCK TABLE alembic_version")
+        with pytest.raises(DatabaseError, match="statement timeout") as caught:
+            database.check()
+    assert "\n" not in str(caught.value)
+    assert database.read(lambda session: session.scalar(text("SELECT 1")), Waiting()) == 1

@@ -140,7 +140,7 @@ def _check_zones(component: Any) -> None:
         values = component.get(name, [])
         for value in values if isinstance(values, list) else [values]:
             zone = value.params.get("TZID")
-            if zone and any(_is_floating(time) for time in getattr(value, "dts", [value])):
+            if zone and any(map(_is_floating, getattr(value, "dts", [value]))):
                 raise ValueError(f"{name}: the time zone {zone!r} is not defined")
 
 

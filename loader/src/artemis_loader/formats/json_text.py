@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import accumulate, islice
 from typing import Any
 
-from artemis_loader.formats.json_values import decode_at, known_at, reason
+from artemis_loader.formats.json_values import almost_at, decode_at, reason
 from artemis_loader.formats.rows import LONGEST_LINE, SHOWN
 from artemis_loader.rules import is_unicode
 
@@ -34,7 +34,7 @@ class NotJson(Exception):
 
 
 class Unusable(Exception):
-    """A value is JSON, but cannot be used; the text tells why. It has been skipped."""
+    """A value cannot be used, and those after it can; the text tells why. It has been skipped."""
 
     def __init__(self, why: str, beginning: str, known: Any = None) -> None:
         super().__init__(why)
@@ -55,10 +55,6 @@ class JsonText:
         self._before = 0
         """Characters of the file before the piece."""
         self._ended = False
-        self._passed: list[str] | None = None
-        """The text of a value that is passed and kept, but for the end of it, which is in the piece..."""
-        self._mark = 0
-        """...from this place."""
         self._damaged = False
         """Whether there were bytes that are not UTF-8."""
 
@@ -112,15 +108,15 @@ class JsonText:
         """
         while True:
             try:
-                value, end = decode_at(self._text, self._at)
+                value, end, why = self._decoded()
             except json.JSONDecodeError as error:
                 if not self._is_cut_off(error) or self._ended:
                     raise self._broken(error.msg, error.pos) from None
-            except (ValueError, RecursionError) as error:
-                raise self._unusable(reason(error), known=True) from None
+            except RecursionError as error:
+                raise self._unusable(reason(error)) from None
             else:
                 if end + _MARGIN <= len(self._text) or self._ended:  # or else a number may go on
-                    return self._taken(value, end)
+                    return self._taken(value, end, why)
             if len(self._text) - self._at > LONGEST_LINE:
                 raise self._unusable(f"is longer than {LONGEST_LINE} characters")
             self._more()
@@ -140,8 +136,19 @@ class JsonText:
         if self.peek():
             raise self._broken("Extra data", self._at)
 
-    def _taken(self, value: Any, end: int) -> Any:
-        text, self._at = self._text[self._at : end] if self._damaged else "", end
+    def _decoded(self) -> tuple[Any, int, str]:
+        """Returns the value that begins here, where it ends, and why it cannot be used, if so."""
+        try:
+            return *decode_at(self._text, self._at), ""
+        except json.JSONDecodeError:
+            raise
+        except ValueError as error:
+            return *almost_at(self._text, self._at), reason(error)
+
+    def _taken(self, value: Any, end: int, why: str) -> Any:
+        text, self._at = self._text[self._at : end] if self._damaged or why else "", end
+        if why:
+            raise Unusable(why, text[:SHOWN], value)
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -159,7 +166,6 @@ class JsonText:
         piece = self._decoder.decode(data, final=self._ended)
         self._damaged = self._damaged or not is_unicode(piece)
         self._before += self._at
-        self._keep()
         self._text, self._at = rest + piece, 0
         return True
 
@@ -181,28 +187,10 @@ class JsonText:
             why = "invalid UTF-8"
         return NotJson(f"{why} at character {self._before + place + 1}")
 
-    def _unusable(self, why: str, *, known: bool = False) -> Unusable:
+    def _unusable(self, why: str) -> Unusable:
         beginning = self._text[self._at : self._at + SHOWN]
-        if known:
-            return Unusable(why, beginning, known_at(self._pass_and_keep(), 0))
         self._pass()
         return Unusable(why, beginning)
-
-    def _pass_and_keep(self) -> str:
-        """Goes past a value and returns its text; nothing when it is longer than a value may be."""
-        self._passed, self._mark = [], self._at
-        self._pass()
-        self._keep()
-        kept, self._passed = self._passed, None
-        return "".join(kept or ())
-
-    def _keep(self) -> None:
-        """Adds what was passed to the text of a value that is kept, if one is; drops what is too long."""
-        if self._passed is not None:
-            self._passed.append(self._text[self._mark : self._at])
-            self._mark = 0
-            if sum(map(len, self._passed)) > LONGEST_LINE:
-                self._passed = None
 
     def _pass(self) -> None:
         """Goes past a value without decoding it; whether it is JSON is known only as far as its brackets tell."""

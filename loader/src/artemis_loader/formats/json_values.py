@@ -45,10 +45,15 @@ def decode_at(text: str, start: int) -> tuple[Any, int]:
         return _LONG.raw_decode(text, start)
 
 
-def known_at(text: str, start: int) -> Any:
-    """Returns what can be told of a value that is almost JSON, such as one with NaN; None for nothing."""
+def almost_at(text: str, start: int) -> tuple[Any, int]:
+    """Returns what `decode_at` does, and None for what is no JSON: NaN and the infinities."""
+    return _ALMOST.raw_decode(text, start)
+
+
+def known(text: str) -> Any:
+    """Returns what can be told of a text that is almost JSON; None for nothing."""
     try:
-        return _ALMOST.raw_decode(text, start)[0]
+        return almost_at(text, 0)[0]
     except (ValueError, RecursionError):
         return None
 

@@ -49,7 +49,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _known(data: bytes) -> Any:
-    return json_values.known_at(data.decode(errors="surrogateescape").strip(), 0)
+    return json_values.known(data.decode(errors="surrogateescape").strip())
 
 
 def _reason(error: Exception) -> str:

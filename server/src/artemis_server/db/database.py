@@ -5,7 +5,6 @@ from typing import Protocol, TypeVar, cast
 
 from artemis_models import DatabaseError, check_connection, describe
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from artemis_server.db.callers import SERVER, Caller, Server
@@ -72,13 +71,20 @@ class Database:
     def check(self) -> None:
         """Raises DatabaseError, in one line, unless the database answers and its schema is the right one."""
         try:
-            self._sessions.run(lambda session: check_connection(session.connection()), _CHECKER)
-        except SQLAlchemyError as error:
+            self._sessions.run(self._check, _CHECKER)
+        except DatabaseError:
+            raise
+        except Exception as error:
             raise DatabaseError(describe(error, self._engine)) from error
-        self._sessions.heard()
+
+    def _check(self, session: Session) -> None:
+        connection = session.connection()
+        connection.exec_driver_sql("SELECT 1")
+        self._sessions.heard()  # whatever else is wrong
+        check_connection(connection)
 
     def sever(self) -> None:
-        """Gives up a database that is silent: what waits for it fails, and calls are refused until `check` is well."""
+        """Gives up a database that is silent: what waits for it fails; calls are refused until `check` gets an answer."""
         self._sessions.sever()
 
     def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:

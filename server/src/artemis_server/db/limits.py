@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from artemis_server.db.callers import Caller
 
@@ -16,22 +16,35 @@ _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the 
 _CANCEL_TIMEOUT = 2.0  # seconds
 
 
-class Limits(Protocol):
+def longest(caller: Caller) -> float:
+    """Returns how many seconds a statement may take for a caller."""
+    remaining = caller.time_remaining()
+    return LONGEST if remaining is None else min(remaining, LONGEST)
+
+
+class Limits:
     """The limits of what is executed on one connection. Its thread calls `begin` and `end`, other threads the rest."""
+
+    def __init__(self) -> None:
+        self._caller: Caller | None = None
 
     @property
     def busy(self) -> bool:
         """Tells whether somebody waits for the connection."""
+        return self._caller is not None
 
     @property
     def broken(self) -> bool:
         """Tells whether the connection broke by itself, and not by `sever`."""
+        return False
 
     def begin(self, caller: Caller) -> None:
         """From now on, statements are executed for this caller."""
+        self._caller = caller
 
     def end(self) -> None:
         """Nobody waits any more; statements that follow are executed whatever became of the caller."""
+        self._caller = None
 
     def check(self) -> None:
         """Ends the statement if its caller has gone."""
@@ -40,19 +53,11 @@ class Limits(Protocol):
         """Ends the connection if somebody waits for it."""
 
 
-def longest(caller: Caller) -> float:
-    """Returns how many seconds a statement may take for a caller."""
-    remaining = caller.time_remaining()
-    return LONGEST if remaining is None else min(remaining, LONGEST)
-
-
-class _Sqlite:
-    """SQLite asks now and then whether to go on."""
-
-    broken = False
+class _Sqlite(Limits):
+    """SQLite asks now and then whether to go on. A file is never silent, so that nothing is severed."""
 
     def __init__(self, driver: Any) -> None:
-        self._caller: Caller | None = None
+        super().__init__()
         self._end = math.inf
         driver.set_progress_handler(self._is_over, _INSTRUCTIONS)
 
@@ -60,39 +65,25 @@ class _Sqlite:
         self._caller = caller
         self._end = time.monotonic() + longest(caller)
 
-    @property
-    def busy(self) -> bool:
-        return self._caller is not None
-
     def end(self) -> None:
         self._caller = None
         self._end = math.inf
-
-    def check(self) -> None:
-        """Does nothing: SQLite asks."""
-
-    def sever(self) -> None:
-        """Does nothing: a file is not silent."""
 
     def _is_over(self) -> bool:
         caller = self._caller
         return time.monotonic() > self._end or (caller is not None and not caller.is_active())
 
 
-class _Postgresql:
+class _Postgresql(Limits):
     """`statement_timeout` is the deadline, and another thread looks after the caller."""
 
     def __init__(self, driver: Any) -> None:
+        super().__init__()
         self._driver = driver
         self._severed = False
         self._timeout = 0  # milliseconds
-        self._caller: Caller | None = None
         self._lock = threading.Lock()
         """Held while the statement is ended from without, so that it is not the next one that ends."""
-
-    @property
-    def busy(self) -> bool:
-        return self._caller is not None
 
     @property
     def broken(self) -> bool:

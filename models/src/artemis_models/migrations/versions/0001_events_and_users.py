@@ -22,6 +22,12 @@ RANDOM_BYTES = {
 
 def upgrade() -> None:
     """Create the tables."""
+    _create_users()
+    _create_events()
+    _create_secrets()
+
+
+def _create_users() -> None:
     op.create_table(
         "users",
         sa.Column("id", BIG_INT, autoincrement=True, nullable=False),
@@ -38,6 +44,9 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ux_users_email", "users", [sa.func.lower(sa.column("email"))], unique=True)
+
+
+def _create_events() -> None:
     op.create_table(
         "events",
         sa.Column("id", BIG_INT, autoincrement=True, nullable=False),
@@ -61,6 +70,10 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_events_owner_id", "events", ["owner_id"])
+
+
+def _create_secrets() -> None:
+    """Creates the table, and in it the key that page tokens are signed with."""
     op.create_table(
         "secrets",
         sa.Column("name", TEXT, nullable=False),
