@@ -84,7 +84,7 @@ class Database:
         check_connection(connection)
 
     def sever(self) -> None:
-        """Gives up a database that is silent: what waits for it fails; calls are refused until `check` gets an answer."""
+        """Gives up a database that is silent: what waits fails, and calls are refused until `check` gets an answer."""
         self._sessions.sever()
 
     def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
