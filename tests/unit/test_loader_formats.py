@@ -297,13 +297,13 @@ def test_an_array_is_read_whatever_is_around_it_and_wherever_it_is_cut(
 def test_what_is_known_of_an_unusable_record_does_not_depend_on_where_it_is_cut(
     records: list[dict[str, object]], size: int
 ) -> None:
-    almost = [{"NaN": float("nan")} | record | {"id": "1"} for record in records]
+    almost = [{"unusable": float("nan")} | record | {"id": "1"} for record in records]
     file = LocalFile(path=Path("feed"), name="feed", base="feed", folder="")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_text, "_PIECE", size)
         data = json.dumps(almost, ensure_ascii=False).encode()
         found = list(read_array(io.BufferedReader(io.BytesIO(data)), file, feed_of(Path("feed"), "json")))
-    known = [{"NaN": None} | record | {"id": "1"} for record in records]
+    known = [{"unusable": None} | record | {"id": "1"} for record in records]
     assert known == [item.known for item in found if isinstance(item, Fault)]
 
 
@@ -930,6 +930,22 @@ def test_a_reject_tells_its_id_when_that_is_known(tmp_path: Path, form: Format, 
 MEETING = calendar(CLUB, vevent(START, "RRULE:FREQ=WEEKLY;COUNT=4", "EXDATE:20240316T100000Z"), vevent(START, uid="b"))
 WHOLE: dict[Format, bytes] = {form: text.encode() for form, text in (GOOD | {"ics": MEETING}).items()}
 CHANGES = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 20), st.binary(max_size=4)), max_size=6)
+
+
+LARGE = [row(str(number), description="x" * MIB) for number in range(20)]
+LARGE_FEEDS: dict[Format, str] = {
+    "json": json.dumps(LARGE),
+    "jsonl": lines(*LARGE),
+    "csv": "\n".join(",".join(map(str, cells)) for cells in (LARGE[0], *(each.values() for each in LARGE))),
+}
+
+
+@pytest.mark.parametrize("form", LARGE_FEEDS)
+def test_large_records_are_not_in_memory_together(tmp_path: Path, form: Format) -> None:
+    counts: list[int] = []
+    feed, files = fetched(tmp_path / "feed", LARGE_FEEDS[form], form)
+    assert isinstance(next(read(feed, files, counts.append)), Reject)
+    assert sum(counts) < 4 * MIB
 
 
 @pytest.mark.parametrize("form", WHOLE)

@@ -6,10 +6,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from artemis_loader.columns import compile_columns
 from artemis_loader.feeds import Feed, Source
 from artemis_loader.files import LocalFile
 from artemis_loader.mapping import InvalidRecord, compile_mapping
 from artemis_loader.records import COLUMNS, Record, Value
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 FILE = LocalFile(path=Path("/tmp/x"), name="/feeds/2024/css.json.gz", base="css.json.gz", folder="2024")  # noqa: S108
 ROW = {"id": "7", "n": "Expo", "s": "2024-03-09T10:00:00Z", "e": "2024-03-09T12:00:00Z"}
@@ -21,8 +24,8 @@ MINIMAL = {
 }
 
 
-def record(row: dict[str, Any], zone: str = "UTC", **fields: Source) -> Record:
-    feed = Feed(
+def feed_of(zone: str = "UTC", **fields: Source) -> Feed:
+    return Feed(
         name="f",
         url="/x",
         format="json",
@@ -31,7 +34,14 @@ def record(row: dict[str, Any], zone: str = "UTC", **fields: Source) -> Record:
         fields=MINIMAL | fields,
         time_zone=ZoneInfo(zone),
     )
-    return compile_mapping(feed, FILE)(ROW | row)
+
+
+def record(row: dict[str, Any], zone: str = "UTC", **fields: Source) -> Record:
+    """Returns the record of a row, which is the same when it is converted together with others."""
+    feed, whole = feed_of(zone, **fields), ROW | row
+    found = compile_mapping(feed, FILE)(whole)
+    assert [found, found] == compile_columns(feed, FILE)([whole, whole])
+    return found
 
 
 def value(column: str, source: Source, row: dict[str, Any], zone: str = "UTC") -> Value:
@@ -43,8 +53,10 @@ def location(source: Source, row: dict[str, Any]) -> Value:
 
 
 def reason(row: dict[str, Any], zone: str = "UTC", **fields: Source) -> str:
+    feed, whole = feed_of(zone, **fields), ROW | row
     with pytest.raises(InvalidRecord) as caught:
-        record(row, zone, **fields)
+        compile_mapping(feed, FILE)(whole)
+    assert not compile_columns(feed, FILE)([ROW, whole])
     return str(caught.value)
 
 
@@ -271,3 +283,26 @@ def test_users_are_mapped_likewise() -> None:
     assert Record("1", ("desk@example.com", "", "Desk")) == convert({"id": 1, "m": "desk@example.com", "l": "Desk"})
     with pytest.raises(InvalidRecord, match="email is not an e-mail address"):
         convert({"id": 1, "m": "desk"})
+
+
+TIMES = st.sampled_from(["2024-03-09", "2024-03-09T10:00:00+01:00", " 2024-03-10 ", "", "31/12/2023", 1_710_000_000])
+VALUES = st.one_of(st.none(), st.text(max_size=3), st.integers(-9, 9), st.lists(st.text(max_size=2), max_size=2), TIMES)
+LIKELY = st.fixed_dictionaries({"id": VALUES, "n": VALUES, "s": TIMES, "e": st.just("2024-03-11")})
+ROWS = st.one_of(LIKELY, st.dictionaries(st.sampled_from("idnse"), VALUES), VALUES)
+SOURCES: dict[str, list[Source]] = {
+    "name": [Source(key=("n",)), Source(key=("n",), default="Untitled"), Source(key=("n", "0"))],
+    "location": [Source(key=("n",)), Source(constant="Oslo"), Source(join=(Source(key=("n",)), Source(key=("s",))))],
+    "start_time": [Source(key=("s",)), Source(key=("s",), formats=("unix", "%d/%m/%Y", "%Y-%m-%d"))],
+}
+FEEDS = st.builds(feed_of, st.just("UTC"), **{field: st.sampled_from(sources) for field, sources in SOURCES.items()})
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(FEEDS, st.lists(ROWS, max_size=4))
+def test_rows_give_the_same_records_together_as_alone(feed: Feed, rows: list[Any]) -> None:
+    convert = compile_mapping(feed, FILE)
+    try:
+        alone = [convert(row) for row in rows]
+    except (InvalidRecord, AttributeError):
+        alone = []
+    assert alone == compile_columns(feed, FILE)(rows)

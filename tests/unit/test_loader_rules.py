@@ -7,7 +7,7 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_loader.records import COLUMNS
-from artemis_loader.rules import EARLIEST, LATEST, event_fault, user_fault
+from artemis_loader.rules import EARLIEST, LATEST, all_faultless, fault, identity_fault
 from google.protobuf.message import Message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -66,21 +66,21 @@ VALID = ("Expo", "", "", "", "", 0, 0)
 @given(EVENTS)
 @example(VALID)
 def test_an_event_is_valid_as_the_contract_has_it(values: tuple[Any, ...]) -> None:
-    assert bool(violations(event(values))) is bool(event_fault(values))
+    assert bool(violations(event(values))) is bool(fault("events", values))
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(NAMES)
 def test_a_name_is_blank_as_the_contract_has_it(name: str) -> None:
     values = (name, *VALID[1:])
-    assert bool(violations(event(values))) is bool(event_fault(values))
+    assert bool(violations(event(values))) is bool(fault("events", values))
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(TIMES, TIMES)
 def test_times_are_in_order_as_the_contract_has_it(start: int, end: int) -> None:
     values = (*VALID[:5], start, end)
-    assert bool(violations(event(values))) is bool(event_fault(values))
+    assert bool(violations(event(values))) is bool(fault("events", values))
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -89,7 +89,7 @@ def test_times_are_in_order_as_the_contract_has_it(start: int, end: int) -> None
 @example("desk@example.com\n", "", "")
 def test_a_user_is_valid_as_the_contract_has_it(email: str, first: str, last: str) -> None:
     message = User(email=email, first_name=first, last_name=last)
-    assert bool(violations(message)) is bool(user_fault((email, first, last)))
+    assert bool(violations(message)) is bool(fault("users", (email, first, last)))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_user_is_valid_as_the_contract_has_it(email: str, first: str, last: st
 def test_a_fault_is_told(column: str, value: object, expected: str) -> None:
     values = list(VALID)
     values[COLUMNS["events"].index(column)] = value
-    assert expected == event_fault(tuple(values))
+    assert expected == fault("events", tuple(values))
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,27 @@ def test_a_fault_is_told(column: str, value: object, expected: str) -> None:
     ],
 )
 def test_a_fault_of_an_address_is_told(email: str, expected: str) -> None:
-    assert expected == user_fault((email, "", ""))
+    assert expected == fault("users", (email, "", ""))
+
+
+IDS = st.one_of(texts(500), st.just("\udcff"))
+RECORDS = st.one_of(
+    st.lists(st.tuples(IDS, EVENTS), max_size=3),
+    st.lists(st.tuples(st.just("7"), st.just(VALID)), max_size=3),
+)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(RECORDS)
+def test_many_are_faultless_when_each_is(records: list[tuple[str, tuple[Any, ...]]]) -> None:
+    columns = [[values[place] for _, values in records] for place in range(len(COLUMNS["events"]))]
+    expected = not any(identity_fault(external_id) or fault("events", values) for external_id, values in records)
+    assert expected is all_faultless("events", [external_id for external_id, _ in records], columns)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(EMAILS, max_size=3))
+def test_many_addresses_are_faultless_when_each_is(emails: list[str]) -> None:
+    blank = [""] * len(emails)
+    expected = not any(fault("users", (email, "", "")) for email in emails)
+    assert expected is all_faultless("users", ["7"] * len(emails), [emails, blank, blank])

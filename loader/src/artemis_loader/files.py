@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from artemis_loader.errors import FeedError
 
@@ -44,7 +44,7 @@ class _Reader(io.RawIOBase):
     def __init__(self, stream: BinaryIO, name: str, most: int, on_bytes: Callable[[int], None] | None = None) -> None:
         self._stream = stream
         self._name = name
-        self._left = most
+        self.taken = 0
         self._most = most
         self._on_bytes = on_bytes
 
@@ -60,8 +60,8 @@ class _Reader(io.RawIOBase):
             raise FeedError(f"{self._name}: is not valid gzip, or ends too early") from None
         except OSError as error:
             raise FeedError(f"{self._name}: {os.strerror(error.errno or 0)}") from None
-        self._left -= len(data)
-        if self._left < 0:
+        self.taken += len(data)
+        if self.taken > self._most:
             raise FeedError(f"{self._name}: is larger than {self._most} bytes (max_bytes)")
         if self._on_bytes:
             self._on_bytes(len(data))
@@ -100,6 +100,12 @@ def opened(file: LocalFile, most: int, on_bytes: Callable[[int], None] | None = 
         stream.close()
         raise
     return stream
+
+
+def taken(stream: io.BufferedReader) -> Callable[[], int]:
+    """Returns the function that tells how many bytes of an opened file's content have been read, or read ahead."""
+    reader = cast("_Reader", stream.raw)
+    return lambda: reader.taken
 
 
 def _buffered(

@@ -9,7 +9,7 @@ from artemis_loader.feeds import Feed, Source
 from artemis_loader.fields import EXTERNAL_ID, TIMES
 from artemis_loader.files import LocalFile
 from artemis_loader.records import COLUMNS, Record, Value
-from artemis_loader.rules import FAULTS, LONGEST_EXTERNAL_ID, text_fault
+from artemis_loader.rules import fault, identity_fault
 from artemis_loader.times import InvalidTime, compile_time
 
 Row: TypeAlias = dict[str, Any]
@@ -27,18 +27,18 @@ class InvalidRecord(ValueError):
 
 def compile_mapping(feed: Feed, file: LocalFile) -> Callable[[Row], Record]:
     """Returns the function that makes a valid Record of a row from this file, or raises InvalidRecord."""
-    identify = _text(EXTERNAL_ID, feed.fields[EXTERNAL_ID], file, keep_places=True)
-    getters = tuple(_getter(feed, column, file) for column in COLUMNS[feed.entity])
-    find_fault = FAULTS[feed.entity]
+    identify = identifier(feed, file)
+    getters = tuple(getter(feed, column, file) for column in COLUMNS[feed.entity])
+    entity = feed.entity
 
     def convert(row: Row) -> Record:
         external_id = identify(row)
-        if fault := _identity_fault(external_id):
-            raise InvalidRecord(fault)
+        if wrong := identity_fault(external_id):
+            raise InvalidRecord(wrong)
         try:
             values = tuple([get(row) for get in getters])
-            if fault := find_fault(values):
-                raise InvalidRecord(fault)
+            if wrong := fault(entity, values):
+                raise InvalidRecord(wrong)
         except InvalidRecord as error:
             error.external_id = external_id
             raise
@@ -47,13 +47,13 @@ def compile_mapping(feed: Feed, file: LocalFile) -> Callable[[Row], Record]:
     return convert
 
 
-def _identity_fault(external_id: str) -> str:
-    if not external_id:
-        return "external_id is missing"
-    return text_fault(EXTERNAL_ID, external_id, LONGEST_EXTERNAL_ID)
+def identifier(feed: Feed, file: LocalFile) -> Callable[[Row], str]:
+    """Returns the function that gives what identifies a row; it raises InvalidRecord, too."""
+    return _text(EXTERNAL_ID, feed.fields[EXTERNAL_ID], file, keep_places=True)
 
 
-def _getter(feed: Feed, column: str, file: LocalFile) -> Callable[[Row], Value]:
+def getter(feed: Feed, column: str, file: LocalFile) -> Callable[[Row], Value]:
+    """Returns the function that gives the value of a column; it raises InvalidRecord, too."""
     source = feed.fields.get(column)
     if source is None:
         return _always("")
@@ -95,7 +95,7 @@ def _text(field: str, source: Source, file: LocalFile, *, keep_places: bool = Fa
 
 
 def _text_at(field: str, source: Source) -> _Text:
-    separator = source.separator
+    path, separator = source.key, source.separator
 
     def to_text(value: Any) -> str:
         if value is None:
@@ -104,22 +104,6 @@ def _text_at(field: str, source: Source) -> _Text:
             return separator.join(filter(None, map(_scalar, value))) if isinstance(value, list) else _scalar(value)
         except TypeError as error:
             raise InvalidRecord(f"{field} {error}") from None
-
-    return _text_under(source.key[0], to_text) if len(source.key) == 1 else _text_within(source.key, to_text)
-
-
-def _text_under(key: str, to_text: Callable[[Any], str]) -> _Text:
-    """Returns the function that gives the text under a key, the most common mapping of all."""
-
-    def get(row: Row) -> str:
-        value = row.get(key)
-        return value.strip() if value.__class__ is str else to_text(value)
-
-    return get
-
-
-def _text_within(path: tuple[str, ...], to_text: Callable[[Any], str]) -> _Text:
-    """Returns the function that gives the text at the end of a path."""
 
     def get(row: Row) -> str:
         value: Any = row

@@ -115,11 +115,13 @@ class Merge:
     def _find_gone(self) -> int:
         """Finds rows that the feed no longer has; returns how many more must stay, because they own events."""
         staging, live = self._staging, self._live
-        known = or_(
-            select(staging.records.c.seq).where(staging.records.c.external_id == live.c.external_id).exists(),
-            select(staging.refused.c.seq).where(staging.refused.c.external_id == live.c.external_id).exists(),
+        # Two conditions and not one of both tables, which PostgreSQL would evaluate row by row.
+        unknown = (
+            ~select(known.c.seq).where(known.c.external_id == live.c.external_id).exists()
+            for known in (staging.records, staging.refused)
         )
-        self._connection.execute(insert(staging.gone).from_select(["id"], select(live.c.id).where(self._ours, ~known)))
+        gone = select(live.c.id).where(self._ours, *unknown)
+        self._connection.execute(insert(staging.gone).from_select(["id"], gone))
         if staging.entity != "users":
             return 0
         owns = select(Event.id).where(Event.owner_id == staging.gone.c.id).exists()

@@ -1,9 +1,12 @@
 """The one way to read a feed: from its files to records that can be stored, and rejects that cannot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
+from artemis_loader.columns import compile_columns
+from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed, Format
-from artemis_loader.files import LocalFile, opened
+from artemis_loader.files import LocalFile, opened, taken
 from artemis_loader.formats.csv_table import read_table
 from artemis_loader.formats.ics import read_calendar
 from artemis_loader.formats.json_array import read_array
@@ -12,6 +15,12 @@ from artemis_loader.formats.rows import Fault, Reader, Rows, shown
 from artemis_loader.mapping import InvalidRecord, Row, compile_mapping
 from artemis_loader.records import Record, Reject
 from artemis_loader.sources import Fetched
+
+BATCH = 50
+"""Rows that are converted together."""
+BATCH_BYTES = 1 << 20
+"""Bytes of a file after which fewer rows are converted, so that large ones are not in memory together."""
+Batch: TypeAlias = list[tuple[int, Any] | Fault]
 
 _READERS: dict[Format, Reader] = {
     "json": read_array,
@@ -31,12 +40,36 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
     """
     for file in fetched.files:
         with opened(file, feed.limits.max_bytes, on_bytes) as stream:
-            rows = _READERS[feed.format](stream, file, feed)
-            yield from _records(rows, compile_mapping(feed, file), file)
+            convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
+            for batch in _batches(_READERS[feed.format](stream, file, feed), taken(stream)):
+                yield from _quickly(batch, convert_all) or _carefully(batch, convert, file)
 
 
-def _records(rows: Rows, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Record | Reject]:
-    for item in rows:
+def _batches(rows: Rows, taken: Callable[[], int]) -> Iterator[Batch]:
+    """Yields what the reader gives, in lists; the last one may be empty, and comes before an error of the reader."""
+    batch: Batch = []
+    start = taken()
+    try:
+        for item in rows:
+            batch.append(item)
+            if len(batch) == BATCH or taken() - start > BATCH_BYTES:
+                yield batch
+                batch, start = [], taken()
+    except FeedError:
+        yield batch
+        raise
+    yield batch
+
+
+def _quickly(batch: Batch, convert_all: Callable[[Sequence[Row]], list[Record]]) -> list[Record]:
+    """Returns the records of a batch; none unless all are as they should be."""
+    rows = [item[1] for item in batch if isinstance(item, tuple)]
+    return convert_all(rows) if len(rows) == len(batch) else []
+
+
+def _carefully(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Record | Reject]:
+    """Yields the records and the rejects of a batch, one by one."""
+    for item in batch:
         if isinstance(item, Fault):
             yield Reject(file.name, item.line, item.reason, item.record, _identity(item, convert))
             continue

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import gt
 from typing import Any
 
-from artemis_loader.records import Value
+from artemis_loader.feeds import Entity
 
 EARLIEST = -62_135_596_800_000_000
 """0001-01-01T00:00:00Z."""
@@ -17,8 +17,10 @@ LATEST = 253_402_300_799_999_999
 """9999-12-31T23:59:59.999999Z."""
 LONGEST_EXTERNAL_ID = 500
 """Characters. The loader's own limit: the column is part of an index, whose entries PostgreSQL limits."""
-_EVENT_TEXTS = {"name": 200, "description": 8192, "category": 100, "location": 300, "publisher": 100}
-_USER_TEXTS = {"email": 254, "first_name": 100, "last_name": 100}
+TEXTS: Mapping[Entity, Mapping[str, int]] = {
+    "events": {"name": 200, "description": 8192, "category": 100, "location": 300, "publisher": 100},
+    "users": {"email": 254, "first_name": 100, "last_name": 100},
+}
 """The texts of an entity in the order of COLUMNS, and the most characters of each."""
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
@@ -36,25 +38,32 @@ def text_fault(field: str, value: str, longest: int) -> str:
     return ""
 
 
-def _texts_fault(values: Sequence[str], limits: Mapping[str, int]) -> str:
-    """Returns what is wrong with the first faulty text. Most have no fault, which is seen for all at once."""
-    together = "".join(values)
-    if (
-        not any(map(gt, map(len, values), limits.values()))
-        and "\0" not in together
-        and (together.isascii() or is_unicode(together))
-    ):
-        return ""
-    faults = (text_fault(field, value, longest) for (field, longest), value in zip(limits.items(), values, strict=True))
-    return next(filter(None, faults), "")
+def identity_fault(external_id: str) -> str:
+    """Returns what is wrong with what identifies a record; nothing if it can be stored."""
+    if not external_id:
+        return "external_id is missing"
+    return text_fault("external_id", external_id, LONGEST_EXTERNAL_ID)
 
 
-def event_fault(values: tuple[Any, ...]) -> str:
-    """Returns what is wrong with the values of an event, in the order of COLUMNS; nothing for a valid one."""
-    *texts, start, end = values
-    if fault := _texts_fault(texts, _EVENT_TEXTS):
-        return fault
-    name = texts[0]
+def fault(entity: Entity, values: Sequence[Any]) -> str:
+    """Returns what is wrong with the values of a record, in the order of COLUMNS; nothing for a valid one."""
+    texts = zip(TEXTS[entity].items(), values)  # noqa: B905, an event has times after them
+    faults = (text_fault(field, value, longest) for (field, longest), value in texts)
+    return next(filter(None, faults), "") or _MEANINGS[entity](*values)
+
+
+def all_faultless(entity: Entity, external_ids: Sequence[str], columns: Sequence[Sequence[Any]]) -> bool:
+    """Tells whether no record has a fault of either kind. Looking at their values column by column is much faster."""
+    limits = [LONGEST_EXTERNAL_ID, *TEXTS[entity].values()]
+    texts = [external_ids, *columns][: len(limits)]
+    lengths = [max(map(len, column), default=0) for column in texts]
+    if not all(external_ids) or any(map(gt, lengths, limits)):
+        return False
+    together = "".join(map("".join, texts))
+    return "\0" not in together and is_unicode(together) and not any(map(_MEANINGS[entity], *columns))
+
+
+def _event_fault(name: str, _d: str, _c: str, _l: str, _p: str, start: int, end: int) -> str:
     if not name[:1].isalnum() and is_blank(name):
         return "name is blank"
     if not EARLIEST <= start <= LATEST:
@@ -64,18 +73,14 @@ def event_fault(values: tuple[Any, ...]) -> str:
     return "end_time is before start_time" if end < start else ""
 
 
-def user_fault(values: tuple[Any, ...]) -> str:
-    """Returns what is wrong with the values of a user, in the order of COLUMNS; nothing for a valid one."""
-    if fault := _texts_fault(values, _USER_TEXTS):
-        return fault
-    email = values[0]
+def _user_fault(email: str, _first_name: str, _last_name: str) -> str:
     if not email:
         return "email is missing"
     return "" if _EMAIL.fullmatch(email) else "email is not an e-mail address"
 
 
-FAULTS: dict[str, Callable[[tuple[Value, ...]], str]] = {"events": event_fault, "users": user_fault}
-"""The rule of each entity."""
+_MEANINGS: Mapping[Entity, Callable[..., str]] = {"events": _event_fault, "users": _user_fault}
+"""The rules about what texts and times say, for values in the order of COLUMNS."""
 
 
 def is_blank(name: str) -> bool:

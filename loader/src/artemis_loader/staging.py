@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from artemis_models import Event, User
 from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, UpdateBase, delete, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from artemis_loader.engines import Dialect
@@ -103,13 +104,23 @@ class Staging:
         with self._dialect.reading(self._connection):
             if self._spared:
                 self._append_spared()
-            Index("staged_records_external_id", self.records.c.external_id).create(self._connection)
             if self.entity == "users":
                 Index("staged_records_email", func.lower(self.records.c.email)).create(self._connection)
-            duplicates = self._drop_duplicates()
+            duplicates = self._index_and_drop_duplicates()
             self._dialect.analyze(self._connection, self.records)
             self._dialect.analyze(self._connection, self.refused)
         return duplicates
+
+    def _index_and_drop_duplicates(self) -> Duplicates:
+        """Makes a unique index, which is the fastest way to see that nothing is there twice, or else another one."""
+        external_id = self.records.c.external_id
+        try:
+            with self._connection.begin_nested():
+                Index("staged_records_external_id", external_id, unique=True).create(self._connection)
+        except IntegrityError:
+            Index("staged_records_duplicate_id", external_id).create(self._connection)
+            return self._drop_duplicates()
+        return Duplicates(count=0, examples=())
 
     def _drop_duplicates(self) -> Duplicates:
         records = self.records
@@ -124,8 +135,6 @@ class Staging:
             last, (other.c.external_id == last.c.external_id) & (other.c.seq < last.c.seq)
         )
         examples = self._connection.scalars(select(last.c.external_id).order_by(last.c.seq).limit(5)).all()
-        if not examples:
-            return Duplicates(count=0, examples=())
         count = changed(self._connection, delete(records).where(records.c.seq.in_(earlier)))
         return Duplicates(count=count, examples=tuple(examples))
 
@@ -135,8 +144,8 @@ def changed(connection: Connection, statement: UpdateBase) -> int:
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
-def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
-    """Yields the items in lists of `size`, the last one shorter."""
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yields the items in lists of `CHUNK`, the last one shorter."""
     iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+    while chunk := list(islice(iterator, CHUNK)):
         yield chunk

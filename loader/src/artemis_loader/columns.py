@@ -1,0 +1,65 @@
+"""Converts rows column by column, which takes half the time of one by one, where nothing is unusual in them.
+
+It gives the very records that `mapping` does, or nothing: then `mapping` finds out what is wrong, and with which row.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from artemis_loader.feeds import Feed, Source
+from artemis_loader.fields import EXTERNAL_ID, TIMES
+from artemis_loader.files import LocalFile
+from artemis_loader.mapping import InvalidRecord, Row, getter, identifier
+from artemis_loader.records import COLUMNS, Record
+from artemis_loader.rules import all_faultless
+from artemis_loader.times import InvalidTime, compile_time
+
+_Get: TypeAlias = Callable[[Row], Any]
+_Column: TypeAlias = Callable[[Sequence[Row]], list[Any]]
+
+
+def compile_columns(feed: Feed, file: LocalFile) -> Callable[[Sequence[Row]], list[Record]]:
+    """Returns the function that makes the records of rows from this file; none if any of them may be invalid."""
+    identify = _column(feed.fields[EXTERNAL_ID], identifier(feed, file))
+    columns = tuple(_column_of(feed, name, file) for name in COLUMNS[feed.entity])
+    entity = feed.entity
+
+    def convert(rows: Sequence[Row]) -> list[Record]:
+        try:
+            external_ids = identify(rows)
+            values = [column(rows) for column in columns]
+        except (InvalidRecord, InvalidTime, AttributeError):  # AttributeError: of a row that is no object
+            return []
+        if not all_faultless(entity, external_ids, values):
+            return []
+        return list(map(Record, external_ids, zip(*values, strict=True)))
+
+    return convert
+
+
+def _column_of(feed: Feed, name: str, file: LocalFile) -> _Column:
+    get = getter(feed, name, file)
+    if name in TIMES:
+        source = feed.fields[name]
+        return _column(source, get, compile_time(source, feed.time_zone, is_end=name == "end_time"))
+    return _column(feed.fields.get(name), get)
+
+
+def _column(source: Source | None, get: _Get, parse: Callable[[str], Any] | None = None) -> _Column:
+    """Returns the function that gives what `get` does for each row: texts, or what `parse` makes of them."""
+
+    def one_by_one(rows: Sequence[Row]) -> list[Any]:
+        return list(map(get, rows))
+
+    if source is None or len(source.key) != 1 or source.default:
+        return one_by_one
+    [key] = source.key
+
+    def at_once(rows: Sequence[Row]) -> list[Any]:
+        try:
+            texts = map(str.strip, [row.get(key, "") for row in rows])
+            return list(map(parse, texts) if parse else texts)
+        except TypeError:  # not all are texts
+            return one_by_one(rows)
+
+    return at_once
