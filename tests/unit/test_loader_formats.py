@@ -948,6 +948,32 @@ def test_large_records_are_not_in_memory_together(tmp_path: Path, form: Format) 
     assert sum(counts) < 4 * MIB
 
 
+def test_what_was_read_ahead_of_a_large_record_is_not_decoded_together(tmp_path: Path) -> None:
+    rows = [row("large", description="x" * 17 * MIB), *(row(str(number), x=[[]] * 20_000) for number in range(60))]
+    found = read(*fetched(tmp_path / "feed", json.dumps(rows), "json"))
+    next(found)
+    tracemalloc.start()
+    try:
+        assert told(list(found)) == [str(number) for number in range(60)]
+        assert tracemalloc.get_traced_memory()[1] < 20 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("value", [5, None, "text", [], [{"id": "7"}]])
+def test_a_value_that_is_no_object_is_rejected_whatever_the_mapping(tmp_path: Path, value: object) -> None:
+    fields = {
+        "external_id": Source(first=(Source(key=("0", "id")), Source(constant="1"))),
+        "name": Source(constant="Expo"),
+        "start_time": Source(key=("s",), default="2024-03-09"),
+        "end_time": Source(key=("e", "0"), default="2024-03-09"),
+    }
+    assert told(items(tmp_path, lines(row("1"), json.dumps(value)), "jsonl", fields=fields)) == [
+        "1",
+        (2, "is not an object"),
+    ]
+
+
 @pytest.mark.parametrize("form", WHOLE)
 @given(changes=CHANGES, zipped=st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

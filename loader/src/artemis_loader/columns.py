@@ -28,7 +28,7 @@ def compile_columns(feed: Feed, file: LocalFile) -> Callable[[Sequence[Row]], li
         try:
             external_ids = identify(rows)
             values = [column(rows) for column in columns]
-        except (InvalidRecord, InvalidTime, AttributeError):  # AttributeError: of a row that is no object
+        except (InvalidRecord, InvalidTime):
             return []
         if not all_faultless(entity, external_ids, values):
             return []

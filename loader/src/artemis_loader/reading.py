@@ -45,16 +45,21 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
                 yield from _quickly(batch, convert_all) or _carefully(batch, convert, file)
 
 
-def _batches(rows: Rows, taken: Callable[[], int]) -> Iterator[Batch]:
-    """Yields what the reader gives, in lists; the last one may be empty, and comes before an error of the reader."""
+def _batches(rows: Rows, bytes_taken: Callable[[], int]) -> Iterator[Batch]:
+    """Yields what the reader gives, in lists; the last one may be empty, and comes before an error of the reader.
+
+    After a large row there are as many bytes read ahead, of rows that may be large as well.
+    """
     batch: Batch = []
-    start = taken()
+    start, most = bytes_taken(), BATCH
     try:
         for item in rows:
             batch.append(item)
-            if len(batch) == BATCH or taken() - start > BATCH_BYTES:
+            if more := bytes_taken() - start:
+                most = BATCH if more <= BATCH_BYTES else 1
+            if len(batch) >= most:
                 yield batch
-                batch, start = [], taken()
+                batch, start = [], bytes_taken()
     except FeedError:
         yield batch
         raise
@@ -63,7 +68,7 @@ def _batches(rows: Rows, taken: Callable[[], int]) -> Iterator[Batch]:
 
 def _quickly(batch: Batch, convert_all: Callable[[Sequence[Row]], list[Record]]) -> list[Record]:
     """Returns the records of a batch; none unless all are as they should be."""
-    rows = [item[1] for item in batch if isinstance(item, tuple)]
+    rows = [item[1] for item in batch if isinstance(item, tuple) and isinstance(item[1], dict)]
     return convert_all(rows) if len(rows) == len(batch) else []
 
 
