@@ -17,7 +17,7 @@ LATEST = 253_402_300_799_999_999
 """9999-12-31T23:59:59.999999Z."""
 LONGEST_EXTERNAL_ID = 500
 """Characters. The loader's own limit: the column is part of an index, whose entries PostgreSQL limits."""
-TEXTS: Mapping[Entity, Mapping[str, int]] = {
+_TEXTS: Mapping[Entity, Mapping[str, int]] = {
     "events": {"name": 200, "description": 8192, "category": 100, "location": 300, "publisher": 100},
     "users": {"email": 254, "first_name": 100, "last_name": 100},
 }
@@ -47,14 +47,14 @@ def identity_fault(external_id: str) -> str:
 
 def fault(entity: Entity, values: Sequence[Any]) -> str:
     """Returns what is wrong with the values of a record, in the order of COLUMNS; nothing for a valid one."""
-    texts = zip(TEXTS[entity].items(), values)  # noqa: B905, an event has times after them
+    texts = zip(_TEXTS[entity].items(), values)  # noqa: B905, an event has times after them
     faults = (text_fault(field, value, longest) for (field, longest), value in texts)
     return next(filter(None, faults), "") or _MEANINGS[entity](*values)
 
 
 def all_faultless(entity: Entity, external_ids: Sequence[str], columns: Sequence[Sequence[Any]]) -> bool:
     """Tells whether no record has a fault of either kind. Looking at their values column by column is much faster."""
-    limits = [LONGEST_EXTERNAL_ID, *TEXTS[entity].values()]
+    limits = [LONGEST_EXTERNAL_ID, *_TEXTS[entity].values()]
     texts = [external_ids, *columns][: len(limits)]
     lengths = [max(map(len, column), default=0) for column in texts]
     if not all(external_ids) or any(map(gt, lengths, limits)):
@@ -63,7 +63,9 @@ def all_faultless(entity: Entity, external_ids: Sequence[str], columns: Sequence
     return "\0" not in together and is_unicode(together) and not any(map(_MEANINGS[entity], *columns))
 
 
-def _event_fault(name: str, _d: str, _c: str, _l: str, _p: str, start: int, end: int) -> str:
+def _event_fault(
+    name: str, _description: str, _category: str, _location: str, _publisher: str, start: int, end: int
+) -> str:
     if not name[:1].isalnum() and is_blank(name):
         return "name is blank"
     if not EARLIEST <= start <= LATEST:
