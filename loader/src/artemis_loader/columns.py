@@ -4,18 +4,23 @@ It gives the very records that `mapping` does, or nothing: then `mapping` finds 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from artemis_loader.feeds import Feed, Source
 from artemis_loader.fields import EXTERNAL_ID, TIMES
 from artemis_loader.files import LocalFile
 from artemis_loader.mapping import InvalidRecord, Row, getter, identifier
-from artemis_loader.records import COLUMNS, Record
+from artemis_loader.records import COLUMNS, Record, Value
 from artemis_loader.rules import all_faultless
-from artemis_loader.times import InvalidTime, compile_time
+from artemis_loader.times import InvalidTime, compile_times
 
 _Get: TypeAlias = Callable[[Row], Any]
 _Column: TypeAlias = Callable[[Sequence[Row]], list[Any]]
+_Parse: TypeAlias = Callable[[Sequence[str]], list[Any]]
+
+_record: Callable[[tuple[str, tuple[Value, ...]]], Record] = partial(tuple.__new__, Record)
+"""Makes a Record of its two parts, in less time than calling the class."""
 
 
 def compile_columns(feed: Feed, file: LocalFile) -> Callable[[Sequence[Row]], list[Record]]:
@@ -32,7 +37,7 @@ def compile_columns(feed: Feed, file: LocalFile) -> Callable[[Sequence[Row]], li
             return []
         if not all_faultless(entity, external_ids, values):
             return []
-        return list(map(Record, external_ids, zip(*values, strict=True)))
+        return list(map(_record, zip(external_ids, zip(*values, strict=True), strict=True)))
 
     return convert
 
@@ -41,11 +46,11 @@ def _column_of(feed: Feed, name: str, file: LocalFile) -> _Column:
     get = getter(feed, name, file)
     if name in TIMES:
         source = feed.fields[name]
-        return _column(source, get, compile_time(source, feed.time_zone, is_end=name == "end_time"))
+        return _column(source, get, compile_times(source, feed.time_zone, is_end=name == "end_time"))
     return _column(feed.fields.get(name), get)
 
 
-def _column(source: Source | None, get: _Get, parse: Callable[[str], Any] | None = None) -> _Column:
+def _column(source: Source | None, get: _Get, parse: _Parse | None = None) -> _Column:
     """Returns the function that gives what `get` does for each row: texts, or what `parse` makes of them."""
 
     def one_by_one(rows: Sequence[Row]) -> list[Any]:
@@ -57,9 +62,9 @@ def _column(source: Source | None, get: _Get, parse: Callable[[str], Any] | None
 
     def at_once(rows: Sequence[Row]) -> list[Any]:
         try:
-            texts = map(str.strip, [row.get(key, "") for row in rows])
-            return list(map(parse, texts) if parse else texts)
+            texts = list(map(str.strip, [row.get(key, "") for row in rows]))
         except TypeError:  # not all are texts
             return one_by_one(rows)
+        return parse(texts) if parse else texts
 
     return at_once

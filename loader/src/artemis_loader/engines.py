@@ -1,6 +1,6 @@
 """What differs between SQLite and PostgreSQL when a feed is staged, and nothing else of a load."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ class Dialect(Protocol):
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
         """Begins a transaction that writes what others read."""
 
-    def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         """Adds rows to a temporary table, in the order of its columns."""
 
     def analyze(self, connection: Connection, table: Table) -> None:
@@ -67,9 +67,9 @@ class _Sqlite:
         with connection.begin():
             yield
 
-    def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         places = ", ".join("?" * len(table.columns))
-        connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({places})", list(rows))  # noqa: S608, our name
+        connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({places})", rows)  # noqa: S608, our name
 
     def analyze(self, connection: Connection, table: Table) -> None:
         """Does nothing: temporary tables are looked up by their keys."""
@@ -91,7 +91,7 @@ class _Postgresql:
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
         return connection.begin()
 
-    def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         driver: Any = connection.connection.dbapi_connection
         with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN") as copy:
             for row in rows:

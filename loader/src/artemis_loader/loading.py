@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from artemis_loader import history
 from artemis_loader.addresses import report_refused
-from artemis_loader.engines import came_between, dialect_of, own_connection
+from artemis_loader.engines import Row, came_between, dialect_of, own_connection
 from artemis_loader.errors import FeedError, LoaderError, told
 from artemis_loader.feeds import Feed
 from artemis_loader.locks import only_load
@@ -203,13 +203,13 @@ class _Loading:
 
     def _usable(
         self, items: Iterable[Record | Reject], staging: Staging, rejects: RejectsFile
-    ) -> Iterator[tuple[int, Record]]:
-        """Yields the records with their numbers in the feed; counts all, and writes down the rejects."""
+    ) -> Iterator[Row]:
+        """Yields the records as rows, their numbers in the feed first; counts all, and writes down the rejects."""
         limits = self.feed.limits
         for number, item in enumerate(items, 1):
             self._read = number
             if isinstance(item, Record):
-                yield number, item
+                yield number, item.external_id, *item.values
                 continue
             self._rejected += 1
             rejects.write(item)

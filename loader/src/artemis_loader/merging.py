@@ -11,6 +11,7 @@ from artemis_models import Event
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Table,
     and_,
     cast,
@@ -75,11 +76,13 @@ class Merge:
         """Returns the difference as of now; others can read and write meanwhile."""
         with self._dialect.reading(self._connection):
             self._clear()
-            kept = self._find_gone() if self._refresh else 0
+            stored = self._rows(self._live, self._ours)
+            kept = self._find_gone() if self._refresh and stored else 0
             if self._staging.entity == "users":
                 refuse_taken(self._connection, self._staging, self._feed)
-            self._find_difference()
-            return self._count(kept)
+            if stored:
+                self._find_difference()
+            return self._count(kept, stored)
 
     def guard(self, difference: Difference, max_shrink: float) -> None:
         """Raises Shrunk when the feed is empty, or a refresh would delete too large a share of its rows."""
@@ -129,8 +132,7 @@ class Merge:
 
     def _find_difference(self) -> None:
         staging, records, live = self._staging, self._staging.records, self._live
-        new = select(records.c.seq).where(~self._stored())
-        self._connection.execute(insert(staging.new).from_select(["seq"], new.order_by(records.c.seq)))
+        self._find_new()
         different = (
             select(live.c.id, records.c.seq)
             .select_from(records.join(live, self._same_by_record))
@@ -141,19 +143,25 @@ class Merge:
         for table in (staging.new, staging.changed, staging.gone):
             self._dialect.analyze(self._connection, table)
 
+    def _find_new(self) -> None:
+        records, new = self._staging.records, self._staging.new
+        unknown = select(records.c.seq).where(~self._stored()).order_by(records.c.seq)
+        self._connection.execute(insert(new).from_select(["seq"], unknown))
+
     def _stored(self) -> ColumnElement[bool]:
         """Tells whether there is a row for a record."""
         return select(self._live.c.id).where(self._same).exists()
 
-    def _count(self, kept: int) -> Difference:
+    def _count(self, kept: int, stored: int) -> Difference:
         staging = self._staging
+        staged = self._rows(staging.records)
         return Difference(
-            staged=self._rows(staging.records),
-            inserted=self._rows(staging.new),
+            staged=staged,
+            inserted=self._rows(staging.new) if stored else staged,
             updated=self._rows(staging.changed),
             deleted=self._rows(staging.gone),
             kept=kept,
-            stored=self._rows(self._live, self._ours),
+            stored=stored,
             total=self._rows(self._live),
         )
 
@@ -196,11 +204,8 @@ class Merge:
         )
 
     def _insert(self, now: int, difference: Difference) -> int:
-        live, records, new = self._live, self._staging.records, self._staging.new
+        live, records = self._live, self._staging.records
         names = self._staging.names
-        meanwhile = select(records.c.seq).where(records.c.seq.in_(select(new.c.seq)), self._stored())
-        if self._rows(live, self._ours):
-            self._connection.execute(delete(new).where(new.c.seq.in_(meanwhile)))
         rows = (
             select(
                 *(records.c[name] for name in names),
@@ -210,8 +215,8 @@ class Merge:
                 literal(now, live.c.update_time.type),
                 literal(1),
             )
-            .select_from(new.join(records, records.c.seq == new.c.seq))
-            .order_by(new.c.seq)
+            .select_from(self._to_insert(difference))
+            .order_by(records.c.seq)
         )
         columns = [*names, "source", "external_id", "create_time", "update_time", "version"]
         statement = insert(live).from_select(columns, rows)
@@ -219,3 +224,15 @@ class Merge:
             return changed(self._connection, statement)
         with self._dialect.rebuilding_indexes(self._connection, live):
             return changed(self._connection, statement)
+
+    def _to_insert(self, difference: Difference) -> FromClause:
+        """Returns the records that are new: all, while the feed has no row, and none that came since the comparison."""
+        records, new = self._staging.records, self._staging.new
+        if not self._rows(self._live, self._ours):
+            return records
+        if difference.stored:
+            meanwhile = select(records.c.seq).where(records.c.seq.in_(select(new.c.seq)), self._stored())
+            self._connection.execute(delete(new).where(new.c.seq.in_(meanwhile)))
+        else:
+            self._find_new()
+        return new.join(records, records.c.seq == new.c.seq)

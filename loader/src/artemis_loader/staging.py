@@ -13,8 +13,8 @@ from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, Upda
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
-from artemis_loader.engines import Dialect
-from artemis_loader.records import COLUMNS, Record
+from artemis_loader.engines import Dialect, Row
+from artemis_loader.records import COLUMNS
 
 CHUNK = 2_000
 """Records that are inserted at once."""
@@ -80,9 +80,8 @@ class Staging:
         with self._dialect.reading(self._connection):
             self._tables.create_all(self._connection, checkfirst=False)
 
-    def fill(self, records: Iterable[tuple[int, Record]]) -> Iterator[int]:
-        """Adds records, each with its number in the feed, and yields how many were added, chunk by chunk."""
-        rows = ((seq, record.external_id, *record.values) for seq, record in records)
+    def fill(self, rows: Iterable[Row]) -> Iterator[int]:
+        """Adds records, each a row of `records`, and yields how many were added, chunk by chunk."""
         for chunk in chunks(rows):
             with self._dialect.reading(self._connection):
                 self._dialect.append(self._connection, self.records, chunk)

@@ -8,8 +8,6 @@ from artemis_loader.files import LocalFile
 from artemis_loader.formats import json_values
 from artemis_loader.formats.rows import LONGEST_LINE, SHOWN, Fault, Rows
 
-_ENDS = ("\n", "\r\n", "")
-
 
 def read_lines(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
     """Returns the rows; empty lines are skipped."""
@@ -22,21 +20,12 @@ def read_lines(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
             yield Fault(line, f"line is longer than {LONGEST_LINE} bytes", _decoded(data))
             continue
         try:
-            row = _decode(data.decode())
+            row = json_values.decode_line(data)
         except (ValueError, RecursionError) as error:
             if data.strip():
                 yield Fault(line, _reason(error), _decoded(data), _known(data))
             continue
         yield line, row
-
-
-def _decode(text: str) -> Any:
-    """Returns the value of a line; the decoder's own way, which allows for spaces around it, takes longer."""
-    if text[0] == "{":
-        row, end = json_values.decode_at(text, 0)
-        if text[end:] in _ENDS:
-            return row
-    return json_values.decode(text)
 
 
 def _skip_line(stream: io.BufferedReader) -> None:
