@@ -612,3 +612,55 @@ def test_a_load_that_is_stopped_just_after_its_merge_is_still_shown_as_loaded(
         loads([event("a")])
     assert {"a"} == loads.rows().keys()
     assert history(loads) == [(Status.LOADED, "", 1)]
+
+
+def test_a_database_that_goes_away_while_records_are_sent_fails_the_load(
+    loads: Loads,
+) -> None:
+    if loads.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has no server that could go away")
+    loads(events(3))
+    before = loads.rows()
+
+    def items() -> Iterator[Record]:
+        yield from events(2500, "Changed")
+        loads.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE locktype = 'advisory' AND datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        yield from events(9000, "Changed")
+
+    summary = loads(items())
+    assert summary.status is Status.FAILED
+    assert "terminat" in summary.error or "connection" in summary.error
+    assert "\n" not in summary.error
+    assert loads.rows() == before
+    assert loads(events(3, "Changed")).counts.updated == 3
+
+
+def test_texts_with_the_marks_of_other_formats_arrive_as_they_are(loads: Loads) -> None:
+    odd = ["a\tb", "line\nline\r\n", "\\N", "\\", "\\.", "\\t", "'\"", "\u2028", "{}", "%s"]
+    records = [event(f"{text}{number}", text) for number, text in enumerate(odd)]
+    assert counts(loads(records)) == {"read": len(odd), "inserted": len(odd)}
+    assert [row["name"] for row in loads.rows().values()] == odd
+    assert counts(loads(records)) == {"read": len(odd), "unchanged": len(odd)}
+
+
+def test_records_that_came_between_the_first_comparison_and_the_merge_are_kept(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the feed had no row, and all that was staged was new."""
+    apply = Merge.apply
+
+    def late(merge: Merge, *arguments: Any) -> float:
+        loads.execute(
+            "INSERT INTO events (name, source, external_id, start_time, end_time, create_time, update_time)"
+            " VALUES ('Theirs', 'feed', 'e00001', 1, 2, 3, 4)"
+        )
+        return apply(merge, *arguments)
+
+    monkeypatch.setattr(Merge, "apply", late)
+    assert counts(loads(events(3))) == {"read": 3, "inserted": 2, "unchanged": 1}
+    rows = loads.rows()
+    assert rows["e00001"]["name"] == "Theirs"
+    assert sorted(rows) == ["e00000", "e00001", "e00002"]

@@ -36,7 +36,7 @@ class Dialect(Protocol):
         """Begins a transaction that writes what others read."""
 
     def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
-        """Adds rows to a temporary table, in the order of its columns."""
+        """Adds rows to a temporary table, in the order of its columns. Raises DBAPIError when the database fails."""
 
     def analyze(self, connection: Connection, table: Table) -> None:
         """Lets the engine look at a temporary table that has been filled."""
@@ -93,7 +93,8 @@ class _Postgresql:
 
     def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         driver: Any = connection.connection.dbapi_connection
-        with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN") as copy:
+        statement = f"COPY {table.name} FROM STDIN"
+        with _told(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
 
@@ -105,6 +106,16 @@ class _Postgresql:
         if connection.execute(select(select(table.c.id).exists())).scalar():
             return nullcontext()
         return _rebuilt(connection, _POSTGRESQL_INDEXES, table)
+
+
+@contextmanager
+def _told(connection: Connection, statement: str) -> Iterator[None]:
+    """Turns what the driver raises into what SQLAlchemy does, of which COPY knows nothing."""
+    errors: Any = connection.dialect.loaded_dbapi.Error
+    try:
+        yield
+    except errors as error:
+        raise DBAPIError.instance(statement, None, error, errors) from error
 
 
 _SQLITE_INDEXES = text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :name AND sql NOTNULL")
