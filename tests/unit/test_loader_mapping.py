@@ -286,8 +286,9 @@ def test_users_are_mapped_likewise() -> None:
 
 
 TIMES = st.sampled_from(["2024-03-09", "2024-03-09T10:00:00+01:00", " 2024-03-10 ", "", "31/12/2023", 1_710_000_000])
+LATER = st.sampled_from(["2024-03-11", "2024-03-11T00:00:00Z", "2024-03-12 09:30:00.25-08:00"])
 VALUES = st.one_of(st.none(), st.text(max_size=3), st.integers(-9, 9), st.lists(st.text(max_size=2), max_size=2), TIMES)
-LIKELY = st.fixed_dictionaries({"id": VALUES, "n": VALUES, "s": TIMES, "e": st.just("2024-03-11")})
+LIKELY = st.fixed_dictionaries({"id": VALUES, "n": VALUES, "s": TIMES, "e": LATER})
 ROWS = st.one_of(LIKELY, st.dictionaries(st.sampled_from("idnse"), VALUES))
 SOURCES: dict[str, list[Source]] = {
     "name": [Source(key=("n",)), Source(key=("n",), default="Untitled"), Source(key=("n", "0"))],

@@ -201,9 +201,7 @@ class _Loading:
                 ", ..." if duplicates.count > len(duplicates.examples) else "",
             )
 
-    def _usable(
-        self, items: Iterable[Record | Reject], staging: Staging, rejects: RejectsFile
-    ) -> Iterator[Row]:
+    def _usable(self, items: Iterable[Record | Reject], staging: Staging, rejects: RejectsFile) -> Iterator[Row]:
         """Yields the records as rows, their numbers in the feed first; counts all, and writes down the rejects."""
         limits = self.feed.limits
         for number, item in enumerate(items, 1):

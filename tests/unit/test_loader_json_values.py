@@ -1,0 +1,84 @@
+"""Lines of JSON mean the same to the decoder that is quick as to the one that is usual."""
+
+import json
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from artemis_loader.formats import json_values
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+NUMBERS = (
+    "0",
+    "-0",
+    "-0.0",
+    "1E5",
+    "0.1",
+    "1e400",
+    "5e-324",
+    "18446744073709551616",
+    "-9223372036854775809",
+    "9" * 400,
+)
+TEXTS = ("é", "京都", "🎉", "\\u00e9", "\\ud83d\\ude00", "\\ud800", "\\u0000", "\\/", "\\\\", '\\"', "\x7f", "\u2028")
+VALUES = st.recursive(
+    st.one_of(
+        st.sampled_from(("true", "false", "null", "NaN", "-Infinity", *NUMBERS)),
+        st.sampled_from(TEXTS).map('"{}"'.format),
+        st.text(max_size=3).map(json.dumps),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+        st.lists(st.tuples(st.sampled_from('ab"\\é'), inner), max_size=3).map(
+            lambda pairs: f"{{{', '.join(f'{json.dumps(key, ensure_ascii=False)} : {value}' for key, value in pairs)}}}"
+        ),
+    ),
+    max_leaves=6,
+)
+PIECES = st.sampled_from([*(bytes([code]) for code in range(128)), b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf"])
+EDITS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 1), PIECES), max_size=3)
+
+
+def edited(text: str, edits: list[tuple[int, int, bytes]]) -> bytes:
+    """Returns the text with pieces put in at some places, or in the place of what is there."""
+    data = text.encode("utf-8", "surrogatepass")
+    for place, length, piece in edits:
+        data = data[:place] + piece + data[place + length :]
+    return data
+
+
+def outcome(decode: Callable[[], object]) -> str:
+    """Returns the value as Python writes it, which tells its types and its order; or what is wrong."""
+    try:
+        return repr(decode())
+    except (ValueError, RecursionError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@settings(deadline=None, max_examples=500)  # the machine may be busy
+@given(VALUES, EDITS, st.sampled_from(["", "\n", "\r\n", " \t"]))
+@example('{"a": 1, "a": 2}', [], "\n")
+def test_the_quick_decoder_takes_nothing_otherwise_than_the_usual_one(
+    text: str, edits: list[tuple[int, int, bytes]], end: str
+) -> None:
+    data = edited(text + end, edits)
+    assert outcome(lambda: json_values.decode_line(data)) == outcome(lambda: json_values.decode(data.decode()))
+
+
+@pytest.mark.parametrize("text", ["1e400", '"\\ud800"', "9" * 5000, "[" * 5000, '{"a": NaN}'])
+def test_what_the_quick_decoder_refuses_the_usual_one_decides(text: str) -> None:
+    with pytest.raises((msgspec.MsgspecError, RecursionError)):
+        msgspec.json.decode(text)
+    data = text.encode()
+    assert outcome(lambda: json_values.decode_line(data)) == outcome(lambda: json_values.decode(text))
+
+
+def test_a_usual_line_is_decoded_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(_: str) -> object:
+        raise AssertionError
+
+    monkeypatch.setattr(json_values, "decode", never)
+    assert json_values.decode_line(b'{"a": [1, -2.5, "\xc3\xa9", null, true, {}]}\r\n') == {
+        "a": [1, -2.5, "é", None, True, {}]
+    }
