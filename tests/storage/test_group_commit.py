@@ -3,6 +3,7 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 from artemis.v1.events_pb2 import Event
@@ -78,6 +79,19 @@ def test_failing_work_does_not_hurt_its_neighbours(engine: Engine, database: Dat
     assert isinstance(missing.exception(), NotFound)
     assert after.result().name == "After"
     assert names(database) == ["Before", "After"]
+
+
+def test_only_a_group_in_which_something_fails_has_savepoints(queueing: Queueing) -> None:
+    sent: list[str] = []
+
+    def trace(session: Session) -> None:
+        driver: Any = session.connection().connection.dbapi_connection
+        driver.set_trace_callback(sent.append)
+
+    queueing.group(creating("First"), trace, creating("Second"))
+    assert not [sql for sql in sent if "SAVEPOINT" in sql]
+    queueing.group(trace, creating("Before"), creating_then_failing, creating("After"))
+    assert len([sql for sql in sent if sql == "SAVEPOINT ticket"]) == 4
 
 
 def test_later_work_of_a_group_sees_the_earlier(queueing: Queueing) -> None:

@@ -1,13 +1,15 @@
 """Group commit: one session that all writers of a process share, so that one fsync serves many of them.
 
-Writers queue their work; a thread runs whatever has queued up in one transaction, each piece in a
-savepoint of its own, and answers all of them after the commit.
+Writers queue their work; a thread runs whatever has queued up in one transaction, and answers all of them after the
+commit. If a piece fails, all are run again, each in a savepoint of its own.
 """
 
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -37,6 +39,10 @@ class _Ticket(Generic[T]):
         self.abandoned = False
         self.done = threading.Lock()
         self.done.acquire()
+
+
+class _Failed(Exception):
+    """Undoes a group in which something failed."""
 
 
 class GroupCommitWriter:
@@ -108,14 +114,26 @@ class GroupCommitWriter:
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
         """Runs the group in one transaction; an error of the transaction itself is an error of all."""
-        with Session(self._engine) as session, session.begin():
-            # Not Session.begin_nested, which costs more than an insert to keep track of entities that
-            # storage functions do not have.
-            connection = keep_driver(session)
-            for ticket in group:
-                if ticket.abandoned or not ticket.caller.is_active():
-                    ticket.error = cancelled()
-                    continue
+        if not self._run_together(group):
+            self._run_apart(group)
+
+    def _run_together(self, group: list[_Ticket[Any]]) -> bool:
+        """Runs and commits the group if nothing in it fails; undoes it otherwise, and tells that it did."""
+        with suppress(_Failed), self._transaction() as (connection, session):
+            for ticket in _wanted(group):
+                try:
+                    ticket.result = ticket.work(session)
+                except Exception as error:
+                    raise _Failed from error
+                if not cast("sqlite3.Connection", connection).in_transaction:
+                    raise _gone()
+            return True
+        return False
+
+    def _run_apart(self, group: list[_Ticket[Any]]) -> None:
+        """Runs and commits the group, each piece in a savepoint, so that what fails leaves the others alone."""
+        with self._transaction() as (connection, session):
+            for ticket in _wanted(group):
                 connection.execute("SAVEPOINT ticket")
                 try:
                     ticket.result = ticket.work(session)
@@ -124,6 +142,13 @@ class GroupCommitWriter:
                     self._end(connection, "ROLLBACK TO", error)
                 self._end(connection, "RELEASE", _gone())
 
+    @contextmanager
+    def _transaction(self) -> Iterator[tuple[Driver, Session]]:
+        # Not Session.begin_nested for savepoints, which costs more than an insert to keep track of entities that
+        # storage functions do not have.
+        with Session(self._engine) as session, session.begin():
+            yield keep_driver(session), session
+
     @staticmethod
     def _end(connection: Driver, how: str, reason: Exception) -> None:
         """Ends a savepoint; raises `reason` when there is none, because the whole transaction has been undone."""
@@ -131,6 +156,15 @@ class GroupCommitWriter:
             connection.execute(f"{how} ticket")
         except Exception:
             raise reason from None
+
+
+def _wanted(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
+    """Yields the tickets that somebody still waits for."""
+    for ticket in group:
+        if ticket.abandoned or not ticket.caller.is_active():
+            ticket.error = cancelled()
+        else:
+            yield ticket
 
 
 def _gone() -> Unavailable:
