@@ -9,6 +9,7 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_server.db.database import Database
 from artemis_server.db.events import EventStore
+from artemis_server.db.writer import WARY
 from artemis_server.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -92,6 +93,20 @@ def test_only_a_group_in_which_something_fails_has_savepoints(queueing: Queueing
     assert not [sql for sql in sent if "SAVEPOINT" in sql]
     queueing.group(trace, creating("Before"), creating_then_failing, creating("After"))
     assert len([sql for sql in sent if sql == "SAVEPOINT ticket"]) == 4
+
+
+def test_after_a_failure_work_is_not_run_twice(database: Database, queueing: Queueing) -> None:
+    runs: list[str] = []
+
+    def failing(_: Session) -> None:
+        runs.append("run")
+        raise ValueError("again and again")
+
+    for _ in range(WARY + 1):
+        with pytest.raises(ValueError, match="again and again"):
+            database.write(failing)
+    assert len(runs) == WARY + 2, "the first twice, the others once"
+    assert [each.result().name for each in queueing.group(creating("A"), creating("B"))] == names(database)
 
 
 def test_later_work_of_a_group_sees_the_earlier(queueing: Queueing) -> None:

@@ -664,3 +664,20 @@ def test_records_that_came_between_the_first_comparison_and_the_merge_are_kept(
     rows = loads.rows()
     assert rows["e00001"]["name"] == "Theirs"
     assert sorted(rows) == ["e00000", "e00001", "e00002"]
+
+
+def test_a_few_new_records_are_inserted_without_looking_at_the_others(loads: Loads) -> None:
+    if loads.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL has statistics to plan by")
+    loads(events(50))
+    plans: list[list[str]] = []
+
+    def explain(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        del cursor
+        if statement.startswith("INSERT INTO events"):
+            driver: Any = connection.connection.dbapi_connection
+            plans.append([row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)])
+
+    listens_for(loads.engine, "before_cursor_execute")(explain)
+    assert counts(loads(events(52))) == {"read": 52, "inserted": 2, "unchanged": 50}
+    assert plans == [["SCAN staged_new", "SEARCH staged_records USING INTEGER PRIMARY KEY (rowid=?)"]]

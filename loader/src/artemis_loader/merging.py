@@ -206,6 +206,7 @@ class Merge:
     def _insert(self, now: int, difference: Difference) -> int:
         live, records = self._live, self._staging.records
         names = self._staging.names
+        source, seq = self._to_insert(difference)
         rows = (
             select(
                 *(records.c[name] for name in names),
@@ -215,8 +216,8 @@ class Merge:
                 literal(now, live.c.update_time.type),
                 literal(1),
             )
-            .select_from(self._to_insert(difference))
-            .order_by(records.c.seq)
+            .select_from(source)
+            .order_by(seq)
         )
         columns = [*names, "source", "external_id", "create_time", "update_time", "version"]
         statement = insert(live).from_select(columns, rows)
@@ -225,14 +226,17 @@ class Merge:
         with self._dialect.rebuilding_indexes(self._connection, live):
             return changed(self._connection, statement)
 
-    def _to_insert(self, difference: Difference) -> FromClause:
-        """Returns the records that are new: all, while the feed has no row, and none that came since the comparison."""
+    def _to_insert(self, difference: Difference) -> tuple[FromClause, ColumnElement[int]]:
+        """Returns the records that are new, and their order, which tells SQLite from which table to come.
+
+        While the feed has no row, all are new. Otherwise those are not that came since the comparison.
+        """
         records, new = self._staging.records, self._staging.new
         if not self._rows(self._live, self._ours):
-            return records
+            return records, records.c.seq
         if difference.stored:
             meanwhile = select(records.c.seq).where(records.c.seq.in_(select(new.c.seq)), self._stored())
             self._connection.execute(delete(new).where(new.c.seq.in_(meanwhile)))
         else:
             self._find_new()
-        return new.join(records, records.c.seq == new.c.seq)
+        return new.join(records, records.c.seq == new.c.seq), new.c.seq

@@ -103,7 +103,7 @@ class Event(Base):
         Index("ix_events_source_external_id", "source", "external_id", "id"),
         _only("postgresql", Index("ix_events_category_start_time", "category", start_time.desc(), "id")),
         _only("postgresql", Index("ix_events_start_time", start_time.desc(), "id")),
-        # Rows in the order of time are all over the file, and a server may know them already (docs/adr/0017).
+        # Rows in the order of time are all over the file, and a server may know them already (docs/adr/0018).
         # On PostgreSQL, an index with these columns would make every update write to every index.
         _only(
             "sqlite",

@@ -92,7 +92,7 @@ class Database:
 
         Raises:
             DeadlineExceeded: the caller's deadline passed. Work that had begun by then may still be committed.
-            Cancelled: the caller went away before the work began.
+            Cancelled: the caller went away before the work was done; nothing was changed.
             RequestError: the database failed, or was closed.
             Exception: what `work` raised; nothing was changed.
         """

@@ -1,7 +1,7 @@
 """Group commit: one session that all writers of a process share, so that one fsync serves many of them.
 
 Writers queue their work; a thread runs whatever has queued up in one transaction, and answers all of them after the
-commit. If a piece fails, all are run again, each in a savepoint of its own.
+commit. If a piece fails, all are run again, each in a savepoint of its own, and so are the next few groups.
 """
 
 import sqlite3
@@ -21,6 +21,8 @@ from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 MOST_IN_GROUP = 256
+WARY = 16
+"""How many groups have savepoints from the start after one that failed: failures seldom come alone."""
 
 
 class _Ticket(Generic[T]):
@@ -50,6 +52,8 @@ class GroupCommitWriter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._wary = 0
+        """How many groups are still to have savepoints from the start."""
         self._queue: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -61,7 +65,7 @@ class GroupCommitWriter:
 
         Raises:
             DeadlineExceeded: the caller's deadline passed. Work that had begun by then may still be committed.
-            Cancelled: the caller went away before the work began.
+            Cancelled: the caller went away before the work was done; nothing was changed.
             RequestError: the database failed, or the writer was closed; nothing was changed.
             Exception: what `work` raised; nothing was changed.
         """
@@ -114,8 +118,13 @@ class GroupCommitWriter:
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
         """Runs the group in one transaction; an error of the transaction itself is an error of all."""
-        if not self._run_together(group):
-            self._run_apart(group)
+        if self._wary:
+            self._wary -= 1
+        elif self._run_together(group):
+            return
+        else:
+            self._wary = WARY
+        self._run_apart(group)
 
     def _run_together(self, group: list[_Ticket[Any]]) -> bool:
         """Runs and commits the group if nothing in it fails; undoes it otherwise, and tells that it did."""
