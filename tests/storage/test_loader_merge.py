@@ -614,9 +614,7 @@ def test_a_load_that_is_stopped_just_after_its_merge_is_still_shown_as_loaded(
     assert history(loads) == [(Status.LOADED, "", 1)]
 
 
-def test_a_database_that_goes_away_while_records_are_sent_fails_the_load(
-    loads: Loads,
-) -> None:
+def test_a_database_that_goes_away_while_records_are_sent_fails_the_load(loads: Loads) -> None:
     if loads.engine.dialect.name != "postgresql":
         pytest.skip("SQLite has no server that could go away")
     loads(events(3))

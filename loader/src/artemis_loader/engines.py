@@ -94,7 +94,7 @@ class _Postgresql:
     def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         driver: Any = connection.connection.dbapi_connection
         statement = f"COPY {table.name} FROM STDIN"
-        with _told(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
+        with _translated(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
 
@@ -109,7 +109,7 @@ class _Postgresql:
 
 
 @contextmanager
-def _told(connection: Connection, statement: str) -> Iterator[None]:
+def _translated(connection: Connection, statement: str) -> Iterator[None]:
     """Turns what the driver raises into what SQLAlchemy does, of which COPY knows nothing."""
     errors: Any = connection.dialect.loaded_dbapi.Error
     try:
