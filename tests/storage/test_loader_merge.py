@@ -636,6 +636,15 @@ def test_a_database_that_goes_away_while_records_are_sent_fails_the_load(loads: 
     assert loads(events(3, "Changed")).counts.updated == 3
 
 
+def test_what_copy_fails_with_fails_the_load(loads: Loads) -> None:
+    if loads.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite takes the text, and has no COPY")
+    summary = loads([event("a"), event("b", "no text of PostgreSQL: \0")])
+    assert summary.status is Status.FAILED
+    assert "NUL" in summary.error
+    assert loads.rows() == {}
+
+
 def test_texts_with_the_marks_of_other_formats_arrive_as_they_are(loads: Loads) -> None:
     odd = ["a\tb", "line\nline\r\n", "\\N", "\\", "\\.", "\\t", "'\"", "\u2028", "{}", "%s"]
     records = [event(f"{text}{number}", text) for number, text in enumerate(odd)]
