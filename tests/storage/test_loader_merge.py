@@ -4,11 +4,12 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from artemis_loader import merging
+from artemis_loader import loading, merging
 from artemis_loader.engines import own_connection
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Entity, Feed, Limits, Mode
@@ -24,7 +25,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.event import listens_for
 from sqlalchemy.exc import IntegrityError
 
-Items = Iterable[Record | Reject]
+Item = Record | Reject
+Items = Iterable[Item]
 LIMITS = Limits()
 BAD = Reject("feed.jsonl", 7, "start_time: is no date", '{"id": "bad"}')
 
@@ -260,7 +262,9 @@ def test_a_valid_record_counts_beside_a_rejected_one_of_the_same_id(loads: Loads
     assert loads.rows()["a"]["name"] == "Concert"
 
 
-def test_many_rejected_records_leave_their_rows(loads: Loads) -> None:
+@pytest.mark.parametrize("turn", [0.0, loading.TURN])
+def test_many_rejected_records_leave_their_rows(loads: Loads, monkeypatch: pytest.MonkeyPatch, turn: float) -> None:
+    monkeypatch.setattr(loading, "TURN", turn)
     loads = replace(loads, limits=Limits(max_rejects=1.0))
     loads(events(4500))
     before = loads.rows()
@@ -345,6 +349,15 @@ def test_a_failure_is_told_whatever_bytes_it_has(loads: Loads) -> None:
 def test_a_load_that_is_told_to_stop_changes_nothing(loads: Loads) -> None:
     summary = loads(events(5000), stopped=lambda: True)
     assert summary.status is Status.INTERRUPTED
+    assert loads.rows() == {}
+
+
+@pytest.mark.parametrize("item", [event("a"), BAD])
+def test_a_feed_without_an_end_can_be_stopped(loads: Loads, monkeypatch: pytest.MonkeyPatch, item: Item) -> None:
+    monkeypatch.setattr(loading, "TURN", 0.0)
+    loads = replace(loads, limits=Limits(max_rejects=1.0))
+    summary = loads(repeat(item), stopped=lambda: True)
+    assert (summary.status, summary.counts.read) == (Status.INTERRUPTED, loading.OFTEN)
     assert loads.rows() == {}
 
 

@@ -1,6 +1,6 @@
 """What differs between SQLite and PostgreSQL when a feed is staged, and nothing else of a load."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
@@ -35,8 +35,11 @@ class Dialect(Protocol):
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
         """Begins a transaction that writes what others read."""
 
-    def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
-        """Adds rows to a temporary table, in the order of its columns. Raises DBAPIError when the database fails."""
+    def append(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+        """Adds rows to a temporary table, in the order of its columns, each as it comes.
+
+        Raises DBAPIError when the database fails, and whatever the rows do.
+        """
 
     def analyze(self, connection: Connection, table: Table) -> None:
         """Lets the engine look at a temporary table that has been filled."""
@@ -67,9 +70,11 @@ class _Sqlite:
         with connection.begin():
             yield
 
-    def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
-        places = ", ".join("?" * len(table.columns))
-        connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({places})", rows)  # noqa: S608, our name
+    def append(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        statement = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608, our name
+        with _translated(connection, statement):
+            driver.executemany(statement, rows)
 
     def analyze(self, connection: Connection, table: Table) -> None:
         """Does nothing: temporary tables are looked up by their keys."""
@@ -91,7 +96,7 @@ class _Postgresql:
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
         return connection.begin()
 
-    def append(self, connection: Connection, table: Table, rows: list[Row]) -> None:
+    def append(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
         driver: Any = connection.connection.dbapi_connection
         statement = f"COPY {table.name} FROM STDIN"
         with _translated(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
@@ -110,7 +115,7 @@ class _Postgresql:
 
 @contextmanager
 def _translated(connection: Connection, statement: str) -> Iterator[None]:
-    """Turns what the driver raises into what SQLAlchemy does, of which COPY knows nothing."""
+    """Turns what the driver raises into what SQLAlchemy does, for statements that go past it."""
     errors: Any = connection.dialect.loaded_dbapi.Error
     try:
         yield

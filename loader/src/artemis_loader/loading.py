@@ -30,6 +30,10 @@ from artemis_loader.staging import Staging
 from artemis_loader.summary import Counts, Status, Summary
 
 log = logging.getLogger(__name__)
+TURN = 0.25
+"""Seconds between the moments when what has been read is committed to the temporary tables, and a load can stop."""
+OFTEN = 100
+"""How many records are read between two looks at the clock."""
 ATTEMPTS = 3
 """How often a merge is tried when somebody's write came between the comparison and it."""
 
@@ -201,20 +205,30 @@ class _Loading:
                 ", ..." if duplicates.count > len(duplicates.examples) else "",
             )
 
-    def _usable(self, items: Iterable[Record | Reject], staging: Staging, rejects: RejectsFile) -> Iterator[Row]:
-        """Yields the records as rows, their numbers in the feed first; counts all, and writes down the rejects."""
-        limits = self.feed.limits
+    def _usable(self, items: Iterable[Record | Reject], staging: Staging, rejects: RejectsFile) -> Iterator[Row | None]:
+        """Yields the records as rows, their numbers in the feed first; counts all, and writes down the rejects.
+
+        None comes when it is time for others.
+        """
+        turn = time.monotonic() + TURN
         for number, item in enumerate(items, 1):
             self._read = number
             if isinstance(item, Record):
                 yield number, item.external_id, *item.values
-                continue
-            self._rejected += 1
-            rejects.write(item)
-            if item.external_id:
-                staging.spare(number, item.external_id)
-            if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
-                raise self._too_many(rejects)
+            else:
+                self._reject(number, item, staging, rejects)
+            if not number % OFTEN and time.monotonic() >= turn:
+                yield None
+                turn = time.monotonic() + TURN
+
+    def _reject(self, number: int, item: Reject, staging: Staging, rejects: RejectsFile) -> None:
+        self._rejected += 1
+        rejects.write(item)
+        if item.external_id:
+            staging.spare(number, item.external_id)
+        limits = self.feed.limits
+        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
+            raise self._too_many(rejects)
 
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
         """Raises LoaderError if the difference is not to be made."""

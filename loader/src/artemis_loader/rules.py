@@ -6,7 +6,7 @@ tests/unit/test_loader_rules.py compares the two.
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from operator import gt
+from operator import ge, gt
 from typing import Any
 
 from artemis_loader.feeds import Entity
@@ -60,7 +60,7 @@ def all_faultless(entity: Entity, external_ids: Sequence[str], columns: Sequence
     if not all(external_ids) or any(map(gt, lengths, limits)):
         return False
     together = "".join(map("".join, texts))
-    return "\0" not in together and is_unicode(together) and not any(map(_MEANINGS[entity], *columns))
+    return "\0" not in together and is_unicode(together) and _ALL_MEANINGS[entity](*columns)
 
 
 def _event_fault(
@@ -83,6 +83,24 @@ def _user_fault(email: str, _first_name: str, _last_name: str) -> str:
 
 _MEANINGS: Mapping[Entity, Callable[..., str]] = {"events": _event_fault, "users": _user_fault}
 """The rules about what texts and times say, for values in the order of COLUMNS."""
+
+
+def _events_faultless(names: Sequence[str], *columns: Sequence[Any]) -> bool:
+    starts, ends = columns[-2:]
+    return (
+        not any(map(is_blank, [name for name in names if not name[:1].isalnum()]))
+        and min(starts, default=EARLIEST) >= EARLIEST
+        and max(ends, default=LATEST) <= LATEST
+        and all(map(ge, ends, starts))
+    )
+
+
+def _users_faultless(*columns: Sequence[str]) -> bool:
+    return not any(map(_user_fault, *columns))
+
+
+_ALL_MEANINGS: Mapping[Entity, Callable[..., bool]] = {"events": _events_faultless, "users": _users_faultless}
+"""The same, for columns of values."""
 
 
 def is_blank(name: str) -> bool:

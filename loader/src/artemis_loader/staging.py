@@ -3,10 +3,10 @@
 Everything here is in temporary tables of one connection, so that nothing is left when the process ends.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar, cast
+from itertools import chain
+from typing import Any, cast
 
 from artemis_models import Event, User
 from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, UpdateBase, delete, func, select
@@ -15,10 +15,6 @@ from sqlalchemy.types import TypeEngine
 
 from artemis_loader.engines import Dialect, Row
 from artemis_loader.records import COLUMNS
-
-CHUNK = 2_000
-"""Records that are inserted at once."""
-T = TypeVar("T")
 
 LIVE: Mapping[str, Table] = {
     "events": cast("Table", Event.__table__),
@@ -80,29 +76,31 @@ class Staging:
         with self._dialect.reading(self._connection):
             self._tables.create_all(self._connection, checkfirst=False)
 
-    def fill(self, rows: Iterable[Row]) -> Iterator[int]:
-        """Adds records, each a row of `records`, and yields how many were added, chunk by chunk."""
-        for chunk in chunks(rows):
+    def fill(self, rows: Iterator[Row | None]) -> Iterator[None]:
+        """Adds records, each a row of `records`, as they come, and so without holding many of them.
+
+        Where one is None, what came before it is kept, and the caller has a turn.
+        """
+        for row in rows:
             with self._dialect.reading(self._connection):
-                self._dialect.append(self._connection, self.records, chunk)
-            yield len(chunk)
+                if row is not None:
+                    self._dialect.append(self._connection, self.records, chain([row], iter(rows.__next__, None)))
+                self._append_spared()
+            yield
 
     def spare(self, seq: int, external_id: str) -> None:
         """Notes a record that was rejected, by its number in the feed: a refresh leaves its row as it is."""
         self._spared.append((seq, external_id, "", "", True))
-        if len(self._spared) == CHUNK:
-            with self._dialect.reading(self._connection):
-                self._append_spared()
 
     def _append_spared(self) -> None:
-        self._dialect.append(self._connection, self.refused, self._spared)
-        self._spared.clear()
+        if self._spared:
+            self._dialect.append(self._connection, self.refused, self._spared)
+            self._spared.clear()
 
     def settle(self) -> Duplicates:
         """Indexes the records, and keeps the last of those with the same external_id."""
         with self._dialect.reading(self._connection):
-            if self._spared:
-                self._append_spared()
+            self._append_spared()
             if self.entity == "users":
                 Index("staged_records_email", func.lower(self.records.c.email)).create(self._connection)
             duplicates = self._index_and_drop_duplicates()
@@ -141,10 +139,3 @@ class Staging:
 def changed(connection: Connection, statement: UpdateBase) -> int:
     """Executes the statement and returns how many rows it changed."""
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
-
-
-def chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yields the items in lists of `CHUNK`, the last one shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
-        yield chunk

@@ -62,8 +62,8 @@ def compile_times(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callabl
 
     def read_all(texts: Sequence[str]) -> list[int]:
         if not source.formats and max(map(len, texts), default=0) <= _LONGEST:
-            clocks = [_clock(text[_DATE:]) for text in texts]
-            midnights = [_midnight(text[:_DATE]) for text in texts]
+            clocks = [_CLOCKS[text[_DATE:]] for text in texts]
+            midnights = [_MIDNIGHTS[text[:_DATE]] for text in texts]
             if None not in clocks and None not in midnights:
                 return list(map(add, cast("list[int]", midnights), cast("list[int]", clocks)))
         return list(map(read, texts))
@@ -90,14 +90,13 @@ def _cached(source: Source, zone: tzinfo, *, whole_day: bool) -> Callable[[str],
         return _day(found, zone, whole=whole_day)
 
     def read_parts(text: str) -> int:
-        clock = _clock(text[_DATE:])
-        midnight = None if clock is None else _midnight(text[:_DATE])
+        clock = _CLOCKS[text[_DATE:]]
+        midnight = None if clock is None else _MIDNIGHTS[text[:_DATE]]
         return read_whole(text) if clock is None or midnight is None else midnight + clock
 
     return read_whole if source.formats else read_parts
 
 
-@lru_cache(maxsize=_CACHED)
 def _midnight(text: str) -> int | None:
     """Returns the first moment, in UTC, of a date of ISO 8601; None if it is none."""
     try:
@@ -106,7 +105,6 @@ def _midnight(text: str) -> int | None:
         return None
 
 
-@lru_cache(maxsize=_CACHED)
 def _clock(text: str) -> int | None:
     """Returns what the end of a time of ISO 8601 adds to midnight, in UTC, of the date before it.
 
@@ -119,6 +117,24 @@ def _clock(text: str) -> int | None:
     if not isinstance(found, datetime) or found.tzinfo is None:
         return None
     return _micros(found, UTC) - _micros(datetime.fromisoformat(_SOME_DAY), UTC)
+
+
+class _Memo(dict[str, int | None]):
+    """What a function makes of texts, which it remembers; looking that up is quicker than asking an lru_cache."""
+
+    def __init__(self, compute: Callable[[str], int | None]) -> None:
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, text: str) -> int | None:
+        if len(self) >= _CACHED:
+            self.clear()
+        found = self[text] = self._compute(text)
+        return found
+
+
+_MIDNIGHTS = _Memo(_midnight)
+_CLOCKS = _Memo(_clock)
 
 
 def _described(formats: tuple[str, ...]) -> str:
