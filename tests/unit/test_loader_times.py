@@ -23,6 +23,8 @@ def test_a_time_with_an_offset_is_the_moment_that_it_names(moment: datetime, sep
 
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)))
 def test_a_time_without_one_is_in_the_zone_of_its_date(wall: datetime) -> None:
+    """An hour that comes twice is the first, as text has no fold."""
+    wall = wall.replace(fold=0)
     read = compile_time(Source(key=("t",)), NEW_YORK, is_end=False)
     assert read(wall.isoformat()) == (wall.replace(tzinfo=NEW_YORK) - EPOCH) // MICRO
 
