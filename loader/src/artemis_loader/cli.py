@@ -32,7 +32,6 @@ from artemis_loader.history import PastLoad, last_loads
 from artemis_loader.loading import Options, Stopped, load
 from artemis_loader.progress import LogReporter, reporter
 from artemis_loader.rejects import clear
-from artemis_loader.schedule import Scheduler, trigger_of
 from artemis_loader.settings import Settings, parse
 from artemis_loader.summary import Summary
 from artemis_loader.tables import print_loads, print_summaries, shown_time
@@ -102,6 +101,8 @@ def _load_one(engine: Engine, feed: Feed, options: Options) -> Summary:
 
 
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
+    from artemis_loader.schedule import Scheduler  # noqa: PLC0415, the other commands start sooner without it
+
     stopping = threading.Event()
     signals: SimpleQueue[int] = SimpleQueue()  # a signal may come while it is read, which an Event does not bear
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -140,6 +141,8 @@ def log_summary(summary: Summary) -> None:
 
 
 def _check(settings: Settings, engine: Engine) -> int:
+    from artemis_loader.schedule import trigger_of  # noqa: PLC0415, as in _run_scheduled
+
     config = read_config(settings.config)
     scheduled = [feed for feed in config.feeds.values() if feed.schedule]
     for feed in scheduled:

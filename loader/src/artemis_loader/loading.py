@@ -19,13 +19,14 @@ from artemis_loader.addresses import report_refused
 from artemis_loader.engines import Row, came_between, dialect_of, own_connection
 from artemis_loader.errors import FeedError, LoaderError, told
 from artemis_loader.feeds import Feed
+from artemis_loader.fetched import Fetched, Validators
 from artemis_loader.locks import only_load
 from artemis_loader.merging import Difference, Merge
 from artemis_loader.progress import Reporter
 from artemis_loader.reading import read
 from artemis_loader.records import Record, Reject
 from artemis_loader.rejects import RejectsFile
-from artemis_loader.sources import Fetched, Validators, fetch
+from artemis_loader.sources import fetch
 from artemis_loader.staging import Staging
 from artemis_loader.summary import Counts, Status, Summary
 

@@ -6,15 +6,14 @@ from typing import Any, TypeAlias
 from artemis_loader.columns import compile_columns
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed, Format
+from artemis_loader.fetched import Fetched
 from artemis_loader.files import LocalFile, opened, taken
 from artemis_loader.formats.csv_table import read_table
-from artemis_loader.formats.ics import read_calendar
 from artemis_loader.formats.json_array import read_array
 from artemis_loader.formats.jsonl import read_lines
 from artemis_loader.formats.rows import Fault, Reader, Rows, shown
 from artemis_loader.mapping import InvalidRecord, Row, compile_mapping
 from artemis_loader.records import Record, Reject
-from artemis_loader.sources import Fetched
 
 BATCH = 50
 """Rows that are converted together."""
@@ -26,7 +25,6 @@ _READERS: dict[Format, Reader] = {
     "json": read_array,
     "jsonl": read_lines,
     "csv": read_table,
-    "ics": read_calendar,
 }
 
 
@@ -41,8 +39,16 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
     for file in fetched.files:
         with opened(file, feed.limits.max_bytes, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
-            for batch in _batches(_READERS[feed.format](stream, file, feed), taken(stream)):
+            for batch in _batches(_reader(feed.format)(stream, file, feed), taken(stream)):
                 yield from _quickly(batch, convert_all) or _carefully(batch, convert, file)
+
+
+def _reader(form: Format) -> Reader:
+    if form == "ics":
+        from artemis_loader.formats.ics import read_calendar  # noqa: PLC0415, it takes a tenth of a second to import
+
+        return read_calendar
+    return _READERS[form]
 
 
 def _batches(rows: Rows, bytes_taken: Callable[[], int]) -> Iterator[Batch]:
