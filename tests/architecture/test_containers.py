@@ -14,6 +14,8 @@ from typing import NamedTuple
 import pytest
 from artemis_server.settings import Settings
 
+from tests.benchmarks.deployment import settings
+
 ROOT = Path(__file__).parents[2]
 IMAGES = ("server", "loader")
 PREFIX = "/opt/artemis"
@@ -121,6 +123,10 @@ def test_compose_yaml_is_what_its_schema_asks_for() -> None:
     tool = Path(sys.executable).with_name("check-jsonschema")
     checked = run([tool, "--builtin-schema", "vendor.compose-spec", ROOT / "compose.yaml"])
     assert checked.returncode == 0, checked.stdout
+
+
+def test_the_benchmarks_know_how_compose_yaml_sets_up_its_database() -> None:
+    assert settings().keys() == {"max_connections", "shared_buffers", "max_wal_size"}
 
 
 def test_compose_yaml_builds_what_is_there() -> None:

@@ -21,8 +21,8 @@ from artemis_client import ArtemisClient
 
 from tests.benchmarks import load, samples
 from tests.benchmarks.chart import draw
+from tests.benchmarks.deployment import deployed
 from tests.benchmarks.figures import METHODS, Figure, Figures, table
-from tests.conftest import postgresql
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -48,7 +48,7 @@ def measure(engine: str, rounds: int, seconds: int) -> Figures:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = f"sqlite:///{folder}/bench.db"
         if engine == "postgresql":
-            url = stack.enter_context(postgresql(fsync=True)).get_uri()
+            url = stack.enter_context(deployed()).get_uri()
         port = stack.enter_context(serving(url))
         prepare(port)
         web = stack.enter_context(web_serving(folder)) if engine == "sqlite" else None

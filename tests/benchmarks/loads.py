@@ -18,8 +18,8 @@ from typing import NamedTuple
 import psycopg
 from artemis_models import create_engine, upgrade
 
+from tests.benchmarks.deployment import deployed
 from tests.benchmarks.feeds import write
-from tests.conftest import postgresql
 
 CONFIG = """
 [feeds.talks]
@@ -69,7 +69,7 @@ def database(engine: str, folder: Path) -> Iterator[str]:
     if engine == "sqlite":
         yield migrated(f"sqlite:///{folder}/loads.db")
         return
-    with postgresql(fsync=True) as server:
+    with deployed() as server:
         with closing(psycopg.connect(server.get_uri(), autocommit=True)) as connection:
             connection.execute("CREATE DATABASE loads")
         yield migrated(server.get_uri(database="loads").replace("postgresql://", "postgresql+psycopg://", 1))
