@@ -77,6 +77,8 @@ class Merge:
         with self._dialect.reading(self._connection):
             self._clear()
             stored = self._rows(self._live, self._ours)
+            if stored or self._staging.entity == "users":
+                self._staging.analyze()
             kept = self._find_gone() if self._refresh and stored else 0
             if self._staging.entity == "users":
                 refuse_taken(self._connection, self._staging, self._feed)
@@ -206,7 +208,7 @@ class Merge:
     def _insert(self, now: int, difference: Difference) -> int:
         live, records = self._live, self._staging.records
         names = self._staging.names
-        source, seq = self._to_insert(difference)
+        source, order = self._to_insert(difference)
         rows = (
             select(
                 *(records.c[name] for name in names),
@@ -217,7 +219,7 @@ class Merge:
                 literal(1),
             )
             .select_from(source)
-            .order_by(seq)
+            .order_by(order)
         )
         columns = [*names, "source", "external_id", "create_time", "update_time", "version"]
         statement = insert(live).from_select(columns, rows)
@@ -226,14 +228,15 @@ class Merge:
         with self._dialect.rebuilding_indexes(self._connection, live):
             return changed(self._connection, statement)
 
-    def _to_insert(self, difference: Difference) -> tuple[FromClause, ColumnElement[int]]:
+    def _to_insert(self, difference: Difference) -> tuple[FromClause, ColumnElement[int] | None]:
         """Returns the records that are new, and their order, which tells SQLite from which table to come.
 
-        While the feed has no row, all are new. Otherwise those are not that came since the comparison.
+        While the feed has no row, all are new, and are read as they lie, which is in the order of the feed.
+        Otherwise those are not new that came since the comparison.
         """
         records, new = self._staging.records, self._staging.new
         if not self._rows(self._live, self._ours):
-            return records, records.c.seq
+            return records, None
         if difference.stored:
             meanwhile = select(records.c.seq).where(records.c.seq.in_(select(new.c.seq)), self._stored())
             self._connection.execute(delete(new).where(new.c.seq.in_(meanwhile)))

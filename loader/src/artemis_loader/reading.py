@@ -15,7 +15,7 @@ from artemis_loader.formats.rows import Fault, Reader, Rows, shown
 from artemis_loader.mapping import InvalidRecord, Row, compile_mapping
 from artemis_loader.records import Record, Reject
 
-BATCH = 50
+BATCH = 100
 """Rows that are converted together."""
 BATCH_BYTES = 1 << 20
 """Bytes of a file after which fewer rows are converted, so that large ones are not in memory together."""

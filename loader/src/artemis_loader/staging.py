@@ -103,10 +103,12 @@ class Staging:
             self._append_spared()
             if self.entity == "users":
                 Index("staged_records_email", func.lower(self.records.c.email)).create(self._connection)
-            duplicates = self._index_and_drop_duplicates()
-            self._dialect.analyze(self._connection, self.records)
-            self._dialect.analyze(self._connection, self.refused)
-        return duplicates
+            return self._index_and_drop_duplicates()
+
+    def analyze(self) -> None:
+        """Lets the engine look at what was staged, before statements that join it with other tables."""
+        self._dialect.analyze(self._connection, self.records)
+        self._dialect.analyze(self._connection, self.refused)
 
     def _index_and_drop_duplicates(self) -> Duplicates:
         """Makes a unique index, which is the fastest way to see that nothing is there twice, or else another one."""
