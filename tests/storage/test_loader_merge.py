@@ -20,6 +20,7 @@ from artemis_loader.locks import is_held, only_load
 from artemis_loader.merging import Merge
 from artemis_loader.progress import Reporter
 from artemis_loader.records import Record, Reject
+from artemis_loader.staging import Staging
 from artemis_loader.summary import Counts, Status, Summary
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.event import listens_for
@@ -350,6 +351,22 @@ def test_a_load_that_is_told_to_stop_changes_nothing(loads: Loads) -> None:
     summary = loads(events(5000), stopped=lambda: True)
     assert summary.status is Status.INTERRUPTED
     assert loads.rows() == {}
+
+
+@pytest.mark.parametrize("size", [1, 300])
+def test_what_is_known_of_rejects_is_staged_in_turns(loads: Loads, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(loading, "TURN", 0.0)
+    held: list[int] = []
+    spare = Staging.spare
+
+    def watched(staging: Staging, seq: int, external_id: str) -> None:
+        spare(staging, seq, external_id)
+        held.append(len(staging._spared))
+
+    monkeypatch.setattr(Staging, "spare", watched)
+    loads = replace(loads, limits=Limits(max_rejects=1.0), mode="upsert")
+    assert counts(loads([bad("a")] * size)) == {"read": size, "rejected": size}
+    assert max(held) == min(size, loading.OFTEN)
 
 
 @pytest.mark.parametrize("item", [event("a"), BAD])

@@ -22,7 +22,7 @@ from artemis_server.db.failures import is_transient, translate
 from artemis_server.db.limits import rounded_up
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
 from psycopg import errors
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
@@ -232,3 +232,20 @@ def test_a_check_that_takes_too_long_is_told_in_one_line_and_ends(database: Data
             database.check()
     assert "\n" not in str(caught.value)
     assert database.read(lambda session: session.scalar(text("SELECT 1")), Waiting()) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        b"SELECT id FROM events WHERE owner_id IS NOT NULL AND owner_id = $1",
+        b"SELECT 1 FROM ONLY events WHERE $1 = owner_id FOR KEY SHARE",
+    ],
+)
+def test_events_are_found_by_their_owner_in_the_partial_index(postgresql_url: str, statement: bytes) -> None:
+    """The first is what a filter becomes, the second how PostgreSQL looks for the events of a user who is deleted."""
+    with psycopg.connect(make_url(postgresql_url).set(drivername="postgresql").render_as_string(False)) as connection:
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute(b"PREPARE found(bigint) AS " + statement)
+        plan = [step for (step,) in connection.execute("EXPLAIN EXECUTE found(1)")]
+    assert any("ix_events_owner_id" in step for step in plan), plan

@@ -112,6 +112,8 @@ def test_a_fault_is_told(column: str, value: object, expected: str) -> None:
     values = list(VALID)
     values[COLUMNS["events"].index(column)] = value
     assert expected == fault("events", tuple(values))
+    together = [[sound, each] for sound, each in zip(VALID, values, strict=True)]
+    assert all_faultless("events", ["1", "2"], together) is not bool(expected)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+from artemis_loader import times
 from artemis_loader.feeds import Source
 from artemis_loader.times import InvalidTime, compile_time
 from hypothesis import given
@@ -36,3 +37,10 @@ def test_what_is_no_time_is_told_whole(text: str) -> None:
     read = compile_time(Source(key=("t",)), UTC, is_end=False)
     with pytest.raises(InvalidTime, match=text.replace("+", r"\+")):
         read(text)
+
+
+def test_what_is_remembered_of_times_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = times._Memo(len)
+    monkeypatch.setattr(times, "_CACHED", 3)
+    assert [found["x" * length] for length in (1, 2, 3, 4, 1)] == [1, 2, 3, 4, 1]
+    assert len(found) == 2

@@ -99,14 +99,8 @@ class Event(Base):
         # Lists come in the order of the id within a category, a publisher or an owner, and within equal times.
         Index("ix_events_category", "category", "id"),
         Index("ix_events_publisher", "publisher", "id"),
-        # Most events have no owner, least of all those of feeds, and nothing looks for them.
-        Index(
-            "ix_events_owner_id",
-            "owner_id",
-            "id",
-            sqlite_where=owner_id.is_not(None),
-            postgresql_where=owner_id.is_not(None),
-        ),
+        # Events of feeds have no owner, and PostgreSQL takes its time to sort them (docs/adr/0019).
+        Index("ix_events_owner_id", "owner_id", "id", postgresql_where=owner_id.is_not(None)),
         Index("ix_events_source_external_id", "source", "external_id", "id"),
         _only("postgresql", Index("ix_events_category_start_time", "category", start_time.desc(), "id")),
         _only("postgresql", Index("ix_events_start_time", start_time.desc(), "id")),

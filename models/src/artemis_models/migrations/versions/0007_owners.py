@@ -1,4 +1,4 @@
-"""Leave out of the index of owners the events that have none.
+"""Leave out of the index of owners, on PostgreSQL, the events that have none.
 
 Revision ID: 0007
 Revises: 0006
@@ -12,10 +12,12 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-OWNED = sa.text("owner_id IS NOT NULL")
-
 
 def upgrade() -> None:
     """Make the index anew."""
+    if op.get_context().dialect.name != "postgresql":
+        return
     op.drop_index("ix_events_owner_id", "events")
-    op.create_index("ix_events_owner_id", "events", ["owner_id", "id"], sqlite_where=OWNED, postgresql_where=OWNED)
+    op.create_index(
+        "ix_events_owner_id", "events", ["owner_id", "id"], postgresql_where=sa.text("owner_id IS NOT NULL")
+    )
