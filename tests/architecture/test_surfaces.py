@@ -82,7 +82,21 @@ def test_the_client_needs_nothing_of_the_servers() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("package", "module"), [("sqlalchemy", "artemis_models"), ("buf", "buf.validate")])
+def test_the_loader_starts_without_what_few_feeds_and_commands_need() -> None:
+    done = run_without(("apscheduler", "httpx", "icalendar", "recurring_ical_events"), "import artemis_loader.cli")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [
+        ("sqlalchemy", "artemis_models"),
+        ("buf", "buf.validate"),
+        ("httpx", "artemis_loader.downloads"),
+        ("icalendar", "artemis_loader.formats.ics"),
+        ("apscheduler", "artemis_loader.schedule"),
+    ],
+)
 def test_a_package_that_is_taken_away_is_missed(package: str, module: str) -> None:
     """The tests beside this one would notice."""
     done = run_without((package,), f"import {module}")
