@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import psycopg
 import pytest
 from artemis_models import create_engine, upgrade
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL, Engine, make_url
 

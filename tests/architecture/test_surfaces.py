@@ -92,7 +92,7 @@ def test_the_loader_starts_without_what_few_feeds_and_commands_need() -> None:
     [
         ("sqlalchemy", "artemis_models"),
         ("buf", "buf.validate"),
-        ("httpx", "artemis_loader.downloads"),
+        ("httpx", "artemis_loader.fetch.http"),
         ("icalendar", "artemis_loader.formats.ics"),
         ("apscheduler", "artemis_loader.schedule"),
     ],

@@ -9,7 +9,7 @@ from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_models import check_revision, create_engine, current_revision, head_revision, upgrade
 from artemis_server.db import etags, secrets
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from google.protobuf.timestamp_pb2 import Timestamp

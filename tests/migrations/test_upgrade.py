@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from artemis_models import DatabaseError, check_revision, create_engine, current_revision, head_revision, upgrade
 from artemis_server.db import secrets
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 

@@ -8,8 +8,8 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import pytest
-from artemis_server.db import writer
-from artemis_server.db.database import Database
+from artemis_server.db.connection import sqlite_writer
+from artemis_server.db.connection.database import Database
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -80,7 +80,7 @@ def arrivals(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
         queue.arrivals = semaphore
         return queue
 
-    monkeypatch.setattr(writer, "SimpleQueue", make)
+    monkeypatch.setattr(sqlite_writer, "SimpleQueue", make)
     return semaphore
 
 

@@ -11,7 +11,7 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_server.db import times
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
 from artemis_server.errors import Aborted, NotFound

@@ -9,7 +9,7 @@ from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_server.db import times
 from artemis_server.db.batches import Change
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.statements import Statement
 from artemis_server.db.users import UserStore

@@ -10,7 +10,7 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_models import create_engine
 from artemis_server.db import secrets
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import Aborted, Cancelled, DeadlineExceeded, NotFound
 from sqlalchemy import Engine, text

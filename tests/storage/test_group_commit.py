@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from artemis.v1.events_pb2 import Event
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.sqlite_writer import WARY
 from artemis_server.db.events import EventStore
-from artemis_server.db.writer import WARY
 from artemis_server.errors import (
     Cancelled,
     DeadlineExceeded,

@@ -17,7 +17,7 @@ from artemis.v1.events_pb2 import (
 from artemis.v1.users_pb2 import DeleteUserRequest
 from artemis_models import IdempotencyKey, create_engine
 from artemis_server.db import times
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.idempotency import KEPT, MOST_PRUNED, once, prune
 from artemis_server.errors import FailedPrecondition, InvalidArgument, Violation

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artemis_loader import loading, merging
-from artemis_loader.engines import own_connection
+from artemis_loader import loading
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Entity, Feed, Limits, Mode
-from artemis_loader.fetched import Validators
+from artemis_loader.files import Validators
 from artemis_loader.history import last_loads, store_validators, validators
 from artemis_loader.loading import Options, load
 from artemis_loader.locks import is_held, only_load
-from artemis_loader.merging import Merge
-from artemis_loader.progress import Reporter
+from artemis_loader.merge import merging
+from artemis_loader.merge.dialects import own_connection
+from artemis_loader.merge.merging import Merge
+from artemis_loader.merge.staging import Staging
 from artemis_loader.records import Record, Reject
-from artemis_loader.staging import Staging
-from artemis_loader.summary import Counts, Status, Summary
+from artemis_loader.report.progress import Reporter
+from artemis_loader.report.summary import Counts, Status, Summary
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.event import listens_for
 from sqlalchemy.exc import IntegrityError

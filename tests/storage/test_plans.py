@@ -12,7 +12,7 @@ from artemis_models import Base, create_engine
 from artemis_models.tables import belongs
 from artemis_server.db import idempotency
 from artemis_server.db.events import EventStore
-from artemis_server.db.queries import Query
+from artemis_server.db.listing.list_query import Query
 from artemis_server.db.store import Store
 from artemis_server.db.users import UserStore
 from sqlalchemy.orm import Session

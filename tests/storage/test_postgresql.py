@@ -15,11 +15,10 @@ import pytest
 from artemis_models import DatabaseError, create_engine
 from artemis_models.postgresql import _check as check_server
 from artemis_server.db import secrets
-from artemis_server.db.constraints import Constraint, broken
-from artemis_server.db.database import Database
+from artemis_server.db.connection.cancellation import rounded_up
+from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.driver_errors import Constraint, broken, is_transient, translate
 from artemis_server.db.events import EventStore
-from artemis_server.db.failures import is_transient, translate
-from artemis_server.db.limits import rounded_up
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
 from psycopg import errors
 from sqlalchemy import make_url, text

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy
 from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse
 from artemis_server.db import secrets
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import InvalidArgument
 from artemis_server.rpc.pages import PageTokens

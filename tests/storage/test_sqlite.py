@@ -11,7 +11,7 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_models import DatabaseError, create_engine, describe
 from artemis_models import sqlite as models_sqlite
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import ResourceExhausted, Unavailable
 from sqlalchemy import Engine, event

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument

@@ -9,7 +9,7 @@ import grpc_testing  # type: ignore[import-untyped]  # nobody publishes stubs fo
 import pytest
 from artemis.v1 import events_pb2, users_pb2
 from artemis_server.db import secrets
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.rpc.batches import Batches

@@ -3,8 +3,7 @@
 import sqlite3
 
 import pytest
-from artemis_server.db.constraints import Constraint, broken
-from artemis_server.db.failures import translate
+from artemis_server.db.connection.driver_errors import Constraint, broken, translate
 from artemis_server.errors import ResourceExhausted, ServerError, Unavailable
 from sqlalchemy.exc import OperationalError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from artemis_loader.config import read_config
+from artemis_loader.config.reader import read_config
 from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Csv, Feed, Limits, Source, Window
 

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from artemis_loader.config import read_config
+from artemis_loader.config.field_mapping import EXTERNAL_ID
+from artemis_loader.config.reader import read_config
 from artemis_loader.feeds import Csv, Feed, Limits, Source, Window
-from artemis_loader.fields import EXTERNAL_ID
+from artemis_loader.fetch.sources import fetch
 from artemis_loader.reading import read
 from artemis_loader.records import COLUMNS, Record
-from artemis_loader.sources import fetch
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "feeds.md").read_text(encoding="utf-8")

@@ -11,18 +11,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from artemis_loader.declared import Table
+from artemis_loader.config.field_mapping import read_fields
+from artemis_loader.config.toml_table import Table
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Csv, Feed, Format, Limits, Source, Window
-from artemis_loader.fetched import Fetched
-from artemis_loader.fields import read_fields
-from artemis_loader.files import LocalFile
+from artemis_loader.fetch.sources import fetch
+from artemis_loader.files import Fetched, LocalFile
 from artemis_loader.formats import ics_blocks, json_text
 from artemis_loader.formats.json_array import read_array
 from artemis_loader.formats.rows import Fault
 from artemis_loader.reading import read
 from artemis_loader.records import Record, Reject
-from artemis_loader.sources import fetch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

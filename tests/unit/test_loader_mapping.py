@@ -6,10 +6,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from artemis_loader.columns import compile_columns
+from artemis_loader.convert.by_column import compile_columns
+from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping
 from artemis_loader.feeds import Feed, Source
 from artemis_loader.files import LocalFile
-from artemis_loader.mapping import InvalidRecord, compile_mapping
 from artemis_loader.records import COLUMNS, Record, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,8 +6,8 @@ import protovalidate
 import pytest
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
+from artemis_loader.convert.rules import EARLIEST, LATEST, all_faultless, fault, identity_fault
 from artemis_loader.records import COLUMNS
-from artemis_loader.rules import EARLIEST, LATEST, all_faultless, fault, identity_fault
 from google.protobuf.message import Message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from artemis_loader import downloads
-from artemis_loader.downloads import public_url
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed, Limits, Source
-from artemis_loader.fetched import Fetched, Validators
+from artemis_loader.fetch import http
+from artemis_loader.fetch.http import public_url
+from artemis_loader.fetch.sources import fetch
+from artemis_loader.files import Fetched, Validators
 from artemis_loader.reading import read
 from artemis_loader.records import Record
-from artemis_loader.sources import fetch
 
 LINE = b'{"id": "1", "name": "Expo", "at": "2024-03-09T10:00:00Z"}\n'
 FIELDS = {
@@ -345,7 +345,7 @@ def test_no_redirect_leads_from_https_to_http(tmp_path: Path, monkeypatch: pytes
     def client(_: Feed) -> httpx.Client:
         return httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
 
-    monkeypatch.setattr(downloads, "_client", client)
+    monkeypatch.setattr(http, "_client", client)
     reason = failure(lambda: fetch(feed_of("https://example.com/x"), None, tmp_path))
     assert reason == "https://example.com/x: redirects from https to http"
     assert len(fetch(feed_of("http://example.com/x"), None, tmp_path).files) == 1

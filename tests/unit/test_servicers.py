@@ -9,7 +9,7 @@ from artemis.v1 import events_pb2, users_pb2
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_server import contract
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp

@@ -25,16 +25,16 @@ from artemis_models import (
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from artemis_loader.config import read_config
+from artemis_loader.config.reader import read_config
 from artemis_loader.errors import ConfigError, LoaderError
 from artemis_loader.feeds import Config, Feed
 from artemis_loader.history import PastLoad, last_loads
 from artemis_loader.loading import Options, Stopped, load
-from artemis_loader.progress import LogReporter, reporter
-from artemis_loader.rejects import clear
+from artemis_loader.report.progress import LogReporter, reporter
+from artemis_loader.report.rejects import clear
+from artemis_loader.report.summary import Summary
+from artemis_loader.report.tables import print_loads, print_summaries, shown_time
 from artemis_loader.settings import Settings, parse
-from artemis_loader.summary import Summary
-from artemis_loader.tables import print_loads, print_summaries, shown_time
 
 log = logging.getLogger("artemis_loader")
 

@@ -6,10 +6,10 @@ from typing import Any
 from artemis_models import check_revision, create_engine, refuse_missing, spare_collector
 
 from artemis_loader.cli import chosen, configure_logging, log_summary
-from artemis_loader.config import read_config
+from artemis_loader.config.reader import read_config
 from artemis_loader.errors import LoaderError
 from artemis_loader.loading import Options, load
-from artemis_loader.progress import LogReporter
+from artemis_loader.report.progress import LogReporter
 from artemis_loader.settings import parse
 
 

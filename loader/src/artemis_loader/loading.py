@@ -15,20 +15,20 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from artemis_loader import history
-from artemis_loader.addresses import report_refused
-from artemis_loader.engines import Row, came_between, dialect_of, own_connection
 from artemis_loader.errors import FeedError, LoaderError, told
 from artemis_loader.feeds import Feed
-from artemis_loader.fetched import Fetched, Validators
+from artemis_loader.fetch.sources import fetch
+from artemis_loader.files import Fetched, Validators
 from artemis_loader.locks import only_load
-from artemis_loader.merging import Difference, Merge
-from artemis_loader.progress import Reporter
+from artemis_loader.merge.dialects import Row, came_between, dialect_of, own_connection
+from artemis_loader.merge.email_conflicts import report_refused
+from artemis_loader.merge.merging import Difference, Merge
+from artemis_loader.merge.staging import Staging
 from artemis_loader.reading import read
 from artemis_loader.records import Record, Reject
-from artemis_loader.rejects import RejectsFile
-from artemis_loader.sources import fetch
-from artemis_loader.staging import Staging
-from artemis_loader.summary import Counts, Status, Summary
+from artemis_loader.report.progress import Reporter
+from artemis_loader.report.rejects import RejectsFile
+from artemis_loader.report.summary import Counts, Status, Summary
 
 log = logging.getLogger(__name__)
 TURN = 0.25

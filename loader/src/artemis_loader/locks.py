@@ -17,7 +17,7 @@ from artemis_loader.errors import LoaderError
 ADVISORY_CLASS = 0x41525445
 """Keeps our advisory locks apart from those of others on the same PostgreSQL database."""
 ADVISORY_WAIT = "2s"
-"""Longer than PostgreSQL takes to notice that a load is gone (`engines.GONE_WITHIN`)."""
+"""Longer than PostgreSQL takes to notice that a load is gone (`merge.dialects.GONE_WITHIN`)."""
 _LOCK_NOT_AVAILABLE = "55P03"
 ATTEMPTS, PAUSE = 4, 0.05
 """How often a lock is tried, and the seconds between: `is_held` may take it for a moment."""

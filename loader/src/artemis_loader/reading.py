@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from artemis_loader.columns import compile_columns
+from artemis_loader.convert.by_column import compile_columns
+from artemis_loader.convert.row_by_row import InvalidRecord, Row, compile_mapping
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed, Format
-from artemis_loader.fetched import Fetched
-from artemis_loader.files import LocalFile, opened, taken
+from artemis_loader.files import Fetched, LocalFile, opened, taken
 from artemis_loader.formats.csv_table import read_table
 from artemis_loader.formats.json_array import read_array
 from artemis_loader.formats.jsonl import read_lines
 from artemis_loader.formats.rows import Fault, Reader, Rows, shown
-from artemis_loader.mapping import InvalidRecord, Row, compile_mapping
 from artemis_loader.records import Record, Reject
 
 BATCH = 100

@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
 from artemis_server.db import secrets
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer

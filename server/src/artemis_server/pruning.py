@@ -5,7 +5,7 @@ import threading
 from functools import partial
 
 from artemis_server.db import times
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.idempotency import KEPT, prune
 from artemis_server.errors import RequestError
 

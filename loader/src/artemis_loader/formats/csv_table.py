@@ -5,11 +5,11 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from artemis_loader.convert.rules import is_unicode
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Csv, Feed, Source
 from artemis_loader.files import LocalFile
 from artemis_loader.formats.rows import LONGEST_LINE, Fault, Rows, shown
-from artemis_loader.rules import is_unicode
 
 if TYPE_CHECKING:
     from _csv import Reader

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import accumulate, islice
 from typing import Any
 
+from artemis_loader.convert.rules import is_unicode
 from artemis_loader.formats.json_values import almost_at, decode_at, reason
 from artemis_loader.formats.rows import LONGEST_LINE, SHOWN
-from artemis_loader.rules import is_unicode
 
 _PIECE = 1 << 18
 _GLANCE = 1 << 10

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from artemis_server.db import etags, times
 from artemis_server.db.batches import BatchStore, Path
-from artemis_server.db.constraints import Constraint
+from artemis_server.db.connection.driver_errors import Constraint
 from artemis_server.db.statements import Row
 from artemis_server.errors import FailedPrecondition, InvalidArgument, RequestError, Violation
 

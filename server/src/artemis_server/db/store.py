@@ -20,8 +20,8 @@ from sqlalchemy.sql.dml import ReturningInsert
 from artemis_server.contract import ETAG, writable_fields
 from artemis_server.db import etags, times
 from artemis_server.db.columns import Columns, Values
-from artemis_server.db.constraints import Constraint, broken
-from artemis_server.db.queries import IDENTITY, Query
+from artemis_server.db.connection.driver_errors import Constraint, broken
+from artemis_server.db.listing.list_query import IDENTITY, Query
 from artemis_server.db.statements import Row, Statement
 from artemis_server.errors import Aborted, NotFound, RequestError
 from artemis_server.query.filters import filter_parser

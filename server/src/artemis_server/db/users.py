@@ -4,7 +4,7 @@ import artemis_models
 from artemis.v1.users_pb2 import User
 
 from artemis_server.db import etags, times
-from artemis_server.db.constraints import Constraint
+from artemis_server.db.connection.driver_errors import Constraint
 from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
 from artemis_server.errors import AlreadyExists, FailedPrecondition, RequestError

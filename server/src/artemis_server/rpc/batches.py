@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from artemis_server import contract
 from artemis_server.db.batches import BatchStore, Change, check_size
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.errors import InvalidArgument, Violation, gather
 from artemis_server.rpc import masks
 from artemis_server.rpc.resources import DeleteRequest, Resource

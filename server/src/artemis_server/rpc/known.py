@@ -7,7 +7,7 @@ row's version every time, and the version, which triggers count up whoever chang
 import threading
 from collections.abc import Sequence
 
-from artemis_server.db.queries import Identity
+from artemis_server.db.listing.list_query import Identity
 
 MOST_BYTES = 16 * 1024 * 1024
 MOST_ANSWERS = 25_000

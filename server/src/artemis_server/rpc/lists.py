@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server.contract import MOST_BYTES
-from artemis_server.db.database import Database
-from artemis_server.db.queries import IDENTITY, Query
+from artemis_server.db.connection.database import Database
+from artemis_server.db.listing.list_query import IDENTITY, Query
 from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
 from artemis_server.rpc import pages

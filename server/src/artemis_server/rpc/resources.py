@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server import contract
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
 from artemis_server.rpc import masks

@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
-from artemis_server.db.database import Database
+from artemis_server.db.connection.database import Database
 from artemis_server.db.idempotency import once
 
 M = TypeVar("M", bound=Message)

@@ -24,10 +24,10 @@ from sqlalchemy import (
     update,
 )
 
-from artemis_loader.addresses import refuse_taken
-from artemis_loader.engines import Dialect
 from artemis_loader.errors import LoaderError
-from artemis_loader.staging import LIVE, Staging, changed
+from artemis_loader.merge.dialects import Dialect
+from artemis_loader.merge.email_conflicts import refuse_taken
+from artemis_loader.merge.staging import LIVE, Staging, changed
 
 MANY = 50_000
 """New rows from which it can be faster to index the table anew than to add them to its indexes one by one."""

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed
-from artemis_loader.fetched import Fetched, Validators, checked
-from artemis_loader.files import LocalFile
+from artemis_loader.files import Fetched, LocalFile, Validators, checked
 
 
 def fetch(
@@ -23,7 +22,7 @@ def fetch(
     """
     if not feed.remote:
         return Fetched(files=checked(_local_files(feed), feed))
-    from artemis_loader.downloads import download  # noqa: PLC0415, it takes a sixth of a second to import
+    from artemis_loader.fetch.http import download  # noqa: PLC0415, it takes a sixth of a second to import
 
     known = validators if validators and validators.fingerprint == feed.fingerprint() else None
     return download(feed, known, workdir, wait)

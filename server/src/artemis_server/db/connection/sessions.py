@@ -12,8 +12,7 @@ from artemis_models import AUTOCOMMIT
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.callers import Caller, Server
-from artemis_server.db.limits import LIMITS, Limits
+from artemis_server.db.connection.cancellation import LIMITS, Caller, Limits, Server
 from artemis_server.db.statements import keep_driver
 from artemis_server.errors import RequestError, Unavailable
 

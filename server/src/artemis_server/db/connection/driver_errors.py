@@ -1,5 +1,6 @@
 """What a failing database means to a caller: driver errors become `errors`, their texts go to the log."""
 
+import enum
 import logging
 from collections.abc import Callable
 
@@ -119,3 +120,29 @@ def _is_operational(cause: BaseException) -> bool:
 
 def _first(meanings: dict[str, _Meaning], name: str) -> _Meaning | None:
     return next((meaning for prefix, meaning in meanings.items() if name.startswith(prefix)), None)
+
+
+class Constraint(enum.Enum):
+    """A kind of constraint."""
+
+    UNIQUE = "unique"
+    FOREIGN_KEY = "foreign key"
+    CHECK = "check"
+    OTHER = "other"
+
+
+_CONSTRAINTS = {
+    "SQLITE_CONSTRAINT_UNIQUE": Constraint.UNIQUE,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": Constraint.FOREIGN_KEY,
+    "SQLITE_CONSTRAINT_CHECK": Constraint.CHECK,
+    "23505": Constraint.UNIQUE,  # PostgreSQL, "Error Codes"
+    "23503": Constraint.FOREIGN_KEY,
+    "23514": Constraint.CHECK,
+}
+
+
+def broken(error: Exception) -> Constraint:
+    """Returns the kind of constraint that the statement broke, OTHER if it failed for another reason."""
+    cause = getattr(error, "orig", None) or error
+    name = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
+    return _CONSTRAINTS.get(name or "", Constraint.OTHER)

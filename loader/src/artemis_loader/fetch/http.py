@@ -9,8 +9,7 @@ import httpx
 
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed
-from artemis_loader.fetched import Fetched, Validators, checked
-from artemis_loader.files import LocalFile
+from artemis_loader.files import Fetched, LocalFile, Validators, checked
 
 ATTEMPTS = 4
 _LONGEST_WAIT = 60.0

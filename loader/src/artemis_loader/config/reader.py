@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from zoneinfo import ZoneInfo
 
-from artemis_loader.declared import Table
+from artemis_loader.config.field_mapping import read_fields
+from artemis_loader.config.toml_table import Table
 from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Config, Csv, Entity, Feed, Format, Limits, Mode, Window
-from artemis_loader.fields import read_fields
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CRON_FIELDS = 5

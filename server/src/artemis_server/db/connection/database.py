@@ -7,11 +7,11 @@ from artemis_models import DatabaseError, check_connection, describe
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.callers import SERVER, Caller, Server
-from artemis_server.db.failures import translate
-from artemis_server.db.sessions import ThreadSessions
-from artemis_server.db.transactions import TransactionWriter
-from artemis_server.db.writer import GroupCommitWriter
+from artemis_server.db.connection.cancellation import SERVER, Caller, Server
+from artemis_server.db.connection.driver_errors import translate
+from artemis_server.db.connection.postgresql_writer import PostgresqlWriter
+from artemis_server.db.connection.sessions import ThreadSessions
+from artemis_server.db.connection.sqlite_writer import SqliteWriter
 from artemis_server.errors import RequestError
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Database:
         self._engine = engine
         self._sessions = ThreadSessions(engine)
         self._writer: Writer = (
-            GroupCommitWriter(engine) if engine.dialect.name == "sqlite" else TransactionWriter(self._sessions)
+            SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(self._sessions)
         )
 
     def read(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:

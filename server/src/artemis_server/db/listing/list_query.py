@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import Select, bindparam
 from sqlalchemy.orm import Session
 
-from artemis_server.db.conditions import Columns, condition
-from artemis_server.db.keyset import Keyset, Position
+from artemis_server.db.listing.filter_sql import Columns, condition
+from artemis_server.db.listing.keyset import Keyset, Position
 from artemis_server.db.statements import Row, Statement
 from artemis_server.query.orders import Key
 from artemis_server.query.tree import ALWAYS, Node

@@ -7,10 +7,9 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from artemis_server.db.callers import SERVER, Caller
-from artemis_server.db.failures import cancelled, is_transient, stopped, translate
-from artemis_server.db.limits import longest
-from artemis_server.db.sessions import ThreadSessions
+from artemis_server.db.connection.cancellation import SERVER, Caller, longest
+from artemis_server.db.connection.driver_errors import cancelled, is_transient, stopped, translate
+from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.statements import keep_driver
 from artemis_server.errors import DeadlineExceeded, RequestError
 
@@ -21,7 +20,7 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what was committed before it: also what was, while it waited for a lock."""
 
 
-class TransactionWriter:
+class PostgresqlWriter:
     """Runs each piece of work in a transaction of its own, and again when it collided with another."""
 
     def __init__(self, sessions: ThreadSessions) -> None:

@@ -7,13 +7,39 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
-
-from artemis_server.db.callers import Caller
+from typing import Any, Protocol
 
 LONGEST = 300.0  # seconds, also for a caller without a deadline
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the clock and the caller
 _CANCEL_TIMEOUT = 2.0  # seconds
+
+
+class Caller(Protocol):
+    """Somebody who waits for an answer. The context of an RPC is one."""
+
+    def time_remaining(self) -> float | None:
+        """Returns how many seconds the caller still waits, at most; None if it has not said."""
+
+    def is_active(self) -> bool:
+        """Tells whether the caller is still there."""
+
+
+class Server:
+    """The server itself, which waits for so many seconds, or as long as it takes."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = seconds
+
+    def time_remaining(self) -> float | None:
+        """Returns how long it waits, whenever it is asked."""
+        return self._seconds
+
+    def is_active(self) -> bool:
+        """Tells that it is there."""
+        return True
+
+
+SERVER: Caller = Server()
 
 
 def longest(caller: Caller) -> float:

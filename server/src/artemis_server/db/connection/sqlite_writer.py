@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.callers import SERVER, Caller
-from artemis_server.db.failures import cancelled, stopped, translate
+from artemis_server.db.connection.cancellation import SERVER, Caller
+from artemis_server.db.connection.driver_errors import cancelled, stopped, translate
 from artemis_server.db.statements import Driver, keep_driver
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
@@ -47,7 +47,7 @@ class _Failed(Exception):
     """Undoes a group in which something failed."""
 
 
-class GroupCommitWriter:
+class SqliteWriter:
     """Runs pieces of work one after the other and commits them in groups."""
 
     def __init__(self, engine: Engine) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from artemis_loader.declared import Table
+from artemis_loader.config.toml_table import Table
 from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Format, Source
 from artemis_loader.records import COLUMNS

@@ -1,18 +1,18 @@
 """Converts rows column by column, which takes half the time of one by one, where nothing is unusual in them.
 
-It gives the very records that `mapping` does, or nothing: then `mapping` finds out what is wrong, and with which row.
+It gives the very records that `row_by_row` does, or nothing: then `row_by_row` finds out what is wrong, and with which row.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from artemis_loader.config.field_mapping import EXTERNAL_ID, TIMES
+from artemis_loader.convert.row_by_row import InvalidRecord, Row, getter, identifier
+from artemis_loader.convert.rules import all_faultless
 from artemis_loader.feeds import Feed, Source
-from artemis_loader.fields import EXTERNAL_ID, TIMES
 from artemis_loader.files import LocalFile
-from artemis_loader.mapping import InvalidRecord, Row, getter, identifier
 from artemis_loader.records import COLUMNS, Record, Value
-from artemis_loader.rules import all_faultless
 from artemis_loader.times import InvalidTime, compile_times
 
 _Get: TypeAlias = Callable[[Row], Any]

@@ -13,7 +13,7 @@ from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, Upda
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
-from artemis_loader.engines import Dialect, Row
+from artemis_loader.merge.dialects import Dialect, Row
 from artemis_loader.records import COLUMNS
 
 LIVE: Mapping[str, Table] = {

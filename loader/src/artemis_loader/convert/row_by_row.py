@@ -5,11 +5,11 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any, TypeAlias
 
+from artemis_loader.config.field_mapping import EXTERNAL_ID, TIMES
+from artemis_loader.convert.rules import fault, identity_fault
 from artemis_loader.feeds import Feed, Source
-from artemis_loader.fields import EXTERNAL_ID, TIMES
 from artemis_loader.files import LocalFile
 from artemis_loader.records import COLUMNS, Record, Value
-from artemis_loader.rules import fault, identity_fault
 from artemis_loader.times import InvalidTime, compile_time
 
 Row: TypeAlias = dict[str, Any]

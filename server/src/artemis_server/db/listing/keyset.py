@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, and_, bindparam, false, or_, true, tuple_
 from sqlalchemy.sql.elements import BindParameter
 
-from artemis_server.db.conditions import Column, Columns
+from artemis_server.db.listing.filter_sql import Column, Columns
 from artemis_server.query.orders import Key
 
 Position: TypeAlias = Sequence[int | str | None]

@@ -21,8 +21,8 @@ from sqlalchemy import (
     update,
 )
 
+from artemis_loader.merge.staging import LIVE, Staging, changed
 from artemis_loader.records import Reject
-from artemis_loader.staging import LIVE, Staging, changed
 
 TWICE = "another record of the feed has the same e-mail address"
 TAKEN = "another user has the same e-mail address"

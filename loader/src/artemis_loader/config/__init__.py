@@ -1,0 +1,1 @@
+"""The configuration: from a TOML file to the feeds it declares."""

@@ -1,0 +1,1 @@
+"""Fetching: from where a feed is to files on this machine."""

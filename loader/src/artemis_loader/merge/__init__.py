@@ -1,0 +1,1 @@
+"""Merging: from staged records to the tables that others read."""

@@ -1,0 +1,1 @@
+"""Lists: the rows that a filter chooses, in an order, a page at a time."""
