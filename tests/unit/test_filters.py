@@ -99,7 +99,7 @@ def test_an_empty_filter_holds_for_all(text: str) -> None:
         ("(a AND b) OR c", Or((And((A, B)), C))),
         ("(a)", A),
         ("((a b))", And((A, B))),
-        ("a(b)c", And((A, B, C))),
+        ("a (b) c", And((A, B, C))),
         ("NOT a", Not(A)),
         ("-a", Not(A)),
         ("- a", Not(A)),
@@ -364,7 +364,6 @@ INTEGER_WANTED = "needs a 64-bit integer such as 42"
         ("name = )", 8, 'expected a value or text in quotes, not ")"'),
         ("name == a", 7, 'expected a value or text in quotes, not "="'),
         ("= a", 1, 'not "="'),
-        ('"name" = a', 8, 'not "="'),
         ("name ! a", 6, 'not "!"'),
         ("name <> a", 7, 'not ">"'),
         ('name = "abc', 8, '" has no counterpart'),
@@ -428,11 +427,66 @@ def test_what_is_wrong_is_told_and_where(text: str, position: int, told: str) ->
     assert told in error.violations[0].description
 
 
+NO_FUNCTION = "filters have no functions"
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "told"),
+    [
+        ('category = lower("PYTHON")', 12, f"there is no function lower; {NO_FUNCTION}"),
+        ("NOT isEmpty(location)", 5, f"there is no function isEmpty; {NO_FUNCTION}"),
+        ('start_time > timestamp("2026-01-01T00:00:00Z")', 14, f"there is no function timestamp; {NO_FUNCTION}"),
+        ('-regex(name, "^a")', 2, f"there is no function regex; {NO_FUNCTION}"),
+        ("a.b()", 1, f"there is no function a.b; {NO_FUNCTION}"),
+        ("a(b)c", 1, f"there is no function a; {NO_FUNCTION}"),
+        ('name = "Py""Con"', 12, 'expected a blank, AND or OR before "Con"'),
+        ("name = 'a''b'", 11, "expected a blank, AND or OR before 'b'"),
+        ('name = a"b"', 9, 'expected a blank, AND or OR before "b"'),
+        ('name="x"category="y"', 9, "expected a blank, AND or OR before category"),
+        ('"a"-b', 4, "expected a blank, AND or OR before -"),
+        ("(a)(b)", 4, "expected a blank, AND or OR before ("),
+        ("(a)b", 4, "expected a blank, AND or OR before b"),
+        ('"a"(b)', 4, "expected a blank, AND or OR before ("),
+        ("category = (a OR b)", 12, "write (category = a OR category = b) for several values"),
+        ("category:(a b)", 10, "write (category : a OR category : b) for several values"),
+        ('"category" = 21', 1, "a field has no quotes: write category = and a value"),
+        ("'a' AND \"b\" != c", 9, "a field has no quotes: write b != and a value"),
+    ],
+)
+def test_what_only_aip_160_has_is_refused_with_what_to_write(text: str, position: int, told: str) -> None:
+    assert refuse(text).violations[0].description == f"at position {position}: {told}"
+
+
+@pytest.mark.parametrize("sign", ["=", "!=", ":", "<", ">="])
+@pytest.mark.parametrize("null", ["null", "NULL"])
+def test_null_is_no_value(sign: str, null: str) -> None:
+    place = len(f"location {sign} ") + 1
+    advice = 'null is no value: for an empty text write NOT location:*, for the word write location = "null"'
+    assert refuse(f"location {sign} {null}").violations[0].description == f"at position {place}: {advice}"
+    assert "NOT owner_id:*" in refuse(f"owner_id {sign} {null}").violations[0].description
+    assert "start_time is always set" in refuse(f"start_time {sign} {null}").violations[0].description
+
+
+def test_null_in_quotes_is_a_text_and_alone_a_word() -> None:
+    assert events('location = "null"') == matches("location", "null")
+    assert events("null") == events('"null"')
+
+
+def test_a_minus_before_a_word_negates_it_and_before_a_value_is_its_sign() -> None:
+    assert events("-30") == Not(events("30"))
+    assert events("owner_id = -30") == Compare("owner_id", Operator.EQ, -30)
+
+
+@pytest.mark.parametrize("text", ["a (b)", "(a) (b)", "(a)AND(b)", '"a"OR"b"', "NOT(a)", "a OR(b)", "name=x (a)"])
+def test_factors_that_a_blank_or_an_operator_parts_are_understood(text: str) -> None:
+    assert refusal(events, text) is None
+
+
 def test_200_restrictions_and_10_levels_are_allowed() -> None:
     assert events("a " * 200) == And((A,) * 200)
     assert events("name = x OR " * 199 + "a") == Or((*(matches("name", "x"),) * 199, A))
     assert events("(" * 10 + "a" + ")" * 10) == A
-    assert events("(a)" * 200) == And((A,) * 200)
+    assert events("(a) " * 200) == And((A,) * 200)
 
 
 def test_an_error_names_the_fields_of_its_own_message() -> None:

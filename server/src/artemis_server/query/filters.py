@@ -7,7 +7,7 @@ from functools import partial
 from google.protobuf.descriptor import Descriptor
 from lark import Token, Transformer, v_args
 
-from artemis_server.query.fields import Field, Value, contains, fields_of, restriction
+from artemis_server.query.fields import Field, Kind, Value, contains, fields_of, restriction
 from artemis_server.query.parsing import Language, Mistake
 from artemis_server.query.tree import ALWAYS, And, Node, Not, Or
 
@@ -17,24 +17,48 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _KEYWORDS = {"and", "or", "not"}
 
 
-class _Limits:
-    """Counts while the text is read, so that what is too deep or too much is not read to its end."""
+_ENDS_FACTOR = {"NAME", "VALUE", "STRING", "RPAR"}
+_BEGINS_FACTOR = {"NAME", "STRING", "LPAR", "MINUS", "NOT"}
 
-    always_accept = ()
+
+class _TokenRules:
+    """Checks each token as it is read, so that a filter that is too deep or too long is not read to its end.
+
+    It also refuses what AIP-160 has and these filters have not, with the position and what to write instead:
+    `lower("a")` is a function, `category = (a OR b)` a list of values, `"category" = a` a quoted field, and
+    `"Py""Con"` two factors without a blank between them.
+    """
+
+    always_accept = ("LPAR", "COMPARATOR")
 
     def process(self, tokens: Iterator[Token]) -> Iterator[Token]:
-        """Yields the tokens. Raises Mistake at the one that goes too far."""
+        """Yields the tokens. Raises Mistake at the one that breaks a rule."""
         levels = restrictions = 0
-        before = ""
-        for token in tokens:
-            levels += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
-            restrictions += token.type in ("NAME", "STRING") and before != "COMPARATOR"
+        first = second = Token("START", "", end_pos=-1)
+        for third in tokens:
+            levels += {"LPAR": 1, "RPAR": -1}.get(third.type, 0)
+            restrictions += third.type in ("NAME", "STRING") and second.type != "COMPARATOR"
             if levels > MOST_LEVELS:
-                raise Mistake(_position(token), f"there are more than {MOST_LEVELS} levels of parentheses")
+                raise Mistake(_position(third), f"there are more than {MOST_LEVELS} levels of parentheses")
             if restrictions > MOST_RESTRICTIONS:
-                raise Mistake(_position(token), f"there are more than {MOST_RESTRICTIONS} restrictions")
-            before = token.type
-            yield token
+                raise Mistake(_position(third), f"there are more than {MOST_RESTRICTIONS} restrictions")
+            _refuse_unsupported(first, second, third)
+            first, second = second, third
+            yield third
+
+
+def _refuse_unsupported(first: Token, second: Token, third: Token) -> None:
+    """Raises Mistake if three tokens in a row are none that filters have."""
+    touching = second.end_pos == third.start_pos
+    match second.type, third.type:
+        case "COMPARATOR", "LPAR":
+            raise Mistake(_position(third), f"write ({first} {second} a OR {first} {second} b) for several values")
+        case "STRING", "COMPARATOR" if first.type != "COMPARATOR":
+            raise Mistake(_position(second), f"a field has no quotes: write {second[1:-1]} {third} and a value")
+        case "NAME" | "VALUE", "LPAR" if touching:
+            raise Mistake(_position(second), f"there is no function {second}; filters have no functions")
+        case before, after if touching and before in _ENDS_FACTOR and after in _BEGINS_FACTOR:
+            raise Mistake(_position(third), f"expected a blank, AND or OR before {third}")
 
 
 _LANGUAGE = Language(
@@ -52,7 +76,7 @@ _LANGUAGE = Language(
         "STRING": "text in quotes",
         "VALUE": "a value",
     },
-    _Limits(),
+    _TokenRules(),
 )
 
 
@@ -102,6 +126,8 @@ class _Builder(Transformer[Token, Node]):
         if field is None:
             known = ", ".join(self._fields)
             raise Mistake(_position(name), f'there is no field "{name}"; the fields are {known}')
+        if value.type == "VALUE" and value.lower() == "null":
+            raise Mistake(_position(value), _null_advice(field))
         try:
             return restriction(field, str(operator), _value(value))
         except ValueError as error:
@@ -118,6 +144,15 @@ class _Builder(Transformer[Token, Node]):
             raise Mistake(_position(token), f"{token} {meant}; as a word it needs quotes")
         value = _value(token)
         return Or(tuple(contains(name, value) for name in self._words))
+
+
+def _null_advice(field: Field) -> str:
+    """Returns what to write instead of null, which AIP-160 does not define."""
+    if field.kind is Kind.TEXT:
+        return f'null is no value: for an empty text write NOT {field.name}:*, for the word write {field.name} = "null"'
+    if field.nullable:
+        return f"null is no value: for an unset field write NOT {field.name}:*, for a set one {field.name}:*"
+    return f"null is no value: {field.name} is always set"
 
 
 def _join(kind: type[And] | type[Or], parts: tuple[Node | Token, ...]) -> Node:
