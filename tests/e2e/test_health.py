@@ -1,15 +1,21 @@
 """Health and reflection: what monitors and tools see of a server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+
 import grpc
 import pytest
 from artemis_client import ArtemisClient, Unavailable
+from artemis_server.reflection import MAX_STREAMS
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event
-from tests.e2e.servers import run, wait_for_health, watch_health
+from tests.e2e.servers import PATIENCE, run, wait_for_health, watch_health
 from tests.e2e.wire import EVENTS, USERS, refusal, send
 
 SERVICES = ("", EVENTS, USERS)
@@ -56,14 +62,91 @@ def test_a_server_without_a_schema_waits_for_it(serve: Serve) -> None:
     assert "Traceback" not in server.log.text
 
 
-def test_reflection_lists_every_service(channel: grpc.Channel) -> None:
-    services = ProtoReflectionDescriptorDatabase(channel).get_services()
+class Reflection:
+    """An open stream of reflection: each question is answered before the next one is asked."""
 
-    assert sorted(services) == [EVENTS, USERS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
+    def __init__(self, channel: grpc.Channel, version: str) -> None:
+        self._questions: SimpleQueue[ServerReflectionRequest | None] = SimpleQueue()
+        ask = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=ServerReflectionRequest.SerializeToString,
+            response_deserializer=ServerReflectionResponse.FromString,
+        )
+        self._answers = ask(iter(self._questions.get, None), timeout=PATIENCE)
+
+    def ask(self, **question: str) -> ServerReflectionResponse:
+        self._questions.put(ServerReflectionRequest(**question))
+        return next(self._answers)
+
+    def file_of(self, symbol: str) -> FileDescriptorProto:
+        answer = self.ask(file_containing_symbol=symbol)
+        return FileDescriptorProto.FromString(answer.file_descriptor_response.file_descriptor_proto[0])
+
+    def close(self) -> None:
+        self._questions.put(None)
+
+
+@contextmanager
+def reflection(channel: grpc.Channel, version: str = "v1") -> Iterator[Reflection]:
+    stream = Reflection(channel, version)
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+VERSIONS = pytest.mark.parametrize("version", ["v1", "v1alpha"])
+
+
+@VERSIONS
+def test_reflection_lists_every_service(channel: grpc.Channel, version: str) -> None:
+    with reflection(channel, version) as stream:
+        services = [each.name for each in stream.ask(list_services="").list_services_response.service]
+
+    assert sorted(services) == [
+        EVENTS,
+        USERS,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ]
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        (EVENTS, "artemis/v1/events.proto"),
+        (f"{EVENTS}.CreateEvent", "artemis/v1/events.proto"),
+        (f"{USERS}.ListUsers", "artemis/v1/users.proto"),
+        ("artemis.v1.Event", "artemis/v1/events.proto"),
+        ("artemis.v1.Event.owner_id", "artemis/v1/events.proto"),
+        ("grpc.health.v1.Health.Watch", "grpc_health/v1/health.proto"),
+        ("grpc.health.v1.HealthCheckResponse.SERVING", "grpc_health/v1/health.proto"),
+        ("grpc.reflection.v1.ServerReflection.ServerReflectionInfo", "grpc_reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1.ServerReflectionRequest", "grpc_reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1alpha.ServerReflection", "grpc_reflection/v1alpha/reflection.proto"),
+    ],
+)
+def test_reflection_finds_the_file_of_a_symbol(channel: grpc.Channel, version: str, symbol: str, file: str) -> None:
+    with reflection(channel, version) as stream:
+        assert stream.file_of(symbol).name == file
+        answer = stream.ask(file_by_filename=file)
+
+    assert FileDescriptorProto.FromString(answer.file_descriptor_response.file_descriptor_proto[0]).name == file
+
+
+@pytest.mark.parametrize("symbol", ["artemis.v1.EventService.Nonsense", "artemis.v2.Event", ""])
+def test_reflection_says_that_a_symbol_is_unknown(channel: grpc.Channel, symbol: str) -> None:
+    with reflection(channel) as stream:
+        answer = stream.ask(file_containing_symbol=symbol)
+
+    assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 def test_reflection_describes_the_methods(channel: grpc.Channel) -> None:
-    file = ProtoReflectionDescriptorDatabase(channel).FindFileContainingSymbol(EVENTS)
+    with reflection(channel) as stream:
+        file = stream.file_of(EVENTS)
 
     assert [method.name for method in file.service[0].method] == [
         "CreateEvent",
@@ -78,9 +161,27 @@ def test_reflection_describes_the_methods(channel: grpc.Channel) -> None:
     ]
 
 
-def test_reflection_can_be_turned_off(serve: Serve) -> None:
+def test_idle_streams_of_reflection_keep_no_other_from_being_answered(channel: grpc.Channel) -> None:
+    """A further stream ends the one that was used least recently; one in use goes on."""
+    streams = [Reflection(channel, "v1") for _ in range(MAX_STREAMS)]
+    for stream in [*streams, streams[0]]:
+        assert stream.file_of(EVENTS).name == "artemis/v1/events.proto"
+
+    with reflection(channel) as further:
+        assert further.file_of(USERS).name == "artemis/v1/users.proto"
+
+    with pytest.raises(grpc.RpcError) as ended:
+        streams[1].ask(list_services="")
+    assert ended.value.code() is grpc.StatusCode.CANCELLED
+    assert streams[0].file_of(USERS).name == "artemis/v1/users.proto"
+    for stream in streams:
+        stream.close()
+
+
+@VERSIONS
+def test_reflection_can_be_turned_off(serve: Serve, version: str) -> None:
     with grpc.insecure_channel(serve("--no-reflection").target) as channel:
-        refused = refusal(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", b"")
+        refused = refusal(channel, f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo", b"")
 
         assert refused is not None
         assert refused.code() is grpc.StatusCode.UNIMPLEMENTED
