@@ -8,9 +8,9 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient, Unavailable
 from artemis_server.reflection import MAX_STREAMS
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from tests.e2e.conftest import Serve

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid1, uuid4
 
 import grpc
 import pytest
@@ -200,10 +200,20 @@ def test_an_id_is_that_of_one_method(server: Server, client: ArtemisClient, chan
 
 @pytest.mark.parametrize(
     "request_id",
-    ["x", " ", "1", "0" * 32, "{0b7a3c1e-5d2f-4a68-9c3b-7e1f00aa42d9}", "0b7a3c1e-5d2f-4a68-9c3b-7e1f00aa42dg", "é"],
+    [
+        "x",
+        " ",
+        "1",
+        "0" * 32,
+        str(UUID(int=0)),
+        str(uuid1()),
+        "{0b7a3c1e-5d2f-4a68-9c3b-7e1f00aa42d9}",
+        "0b7a3c1e-5d2f-4a68-9c3b-7e1f00aa42dg",
+        "é",
+    ],
 )
 @every_write
-def test_an_id_that_is_no_uuid_is_refused(
+def test_an_id_that_is_no_uuid_of_version_4_is_refused(
     server: Server, client: ArtemisClient, channel: grpc.Channel, write: Build, request_id: str
 ) -> None:
     request = write(client)

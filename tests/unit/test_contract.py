@@ -16,6 +16,19 @@ from tests.storage.samples import START, new_event, new_user
 FIRST = -62_135_596_800  # 0001-01-01T00:00:00Z
 LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
 UNSET = object()
+INVISIBLE = [
+    "\u3164",
+    "\u2800",
+    "\u0301",
+    "\u115f\u1160",
+    "\uffa0",
+    "\u2065",
+    "\ufff0",
+    "\ufe0f",
+    "\U000e0100",
+    "\u200d \u3164",
+]
+VISIBLE = ["e\u0301", "\U0001f600", "\u2713", ".", "\u3131", "\u2801", "\ue000", "\u3164x"]
 
 
 def violations(message: Message, prefix: str = "") -> list[tuple[str, str]]:
@@ -44,6 +57,7 @@ def create_user(**fields: Any) -> users_pb2.CreateUserRequest:
     [
         {},
         {"name": "x"},
+        *({"name": name} for name in VISIBLE),
         {"name": "x" * 200},
         {"name": "😀" * 200},
         {"name": " \u200bx\n"},
@@ -66,6 +80,7 @@ def test_a_valid_event_is_accepted(fields: dict[str, Any]) -> None:
         ({"name": ""}, ("event.name", "string.not_blank")),
         ({"name": " "}, ("event.name", "string.not_blank")),
         ({"name": "\t\r\n\u00a0\u2003\u3000\u200b\ufeff\u0007"}, ("event.name", "string.not_blank")),
+        *(({"name": name}, ("event.name", "string.not_blank")) for name in INVISIBLE),
         ({"name": "x" * 201}, ("event.name", "string.max_len")),
         ({"name": "😀" * 201}, ("event.name", "string.max_len")),
         ({"name": "a\0b"}, ("event.name", "string.not_contains")),

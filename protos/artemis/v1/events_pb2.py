@@ -22,23 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61rtemis/v1/events.proto\x12\nartemis.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x07\n\x05\x45vent\x12\x14\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08R\x02id\x12x\n\x04name\x18\x02 \x01(\tBd\xe2\x41\x01\x02\xbaH]r\x07\x18\xc8\x01\xba\x01\x01\x00\xba\x01Q\n\x10string.not_blank\x12\x11must not be blank\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')R\x04name\x12\x32\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\x80@\xba\x01\x01\x00R\x0b\x64\x65scription\x12+\n\x08\x63\x61tegory\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\x08\x63\x61tegory\x12,\n\x08location\x18\x05 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\xac\x02\xba\x01\x01\x00R\x08location\x12-\n\tpublisher\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\tpublisher\x12\x64\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\tstartTime\x12`\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\x07\x65ndTime\x12+\n\x08owner_id\x18\t \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02 \x00H\x00R\x07ownerId\x88\x01\x01\x12\x1c\n\x06source\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\x06source\x12%\n\x0b\x65xternal_id\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\nexternalId\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag:\x93\x01\xbaH\x8f\x01\x1a\x8c\x01\n\x19\x65nd_time.not_before_start\x12\x1dmust not be before start_time\x1aP!has(this.start_time) || !has(this.end_time) || this.end_time >= this.start_timeB\x0b\n\t_owner_id\"\xd2\x01\n\x12\x43reateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05\x65vent\x12\\\n\nrequest_id\x18\x02 \x01(\tB=\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH.r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\".\n\x0fGetEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\"\xba\x01\n\x11ListEventsRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12,\n\npage_token\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x10R\tpageToken\x12$\n\x06\x66ilter\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80@R\x06\x66ilter\x12\'\n\x08order_by\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x07orderBy\"g\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x03\n\x12UpdateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03R\x05\x65vent\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12\\\n\nrequest_id\x18\x03 \x01(\tB=\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH.r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x8e\x01\xbaH\x8a\x01\x1a\x34\n\x0e\x65vent.required\x12\x11value is required\x1a\x0fhas(this.event)\x1aR\n\x11\x65vent.id.positive\x12\x16must be greater than 0\x1a%!has(this.event) || this.event.id > 0\"\xff\x01\n\x12\x44\x65leteEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12\\\n\nrequest_id\x18\x04 \x01(\tB=\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH.r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"@\n\x15\x42\x61tchGetEventsRequest\x12\'\n\x03ids\x18\x01 \x03(\x03\x42\x15\xe2\x41\x01\x02\xbaH\x0e\x92\x01\x0b\x08\x01\x10\xe8\x07\"\x04\"\x02 \x00R\x03ids\"C\n\x16\x42\x61tchGetEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\xf0\x01\n\x18\x42\x61tchCreateEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.CreateEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\\\n\nrequest_id\x18\x02 \x01(\tB=\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH.r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"F\n\x19\x42\x61tchCreateEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\xf0\x01\n\x18\x42\x61tchUpdateEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.UpdateEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\\\n\nrequest_id\x18\x02 \x01(\tB=\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH.r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"F\n\x19\x42\x61tchUpdateEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\xf0\x01\n\x18\x42\x61tchDeleteEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.DeleteEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\\\n\nrequest_id\x18\x02 \x01(\tB=\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH.r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"F\n\x19\x42\x61tchDeleteEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents2\xdc\x05\n\x0c\x45ventService\x12@\n\x0b\x43reateEvent\x12\x1e.artemis.v1.CreateEventRequest\x1a\x11.artemis.v1.Event\x12:\n\x08GetEvent\x12\x1b.artemis.v1.GetEventRequest\x1a\x11.artemis.v1.Event\x12K\n\nListEvents\x12\x1d.artemis.v1.ListEventsRequest\x1a\x1e.artemis.v1.ListEventsResponse\x12@\n\x0bUpdateEvent\x12\x1e.artemis.v1.UpdateEventRequest\x1a\x11.artemis.v1.Event\x12@\n\x0b\x44\x65leteEvent\x12\x1e.artemis.v1.DeleteEventRequest\x1a\x11.artemis.v1.Event\x12W\n\x0e\x42\x61tchGetEvents\x12!.artemis.v1.BatchGetEventsRequest\x1a\".artemis.v1.BatchGetEventsResponse\x12`\n\x11\x42\x61tchCreateEvents\x12$.artemis.v1.BatchCreateEventsRequest\x1a%.artemis.v1.BatchCreateEventsResponse\x12`\n\x11\x42\x61tchUpdateEvents\x12$.artemis.v1.BatchUpdateEventsRequest\x1a%.artemis.v1.BatchUpdateEventsResponse\x12`\n\x11\x42\x61tchDeleteEvents\x12$.artemis.v1.BatchDeleteEventsRequest\x1a%.artemis.v1.BatchDeleteEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61rtemis/v1/events.proto\x12\nartemis.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x08\n\x05\x45vent\x12\x14\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08R\x02id\x12\xe0\x01\n\x04name\x18\x02 \x01(\tB\xcb\x01\xe2\x41\x01\x02\xbaH\xc3\x01r\x07\x18\xc8\x01\xba\x01\x01\x00\xba\x01\xb6\x01\n\x10string.not_blank\x12\x11must not be blank\x1a\x8e\x01this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}\\\\p{M}\\\\x{115F}\\\\x{1160}\\\\x{2065}\\\\x{2800}\\\\x{3164}\\\\x{FFA0}\\\\x{FFF0}-\\\\x{FFF8}\\\\x{E0000}-\\\\x{E0FFF}]\')R\x04name\x12\x32\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\x80@\xba\x01\x01\x00R\x0b\x64\x65scription\x12+\n\x08\x63\x61tegory\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\x08\x63\x61tegory\x12,\n\x08location\x18\x05 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\tr\x07\x18\xac\x02\xba\x01\x01\x00R\x08location\x12-\n\tpublisher\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\tpublisher\x12\x64\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\tstartTime\x12`\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB)\xe2\x41\x01\x02\xbaH\"\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\xc8\x01\x01R\x07\x65ndTime\x12+\n\x08owner_id\x18\t \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02 \x00H\x00R\x07ownerId\x88\x01\x01\x12\x1c\n\x06source\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\x06source\x12%\n\x0b\x65xternal_id\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\nexternalId\x12\x41\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag:\x93\x01\xbaH\x8f\x01\x1a\x8c\x01\n\x19\x65nd_time.not_before_start\x12\x1dmust not be before start_time\x1aP!has(this.start_time) || !has(this.end_time) || this.end_time >= this.start_timeB\x0b\n\t_owner_id\"\xef\x02\n\x12\x43reateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05\x65vent\x12\xf8\x01\n\nrequest_id\x18\x02 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\".\n\x0fGetEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\"\xba\x01\n\x11ListEventsRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12,\n\npage_token\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x10R\tpageToken\x12$\n\x06\x66ilter\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80@R\x06\x66ilter\x12\'\n\x08order_by\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x07orderBy\"g\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc3\x04\n\x12UpdateEventRequest\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.artemis.v1.EventB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03R\x05\x65vent\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12\xf8\x01\n\nrequest_id\x18\x03 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x8e\x01\xbaH\x8a\x01\x1a\x34\n\x0e\x65vent.required\x12\x11value is required\x1a\x0fhas(this.event)\x1aR\n\x11\x65vent.id.positive\x12\x16must be greater than 0\x1a%!has(this.event) || this.event.id > 0\"\x9c\x03\n\x12\x44\x65leteEventRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12\xf8\x01\n\nrequest_id\x18\x04 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"@\n\x15\x42\x61tchGetEventsRequest\x12\'\n\x03ids\x18\x01 \x03(\x03\x42\x15\xe2\x41\x01\x02\xbaH\x0e\x92\x01\x0b\x08\x01\x10\xe8\x07\"\x04\"\x02 \x00R\x03ids\"C\n\x16\x42\x61tchGetEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\x8d\x03\n\x18\x42\x61tchCreateEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.CreateEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\xf8\x01\n\nrequest_id\x18\x02 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"F\n\x19\x42\x61tchCreateEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\x8d\x03\n\x18\x42\x61tchUpdateEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.UpdateEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\xf8\x01\n\nrequest_id\x18\x02 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"F\n\x19\x42\x61tchUpdateEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents\"\x8d\x03\n\x18\x42\x61tchDeleteEventsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32\x1e.artemis.v1.DeleteEventRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\xf8\x01\n\nrequest_id\x18\x02 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"F\n\x19\x42\x61tchDeleteEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.artemis.v1.EventR\x06\x65vents2\xbe\x06\n\x0c\x45ventService\x12J\n\x0b\x43reateEvent\x12\x1e.artemis.v1.CreateEventRequest\x1a\x11.artemis.v1.Event\"\x08\xda\x41\x05\x65vent\x12\x41\n\x08GetEvent\x12\x1b.artemis.v1.GetEventRequest\x1a\x11.artemis.v1.Event\"\x05\xda\x41\x02id\x12P\n\nListEvents\x12\x1d.artemis.v1.ListEventsRequest\x1a\x1e.artemis.v1.ListEventsResponse\"\x03\xda\x41\x00\x12V\n\x0bUpdateEvent\x12\x1e.artemis.v1.UpdateEventRequest\x1a\x11.artemis.v1.Event\"\x14\xda\x41\x11\x65vent,update_mask\x12G\n\x0b\x44\x65leteEvent\x12\x1e.artemis.v1.DeleteEventRequest\x1a\x11.artemis.v1.Event\"\x05\xda\x41\x02id\x12_\n\x0e\x42\x61tchGetEvents\x12!.artemis.v1.BatchGetEventsRequest\x1a\".artemis.v1.BatchGetEventsResponse\"\x06\xda\x41\x03ids\x12m\n\x11\x42\x61tchCreateEvents\x12$.artemis.v1.BatchCreateEventsRequest\x1a%.artemis.v1.BatchCreateEventsResponse\"\x0b\xda\x41\x08requests\x12m\n\x11\x42\x61tchUpdateEvents\x12$.artemis.v1.BatchUpdateEventsRequest\x1a%.artemis.v1.BatchUpdateEventsResponse\"\x0b\xda\x41\x08requests\x12m\n\x11\x42\x61tchDeleteEvents\x12$.artemis.v1.BatchDeleteEventsRequest\x1a%.artemis.v1.BatchDeleteEventsResponse\"\x0b\xda\x41\x08requestsB>\n\nartemis.v1B\x0b\x45ventsProtoP\x01Z\x14\x61rtemis/v1;artemisv1\xaa\x02\nArtemis.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'artemis.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\nartemis.v1B\013EventsProtoP\001Z\024artemis/v1;artemisv1\252\002\nArtemis.V1'
   _globals['_EVENT'].fields_by_name['id']._loaded_options = None
   _globals['_EVENT'].fields_by_name['id']._serialized_options = b'\342A\001\010'
   _globals['_EVENT'].fields_by_name['name']._loaded_options = None
-  _globals['_EVENT'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H]r\007\030\310\001\272\001\001\000\272\001Q\n\020string.not_blank\022\021must not be blank\032*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')'
+  _globals['_EVENT'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\303\001r\007\030\310\001\272\001\001\000\272\001\266\001\n\020string.not_blank\022\021must not be blank\032\216\001this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}\\\\p{M}\\\\x{115F}\\\\x{1160}\\\\x{2065}\\\\x{2800}\\\\x{3164}\\\\x{FFA0}\\\\x{FFF0}-\\\\x{FFF8}\\\\x{E0000}-\\\\x{E0FFF}]\')'
   _globals['_EVENT'].fields_by_name['description']._loaded_options = None
   _globals['_EVENT'].fields_by_name['description']._serialized_options = b'\342A\001\001\272H\tr\007\030\200@\272\001\001\000'
   _globals['_EVENT'].fields_by_name['category']._loaded_options = None
@@ -68,7 +70,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEEVENTREQUEST'].fields_by_name['event']._loaded_options = None
   _globals['_CREATEEVENTREQUEST'].fields_by_name['event']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
   _globals['_CREATEEVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H.r)Z$00000000-0000-0000-0000-000000000000\260\001\001\330\001\001'
+  _globals['_CREATEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\310\001\272\001\301\001\n\014string.uuid4\022Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\032fthis.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\330\001\001'
   _globals['_CREATEEVENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATEEVENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_GETEVENTREQUEST'].fields_by_name['id']._loaded_options = None
@@ -86,7 +88,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UPDATEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H.r)Z$00000000-0000-0000-0000-000000000000\260\001\001\330\001\001'
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\310\001\272\001\301\001\n\014string.uuid4\022Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\032fthis.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\330\001\001'
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_UPDATEEVENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEEVENTREQUEST']._loaded_options = None
@@ -98,7 +100,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEEVENTREQUEST'].fields_by_name['allow_missing']._loaded_options = None
   _globals['_DELETEEVENTREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
   _globals['_DELETEEVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_DELETEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H.r)Z$00000000-0000-0000-0000-000000000000\260\001\001\330\001\001'
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\310\001\272\001\301\001\n\014string.uuid4\022Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\032fthis.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\330\001\001'
   _globals['_DELETEEVENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_DELETEEVENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_BATCHGETEVENTSREQUEST'].fields_by_name['ids']._loaded_options = None
@@ -106,51 +108,69 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
   _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H.r)Z$00000000-0000-0000-0000-000000000000\260\001\001\330\001\001'
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\310\001\272\001\301\001\n\014string.uuid4\022Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\032fthis.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\330\001\001'
   _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
   _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H.r)Z$00000000-0000-0000-0000-000000000000\260\001\001\330\001\001'
+  _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\310\001\272\001\301\001\n\014string.uuid4\022Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\032fthis.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\330\001\001'
   _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_BATCHUPDATEEVENTSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
   _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H.r)Z$00000000-0000-0000-0000-000000000000\260\001\001\330\001\001'
+  _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\310\001\272\001\301\001\n\014string.uuid4\022Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\032fthis.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\330\001\001'
   _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_BATCHDELETEEVENTSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
-  _globals['_EVENT']._serialized_start=169
-  _globals['_EVENT']._serialized_end=1147
-  _globals['_CREATEEVENTREQUEST']._serialized_start=1150
-  _globals['_CREATEEVENTREQUEST']._serialized_end=1360
-  _globals['_GETEVENTREQUEST']._serialized_start=1362
-  _globals['_GETEVENTREQUEST']._serialized_end=1408
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1411
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1597
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1599
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1702
-  _globals['_UPDATEEVENTREQUEST']._serialized_start=1705
-  _globals['_UPDATEEVENTREQUEST']._serialized_end=2127
-  _globals['_DELETEEVENTREQUEST']._serialized_start=2130
-  _globals['_DELETEEVENTREQUEST']._serialized_end=2385
-  _globals['_BATCHGETEVENTSREQUEST']._serialized_start=2387
-  _globals['_BATCHGETEVENTSREQUEST']._serialized_end=2451
-  _globals['_BATCHGETEVENTSRESPONSE']._serialized_start=2453
-  _globals['_BATCHGETEVENTSRESPONSE']._serialized_end=2520
-  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_start=2523
-  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_end=2763
-  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_start=2765
-  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_end=2835
-  _globals['_BATCHUPDATEEVENTSREQUEST']._serialized_start=2838
-  _globals['_BATCHUPDATEEVENTSREQUEST']._serialized_end=3078
-  _globals['_BATCHUPDATEEVENTSRESPONSE']._serialized_start=3080
-  _globals['_BATCHUPDATEEVENTSRESPONSE']._serialized_end=3150
-  _globals['_BATCHDELETEEVENTSREQUEST']._serialized_start=3153
-  _globals['_BATCHDELETEEVENTSREQUEST']._serialized_end=3393
-  _globals['_BATCHDELETEEVENTSRESPONSE']._serialized_start=3395
-  _globals['_BATCHDELETEEVENTSRESPONSE']._serialized_end=3465
-  _globals['_EVENTSERVICE']._serialized_start=3468
-  _globals['_EVENTSERVICE']._serialized_end=4200
+  _globals['_EVENTSERVICE'].methods_by_name['CreateEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['CreateEvent']._serialized_options = b'\332A\005event'
+  _globals['_EVENTSERVICE'].methods_by_name['GetEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['GetEvent']._serialized_options = b'\332A\002id'
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\332A\000'
+  _globals['_EVENTSERVICE'].methods_by_name['UpdateEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['UpdateEvent']._serialized_options = b'\332A\021event,update_mask'
+  _globals['_EVENTSERVICE'].methods_by_name['DeleteEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['DeleteEvent']._serialized_options = b'\332A\002id'
+  _globals['_EVENTSERVICE'].methods_by_name['BatchGetEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['BatchGetEvents']._serialized_options = b'\332A\003ids'
+  _globals['_EVENTSERVICE'].methods_by_name['BatchCreateEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['BatchCreateEvents']._serialized_options = b'\332A\010requests'
+  _globals['_EVENTSERVICE'].methods_by_name['BatchUpdateEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['BatchUpdateEvents']._serialized_options = b'\332A\010requests'
+  _globals['_EVENTSERVICE'].methods_by_name['BatchDeleteEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['BatchDeleteEvents']._serialized_options = b'\332A\010requests'
+  _globals['_EVENT']._serialized_start=194
+  _globals['_EVENT']._serialized_end=1277
+  _globals['_CREATEEVENTREQUEST']._serialized_start=1280
+  _globals['_CREATEEVENTREQUEST']._serialized_end=1647
+  _globals['_GETEVENTREQUEST']._serialized_start=1649
+  _globals['_GETEVENTREQUEST']._serialized_end=1695
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1698
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1884
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1886
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1989
+  _globals['_UPDATEEVENTREQUEST']._serialized_start=1992
+  _globals['_UPDATEEVENTREQUEST']._serialized_end=2571
+  _globals['_DELETEEVENTREQUEST']._serialized_start=2574
+  _globals['_DELETEEVENTREQUEST']._serialized_end=2986
+  _globals['_BATCHGETEVENTSREQUEST']._serialized_start=2988
+  _globals['_BATCHGETEVENTSREQUEST']._serialized_end=3052
+  _globals['_BATCHGETEVENTSRESPONSE']._serialized_start=3054
+  _globals['_BATCHGETEVENTSRESPONSE']._serialized_end=3121
+  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_start=3124
+  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_end=3521
+  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_start=3523
+  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_end=3593
+  _globals['_BATCHUPDATEEVENTSREQUEST']._serialized_start=3596
+  _globals['_BATCHUPDATEEVENTSREQUEST']._serialized_end=3993
+  _globals['_BATCHUPDATEEVENTSRESPONSE']._serialized_start=3995
+  _globals['_BATCHUPDATEEVENTSRESPONSE']._serialized_end=4065
+  _globals['_BATCHDELETEEVENTSREQUEST']._serialized_start=4068
+  _globals['_BATCHDELETEEVENTSREQUEST']._serialized_end=4465
+  _globals['_BATCHDELETEEVENTSRESPONSE']._serialized_start=4467
+  _globals['_BATCHDELETEEVENTSRESPONSE']._serialized_end=4537
+  _globals['_EVENTSERVICE']._serialized_start=4540
+  _globals['_EVENTSERVICE']._serialized_end=5370
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.api import client_pb2 as _client_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.api import field_info_pb2 as _field_info_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2

@@ -66,7 +66,7 @@ def all_faultless(entity: Entity, external_ids: Sequence[str], columns: Sequence
 def _event_fault(
     name: str, _description: str, _category: str, _location: str, _publisher: str, start: int, end: int
 ) -> str:
-    if not name[:1].isalnum() and is_blank(name):
+    if is_blank(name):
         return "name is blank"
     if not EARLIEST <= start <= LATEST:
         return "start_time is not within the years 1 to 9999"
@@ -88,7 +88,7 @@ _MEANINGS: Mapping[Entity, Callable[..., str]] = {"events": _event_fault, "users
 def _events_faultless(names: Sequence[str], *columns: Sequence[Any]) -> bool:
     starts, ends = columns[-2:]
     return (
-        not any(map(is_blank, [name for name in names if not name[:1].isalnum()]))
+        not any(map(is_blank, names))
         and min(starts, default=EARLIEST) >= EARLIEST
         and max(ends, default=LATEST) <= LATEST
         and all(map(ge, ends, starts))
@@ -103,14 +103,23 @@ _ALL_MEANINGS: Mapping[Entity, Callable[..., bool]] = {"events": _events_faultle
 """The same, for columns of values."""
 
 
+_DRAWN_AS_NOTHING = frozenset(map(chr, [0x115F, 0x1160, 0x2065, 0x2800, 0x3164, 0xFFA0, *range(0xFFF0, 0xFFF9)]))
+"""Letters and symbols without a shape: the Hangul fillers, the Braille blank, and ignorable characters."""
+
+
 def is_blank(name: str) -> bool:
-    """Tells whether a name has nothing but spaces, control and format characters."""
-    return not name[:1].isalnum() and all(_is_blank(character) for character in name)
+    """Tells whether a name shows nothing: it has only spaces, controls, marks and characters without a shape."""
+    return not "!" <= name[:1] <= "~" and all(map(_is_blank, name))
 
 
 def _is_blank(character: str) -> bool:
     category = unicodedata.category(character)
-    return category[0] == "Z" or category in ("Cc", "Cf")
+    return (
+        category[0] in "ZM"
+        or category in ("Cc", "Cf")
+        or character in _DRAWN_AS_NOTHING
+        or "\U000e0000" <= character <= "\U000e0fff"
+    )
 
 
 def is_unicode(text: str) -> bool:
