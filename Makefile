@@ -4,6 +4,7 @@
 .PHONY: help serve load-sample lint type test bench proto migrate build lock
 
 PYTHON ?= python3
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
 BIN := .venv/bin
 PACKAGES := protos models server client loader
 EDITABLE := $(addprefix --editable ./,$(PACKAGES))
@@ -58,27 +59,38 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_client)) --output-file requirements/floor-client.txt
 	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_services)) --extra postgresql --output-file requirements/floor-services.txt
 
-.venv/.python:
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
-	touch $@
+# The stamp names the version, so that another PYTHON makes the environment anew.
+PYTHON_STAMP := .venv/.python-$(PYTHON_VERSION)
 
-.venv/.serve: requirements/serve.txt $(PROJECTS) | .venv/.python
-	$(BIN)/python $(PIP) --require-hashes --requirement requirements/serve.txt
-	$(BIN)/python $(PIP) --no-deps --no-build-isolation $(EDITABLE)
-	touch $@
+$(PYTHON_STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	@echo "Making .venv with Python $(PYTHON_VERSION) ..."
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.serve: requirements/serve.txt $(PROJECTS) $(PYTHON_STAMP)
+	@echo "Installing what the server and the loader need into .venv; the first time takes about a minute ..."
+	@$(BIN)/python $(PIP) --require-hashes --requirement requirements/serve.txt
+	@$(BIN)/python $(PIP) --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.serve
-	$(BIN)/python $(PIP) --require-hashes --requirement requirements/dev.txt
-	touch $@
+	@echo "Installing what the tests and checks need into .venv ..."
+	@$(BIN)/python $(PIP) --require-hashes --requirement requirements/dev.txt
+	@touch $@
 
-.venv-floor/%/.done: requirements/floor-%.txt requirements/serve.txt $(PROJECTS) | .venv/.python
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python $(PIP) --require-hashes --requirement $<
-	$(@D)/bin/python $(PIP) --no-deps --no-build-isolation $(addprefix --editable ./,$(FLOOR_$*))
-	touch $@
+.venv-floor/%/.done: requirements/floor-%.txt requirements/serve.txt $(PROJECTS) $(PYTHON_STAMP)
+	@echo "Installing the oldest supported dependencies into $(@D) ..."
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python $(PIP) --require-hashes --requirement $<
+	@$(@D)/bin/python $(PIP) --no-deps --no-build-isolation $(addprefix --editable ./,$(FLOOR_$*))
+	@touch $@
 
-.venv-proto/.done: requirements/proto.txt
-	$(PYTHON) -m venv .venv-proto
-	.venv-proto/bin/python $(PIP) --require-hashes --requirement requirements/proto.txt
-	touch $@
+.venv-proto/.done: requirements/proto.txt $(PYTHON_STAMP)
+	@echo "Installing the generator of the stubs into .venv-proto ..."
+	@rm -rf .venv-proto
+	@$(PYTHON) -m venv .venv-proto
+	@.venv-proto/bin/python $(PIP) --require-hashes --requirement requirements/proto.txt
+	@touch $@
