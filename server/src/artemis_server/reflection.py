@@ -10,11 +10,11 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from artemis_server.streams import OpenStreams
 
 THREADS = 4
-"""A stream holds a thread for as long as the client likes: these are not the threads that answer calls."""
+"""Threads for reflection alone: a stream holds one for as long as the client likes."""
 
 
 class ReflectionServicer(reflection.ReflectionServicer):
-    """The standard servicer, whose streams have threads of their own and can be ended."""
+    """The standard servicer; its streams have threads of their own, and the server can end them."""
 
     def __init__(self, services: Iterable[str], streams: OpenStreams) -> None:
         super().__init__([*services, reflection.SERVICE_NAME])
@@ -29,7 +29,7 @@ class ReflectionServicer(reflection.ReflectionServicer):
 
 
 def add_reflection(services: Iterable[str], server: grpc.Server, streams: OpenStreams) -> None:
-    """Adds the service to the server."""
+    """Adds reflection on these services to the server."""
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="reflection")
     ReflectionServicer.ServerReflectionInfo.experimental_thread_pool = pool  # type: ignore[attr-defined]
     add = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
