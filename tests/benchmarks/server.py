@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import grpc
 from artemis.v1 import events_pb2
-from artemis_models import create_engine, spare_collector, upgrade
-from artemis_server.app import Application, connections
+from artemis_models import create_engine, tune_garbage_collector, upgrade
+from artemis_server.app import Application, max_connections
 from artemis_server.settings import Settings
 from google.protobuf.message import Message
 
@@ -47,12 +47,12 @@ def main(url: str) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     settings = Settings(command="serve", database_url=url, listen="127.0.0.1:0")
-    engine = create_engine(url, connections=connections(settings))
+    engine = create_engine(url, connections=max_connections(settings))
     upgrade(engine)
     application = Application(settings, engine)
     application.server.add_generic_rpc_handlers((noop_handlers(),))
     port = application.start()
-    spare_collector()
+    tune_garbage_collector()
     print(port, flush=True)
     stopping.wait()
     application.stop()

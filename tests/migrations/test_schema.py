@@ -1,9 +1,10 @@
 """The migrations make the schema that the models describe."""
 
 import re
+import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import artemis_models
@@ -16,6 +17,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SAWarning
 
 from tests.migrations.databases import schema
+
+OUTER_COMMA = re.compile(r",(?![^()]*\))")
+"""A comma that is in no parentheses, where these are not nested."""
 
 
 @pytest.fixture
@@ -35,13 +39,20 @@ def modelled(migrated: Engine, request: pytest.FixtureRequest) -> Iterator[Engin
     engine.dispose()
 
 
-def normal(sql: str) -> str:
-    """Returns the statement with the lines between its outer parentheses sorted, and blanks made one."""
-    lines = [re.sub(r"\s+", " ", line).strip().rstrip(",").strip() for line in sql.strip().splitlines()]
-    return "\n".join([lines[0], *sorted(lines[1:-1]), lines[-1]])
+def normal(sql: str) -> list[str]:
+    """Returns the statement with single blanks; CREATE TABLE in parts, its columns and constraints sorted.
+
+    A migration that adds a column puts it after the constraints, and on their line.
+    """
+    text = " ".join(sql.split())
+    if not text.startswith("CREATE TABLE"):
+        return [text]
+    head, _, rest = text.partition("(")
+    body, _, tail = rest.rpartition(")")
+    return [head.strip(), *sorted(map(str.strip, OUTER_COMMA.split(body))), tail.strip()]
 
 
-def parts(engine: Engine) -> dict[str, str]:
+def parts(engine: Engine) -> dict[str, list[str]]:
     """Returns what makes each part of the schema, with columns and constraints in any order."""
     return {name: normal(text) for name, text in schema(engine).items()}
 
@@ -69,6 +80,16 @@ def test_migrations_make_the_tables_and_indexes_of_the_models(migrated: Engine, 
     expected = parts(modelled)
     assert {"ix_events_owner_id", "ux_users_email"} <= expected.keys()
     assert expected == parts(migrated)
+
+
+def test_a_column_may_be_added_by_a_migration() -> None:
+    """SQLite writes it after the constraints, where the models have it before them."""
+    url, key = "url TEXT DEFAULT '' NOT NULL", "CONSTRAINT key PRIMARY KEY (id, name)"
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"CREATE TABLE places (\n\tid INTEGER,\n\tname TEXT,\n\t{key}\n) STRICT")
+        connection.execute(f"ALTER TABLE places ADD COLUMN {url}")
+        (added,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'places'").fetchone()
+    assert normal(f"CREATE TABLE places (\n\tid INTEGER,\n\tname TEXT,\n\t{url},\n\t{key}\n) STRICT") == normal(added)
 
 
 def test_alembic_finds_nothing_to_migrate(migrated: Engine) -> None:

@@ -16,13 +16,15 @@ import artemis_models
 import grpc
 import pytest
 import sqlalchemy
-from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse
+from artemis.v1.events_pb2 import Event, ListEventsRequest, ListEventsResponse
 from artemis_server.db import secrets
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import InvalidArgument
+from artemis_server.query.fields import Kind, fields_of
+from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.pages import PageTokens
-from artemis_server.rpc.resources import Resources
+from google.protobuf.descriptor import Descriptor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, insert
@@ -41,8 +43,9 @@ LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - EPOCH) // MICR
 NOON = (datetime(2026, 11, 24, 12, tzinfo=UTC) - EPOCH) // MICROSECOND
 LARGEST = 2**63 - 1
 
-TEXT_FIELDS = ("name", "description", "category", "location", "publisher", "source", "external_id")
-TIME_FIELDS = ("start_time", "end_time", "create_time", "update_time")
+FIELDS = fields_of(cast("Descriptor", Event.DESCRIPTOR)).values()
+TEXT_FIELDS = tuple(field.name for field in FIELDS if field.kind is Kind.TEXT)
+TIME_FIELDS = tuple(field.name for field in FIELDS if field.kind is Kind.TIME)
 SORTABLE = ("id", "owner_id", *TEXT_FIELDS, *TIME_FIELDS)
 
 CHARACTERS = "aAbB%_*\\'\"é\u0301e 😀\ud7ff\ue000\U0010ffff"
@@ -426,12 +429,12 @@ class Patient:
 
 def listing(database: Database) -> Callable[[ListEventsRequest], ListEventsResponse]:
     """Returns ListEvents, as the server makes its answers."""
-    resources = Resources(database, STORE, PageTokens(lambda: database.read(secrets.page_token_key)))
+    lists = Lists(database, STORE, PageTokens(lambda: database.read(secrets.page_token_key)))
     context = cast("grpc.ServicerContext", Patient())
 
     def answer(request: ListEventsRequest) -> ListEventsResponse:
         page = ListEventsResponse()
-        page.next_page_token = resources.list(request, page, page.events, context)
+        page.next_page_token = lists.fill(request, page, page.events, context)
         return page
 
     return answer

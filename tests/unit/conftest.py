@@ -8,16 +8,9 @@ import grpc
 import grpc_testing  # type: ignore[import-untyped]  # nobody publishes stubs for it
 import pytest
 from artemis.v1 import events_pb2, users_pb2
-from artemis_server.db import secrets
+from artemis_server.app import services
 from artemis_server.db.connection.database import Database
-from artemis_server.db.events import EventStore
-from artemis_server.db.users import UserStore
-from artemis_server.rpc.batches import Batches
-from artemis_server.rpc.boundary import guarded
-from artemis_server.rpc.events import EventServicer
-from artemis_server.rpc.pages import PageTokens
-from artemis_server.rpc.resources import Resources
-from artemis_server.rpc.users import UserServicer
+from artemis_server.rpc.interceptor import guarded
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -96,7 +89,7 @@ class Outcome:
 
 
 class Service:
-    """Both servicers on one database."""
+    """All servicers on one database."""
 
     def __init__(self, servicers: dict[ServiceDescriptor, Served]) -> None:
         clock = grpc_testing.strict_fake_time(0)
@@ -119,8 +112,4 @@ class Service:
 @pytest.fixture
 def service(database: Database) -> Service:
     """The servicers on `database`."""
-    tokens = PageTokens(lambda: database.read(secrets.page_token_key))
-    event_store = EventStore()
-    events = EventServicer(Resources(database, event_store, tokens), Batches(database, event_store))
-    users = UserServicer(Resources(database, UserStore(), tokens))
-    return Service({EVENT_SERVICE: Served(events, EVENT_SERVICE), USER_SERVICE: Served(users, USER_SERVICE)})
+    return Service({each.descriptor: Served(each.servicer, each.descriptor) for each in services(database)})

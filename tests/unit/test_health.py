@@ -45,9 +45,9 @@ def fail() -> None:
 
 
 @contextmanager
-def monitoring(probe: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> Iterator[Statuses]:
+def monitoring(probe: Callable[[], None], on_hang: Callable[[], None] = lambda: None) -> Iterator[Statuses]:
     statuses = Statuses()
-    monitor = HealthMonitor(statuses, ["events"], probe, give_up)
+    monitor = HealthMonitor(statuses, ["events"], probe, on_hang)
     monitor.start()
     try:
         yield statuses

@@ -1,4 +1,4 @@
-"""The methods of both services, on a real database and with the boundary around them."""
+"""The methods of both services, on a real database and with the interceptor's guard around them."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -4,21 +4,17 @@ import json
 from types import TracebackType
 
 import grpc
-from artemis.v1 import events_pb2, users_pb2
 
 from artemis_client.calls import DEFAULT_TIMEOUT, Caller
 from artemis_client.events import EventClient
 from artemis_client.users import UserClient
 
-_SERVICES = (
-    events_pb2.DESCRIPTOR.services_by_name["EventService"],
-    users_pb2.DESCRIPTOR.services_by_name["UserService"],
-)
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
-            # Every method: reads change nothing, and every write has an id that makes it safe to repeat (AIP-155).
-            "name": [{"service": service.full_name} for service in _SERVICES],
+            # An empty name is every method of every service (grpc/service_config.proto). Each is safe to repeat:
+            # reads change nothing, and every write has an id (AIP-155).
+            "name": [{}],
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",

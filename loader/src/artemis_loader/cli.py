@@ -15,12 +15,12 @@ from typing import NoReturn
 from artemis_models import (
     AUTOCOMMIT,
     DatabaseError,
+    check_exists,
     check_revision,
     create_engine,
     describe,
     head_revision,
-    refuse_missing,
-    spare_collector,
+    tune_garbage_collector,
 )
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -83,7 +83,7 @@ def _load(settings: Settings, engine: Engine) -> int:
     feeds = chosen(read_config(settings.config), settings.feed)
     _require(engine)
     clear(settings.rejects)
-    spare_collector()
+    tune_garbage_collector()
     options = Options(rejects=settings.rejects, dry_run=settings.dry_run, force=settings.force)
     summaries = [_load_one(engine, feed, options) for feed in feeds]
     if settings.json:
@@ -120,7 +120,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
     scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
     _require(engine)
-    spare_collector()
+    tune_garbage_collector()
     scheduler.start()
     signals.get()
     stopping.set()
@@ -179,7 +179,7 @@ def _as_json(past: PastLoad) -> dict[str, object]:
 
 
 def _require(engine: Engine) -> None:
-    refuse_missing(engine)
+    check_exists(engine)
     check_revision(engine)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from artemis_models import check_revision, create_engine, refuse_missing, spare_collector
+from artemis_models import check_exists, check_revision, create_engine, tune_garbage_collector
 
 from artemis_loader.cli import chosen, configure_logging, log_summary
 from artemis_loader.config.reader import read_config
@@ -25,11 +25,11 @@ def lambda_handler(event: Mapping[str, Any] | None, context: object) -> dict[str
     wanted = event or {}
     settings = parse(["load"])
     configure_logging(settings.log_level)
-    spare_collector()
+    tune_garbage_collector()
     engine = create_engine(settings.database_url)
     try:
         feeds = chosen(read_config(settings.config), tuple(wanted.get("feeds", ())))
-        refuse_missing(engine)
+        check_exists(engine)
         check_revision(engine)
         options = Options(rejects=settings.rejects, force=wanted.get("force") is True)
         summaries = [load(engine, feed, options, LogReporter()) for feed in feeds]

@@ -3,16 +3,16 @@
 This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or of feeds.
 """
 
-from artemis_models import triggers as _triggers  # noqa: F401, so that tables that are made have them
-from artemis_models.collector import spare_collector
-from artemis_models.engine import create_engine, describe, refuse_missing
+from artemis_models import triggers as _triggers  # noqa: F401, it adds the triggers to the tables
+from artemis_models.engine import check_exists, create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
+from artemis_models.garbage_collector import tune_garbage_collector
 from artemis_models.migrate import (
     check_connection,
+    check_reachable,
     check_revision,
     current_revision,
     head_revision,
-    refuse_unusable,
     upgrade,
     upgrade_sql,
 )
@@ -29,14 +29,14 @@ __all__ = [
     "Secret",
     "User",
     "check_connection",
+    "check_exists",
+    "check_reachable",
     "check_revision",
     "create_engine",
     "current_revision",
     "describe",
     "head_revision",
-    "refuse_missing",
-    "refuse_unusable",
-    "spare_collector",
+    "tune_garbage_collector",
     "upgrade",
     "upgrade_sql",
 ]

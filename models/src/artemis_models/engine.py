@@ -1,6 +1,6 @@
-"""Engines: how a database URL becomes connections that are set up the same way everywhere.
+"""Engines: a database URL becomes connections that are set up the same way everywhere.
 
-It knows connections and their settings, and nothing of what is stored.
+This module knows connections and their settings, and no tables.
 """
 
 from sqlalchemy import URL, Engine, make_url
@@ -10,7 +10,7 @@ from artemis_models import postgresql, sqlite
 from artemis_models.errors import DatabaseError
 
 CONNECTIONS = 10
-"""How many connections to PostgreSQL an engine keeps, unless told."""
+"""The default number of connections to PostgreSQL that an engine keeps."""
 
 
 def create_engine(url: str, *, read_only: bool = False, connections: int = CONNECTIONS) -> Engine:
@@ -42,14 +42,14 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def refuse_missing(engine: Engine) -> None:
-    """Raises DatabaseError when there is no such SQLite file, which connecting to it would create."""
+def check_exists(engine: Engine) -> None:
+    """Raises DatabaseError when the SQLite file does not exist; connecting would create it."""
     if engine.dialect.name == "sqlite":
-        sqlite.refuse_missing(engine.url)
+        sqlite.check_exists(engine.url)
 
 
 def describe(error: BaseException, engine: Engine) -> str:
-    """Returns what is wrong with the database in one line, without SQL and without the password."""
+    """Returns the database's fault in one line, without SQL and without the password."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if engine.dialect.name == "postgresql":
         return postgresql.describe(cause, engine.url)

@@ -1,4 +1,4 @@
-"""What both engines share: the error for a database that cannot be used, and the option of connections that read."""
+"""The error for a database that cannot be used, and the option of connections that read, for both engines."""
 
 AUTOCOMMIT = "artemis_autocommit"
 """Execution option of a connection that only reads: it begins no transaction."""

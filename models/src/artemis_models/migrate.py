@@ -1,4 +1,4 @@
-"""Schema revisions: which one a database has, which one this code needs, and how to get there."""
+"""Schema revisions: the one that a database has, the one that this code needs, and the upgrade between them."""
 
 import logging
 from functools import cache
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
 
 LOCK = 0x617274656D6973
-"""The advisory lock of whoever migrates a PostgreSQL database."""
+"""The advisory lock that a migration of a PostgreSQL database holds."""
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Brings the database to `head_revision()` in one transaction; does nothing when it is there.
+    """Brings the database to `head_revision()` in one transaction; does nothing when it is there already.
 
     Raises:
-        DatabaseError: the schema is one that this code does not know, because it is newer.
+        DatabaseError: the database has a newer schema, which this code does not know.
         sqlalchemy.exc.DBAPIError: the database failed; nothing was changed.
     """
     if _revision(engine) == head_revision():
@@ -58,7 +58,7 @@ def upgrade(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":  # where, unlike on SQLite, two transactions could both migrate
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         before = current_revision(connection)  # again: another process may have been first
-        _refuse_unknown(before)
+        _check_not_newer(before)
         if before == head_revision():
             return
         config = _config()
@@ -72,8 +72,10 @@ def upgrade_sql(engine: Engine) -> str:
 
     Raises: as `upgrade`.
     """
-    before = _revision(engine) if _exists(engine) else None
-    _refuse_unknown(before)
+    sqlite = engine.dialect.name == "sqlite"
+    missing = sqlite and not Path(str(engine.url.database)).exists()  # connecting would create the file
+    before = None if missing else _revision(engine)
+    _check_not_newer(before)
     config = _config()
     config.output_buffer = StringIO()
     config.attributes["dialect"] = engine.dialect.name
@@ -81,28 +83,23 @@ def upgrade_sql(engine: Engine) -> str:
     return config.output_buffer.getvalue()
 
 
-def _exists(engine: Engine) -> bool:
-    """Tells whether there is a database; a SQLite file that is missing would be made by connecting to it."""
-    return engine.dialect.name != "sqlite" or Path(str(engine.url.database)).exists()
-
-
 def _revision(engine: Engine) -> str | None:
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         return current_revision(connection)
 
 
-def refuse_unusable(engine: Engine) -> None:
-    """Raises unless the database can be connected to, whatever its schema is.
+def check_reachable(engine: Engine) -> None:
+    """Connects to the database, whatever its schema is.
 
     Raises:
-        DatabaseError: it is too old, or in another encoding.
-        sqlalchemy.exc.DBAPIError: it cannot be reached, does not exist, or does not let the user in.
+        DatabaseError: the server is too old, or the database has another encoding.
+        sqlalchemy.exc.DBAPIError: the database cannot be reached, does not exist, or refuses the user.
     """
     _revision(engine)
 
 
 def check_revision(engine: Engine) -> None:
-    """Raises DatabaseError, saying what to do, when the schema is not the one that this code needs."""
+    """Raises DatabaseError when the schema is not the one that this code needs; its text says what to do."""
     _check(_revision(engine))
 
 
@@ -112,7 +109,7 @@ def check_connection(connection: Connection) -> None:
 
 
 def _check(revision: str | None) -> None:
-    _refuse_unknown(revision)
+    _check_not_newer(revision)
     if revision != head_revision():
         raise DatabaseError(
             f"the database has schema revision {revision or 'none'}, and this program needs {head_revision()}: "
@@ -120,8 +117,8 @@ def _check(revision: str | None) -> None:
         )
 
 
-def _refuse_unknown(revision: str | None) -> None:
-    """Raises DatabaseError when this code has no such revision."""
+def _check_not_newer(revision: str | None) -> None:
+    """Raises DatabaseError when the revision is one that this code does not know."""
     if revision is not None and revision not in _revisions():
         raise DatabaseError(
             f"the database has schema revision {revision}, which is newer than this program's "

@@ -1,4 +1,4 @@
-"""PostgreSQL: how every connection is set up, and what is wrong with one that cannot be made."""
+"""PostgreSQL: the set-up of every connection, and the message for one that cannot be made."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from artemis_models.errors import DatabaseError
 
 DRIVER = "postgresql+psycopg"
-MINIMUM = 140_000  # as libpq numbers versions
+MIN_VERSION = 140_000  # as libpq numbers versions
 CONNECT_TIMEOUT = 3  # seconds
-VANISHED = {
+KEEPALIVES = {
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",  # milliseconds
 }
-"""Ends connections to a machine that is gone without a word, after some ten seconds (libpq, "Parameter Key Words")."""
+"""Ends connections to a machine that no longer answers after some ten seconds (libpq, "Parameter Key Words")."""
 
 
 def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
@@ -28,7 +28,7 @@ def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
         DatabaseError: the driver is not installed.
     """
     options: dict[str, Any] = {"poolclass": NullPool} if read_only else {"pool_size": connections, "max_overflow": 0}
-    defaults = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "artemis", **VANISHED}
+    defaults = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "artemis", **KEEPALIVES}
     try:
         engine = sqlalchemy.create_engine(
             url.set(drivername=DRIVER, query={**defaults, **url.query}),
@@ -43,7 +43,7 @@ def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
 
 
 def describe(cause: BaseException, url: URL) -> str:
-    """Returns what is wrong with the database in one line, without the password."""
+    """Returns the database's fault in one line, without the password."""
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     text = lines[0] if lines else type(cause).__name__
     if url.password:
@@ -52,8 +52,8 @@ def describe(cause: BaseException, url: URL) -> str:
 
 
 def _check(connection: Any, _: ConnectionPoolEntry) -> None:
-    """Refuses a server that cannot keep what SQLite keeps."""
-    if connection.info.server_version < MINIMUM:
+    """Raises DatabaseError for a server that cannot store the same data as SQLite: too old, or not UTF-8."""
+    if connection.info.server_version < MIN_VERSION:
         found = connection.info.server_version // 10_000
         raise DatabaseError(f"PostgreSQL 14 or later is needed; the server has {found}")
     encoding = connection.info.parameter_status("server_encoding")

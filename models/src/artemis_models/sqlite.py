@@ -1,4 +1,4 @@
-"""SQLite: how every connection is set up, and which URLs name a database that can be shared."""
+"""SQLite: the set-up of every connection, and the check that a URL names a database that can be shared."""
 
 import sqlite3
 from pathlib import Path
@@ -22,8 +22,11 @@ WAL_ATTEMPTS = 10
 def make_engine(url: URL, *, read_only: bool) -> Engine:
     """Returns an engine for a file. With `read_only`, connecting changes nothing and neither does any statement."""
     _check(url)
-    if read_only:
-        engine = sqlalchemy.create_engine(url, poolclass=NullPool, creator=lambda: _open_read_only(url))
+    if read_only:  # also the write-ahead log that a crash left stays as it is, which other modes merge on closing
+        file = f"file:{quote(str(url.database))}?mode=ro"
+        engine = sqlalchemy.create_engine(
+            url, poolclass=NullPool, creator=lambda: sqlite3.connect(file, uri=True, isolation_level=None)
+        )
     else:
         engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=0)
         event.listen(engine, "connect", _set_up)
@@ -42,15 +45,15 @@ def _check(url: URL) -> None:
         raise DatabaseError("an in-memory database cannot be shared; name a file: sqlite:///artemis.db")
 
 
-def refuse_missing(url: URL) -> None:
-    """Raises DatabaseError when there is no such file, which connecting to it would create."""
+def check_exists(url: URL) -> None:
+    """Raises DatabaseError when the file does not exist; connecting would create it."""
     path = Path(url.database or "")
     if not path.exists():
         raise DatabaseError(f"there is no database {path}: `artemis-server migrate` makes it")
 
 
 def describe(cause: BaseException, url: URL) -> str:
-    """Returns what is wrong with the file in one line."""
+    """Returns the file's fault in one line."""
     path = Path(url.database or "")
     if not path.parent.is_dir():
         return f"cannot open {path}: the folder {path.parent} does not exist"
@@ -58,30 +61,25 @@ def describe(cause: BaseException, url: URL) -> str:
 
 
 def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy begins them, not where sqlite3 guesses
+    connection.isolation_level = None  # SQLAlchemy begins transactions, and sqlite3 begins none by itself
     for pragma, value in SQLITE_PRAGMAS.items():
         connection.execute(f"PRAGMA {pragma} = {value}").close()
     _use_wal(connection)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Changes the journal mode to WAL; SQLite does not wait for a lock to do so, but fails at once."""
+    """Changes the journal mode to WAL. SQLite does not wait for the lock that it needs, but fails at once."""
     for _ in range(WAL_ATTEMPTS):
         try:
             connection.execute("PRAGMA journal_mode = wal").close()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            connection.execute("BEGIN IMMEDIATE").close()  # waits for whoever holds the lock
+            connection.execute("BEGIN IMMEDIATE").close()  # waits until the lock is free
             connection.execute("ROLLBACK").close()
         else:
             return
     raise sqlite3.OperationalError("database is locked")
-
-
-def _open_read_only(url: URL) -> sqlite3.Connection:
-    """Opens the file so that nothing changes it, not even the log that a crash left, which others merge on closing."""
-    return sqlite3.connect(f"file:{quote(str(url.database))}?mode=ro", uri=True, isolation_level=None)
 
 
 def _begin(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The ORM models: what is stored, and the constraints that hold whoever writes.
+"""The ORM models: the tables, and the constraints that hold whoever writes.
 
 Times are integers, microseconds since 1970-01-01T00:00:00Z: exact, ordered and the same on every
 engine over the years 0001 to 9999 (docs/adr/0004). Text compares by code point on every engine.
@@ -33,7 +33,7 @@ def _only(dialect: str, index: Index) -> Index:
 
 
 def belongs(item: SchemaItem, dialect: str) -> bool:
-    """Tells whether databases of a dialect have this part of the schema."""
+    """Tells whether databases of this dialect have this part of the schema."""
     return bool(item.info.get("dialect", dialect) == dialect)
 
 

@@ -1,12 +1,12 @@
-"""Triggers: what the database itself sees to, whoever writes.
+"""Triggers: the database itself counts up the version of a row, whoever changes it.
 
-The version of a row changes with every change of it, also with one that was made by hand in SQL: etags and what is
-kept of earlier answers depend on it.
+Etags depend on it, so it must change with every change of the row, also with one that was made by hand in SQL.
+Every table that has a column `version` has the trigger.
 """
 
-from sqlalchemy import DDL, Table, event
+from sqlalchemy import DDL, event
 
-from artemis_models.tables import Event, User
+from artemis_models.tables import Base
 
 _SQLITE = """
 CREATE TRIGGER {table}_version AFTER UPDATE ON {table} WHEN NEW.version = OLD.version BEGIN
@@ -26,13 +26,8 @@ EXECUTE FUNCTION artemis_next_version()
 """
 
 
-def _add(table: Table) -> None:
-    statements = {"sqlite": (_SQLITE,), "postgresql": (_FUNCTION, _POSTGRESQL)}
-    for dialect, texts in statements.items():
-        for text in texts:
-            ddl = DDL(text.format(table=table.name).strip())  # type: ignore[no-untyped-call]
-            event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
-
-
-for _model in (User, Event):
-    _add(_model.metadata.tables[_model.__tablename__])
+for _table in Base.metadata.tables.values():
+    if "version" in _table.columns:
+        for _dialect, _text in (("sqlite", _SQLITE), ("postgresql", _FUNCTION), ("postgresql", _POSTGRESQL)):
+            _ddl = DDL(_text.format(table=_table.name).strip())  # type: ignore[no-untyped-call]
+            event.listen(_table, "after_create", _ddl.execute_if(dialect=_dialect))

@@ -1,10 +1,14 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
@@ -16,27 +20,57 @@ from artemis_server.health import HealthMonitor, HealthServicer
 from artemis_server.pruning import Pruner
 from artemis_server.reflection import add_reflection
 from artemis_server.rpc.batches import Batches
-from artemis_server.rpc.boundary import ContractInterceptor
 from artemis_server.rpc.events import EventServicer
+from artemis_server.rpc.interceptor import ContractInterceptor
+from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
 from artemis_server.settings import Settings
 from artemis_server.streams import OpenStreams
 
-SERVICES = (
-    events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
-    users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name,
-)
-
 GET_THREADS = 8
 """How many threads get resources by their ids."""
 SPARE_CONNECTIONS = 4
-"""How many connections there are beside those of the threads that answer: for the health probe and the pruner."""
+"""Connections beside those of the threads that answer calls: for the health probe and the pruner."""
 
 
 class ListenError(Exception):
     """The address cannot be listened on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A service of the contract: registration, health, reflection and the choice of threads derive from it."""
+
+    descriptor: ServiceDescriptor
+    register: Callable[[Any, grpc.Server], None]
+    """The generated function that adds a servicer to a server."""
+    servicer: object
+    get_methods: tuple[str, ...]
+    """The methods that read one row by its id: GET_THREADS threads of their own answer them."""
+
+
+def services(database: Database) -> tuple[Service, ...]:
+    """Returns every service of the contract on this database. A new entity needs an entry here, and no other."""
+    tokens = PageTokens(lambda: database.read(secrets.page_token_key))
+    events, users = EventStore(), UserStore()
+    return (
+        Service(
+            descriptor=events_pb2.DESCRIPTOR.services_by_name["EventService"],
+            register=events_pb2_grpc.add_EventServiceServicer_to_server,
+            servicer=EventServicer(
+                Resources(database, events), Lists(database, events, tokens), Batches(database, events)
+            ),
+            get_methods=("GetEvent",),
+        ),
+        Service(
+            descriptor=users_pb2.DESCRIPTOR.services_by_name["UserService"],
+            register=users_pb2_grpc.add_UserServiceServicer_to_server,
+            servicer=UserServicer(Resources(database, users), Lists(database, users, tokens)),
+            get_methods=("GetUser",),
+        ),
+    )
 
 
 class Application:
@@ -46,28 +80,24 @@ class Application:
         self._settings = settings
         self._database = Database(engine)
         self._streams = OpenStreams()
+        contract = services(self._database)
+        names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer(self._streams)
-        self._monitor = HealthMonitor(self._health, SERVICES, self._database.check, self._database.sever)
+        self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.sever)
         self._pruner = Pruner(self._database)
         self._getters = ThreadPoolExecutor(GET_THREADS, thread_name_prefix="get")
-        self._contract = ContractInterceptor(self._getters)
+        get_methods = [f"/{each.descriptor.full_name}/{name}" for each in contract for name in each.get_methods]
+        self._interceptor = ContractInterceptor(dict.fromkeys(get_methods, self._getters))
         self.server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
-            interceptors=[self._contract],
+            interceptors=[self._interceptor],
             options=[("grpc.so_reuseport", 0)],  # or a second server would take half of the calls unnoticed
         )
-        self._add_services()
-
-    def _add_services(self) -> None:
-        tokens = PageTokens(lambda: self._database.read(secrets.page_token_key))
-        event_store = EventStore()
-        events = EventServicer(Resources(self._database, event_store, tokens), Batches(self._database, event_store))
-        users = Resources(self._database, UserStore(), tokens)
-        events_pb2_grpc.add_EventServiceServicer_to_server(events, self.server)
-        users_pb2_grpc.add_UserServiceServicer_to_server(UserServicer(users), self.server)
+        for service in contract:
+            service.register(service.servicer, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
-        if self._settings.reflection:
-            add_reflection((*SERVICES, health.SERVICE_NAME), self.server, self._streams)
+        if settings.reflection:
+            add_reflection((*names, health.SERVICE_NAME), self.server, self._streams)
 
     def start(self) -> int:
         """Starts answering and returns the port.
@@ -88,7 +118,7 @@ class Application:
         """Refuses new requests, lets those in flight finish within the grace, and closes the database."""
         self._monitor.stop()
         self._pruner.stop()
-        self._contract.drain()
+        self._interceptor.drain()
         stopped = self.server.stop(self._settings.shutdown_grace)
         self._streams.end()
         stopped.wait()
@@ -100,18 +130,21 @@ class Application:
         self._database.close()
 
 
-def connections(settings: Settings) -> int:
+def max_connections(settings: Settings) -> int:
     """Returns how many connections an application needs at most."""
     return settings.threads + GET_THREADS + SPARE_CONNECTIONS
 
 
-def refuse_taken(listen: str) -> None:
-    """Raises ListenError with the system's reason, which gRPC's own error does not tell."""
+def check_address(listen: str) -> None:
+    """Raises ListenError when the address cannot be listened on.
+
+    The error has the system's reason, which gRPC's own error does not give.
+    """
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, int(port)), family=family).close()
     except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (while ")[0]  # what follows repeats the address
+        reason = (error.strerror or str(error)).partition(" (while ")[0]  # the rest repeats the address
         raise ListenError(f"cannot listen on {listen}: {reason}") from None

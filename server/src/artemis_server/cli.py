@@ -1,4 +1,4 @@
-"""The command line: `artemis-server serve | migrate | check`. Every failure is one line on stderr."""
+"""The command line: `artemis-server serve | migrate | check`. It reports a failure in one line on stderr."""
 
 import logging
 import signal
@@ -8,20 +8,20 @@ from queue import SimpleQueue
 
 from artemis_models import (
     DatabaseError,
+    check_exists,
+    check_reachable,
     check_revision,
     create_engine,
     describe,
     head_revision,
-    refuse_missing,
-    refuse_unusable,
-    spare_collector,
+    tune_garbage_collector,
     upgrade,
     upgrade_sql,
 )
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from artemis_server.app import Application, ListenError, connections, refuse_taken
+from artemis_server.app import Application, ListenError, check_address, max_connections
 from artemis_server.settings import Settings, SettingsError, parse
 
 log = logging.getLogger("artemis_server")
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = create_engine(
             settings.database_url,
             read_only=settings.command == "check" or settings.sql,
-            connections=connections(settings),
+            connections=max_connections(settings),
         )
         try:
             _COMMANDS[settings.command](settings, engine)
@@ -53,18 +53,18 @@ def _configure_logging(level: str) -> None:
 
 
 def _serve(settings: Settings, engine: Engine) -> None:
-    signals: SimpleQueue[int] = SimpleQueue()  # a signal may come while it is read, which an Event does not bear
+    signals: SimpleQueue[int] = SimpleQueue()  # an Event may deadlock when a signal comes while it is read
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))
-    refuse_taken(settings.listen)  # before anything is changed
+    check_address(settings.listen)  # before anything is changed
     if engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate:
         upgrade(engine)
     else:
-        refuse_unusable(engine)
+        check_reachable(engine)
     application = Application(settings, engine)
     try:
         port = application.start()
-        spare_collector()
+        tune_garbage_collector()
     except ListenError:
         application.close()
         raise
@@ -84,7 +84,7 @@ def _migrate(settings: Settings, engine: Engine) -> None:
 
 
 def _check(settings: Settings, engine: Engine) -> None:
-    refuse_missing(engine)
+    check_exists(engine)
     check_revision(engine)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"

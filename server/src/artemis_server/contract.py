@@ -1,6 +1,6 @@
-"""The rules that the contract itself states, read from the descriptors: validation and field behaviour.
+"""The rules that the contract states, read from the descriptors: validation and field behaviour.
 
-It knows messages, and neither gRPC nor the database.
+This module knows messages, and neither gRPC nor the database.
 """
 
 from functools import cache
@@ -31,17 +31,16 @@ def validate(message: Message, prefix: str = "") -> None:
 
 
 def _violation(found: protovalidate.Violation, prefix: str) -> Violation:
-    """Translates a violation; a rule on a whole message blames the field that its id begins with."""
+    """Translates a violation: `event.tags[2]` is the path of the third tag.
+
+    A rule on a whole message names its field in its id: "end_time.not_before_start" is about `end_time`.
+    """
     violation = found.proto
-    path = [_element(element) for element in violation.field.elements] if violation.field else []
+    elements = violation.field.elements if violation.field else ()
+    path = [each.field_name + (f"[{each.subscript.value}]" if each.subscript else "") for each in elements]
     if violation.rule is None:
         path.append(violation.rule_id.rpartition(".")[0])
     return Violation(field=prefix + ".".join(path), description=violation.message, rule=violation.rule_id)
-
-
-def _element(element: protovalidate.FieldPathElementPb) -> str:
-    index = f"[{element.subscript.value}]" if element.subscript else ""
-    return element.field_name + index
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What can keep a request from being answered, as exceptions; `rpc/status.py` says how callers are told.
+"""Exceptions a request can fail with; `rpc/status.py` maps them to statuses.
 
     RequestError
     +-- InvalidArgument        the request breaks the contract
@@ -13,7 +13,7 @@
         +-- DeadlineExceeded
         +-- Cancelled
 
-They know neither gRPC nor the database, and their texts are for the caller.
+They know neither gRPC nor the database. The caller reads their texts.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One bad field: its path in the request, what is wrong with it, and the id of the broken rule."""
+    """One bad field: its path in the request, a description of the fault, and the id of the broken rule."""
 
     field: str
     description: str
@@ -34,9 +34,10 @@ class Violation:
 
 
 class RequestError(Exception):
-    """A request without an answer; `reason` is the ErrorInfo reason, in UPPER_SNAKE_CASE (AIP-193).
+    """A request that failed.
 
-    `field` is the path of the field to blame, if one is; `text` says what is wrong.
+    `reason` is the ErrorInfo reason, in UPPER_SNAKE_CASE (AIP-193). `text` describes the fault. `field` is the
+    path of the field at fault, or empty.
     """
 
     def __init__(self, reason: str, message: str, field: str = "") -> None:
@@ -47,11 +48,11 @@ class RequestError(Exception):
 
     @property
     def message(self) -> str:
-        """What to tell the caller."""
+        """The text for the caller: "event.name: must not be blank"."""
         return f"{self.field}: {self.text}" if self.field else self.text
 
     def at(self, field: str) -> Self:
-        """Blames this field, and returns the error."""
+        """Sets the path of the field at fault, and returns the error."""
         self.field = field
         return self
 
@@ -66,16 +67,16 @@ class InvalidArgument(RequestError):
         self.violations = violations
 
     def under(self, prefix: str) -> "InvalidArgument":
-        """Returns the same error of a message that is nested in another; `prefix` ends with a dot."""
+        """Returns the same error with `prefix` before the path of each field: "name" under "event." is "event.name"."""
         moved = (replace(violation, field=prefix + violation.field) for violation in self.violations)
         return InvalidArgument(*moved, reason=self.reason)
 
 
-def gather(items: Iterable[T], work: Callable[[int, T], R]) -> list[R]:
-    """Returns what the work returns for each item and its index.
+def apply_to_each(items: Iterable[T], work: Callable[[int, T], R]) -> list[R]:
+    """Calls `work(index, item)` for each item and returns the results.
 
     Raises:
-        InvalidArgument: with the violations of every item that has some.
+        InvalidArgument: with the violations of all items, if any item has one.
     """
     results: list[R] = []
     found: list[InvalidArgument] = []
@@ -90,7 +91,7 @@ def gather(items: Iterable[T], work: Callable[[int, T], R]) -> list[R]:
 
 
 class ResourceError(RequestError):
-    """The request does not fit one stored resource: its type ("event") and its name ("17")."""
+    """The request does not fit one stored resource, of this type ("event") and this name ("17")."""
 
     def __init__(self, reason: str, message: str, *, resource_type: str, resource_name: str, field: str = "") -> None:
         super().__init__(reason, message, field)
@@ -103,11 +104,11 @@ class NotFound(ResourceError):
 
 
 class AlreadyExists(ResourceError):
-    """Another resource has what must be unique."""
+    """Another resource has the same value in a field that must be unique."""
 
 
 class FailedPrecondition(ResourceError):
-    """What is stored does not allow it."""
+    """The stored resources do not allow the change."""
 
 
 class Aborted(ResourceError):
@@ -119,7 +120,7 @@ class ServerError(RequestError):
 
 
 class Unavailable(ServerError):
-    """The database is away, busy or broken."""
+    """The database cannot be reached, is busy or is broken."""
 
 
 class ResourceExhausted(ServerError):
@@ -127,7 +128,7 @@ class ResourceExhausted(ServerError):
 
 
 class DeadlineExceeded(ServerError):
-    """The caller's deadline passed while the request waited."""
+    """The caller's deadline passed before the answer was ready."""
 
 
 class Cancelled(ServerError):

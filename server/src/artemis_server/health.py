@@ -1,4 +1,4 @@
-"""Health (grpc.health.v1): follows the database and its schema, by a probe that runs apart from requests."""
+"""Health (grpc.health.v1): the status follows the database and its schema. A probe apart from requests looks."""
 
 import logging
 import threading
@@ -12,23 +12,25 @@ from grpc_health.v1 import health, health_pb2
 
 from artemis_server.streams import OpenStreams
 
-INTERVAL = 2.0  # seconds between probes, and the longest that one may take
-LAST_WORD = 1.0  # seconds that the watches of a server that stops have to be told
+INTERVAL = 2.0
+"""Seconds between probes, and the longest that a probe may take."""
+MAX_NOTIFY = 1.0
+"""The longest that a server that stops waits until its watches have received NOT_SERVING, in seconds."""
 
 log = logging.getLogger(__name__)
 
 
 class HealthServicer(health.HealthServicer):
-    """The standard servicer, whose watches can be ended, and are told by a thread of their own.
+    """The standard servicer; a thread of its own notifies the watches, and the server can end them.
 
-    The standard one holds its lock while it tells a watch and waits for gRPC's thread of events; when that
-    thread waits for the lock, because another watch has ended, the server answers nobody any more.
+    The standard one holds its lock while it notifies a watch and waits for gRPC's thread of events. When that
+    thread waits for the lock, because another watch has ended, the server no longer answers anybody.
     """
 
     def __init__(self, streams: OpenStreams) -> None:
         super().__init__()
         self._streams = streams
-        self._teller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health-watches")
+        self._notifier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health-watches")
 
     def Watch(  # noqa: N802, gRPC's name
         self,
@@ -38,18 +40,19 @@ class HealthServicer(health.HealthServicer):
     ) -> Any:
         """Streams the status of a service."""
         self._streams.add(context)
-        return super().Watch(request, context, partial(self._teller.submit, send_response_callback))
+        return super().Watch(request, context, partial(self._notifier.submit, send_response_callback))
 
     def enter_graceful_shutdown(self) -> None:
-        """Sets every status to NOT_SERVING for good, and returns when the watches were told."""
+        """Sets every status to NOT_SERVING for good, and returns when the watches have received it."""
         super().enter_graceful_shutdown()
-        wait([self._teller.submit(lambda: None)], LAST_WORD)
+        wait([self._notifier.submit(lambda: None)], MAX_NOTIFY)
 
 
 class HealthMonitor:
-    """Sets the status of the services to what `probe` finds: it returns when all is well, or raises.
+    """Sets the status of the services to the result of `probe`: SERVING when it returns, NOT_SERVING when it raises.
 
-    `give_up` is called whenever it has not found anything in time, and had not the time before.
+    A probe that takes longer than INTERVAL counts as failed. The monitor calls `on_hang` each time that the same
+    probe has hung for another INTERVAL.
     """
 
     def __init__(
@@ -57,12 +60,12 @@ class HealthMonitor:
         servicer: health.HealthServicer,
         services: Iterable[str],
         probe: Callable[[], None],
-        give_up: Callable[[], None],
+        on_hang: Callable[[], None],
     ) -> None:
         self._servicer = servicer
         self._services = ("", *services)
         self._probe = probe
-        self._give_up = give_up
+        self._on_hang = on_hang
         self._pending: Future[None] | None = None
         self._problem: str | None = ""
         self._stopping = threading.Event()
@@ -70,7 +73,7 @@ class HealthMonitor:
         self._thread = threading.Thread(target=self._run, name="health")
 
     def start(self) -> None:
-        """Probes once, and from then on every INTERVAL seconds."""
+        """Probes once, and every INTERVAL seconds after that."""
         self._check()
         self._thread.start()
 
@@ -99,13 +102,13 @@ class HealthMonitor:
             self._servicer.set(service, serving.SERVING if problem is None else serving.NOT_SERVING)
 
     def _find_problem(self) -> str | None:
-        """Waits for the probe at most INTERVAL seconds; one that hangs is asked again instead of a second one."""
+        """Waits for the probe for at most INTERVAL seconds; while one hangs, no second one is started."""
         again = self._pending is not None
         pending = self._pending = self._pending or self._prober.submit(self._probe)
         wait([pending], INTERVAL)
         if not pending.done():
             if again:
-                self._give_up()
+                self._on_hang()
             return f"the database does not answer within {INTERVAL:g} s"
         self._pending = None
         error = pending.exception()

@@ -1,4 +1,4 @@
-"""Removes what is kept for a time only: the responses to requests that had an id."""
+"""Deletes the stored responses of requests with an id, once they are older than the time they are kept for."""
 
 import logging
 import threading
@@ -9,14 +9,16 @@ from artemis_server.db.connection.database import Database
 from artemis_server.db.idempotency import KEPT, prune
 from artemis_server.errors import RequestError
 
-PERIOD = 600.0  # seconds
-PATIENCE = 5.0  # seconds
+PERIOD = 600.0
+"""Seconds between two rounds."""
+MAX_STOP = 5.0
+"""The longest that `stop` waits for a transaction to end, in seconds."""
 
 log = logging.getLogger(__name__)
 
 
 class Pruner:
-    """Prunes when it is started, and from then on every PERIOD seconds."""
+    """Prunes when it is started, and every PERIOD seconds after that."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,9 +30,9 @@ class Pruner:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, after the transaction that it is in, if that ends soon."""
+        """Ends the thread; waits for its transaction for at most MAX_STOP seconds."""
         self._stopping.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(MAX_STOP)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -38,7 +40,7 @@ class Pruner:
             self._stopping.wait(PERIOD)
 
     def _prune(self) -> None:
-        """Prunes in small transactions, between which others write. What fails is tried again next time."""
+        """Prunes in small transactions, so that others can write between them. The next round retries a failure."""
         work = partial(prune, before=times.now() - KEPT)
         try:
             while self._database.write(work) and not self._stopping.is_set():

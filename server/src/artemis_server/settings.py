@@ -21,8 +21,6 @@ _BOOLEANS = {
     "no": False,
     "off": False,
 }
-
-
 _SWITCHES = ("migrate", "reflection", "insecure")
 
 
@@ -32,7 +30,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the server was told to do. The defaults are those of the flags."""
+    """The settings of one run. The defaults are those of the flags."""
 
     command: str
     database_url: str = "sqlite:///artemis.db"
@@ -49,10 +47,10 @@ class Settings:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Returns the settings; prints the help or a usage error and exits when that is what is due.
+    """Returns the settings. For --help and usage errors it prints and exits, as argparse does.
 
     Raises:
-        SettingsError: the settings are understood and refused.
+        SettingsError: the settings are well-formed, and the server refuses them.
     """
     parser = _parser(environment)
     options = vars(parser.parse_args(arguments))
@@ -76,10 +74,22 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this program needs")
     check = commands.add_parser("check", help="check the settings, the database and its schema; change nothing")
     for command in (serve, migrate, check):
-        _add_common(_Flags(command, environment))
+        flags = _Flags(command, environment)
+        flags.add(
+            "database-url",
+            "the database, such as sqlite:////var/lib/artemis.db or postgresql://user@host/name",
+            metavar="URL",
+        )
+        flags.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
     migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
     for command in (serve, check):
-        _add_serving(_Flags(command, environment))
+        flags = _Flags(command, environment)
+        flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=_address)
+        flags.add("threads", "how many requests are answered at once", metavar="N", type=_positive)
+        flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=_seconds)
+        flags.switch("migrate", "bring the database's schema up to date at start")
+        flags.switch("reflection", "let grpcurl and others discover the API")
+        flags.switch("insecure", "listen on any address, unencrypted and without authentication")
     return parser
 
 
@@ -97,7 +107,7 @@ class _Flags:
         self._parser.add_argument(f"--{flag}", default=default, help=f"{text} (default: %(default)s)", **options)
 
     def switch(self, flag: str, text: str) -> None:
-        """Adds --flag and --no-flag likewise; a default from the environment stays text until `_switched`."""
+        """Adds --flag and --no-flag likewise; a default from the environment is text until `_switched` converts it."""
         default = self._environment.get(PREFIX + flag.upper()) or getattr(Settings, flag)
         shown = {"True": "on", "False": "off", "None": "on for SQLite, off for others"}.get(str(default), default)
         self._parser.add_argument(
@@ -108,26 +118,8 @@ class _Flags:
         )
 
 
-def _add_common(flags: _Flags) -> None:
-    flags.add(
-        "database-url",
-        "the database, such as sqlite:////var/lib/artemis.db or postgresql://user@host/name",
-        metavar="URL",
-    )
-    flags.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
-
-
-def _add_serving(flags: _Flags) -> None:
-    flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=_address)
-    flags.add("threads", "how many requests are answered at once", metavar="N", type=_positive)
-    flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=_seconds)
-    flags.switch("migrate", "bring the database's schema up to date at start")
-    flags.switch("reflection", "let grpcurl and others discover the API")
-    flags.switch("insecure", "listen on any address, unencrypted and without authentication")
-
-
 def _switched(name: str, value: Any, parser: argparse.ArgumentParser) -> Any:
-    """Returns the value of a setting; text for a switch, which comes from the environment, as a boolean."""
+    """Returns the value of a setting. A switch set in the environment is text, such as "yes", and becomes a boolean."""
     if not isinstance(value, str) or name not in _SWITCHES:
         return value
     if value.lower() not in _BOOLEANS:
@@ -149,7 +141,7 @@ def _address(text: str) -> str:
 
 
 def _is_ipv6(host: str | None) -> bool:
-    """Tells whether the host is an IPv6 address, or none at all."""
+    """Tells whether the host is an IPv6 address, or None."""
     try:
         return host is None or bool(ipaddress.IPv6Address(host))
     except ValueError:

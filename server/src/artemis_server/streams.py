@@ -1,4 +1,4 @@
-"""Streams that clients keep open: a server that stops must end them, or they hold it up for the whole grace."""
+"""The open streams of clients. A server that stops ends them, or it would wait for them for the whole grace."""
 
 import threading
 
@@ -6,14 +6,14 @@ import grpc
 
 
 class OpenStreams:
-    """The streams that are open. Threads may share it."""
+    """A set of open streams. Threads may share it."""
 
     def __init__(self) -> None:
         self._contexts: set[grpc.ServicerContext] = set()
         self._lock = threading.Lock()
 
     def add(self, context: grpc.ServicerContext) -> None:
-        """Keeps a stream until it ends."""
+        """Remembers a stream until it ends."""
         with self._lock:
             self._contexts.add(context)
         if not context.add_callback(lambda: self._forget(context)):

@@ -18,7 +18,7 @@ from artemis_server.db.columns import Values
 from artemis_server.db.ids import allocate
 from artemis_server.db.statements import Statement
 from artemis_server.db.store import NEW, Store
-from artemis_server.errors import InvalidArgument, Violation, gather
+from artemis_server.errors import InvalidArgument, Violation, apply_to_each
 
 M = TypeVar("M", bound=Message)
 Path = Callable[[int], str]
@@ -92,7 +92,7 @@ class BatchStore(Store[M]):
         self.check_references(session, messages, path)
         now = times.now()
         common = {**NEW, "create_time": now, "update_time": now}
-        rows = gather(messages, lambda index, each: common | self._values(each, self._writable, path(index)))
+        rows = apply_to_each(messages, lambda index, each: common | self._values(each, self._writable, path(index)))
         for row, row_id in zip(rows, allocate(session, self._rows, len(rows)), strict=True):
             row["id"] = row_id
         self._insert_many.many(session, rows)
@@ -104,7 +104,7 @@ class BatchStore(Store[M]):
         self.check_references(session, [change.merged for change in changes], path)
         now = times.now()
         alike: dict[tuple[str, ...], list[Values]] = defaultdict(list)
-        values = gather(changes, lambda index, each: self._values(each.merged, each.paths, path(index)))
+        values = apply_to_each(changes, lambda index, each: self._values(each.merged, each.paths, path(index)))
         for change, changed in zip(changes, values, strict=True):
             alike[tuple(change.paths)].append(changed | _as_read(change.stored) | {"now": now})
         for paths, rows in alike.items():

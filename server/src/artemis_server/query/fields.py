@@ -1,4 +1,4 @@
-"""The fields that can be filtered and sorted by, and what may be said of each kind of field."""
+"""The fields of a message, and the comparisons that each kind of field allows in a filter."""
 
 import enum
 import re
@@ -44,7 +44,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Value:
-    """A value as it was written: all of it, what is between its wildcards, which of its ends are wildcards."""
+    """A value in a filter.
+
+    For `"*day"` with its quotes, `whole` is `*day`, `text` is `day`, `quoted` and `open_start` are true, and
+    `open_end` is false.
+    """
 
     whole: str
     text: str
@@ -74,20 +78,26 @@ def _field(field: FieldDescriptor) -> Field:
 
 
 def restriction(field: Field, operator: str, value: Value) -> Node:
-    """Returns what `field operator value` means.
+    """Returns the node of `field operator value`.
+
+        name = "py*"                 Matches("name", "py", open_start=False, open_end=True)
+        name : day                   Matches("name", "day", open_start=True, open_end=True)
+        owner_id != 7                Not(Compare("owner_id", Operator.EQ, 7))
+        start_time < 1970-01-02      Compare("start_time", Operator.LT, 86400000000), in microseconds
+        location : *                 Present("location")
 
     Raises:
-        ValueError: the field does not compare to such a value, or not in this way.
+        ValueError: fields of this kind have no such operator or value; its text names the ones that they have.
     """
     if operator == ":" and value.is_star and field.kind is not Kind.ETAG:
         return Present(field.name)
     if operator == "!=":
         return Not(restriction(field, "=", value))
-    return _MEANINGS[field.kind](field.name, operator, value)
+    return _NODES[field.kind](field.name, operator, value)
 
 
 def contains(name: str, value: Value) -> Node:
-    """Returns the node that says that a text field contains the value."""
+    """Returns the node of a text field that contains the value."""
     return Matches(name, value.text, open_start=True, open_end=True)
 
 
@@ -109,7 +119,7 @@ def _time(name: str, operator: str, value: Value) -> Node:
     micros, finer = _to_micros(value.whole)
     if not finer:
         return Compare(name, _equals(operator), micros)
-    # What is stored has no digits beyond the microsecond: it lies before or after such a time, never on it.
+    # Stored times have no digits beyond the microsecond: they lie before or after such a time, never on it.
     match _equals(operator):
         case Operator.EQ:
             return NEVER
@@ -125,16 +135,19 @@ def _etag(_: str, operator: str, value: Value) -> Node:
     return HasEtag(value.whole)
 
 
-_MEANINGS = {Kind.TEXT: _text, Kind.INTEGER: _integer, Kind.TIME: _time, Kind.ETAG: _etag}
+_NODES = {Kind.TEXT: _text, Kind.INTEGER: _integer, Kind.TIME: _time, Kind.ETAG: _etag}
 
 
 def _equals(operator: str) -> Operator:
-    """Returns the operator; a number or a time has just itself."""
+    """Returns the operator; `:` is `=` for a number or a time."""
     return Operator.EQ if operator == ":" else Operator(operator)
 
 
 def _to_micros(text: str) -> tuple[int, bool]:
-    """Returns microseconds since the epoch, and whether finer digits were cut off (RFC 3339)."""
+    """Returns microseconds since the epoch, and whether finer digits were cut off (RFC 3339).
+
+    "1970-01-01T00:00:01.0000005Z" gives (1000000, True).
+    """
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(Kind.TIME.value)

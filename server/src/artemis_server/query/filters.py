@@ -1,4 +1,9 @@
-"""Filters (AIP-160): from text to a typed tree."""
+"""Filters (AIP-160): from text to a typed tree.
+
+    category = "python" start_time >= 2026-11-24
+
+becomes And((Matches("category", "python", ...), Compare("start_time", Operator.GE, 1795478400000000))).
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,8 +16,8 @@ from artemis_server.query.fields import Field, Kind, Value, contains, fields_of,
 from artemis_server.query.parsing import Language, Mistake
 from artemis_server.query.tree import ALWAYS, And, Node, Not, Or
 
-MOST_RESTRICTIONS = 200
-MOST_LEVELS = 10  # at 13, SQLite's own parser can give up
+MAX_RESTRICTIONS = 200
+MAX_LEVELS = 10  # of parentheses: at 13, SQLite's own parser can fail
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _KEYWORDS = {"and", "or", "not"}
 
@@ -38,10 +43,10 @@ class _TokenRules:
         for third in tokens:
             levels += {"LPAR": 1, "RPAR": -1}.get(third.type, 0)
             restrictions += third.type in ("NAME", "STRING") and second.type != "COMPARATOR"
-            if levels > MOST_LEVELS:
-                raise Mistake(_position(third), f"there are more than {MOST_LEVELS} levels of parentheses")
-            if restrictions > MOST_RESTRICTIONS:
-                raise Mistake(_position(third), f"there are more than {MOST_RESTRICTIONS} restrictions")
+            if levels > MAX_LEVELS:
+                raise Mistake(_position(third), f"there are more than {MAX_LEVELS} levels of parentheses")
+            if restrictions > MAX_RESTRICTIONS:
+                raise Mistake(_position(third), f"there are more than {MAX_RESTRICTIONS} restrictions")
             _refuse_unsupported(first, second, third)
             first, second = second, third
             yield third
@@ -80,28 +85,28 @@ _LANGUAGE = Language(
 )
 
 
-def filter_parser(descriptor: "Descriptor", words: tuple[str, ...]) -> Callable[[str], Node]:
-    """Returns a function from a filter to what it means for messages of this type.
+def filter_parser(descriptor: "Descriptor", searched_fields: tuple[str, ...]) -> Callable[[str], Node]:
+    """Returns a function that turns a filter for messages of this type into a tree.
 
-    `words` names the text fields in which a bare word is looked for.
+    The filter searches `searched_fields`, which are text fields, for a bare word.
 
     Raises:
-        InvalidArgument: by the function; it tells the position and what was expected there.
+        InvalidArgument: raised by the function; it names the position and the tokens that could stand there.
     """
-    return _LANGUAGE.parser(_Builder(fields_of(descriptor), words))
+    return _LANGUAGE.parser(_Builder(fields_of(descriptor), searched_fields))
 
 
 @v_args(inline=True)
 class _Builder(Transformer[Token, Node]):
-    """Builds the tree from the bottom up, as the grammar's rules are recognized."""
+    """Builds the tree from the bottom up. Each method has the name of a rule in filter.lark, and gets its parts."""
 
-    def __init__(self, fields: dict[str, Field], words: tuple[str, ...]) -> None:
+    def __init__(self, fields: dict[str, Field], searched_fields: tuple[str, ...]) -> None:
         super().__init__()
         self._fields = fields
-        self._words = words
+        self._searched_fields = searched_fields
 
     def start(self, node: Node = ALWAYS) -> Node:
-        """The whole filter; an empty one holds for all."""
+        """The whole filter; an empty one matches everything."""
         return node
 
     def expression(self, *parts: Node | Token) -> Node:
@@ -124,8 +129,8 @@ class _Builder(Transformer[Token, Node]):
         """A field, an operator and a value."""
         field = self._fields.get(name)
         if field is None:
-            known = ", ".join(self._fields)
-            raise Mistake(_position(name), f'there is no field "{name}"; the fields are {known}')
+            names = ", ".join(self._fields)
+            raise Mistake(_position(name), f'there is no field "{name}"; the fields are {names}')
         if value.type == "VALUE" and value.lower() == "null":
             raise Mistake(_position(value), _null_advice(field))
         try:
@@ -143,7 +148,7 @@ class _Builder(Transformer[Token, Node]):
             meant = "joins terms" if token.isupper() else f"is written {token.upper()} to join terms"
             raise Mistake(_position(token), f"{token} {meant}; as a word it needs quotes")
         value = _value(token)
-        return Or(tuple(contains(name, value) for name in self._words))
+        return Or(tuple(contains(name, value) for name in self._searched_fields))
 
 
 def _null_advice(field: Field) -> str:
@@ -161,7 +166,11 @@ def _join(kind: type[And] | type[Or], parts: tuple[Node | Token, ...]) -> Node:
 
 
 def _value(token: Token) -> Value:
-    """Returns the value of a token. Raises Mistake for a backslash before what needs none."""
+    """Returns the value of a token: `"py*"` is the text `py` with an open end.
+
+    Raises:
+        Mistake: a backslash stands before a character that needs none.
+    """
     quoted = token.type == "STRING"
     raw = token[1:-1] if quoted else str(token)
     if "\0" in raw:

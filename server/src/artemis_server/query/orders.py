@@ -1,4 +1,4 @@
-"""The order of a list (AIP-132): from text to sort keys."""
+"""The order of a list (AIP-132): from text to sort keys. `start_time desc` becomes start_time descending, then id."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Key:
 
 
 def order_parser(descriptor: "Descriptor") -> Callable[[str], tuple[Key, ...]]:
-    """Returns a function from an order to its keys, the last of which is the id: the order is total.
+    """Returns a function that turns an order into its keys; the last one is the id, so that the order is total.
 
     Raises:
-        InvalidArgument: by the function; it tells the position.
+        InvalidArgument: raised by the function; it names the position.
     """
     return _LANGUAGE.parser(_Builder(fields_of(descriptor)))
 
@@ -36,7 +36,7 @@ class _Builder(Transformer[Token, tuple[Key, ...]]):
         self._fields = fields
 
     def start(self, *parts: tuple[Token, Key]) -> tuple[Key, ...]:
-        """The whole order. What comes after the id cannot matter."""
+        """The whole order. Keys after the id are dropped: no two rows have the same id."""
         names = [str(name) for name, _ in parts]
         for index, (name, _) in enumerate(parts):
             if name in names[:index]:
@@ -45,9 +45,9 @@ class _Builder(Transformer[Token, tuple[Key, ...]]):
         return keys[: names.index("id") + 1] if "id" in names else (*keys, Key(self._fields["id"], descending=False))
 
     def key(self, name: Token, direction: Token | None = None) -> tuple[Token, Key]:
-        """A field and its direction, with the place where it is."""
+        """A field and its direction, with the token that names it."""
         field = self._fields.get(name)
         if field is None or field.kind is Kind.ETAG:
-            known = ", ".join(each.name for each in self._fields.values() if each.kind is not Kind.ETAG)
-            raise Mistake(name.start_pos or 0, f'cannot sort by "{name}"; the fields are {known}')
+            names = ", ".join(each.name for each in self._fields.values() if each.kind is not Kind.ETAG)
+            raise Mistake(name.start_pos or 0, f'cannot sort by "{name}"; the fields are {names}')
         return name, Key(field, direction is not None and direction.type == "DESC")

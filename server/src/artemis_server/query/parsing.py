@@ -1,4 +1,4 @@
-"""What both languages share: their parsers, and how a mistake is told."""
+"""The parsers of both languages, and their error messages."""
 
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -13,7 +13,7 @@ _END = "$END"
 
 
 class Mistake(Exception):
-    """Something in the text is wrong: where (from 0), and what."""
+    """A mistake in the text: its position (from 0) and its description."""
 
     def __init__(self, position: int, description: str) -> None:
         super().__init__(description)
@@ -22,9 +22,9 @@ class Mistake(Exception):
 
 
 class Language:
-    """A grammar, how its parts are called in error messages, and how its trees are transformed.
+    """A grammar, and the names of its tokens in error messages.
 
-    It is LALR(1): the time to parse is proportional to the length, and the stack does not grow with it.
+    The parser is LALR(1): its time is proportional to the length of the text, and its stack does not grow with it.
     """
 
     def __init__(self, grammar: str, field: str, names: Mapping[str, str], postlex: Any = None) -> None:
@@ -34,10 +34,10 @@ class Language:
         self._postlex = postlex
 
     def parser(self, transformer: "Transformer[Token, T]") -> "Callable[[str], T]":
-        """Returns a function that parses a text, transforming the parts on the way.
+        """Returns a function that parses a text and gives each part to the transformer on the way.
 
         Raises:
-            InvalidArgument: by the function; it tells the position.
+            InvalidArgument: raised by the function; it names the position.
         """
         lark = Lark(self._text, parser="lalr", maybe_placeholders=False, transformer=transformer, postlex=self._postlex)
 

@@ -1,4 +1,4 @@
-"""What a filter means, as a tree. It has two truth values: an unset field fails every comparison but `!=`."""
+"""The tree of a filter. Its logic has two truth values: an unset field fails every comparison but `!=`."""
 
 import enum
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Operator(enum.Enum):
 
 @dataclass(frozen=True)
 class And:
-    """All of the terms hold; without terms, it holds."""
+    """All of the terms hold. And(()) always holds."""
 
     terms: "tuple[Node, ...]"
 
 
 @dataclass(frozen=True)
 class Or:
-    """At least one of the terms holds; without terms, it does not."""
+    """At least one of the terms holds. Or(()) never holds."""
 
     terms: "tuple[Node, ...]"
 
@@ -47,7 +47,7 @@ class Compare:
 
 @dataclass(frozen=True)
 class Matches:
-    """The text begins with, ends with, contains (both ends open) or is (none open) the text of a pattern."""
+    """The text of the field matches a pattern: `text`, with any text before it (open_start) and after it (open_end)."""
 
     field: str
     text: str

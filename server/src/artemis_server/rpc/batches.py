@@ -2,30 +2,30 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server import contract
 from artemis_server.db.batches import BatchStore, Change, check_size
 from artemis_server.db.connection.database import Database
-from artemis_server.errors import InvalidArgument, Violation, gather
+from artemis_server.errors import InvalidArgument, Violation, apply_to_each
 from artemis_server.rpc import masks
-from artemis_server.rpc.resources import DeleteRequest, Resource
+from artemis_server.rpc.resources import DeleteRequest, UpdateRequest
 from artemis_server.rpc.writes import Write, run
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
+Write_co = TypeVar("Write_co", bound=Write, covariant=True)
 
 
-class BatchWrite(Write, Protocol):
+class BatchRequest(Write, Protocol[Write_co]):
     """A request of many writes."""
 
     @property
-    def requests(self) -> Iterable[Write]:
+    def requests(self) -> Sequence[Write_co]:
         """The writes."""
 
 
@@ -45,66 +45,59 @@ class Batches(Generic[M]):
                 raise self._store.not_found(row_id).at(f"ids[{index}]")
         return self._answer(response, "ids", [found[row_id] for row_id in ids])
 
-    def create(self, batch: BatchWrite, messages: Sequence[M], response: type[R], context: grpc.ServicerContext) -> R:
+    def create(self, batch: BatchRequest[Write], response: type[R], context: grpc.ServicerContext) -> R:
         """Stores the resources and returns them."""
-        _refuse_own_options(batch)
+        _check_options(batch)
+        messages: list[M] = [getattr(request, self._store.kind) for request in batch.requests]
 
         def work(session: Session) -> R:
             return self._answer(response, "requests", self._store.create_many(session, messages, self._path))
 
         return run(self._database, batch, response, work, context)
 
-    def update(
-        self,
-        batch: BatchWrite,
-        messages: Sequence[M],
-        field_masks: Sequence[FieldMask],
-        response: type[R],
-        context: grpc.ServicerContext,
-    ) -> R:
+    def update(self, batch: BatchRequest[UpdateRequest], response: type[R], context: grpc.ServicerContext) -> R:
         """Updates the resources and returns them as they now are."""
-        _refuse_own_options(batch)
-        ids = [cast("Resource", message).id for message in messages]
-        _refuse_repeated(ids, f"{self._store.kind}.id")
+        _check_options(batch)
+        messages = [getattr(request, self._store.kind) for request in batch.requests]
+        ids = [message.id for message in messages]
+        _check_distinct(ids, f"{self._store.kind}.id")
         paths = [
-            _paths(mask, message, index)
-            for index, (mask, message) in enumerate(zip(field_masks, messages, strict=True))
+            _paths(request, message, index)
+            for index, (request, message) in enumerate(zip(batch.requests, messages, strict=True))
         ]
 
         def work(session: Session) -> R:
             found = self._store.lock_many(session, ids)
-            changes = gather(messages, lambda index, message: self._change(found, message, paths[index], index))
+            changes = apply_to_each(messages, lambda index, sent: self._change(found, sent, paths[index], index))
             return self._answer(response, "requests", self._store.update_many(session, changes, self._path))
 
         return run(self._database, batch, response, work, context)
 
-    def delete(
-        self, batch: BatchWrite, requests: Sequence[DeleteRequest], response: type[R], context: grpc.ServicerContext
-    ) -> R:
+    def delete(self, batch: BatchRequest[DeleteRequest], response: type[R], context: grpc.ServicerContext) -> R:
         """Deletes the resources and returns them as they last were; an empty one stands for one that may be missing."""
-        _refuse_own_options(batch)
-        _refuse_repeated([request.id for request in requests], "id")
+        _check_options(batch)
+        ids = [request.id for request in batch.requests]
+        _check_distinct(ids, "id")
 
         def work(session: Session) -> R:
-            found = self._store.lock_many(session, [request.id for request in requests])
+            found = self._store.lock_many(session, ids)
             last = [
                 self._store.message()
                 if request.allow_missing and request.id not in found
                 else self._store.expect(found, request.id, request.etag, f"requests[{index}].")
-                for index, request in enumerate(requests)
+                for index, request in enumerate(batch.requests)
             ]
             self._store.delete_many(session, list(found.values()))
             return self._answer(response, "requests", last)
 
         return run(self._database, batch, response, work, context)
 
-    def _change(self, found: dict[int, M], message: M, paths: Sequence[str], index: int) -> Change[M]:
-        sent = cast("Resource", message)
+    def _change(self, found: dict[int, M], sent: Any, paths: Sequence[str], index: int) -> Change[M]:
         prefix = f"{self._path(index)}."
         stored = self._store.expect(found, sent.id, sent.etag, prefix)
         merged = type(stored)()
         merged.CopyFrom(stored)
-        masks.merge(merged, message, paths)
+        masks.merge(merged, sent, paths)
         contract.validate(merged, prefix)
         return Change(stored, merged, paths)
 
@@ -118,32 +111,33 @@ class Batches(Generic[M]):
         return answer
 
 
-def _paths(mask: FieldMask, message: Message, index: int) -> tuple[str, ...]:
+def _paths(request: UpdateRequest, message: Message, index: int) -> tuple[str, ...]:
     try:
-        return masks.updated_fields(mask, message)
+        return masks.updated_fields(request.update_mask, message)
     except InvalidArgument as error:
         raise error.under(f"requests[{index}].") from None
 
 
-def _refuse_own_options(batch: BatchWrite) -> None:
-    """Refuses an id or a rehearsal of a part of what is done as a whole."""
+def _check_options(batch: BatchRequest[Write]) -> None:
+    """Raises InvalidArgument when a request of the batch has an id or is a dry run: only the batch can be."""
 
-    def refuse(index: int, request: Write) -> None:
+    def check(index: int, request: Write) -> None:
         field = "request_id" if request.request_id else "validate_only" if request.validate_only else ""
         if field:
             path, description = f"requests[{index}].{field}", "must not be set; set that of the batch"
             raise InvalidArgument(Violation(field=path, description=description, rule=f"requests.{field}"))
 
-    gather(batch.requests, refuse)
+    apply_to_each(batch.requests, check)
 
 
-def _refuse_repeated(ids: Sequence[int], field: str) -> None:
+def _check_distinct(ids: Sequence[int], field: str) -> None:
+    """Raises InvalidArgument for each id that an earlier request of the batch has as well."""
     seen: dict[int, int] = {}
 
-    def refuse(index: int, row_id: int) -> None:
+    def check(index: int, row_id: int) -> None:
         first = seen.setdefault(row_id, index)
         if first != index:
             path, description = f"requests[{index}].{field}", f"{row_id} is in requests[{first}] already"
             raise InvalidArgument(Violation(field=path, description=description, rule="requests.repeated"))
 
-    gather(ids, refuse)
+    apply_to_each(ids, check)

@@ -1,23 +1,25 @@
-"""EventService."""
+"""EventService: each method hands its request to the class that answers it for every kind of resource."""
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis.v1.events_pb2 import Event
 
 from artemis_server.rpc.batches import Batches
+from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.resources import Resources
 
 
 class EventServicer(events_pb2_grpc.EventServiceServicer):
     """Answers EventService. See events.proto for what each method does."""
 
-    def __init__(self, events: Resources[Event], batches: Batches[Event]) -> None:
+    def __init__(self, events: Resources[Event], lists: Lists[Event], batches: Batches[Event]) -> None:
         self._events = events
+        self._lists = lists
         self._batches = batches
 
     def CreateEvent(self, request: events_pb2.CreateEventRequest, context: grpc.ServicerContext) -> Event:
         """Creates an event."""
-        return self._events.create(request, request.event, context)
+        return self._events.create(request, context)
 
     def GetEvent(self, request: events_pb2.GetEventRequest, context: grpc.ServicerContext) -> Event:
         """Returns an event."""
@@ -28,12 +30,12 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
     ) -> events_pb2.ListEventsResponse:
         """Returns a page of events."""
         response = events_pb2.ListEventsResponse()
-        response.next_page_token = self._events.list(request, response, response.events, context)
+        response.next_page_token = self._lists.fill(request, response, response.events, context)
         return response
 
     def UpdateEvent(self, request: events_pb2.UpdateEventRequest, context: grpc.ServicerContext) -> Event:
         """Updates an event."""
-        return self._events.update(request, request.event, request.update_mask, context)
+        return self._events.update(request, context)
 
     def DeleteEvent(self, request: events_pb2.DeleteEventRequest, context: grpc.ServicerContext) -> Event:
         """Deletes an event."""
@@ -49,19 +51,16 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         self, request: events_pb2.BatchCreateEventsRequest, context: grpc.ServicerContext
     ) -> events_pb2.BatchCreateEventsResponse:
         """Creates events."""
-        events = [each.event for each in request.requests]
-        return self._batches.create(request, events, events_pb2.BatchCreateEventsResponse, context)
+        return self._batches.create(request, events_pb2.BatchCreateEventsResponse, context)
 
     def BatchUpdateEvents(
         self, request: events_pb2.BatchUpdateEventsRequest, context: grpc.ServicerContext
     ) -> events_pb2.BatchUpdateEventsResponse:
         """Updates events."""
-        events = [each.event for each in request.requests]
-        update_masks = [each.update_mask for each in request.requests]
-        return self._batches.update(request, events, update_masks, events_pb2.BatchUpdateEventsResponse, context)
+        return self._batches.update(request, events_pb2.BatchUpdateEventsResponse, context)
 
     def BatchDeleteEvents(
         self, request: events_pb2.BatchDeleteEventsRequest, context: grpc.ServicerContext
     ) -> events_pb2.BatchDeleteEventsResponse:
         """Deletes events."""
-        return self._batches.delete(request, request.requests, events_pb2.BatchDeleteEventsResponse, context)
+        return self._batches.delete(request, events_pb2.BatchDeleteEventsResponse, context)

@@ -1,4 +1,4 @@
-"""Update masks: which fields an update sets, and what the resource is then (AIP-134, 161, 203)."""
+"""Update masks: which fields an update sets, and the resource that results from it (AIP-134, 161, 203)."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -16,6 +16,8 @@ ALL = "*"
 def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
     """Returns the fields to set, in the order of their declaration: those in the mask that callers may set.
 
+    The mask ["name", "etag", "location"] gives ("name", "location"), because an etag is never set.
+
     Raises:
         InvalidArgument: the mask has a path that the message has not, or "*" beside other paths.
     """
@@ -25,11 +27,6 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
         paths = {field.name for field, _ in message.ListFields()}
     elif paths == {ALL}:
         paths = set(writable)
-    _refuse_unknown(paths, message)
-    return tuple(name for name in writable if name in paths)
-
-
-def _refuse_unknown(paths: set[str], message: Message) -> None:
     unknown = sorted(paths - set(message.DESCRIPTOR.fields_by_name))
     if unknown:
         kind = message.DESCRIPTOR.name
@@ -40,6 +37,7 @@ def _refuse_unknown(paths: set[str], message: Message) -> None:
             ),
             reason="UNKNOWN_FIELD",
         )
+    return tuple(name for name in writable if name in paths)
 
 
 def merge(stored: M, sent: M, paths: Sequence[str]) -> None:

@@ -1,12 +1,10 @@
-"""The five standard methods of one kind of resource (AIP-131 to 135), whatever the resource is."""
+"""Create, get, update and delete (AIP-131 to 135) for one kind of resource, whatever the resource is."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
@@ -15,18 +13,17 @@ from artemis_server.db.connection.database import Database
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
 from artemis_server.rpc import masks
-from artemis_server.rpc.lists import ListRequest, Lists
-from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.writes import Write, run
 
 M = TypeVar("M", bound=Message)
 
 
-class Resource(Protocol):
-    """What every resource has."""
+class UpdateRequest(Write, Protocol):
+    """A request to update a resource, which is in the field that is named after its kind."""
 
-    id: int
-    etag: str
+    @property
+    def update_mask(self) -> FieldMask:
+        """The fields to set."""
 
 
 class DeleteRequest(Write, Protocol):
@@ -38,44 +35,37 @@ class DeleteRequest(Write, Protocol):
 
 
 class Resources(Generic[M]):
-    """Answers the standard methods for the resources of one store. Requests are valid already."""
+    """Answers the methods for the resources of one store. Requests are valid already.
 
-    def __init__(self, database: Database, store: Store[M], tokens: PageTokens) -> None:
+    A request that writes a resource has it in the field that is named after its kind (AIP-133, 134):
+    CreateEventRequest has it in `event`.
+    """
+
+    def __init__(self, database: Database, store: Store[M]) -> None:
         self._database = database
         self._store = store
-        self._prefix = f"{store.kind}."
-        self._lists = Lists(database, store, tokens)
 
-    def create(self, request: Write, message: M, context: grpc.ServicerContext) -> M:
+    def create(self, request: Write, context: grpc.ServicerContext) -> M:
         """Stores the resource and returns it."""
-        return self._write(request, partial(self._store.create, message=message), context)
+        work = partial(self._store.create, message=getattr(request, self._store.kind))
+        return run(self._database, request, self._store.message, work, context)
 
     def get(self, resource_id: int, context: grpc.ServicerContext) -> M:
         """Returns the resource."""
         return self._database.read(partial(self._store.get, row_id=resource_id), context)
 
-    def list(
-        self,
-        request: ListRequest,
-        page: Message,
-        into: RepeatedCompositeFieldContainer[M],
-        context: grpc.ServicerContext,
-    ) -> str:
-        """Adds resources to `into`, a field of `page`, and returns the token of the next page."""
-        return self._lists.fill(request, page, into, context)
-
-    def update(self, request: Write, message: M, mask: FieldMask, context: grpc.ServicerContext) -> M:
+    def update(self, request: UpdateRequest, context: grpc.ServicerContext) -> M:
         """Updates the fields in the mask and returns the resource as it now is."""
-        paths = masks.updated_fields(mask, message)
-        sent = cast("Resource", message)
+        sent = getattr(request, self._store.kind)
+        paths = masks.updated_fields(request.update_mask, sent)
 
         def work(session: Session) -> M:
             merged = self._store.lock(session, sent.id)
-            masks.merge(merged, message, paths)
-            contract.validate(merged, self._prefix)
+            masks.merge(merged, sent, paths)
+            contract.validate(merged, f"{self._store.kind}.")
             return self._store.update(session, sent.id, merged, paths, sent.etag)
 
-        return self._write(request, work, context)
+        return run(self._database, request, self._store.message, work, context)
 
     def delete(self, request: DeleteRequest, context: grpc.ServicerContext) -> M:
         """Deletes the resource and returns it as it last was; an empty one if it may be and is missing."""
@@ -88,7 +78,4 @@ class Resources(Generic[M]):
                     return self._store.message()
                 raise
 
-        return self._write(request, work, context)
-
-    def _write(self, request: Write, work: Callable[[Session], M], context: grpc.ServicerContext) -> M:
         return run(self._database, request, self._store.message, work, context)

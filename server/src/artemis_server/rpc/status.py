@@ -1,4 +1,4 @@
-"""How callers are told what went wrong: the one mapping of errors to google.rpc.Status (AIP-193)."""
+"""Maps errors to google.rpc.Status, which callers receive (AIP-193). This is the only such mapping."""
 
 import logging
 import uuid
@@ -11,24 +11,21 @@ from artemis_server import errors
 
 DOMAIN = "artemis"
 RETRY_SECONDS = 1
-MOST_BYTES = 4096
-"""How large the violations may be together: details travel in the trailers, where HTTP/2 peers accept 8 KiB."""
-MOST_TEXT_BYTES = 256  # of one text, which may quote the request
+MAX_DETAILS_BYTES = 4096
+"""The size of all violations together: details travel in the trailers, where HTTP/2 peers accept 8 KiB."""
+MAX_TEXT_BYTES = 256
+"""The size of one text, which may quote the request."""
 
 log = logging.getLogger(__name__)
 
 
 def status_of(error: Exception) -> status_pb2.Status:
-    """Returns the status for an error; one that is not a RequestError is logged and told as INTERNAL."""
+    """Returns the status for an error. One that is not a RequestError is logged, and its status is INTERNAL."""
     if not isinstance(error, errors.RequestError):
         return _internal(error)
-    code, details = _rule(error)
+    code, details = next(_CODES_AND_DETAILS[kind] for kind in type(error).__mro__ if kind in _CODES_AND_DETAILS)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
-    return _status(code, error.message, [info, *details(error), *_blamed(error)])
-
-
-def _rule(error: errors.RequestError) -> "_Rule":
-    return next(_RULES[kind] for kind in type(error).__mro__ if kind in _RULES)
+    return _status(code, error.message, [info, *details(error), *_field_at_fault(error)])
 
 
 def _status(code: int, text: str, details: Iterable[Message]) -> status_pb2.Status:
@@ -41,7 +38,7 @@ def _status(code: int, text: str, details: Iterable[Message]) -> status_pb2.Stat
 def _shorten(text: str) -> str:
     text = text.replace("\0", "U+0000")
     raw = text.encode()
-    return text if len(raw) <= MOST_TEXT_BYTES else raw[:MOST_TEXT_BYTES].decode(errors="ignore") + "…"
+    return text if len(raw) <= MAX_TEXT_BYTES else raw[:MAX_TEXT_BYTES].decode(errors="ignore") + "…"
 
 
 def _internal(error: Exception) -> status_pb2.Status:
@@ -54,8 +51,8 @@ def _internal(error: Exception) -> status_pb2.Status:
     )
 
 
-def _blamed(error: errors.RequestError) -> list[Message]:
-    """Returns the field to blame, such as that of one request in a batch, where no violation tells it."""
+def _field_at_fault(error: errors.RequestError) -> list[Message]:
+    """Returns the field at fault, such as that of one request in a batch, unless violations name it already."""
     if not error.field or isinstance(error, errors.InvalidArgument):
         return []
     violation = errors.Violation(field=error.field, description=error.text, rule=error.reason)
@@ -64,23 +61,18 @@ def _blamed(error: errors.RequestError) -> list[Message]:
 
 def _bad_request(error: errors.RequestError) -> list[Message]:
     assert isinstance(error, errors.InvalidArgument)  # noqa: S101, for the type checker
-    bad_request, space = error_details_pb2.BadRequest(), MOST_BYTES
+    bad_request, space = error_details_pb2.BadRequest(), MAX_DETAILS_BYTES
     for violation in error.violations:
-        told = error_details_pb2.BadRequest.FieldViolation(
+        shown = error_details_pb2.BadRequest.FieldViolation(
             field=_shorten(violation.field),
             description=_shorten(violation.description),
-            reason=_reason(violation.rule),
+            reason=violation.rule.replace(".", "_").upper(),  # which must be UPPER_SNAKE_CASE
         )
-        space -= told.ByteSize()
+        space -= shown.ByteSize()
         if space < 0:
             break
-        bad_request.field_violations.append(told)
+        bad_request.field_violations.append(shown)
     return [bad_request]
-
-
-def _reason(rule: str) -> str:
-    """Returns the id of a rule in the form that FieldViolation.reason asks for: UPPER_SNAKE_CASE."""
-    return rule.replace(".", "_").upper()
 
 
 def _resource(error: errors.RequestError) -> list[Message]:
@@ -110,12 +102,11 @@ def _retry(_: errors.RequestError) -> list[Message]:
     return [retry]
 
 
-def _nothing(_: errors.RequestError) -> list[Message]:
+def _no_details(_: errors.RequestError) -> list[Message]:
     return []
 
 
-_Rule = tuple[int, Callable[[errors.RequestError], list[Message]]]
-_RULES: dict[type[errors.RequestError], _Rule] = {
+_CODES_AND_DETAILS: dict[type[errors.RequestError], tuple[int, Callable[[errors.RequestError], list[Message]]]] = {
     errors.InvalidArgument: (code_pb2.INVALID_ARGUMENT, _bad_request),
     errors.NotFound: (code_pb2.NOT_FOUND, _resource),
     errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, _resource),
@@ -123,6 +114,6 @@ _RULES: dict[type[errors.RequestError], _Rule] = {
     errors.Aborted: (code_pb2.ABORTED, _resource),
     errors.Unavailable: (code_pb2.UNAVAILABLE, _retry),
     errors.ResourceExhausted: (code_pb2.RESOURCE_EXHAUSTED, _retry),
-    errors.DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, _nothing),
-    errors.Cancelled: (code_pb2.CANCELLED, _nothing),
+    errors.DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, _no_details),
+    errors.Cancelled: (code_pb2.CANCELLED, _no_details),
 }

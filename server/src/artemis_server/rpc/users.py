@@ -1,21 +1,23 @@
-"""UserService."""
+"""UserService: each method hands its request to the class that answers it for every kind of resource."""
 
 import grpc
 from artemis.v1 import users_pb2, users_pb2_grpc
 from artemis.v1.users_pb2 import User
 
+from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.resources import Resources
 
 
 class UserServicer(users_pb2_grpc.UserServiceServicer):
     """Answers UserService. See users.proto for what each method does."""
 
-    def __init__(self, users: Resources[User]) -> None:
+    def __init__(self, users: Resources[User], lists: Lists[User]) -> None:
         self._users = users
+        self._lists = lists
 
     def CreateUser(self, request: users_pb2.CreateUserRequest, context: grpc.ServicerContext) -> User:
         """Creates a user."""
-        return self._users.create(request, request.user, context)
+        return self._users.create(request, context)
 
     def GetUser(self, request: users_pb2.GetUserRequest, context: grpc.ServicerContext) -> User:
         """Returns a user."""
@@ -26,12 +28,12 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
     ) -> users_pb2.ListUsersResponse:
         """Returns a page of users."""
         response = users_pb2.ListUsersResponse()
-        response.next_page_token = self._users.list(request, response, response.users, context)
+        response.next_page_token = self._lists.fill(request, response, response.users, context)
         return response
 
     def UpdateUser(self, request: users_pb2.UpdateUserRequest, context: grpc.ServicerContext) -> User:
         """Updates a user."""
-        return self._users.update(request, request.user, request.update_mask, context)
+        return self._users.update(request, context)
 
     def DeleteUser(self, request: users_pb2.DeleteUserRequest, context: grpc.ServicerContext) -> User:
         """Deletes a user."""

@@ -1,11 +1,11 @@
-"""What surrounds every method of the contract: a request is parsed and validated before, errors are told after.
+"""The interceptor around every method of the contract: it parses and validates requests, and reports errors.
 
-It is one interceptor, so that no method can forget it.
+Parsing, validation and the mapping of errors stand here once, so that no method can forget them.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -17,8 +17,10 @@ from artemis_server import contract
 from artemis_server.errors import InvalidArgument, Unavailable, Violation
 from artemis_server.rpc.status import status_of
 
-DRAIN = 1.0  # seconds
-QUIET = 0.05  # seconds without a call after which calls have ceased
+MAX_DRAIN = 1.0
+"""The longest that `drain` waits, in seconds."""
+QUIET = 0.05
+"""Seconds without a call after which `drain` takes it that no more calls come."""
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -28,25 +30,26 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class ContractInterceptor(grpc.ServerInterceptor):
     """Puts `guarded` around the unary methods of the contract's services, once for each method.
 
-    Those that get one resource by its id (AIP-131) are answered by the threads of `getters`: few threads do
-    what is short with fewer changes between them, and writes and lists that wait are not before it in a queue.
+    `pools` maps the full name of a method, such as "/artemis.v1.EventService/GetEvent", to the threads that
+    answer it; the server's own threads answer all other methods. A small pool for short methods changes less
+    between threads, and its queue has no writes and lists that wait (docs/adr/0002).
     """
 
-    def __init__(self, getters: ThreadPoolExecutor, package: str = "artemis.v1") -> None:
-        self._getters = getters
+    def __init__(self, pools: Mapping[str, ThreadPoolExecutor], package: str = "artemis.v1") -> None:
+        self._pools = pools
         self._prefix = f"/{package}."
         self._handlers: dict[str, Handler] = {}
         self._draining = False
         self._refused = threading.Event()
 
     def drain(self) -> None:
-        """Answers UNAVAILABLE from now on, and returns when calls have ceased to come, after DRAIN seconds at most.
+        """Answers UNAVAILABLE from now on, and returns when no more calls come, or after MAX_DRAIN seconds.
 
         gRPC's own stop answers calls that it received and did not begin with CANCELLED, which callers do
         not retry.
         """
         self._draining = True
-        end = time.monotonic() + DRAIN
+        end = time.monotonic() + MAX_DRAIN
         while time.monotonic() < end and self._refused.wait(QUIET):
             self._refused.clear()
 
@@ -55,13 +58,13 @@ class ContractInterceptor(grpc.ServerInterceptor):
         continuation: "Callable[[grpc.HandlerCallDetails], Handler | None]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Returns the handler of a method, guarded if the method is the contract's."""
+        """Returns the handler of a method, guarded if the method is one of the contract's."""
         method = handler_call_details.method
         if not method.startswith(self._prefix):
             return continuation(handler_call_details)
         if self._draining:
             self._refused.set()
-            return _REFUSAL
+            return _SHUTTING_DOWN
         handler = self._handlers.get(method)
         if handler is None:
             handler = continuation(handler_call_details)
@@ -73,16 +76,9 @@ class ContractInterceptor(grpc.ServerInterceptor):
         assert handler.unary_unary is not None  # noqa: S101, for the type checker
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
         answer = guarded(handler.unary_unary, handler.request_deserializer)
-        if method.rpartition("/")[2].startswith("Get"):
-            answer.experimental_thread_pool = self._getters  # type: ignore[attr-defined]
+        if method in self._pools:
+            answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
-
-
-def _refuse(_: bytes, context: grpc.ServicerContext) -> NoReturn:
-    _abort(context, Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))
-
-
-_REFUSAL: Handler = grpc.unary_unary_rpc_method_handler(_refuse)
 
 
 def guarded(
@@ -108,6 +104,9 @@ def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
+_SHUTTING_DOWN: Handler = grpc.unary_unary_rpc_method_handler(
+    lambda _, context: _abort(context, Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))
+)
 _MALFORMED = InvalidArgument(
     Violation(field="", description="the request is not a valid protobuf message, or has text that is not UTF-8"),
     reason="MALFORMED_REQUEST",
