@@ -1,5 +1,6 @@
 """What is special to SQLite: how connections are set up, and what its failures are to a caller."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +10,7 @@ from threading import Timer
 
 import pytest
 from artemis.v1.events_pb2 import Event
-from artemis_models import DatabaseError, create_engine, describe
+from artemis_models import DatabaseError, check_revision, create_engine, describe
 from artemis_models import sqlite as models_sqlite
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
@@ -24,6 +25,7 @@ from tests.storage.samples import new_event
 STORE = EventStore()
 ALL = STORE.query("", "")
 LARGE = new_event(description="x" * 8192)
+JOURNAL_LIMIT = 64 * 2**20
 LARGEST_FILE = 1_073_741_823
 """The pages that a file may have if nobody sets a limit."""
 
@@ -72,6 +74,7 @@ PRAGMAS = [
     ("journal_mode", "wal"),
     ("synchronous", 2),
     ("foreign_keys", 1),
+    ("journal_size_limit", JOURNAL_LIMIT),
     ("busy_timeout", 5000),
 ]
 
@@ -264,3 +267,43 @@ def test_an_error_is_described_in_one_line_without_sql(engine: Engine) -> None:
     assert "no such table: nowhere" in text
     assert "SELECT" not in text
     assert "\n" not in text
+
+
+def test_the_log_shrinks_again_after_a_long_reader(database: Database, sqlite_file: Path) -> None:
+    """While a reader keeps its snapshot, the log grows with every write; the next writes after it cut it back."""
+    log = sqlite_file.with_name(f"{sqlite_file.name}-wal")
+    with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        for _ in range(9):
+            database.write(lambda session: create_large(session, 1000))
+        assert log.stat().st_size > JOURNAL_LIMIT
+        reader.execute("COMMIT")
+
+    for _ in range(2):
+        database.write(lambda session: create_large(session, 1))
+
+    assert log.stat().st_size <= JOURNAL_LIMIT
+
+
+def create_large(session: Session, count: int) -> None:
+    STORE.create_many(session, [new_event(description="x" * 8192)] * count, lambda index: f"requests[{index}].event")
+
+
+def test_reading_only_leaves_no_file_beside_the_database(engine: Engine, sqlite_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "backup" / "artemis.db"
+    copy.parent.mkdir()
+    engine.dispose()
+    shutil.copy(sqlite_file, copy)
+
+    check_revision(create_engine(f"sqlite:///{copy}", read_only=True))
+
+    assert [copy] == list(copy.parent.iterdir())
+
+
+def test_reading_only_sees_what_the_log_alone_has(database: Database, sqlite_file: Path) -> None:
+    create(database)
+    reading = create_engine(f"sqlite:///{sqlite_file}", read_only=True)
+
+    with reading.execution_options(artemis_autocommit=True).connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM events").scalar() == 1

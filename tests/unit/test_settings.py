@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import FrozenInstanceError
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from artemis_server.settings import Settings, SettingsError, parse
@@ -24,6 +26,7 @@ def test_every_command_takes_the_database(command: str) -> None:
 
 SETTINGS = [
     ("database_url", "sqlite:///x.db", "sqlite:///x.db", "sqlite:///y.db"),
+    ("database_password_file", "a", Path("a"), "b"),
     ("log_level", "DEBUG", "DEBUG", "ERROR"),
     ("log_level", "warning", "WARNING", "ERROR"),
     ("listen", "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:2"),
@@ -118,6 +121,19 @@ def test_a_command_line_that_means_nothing_is_a_usage_error(arguments: Sequence[
 @pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["migrate", "--help"], ["check", "--help"]])
 def test_help_is_no_error(arguments: Sequence[str]) -> None:
     assert exit_code(arguments, {}) == 0
+
+
+def test_help_shows_no_value_of_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["serve", "--help"], {"ARTEMIS_DATABASE_URL": "postgresql://ada:secret@localhost/x"})
+    assert "secret" not in capsys.readouterr().out
+
+
+def test_version_is_the_packages_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"], {})
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"artemis-server {version('artemis-server')}\n"
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.1.2.3:50051", "[::1]:50051", "localhost:50051"])

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from queue import SimpleQueue
 from types import FrameType
 from typing import NoReturn
@@ -69,7 +70,11 @@ def chosen(config: Config, names: Iterable[str]) -> list[Feed]:
 
 
 def _run(settings: Settings) -> int:
-    engine = create_engine(settings.database_url, read_only=settings.command in ("check", "status"))
+    engine = create_engine(
+        settings.database_url,
+        password_file=settings.database_password_file,
+        read_only=settings.command in ("check", "status"),
+    )
     try:
         return _COMMANDS[settings.command](settings, engine)
     except SQLAlchemyError as error:
@@ -104,6 +109,7 @@ def _load_one(engine: Engine, feed: Feed, options: Options) -> Summary:
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
     from artemis_loader.schedule import Scheduler  # noqa: PLC0415, the other commands start sooner without it
 
+    log.info("artemis-loader %s starts", version("artemis-loader"))
     stopping = threading.Event()
     signals: SimpleQueue[int] = SimpleQueue()  # a signal may come while it is read, which an Event does not bear
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -26,7 +26,7 @@ def lambda_handler(event: Mapping[str, Any] | None, context: object) -> dict[str
     settings = parse(["load"])
     configure_logging(settings.log_level)
     tune_garbage_collector()
-    engine = create_engine(settings.database_url)
+    engine = create_engine(settings.database_url, password_file=settings.database_password_file)
     try:
         feeds = chosen(read_config(settings.config), tuple(wanted.get("feeds", ())))
         check_exists(engine)

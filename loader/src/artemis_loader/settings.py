@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ class Settings:
 
     command: str
     database_url: str = "sqlite:///artemis.db"
+    database_password_file: Path | None = None
     log_level: str = "INFO"
     config: Path = Path("feeds.toml")
     feed: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         description="Loads external feeds into the tables of Artemis.",
         epilog="Flags with a default can be set in the environment too: --log-level as ARTEMIS_LOG_LEVEL. A flag wins.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('artemis-loader')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     load = commands.add_parser("load", help="load the feeds once")
     run = commands.add_parser("run", help="load each feed on its schedule, until SIGTERM or SIGINT")
@@ -72,12 +75,14 @@ class _Flags:
     def add(self, flag: str, text: str, **options: Any) -> None:
         """Adds --flag; its default is ARTEMIS_FLAG, or else the default in Settings."""
         name = flag.replace("-", "_")
-        default = self._environment.get(PREFIX + name.upper()) or str(getattr(Settings, name))
-        self._parser.add_argument(f"--{flag}", default=default, help=f"{text} (default: %(default)s)", **options)
+        default = self._environment.get(PREFIX + name.upper()) or getattr(Settings, name)
+        shown = f"{text} (default: {getattr(Settings, name)})"  # not the environment's value, which may be secret
+        self._parser.add_argument(f"--{flag}", default=default, help=shown, **options)
 
 
 def _add_common(flags: _Flags) -> None:
     flags.add("database-url", "the database, such as sqlite:////var/lib/artemis.db", metavar="URL")
+    flags.add("database-password-file", "the file with the password", metavar="FILE", type=Path)
     flags.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
 
 

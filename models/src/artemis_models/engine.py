@@ -3,34 +3,49 @@
 This module knows connections and their settings, and no tables.
 """
 
+import os
+from pathlib import Path
+
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from artemis_models import postgresql, sqlite
 from artemis_models.errors import DatabaseError
 
+_MALFORMED = "the database URL is malformed; it looks like sqlite:///artemis.db or postgresql://user@host/name"
+_UNESCAPED = (
+    "the database URL has more than one @: write %40 for @ and %2F for / in the user and the password, "
+    "or put the password into a file and name it in ARTEMIS_DATABASE_PASSWORD_FILE"
+)
 CONNECTIONS = 10
 """The default number of connections to PostgreSQL that an engine keeps."""
 
 
-def create_engine(url: str, *, read_only: bool = False, connections: int = CONNECTIONS) -> Engine:
+def create_engine(
+    url: str, *, password_file: Path | None = None, read_only: bool = False, connections: int = CONNECTIONS
+) -> Engine:
     """Returns an engine for `url`, such as `sqlite:///artemis.db`. No connection is made yet.
 
     On SQLite every connection is set up with `SQLITE_PRAGMAS` and WAL, and every transaction begins with
     BEGIN IMMEDIATE, so that it waits for the write lock instead of failing halfway (SQLite, "Isolation").
-    On PostgreSQL there are at most `connections`. With `read_only`, connecting changes nothing.
+    On PostgreSQL there are at most `connections`, and the password is the first line of `password_file`, if given.
+    With `read_only`, connecting changes nothing.
 
     Raises:
         DatabaseError: the URL is malformed, of an engine that is not supported, or in memory; or the driver
-            is not installed.
+            is not installed; or the password file cannot be read.
     """
     parsed = _parse(url)
+    if password_file is not None:
+        parsed = parsed.set(password=_read_password(password_file))
     if parsed.get_backend_name() == "postgresql":
         return postgresql.make_engine(parsed, read_only=read_only, connections=connections)
     return sqlite.make_engine(parsed, read_only=read_only)
 
 
 def _parse(url: str) -> URL:
+    if url.startswith("postgres://"):  # as libpq has it, too
+        url = url.replace("postgres", "postgresql", 1)
     try:
         parsed = make_url(url)
         if parsed.drivername not in ("postgresql", postgresql.DRIVER):
@@ -38,8 +53,22 @@ def _parse(url: str) -> URL:
     except (NoSuchModuleError, ImportError):
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
     except (ArgumentError, ValueError):
-        raise DatabaseError("the database URL is malformed; it looks like sqlite:///artemis.db") from None
+        raise DatabaseError(_UNESCAPED if url.count("@") > 1 else _MALFORMED) from None
+    if parsed.get_backend_name() == "postgresql" and url.count("@") > 1:
+        raise DatabaseError(_UNESCAPED)  # its host and its database may be parts of the password: show neither
     return parsed
+
+
+def _read_password(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DatabaseError(f"cannot read the password file {path}: {os.strerror(error.errno or 0)}") from None
+    except UnicodeDecodeError:
+        raise DatabaseError(f"the password file {path} is not UTF-8") from None
+    if not lines or not lines[0]:
+        raise DatabaseError(f"the password file {path} is empty")
+    return lines[0]
 
 
 def check_exists(engine: Engine) -> None:

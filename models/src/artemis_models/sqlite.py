@@ -15,6 +15,7 @@ SQLITE_PRAGMAS = {
     "busy_timeout": 5000,  # milliseconds; first, so that the others can wait for a lock
     "synchronous": "full",  # with WAL: an acknowledged write survives power loss
     "foreign_keys": "on",
+    "journal_size_limit": 64 * 2**20,  # bytes; without it the log stays as large as a long reader ever made it
 }
 WAL_ATTEMPTS = 10
 
@@ -22,11 +23,8 @@ WAL_ATTEMPTS = 10
 def make_engine(url: URL, *, read_only: bool) -> Engine:
     """Returns an engine for a file. With `read_only`, connecting changes nothing and neither does any statement."""
     _check(url)
-    if read_only:  # also the write-ahead log that a crash left stays as it is, which other modes merge on closing
-        file = f"file:{quote(str(url.database))}?mode=ro"
-        engine = sqlalchemy.create_engine(
-            url, poolclass=NullPool, creator=lambda: sqlite3.connect(file, uri=True, isolation_level=None)
-        )
+    if read_only:
+        engine = sqlalchemy.create_engine(url, poolclass=NullPool, creator=lambda: _open_read_only(str(url.database)))
     else:
         engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=0)
         event.listen(engine, "connect", _set_up)
@@ -58,6 +56,16 @@ def describe(cause: BaseException, url: URL) -> str:
     if not path.parent.is_dir():
         return f"cannot open {path}: the folder {path.parent} does not exist"
     return f"cannot use {path}: {cause}"
+
+
+def _open_read_only(path: str) -> sqlite3.Connection:
+    """Opens a file so that nothing changes it, and so that no file appears beside it.
+
+    The log that a crash left stays as it is; other modes merge it on closing. Without a log nobody has the file open,
+    and `immutable` keeps SQLite from making an empty log and its index, which would stay (SQLite, "URI Filenames").
+    """
+    options = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    return sqlite3.connect(f"file:{quote(path)}?{options}", uri=True, isolation_level=None)
 
 
 def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from queue import SimpleQueue
 
 from artemis_models import (
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _configure_logging(settings.log_level)
         engine = create_engine(
             settings.database_url,
+            password_file=settings.database_password_file,
             read_only=settings.command == "check" or settings.sql,
             connections=max_connections(settings),
         )
@@ -53,6 +55,7 @@ def _configure_logging(level: str) -> None:
 
 
 def _serve(settings: Settings, engine: Engine) -> None:
+    log.info("artemis-server %s starts", version("artemis-server"))
     signals: SimpleQueue[int] = SimpleQueue()  # an Event may deadlock when a signal comes while it is read
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))

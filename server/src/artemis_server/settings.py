@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 PREFIX = "ARTEMIS_"
@@ -34,6 +36,7 @@ class Settings:
 
     command: str
     database_url: str = "sqlite:///artemis.db"
+    database_password_file: Path | None = None
     log_level: str = "INFO"
     listen: str = "127.0.0.1:50051"
     threads: int = 64
@@ -69,6 +72,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         description="The gRPC service of Artemis.",
         epilog="Every flag can also be set in the environment: --log-level as ARTEMIS_LOG_LEVEL. A flag wins.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('artemis-server')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve the API until SIGTERM or SIGINT")
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this program needs")
@@ -80,6 +84,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             "the database, such as sqlite:////var/lib/artemis.db or postgresql://user@host/name",
             metavar="URL",
         )
+        flags.add("database-password-file", "the file with the password", metavar="FILE", type=Path)
         flags.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
     migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
     for command in (serve, check):
@@ -104,7 +109,8 @@ class _Flags:
         """Adds --flag; its default is ARTEMIS_FLAG, or else the default in Settings."""
         name = flag.replace("-", "_")
         default = self._environment.get(PREFIX + name.upper()) or getattr(Settings, name)
-        self._parser.add_argument(f"--{flag}", default=default, help=f"{text} (default: %(default)s)", **options)
+        shown = f"{text} (default: {getattr(Settings, name)})"  # not the environment's value, which may be secret
+        self._parser.add_argument(f"--{flag}", default=default, help=shown, **options)
 
     def switch(self, flag: str, text: str) -> None:
         """Adds --flag and --no-flag likewise; a default from the environment is text until `_switched` converts it."""
