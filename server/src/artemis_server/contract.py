@@ -3,16 +3,19 @@
 This module knows messages, and neither gRPC nor the database.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import protovalidate
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from artemis_server.errors import InvalidArgument, Violation
 
 ETAG = "etag"
+MAX_NANOS = 999_999_999
 MOST_BYTES = 3 * 1024 * 1024
 """How large a response may be: below the 4 MiB that gRPC clients accept by default."""
 _READ_ONLY = {field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER}
@@ -26,6 +29,7 @@ def validate(message: Message, prefix: str = "") -> None:
         InvalidArgument: with every violation; field paths begin with `prefix`.
     """
     found = [_violation(each, prefix) for each in _VALIDATOR.collect_violations(message)]
+    found += _malformed_times(message, prefix)
     if found:
         raise InvalidArgument(*found)
 
@@ -40,7 +44,46 @@ def _violation(found: protovalidate.Violation, prefix: str) -> Violation:
     path = [each.field_name + (f"[{each.subscript.value}]" if each.subscript else "") for each in elements]
     if violation.rule is None:
         path.append(violation.rule_id.rpartition(".")[0])
-    return Violation(field=prefix + ".".join(path), description=violation.message, rule=violation.rule_id)
+    return Violation(
+        field=prefix + ".".join(path),
+        description=violation.message,
+        rule=violation.rule_id,
+        values=_limit(found.rule_value),
+    )
+
+
+def _limit(value: object) -> dict[str, str]:
+    """Returns the number or time that a rule compares with: {"limit": "200"} of "at most 200 characters"."""
+    if isinstance(value, Timestamp):
+        return {"limit": value.ToJsonString()}
+    return {"limit": str(value)} if isinstance(value, (int, float)) and not isinstance(value, bool) else {}
+
+
+def _malformed_times(message: Message, prefix: str) -> Iterator[Violation]:
+    """Yields a violation for each Timestamp whose nanos are not within 0 and 999,999,999, which no rule can look at."""
+    times, nested = _time_fields(message.DESCRIPTOR)
+    for name in times:
+        if not 0 <= getattr(message, name).nanos <= MAX_NANOS:
+            description, values = f"nanos must be between 0 and {MAX_NANOS}", {"limit": str(MAX_NANOS)}
+            yield Violation(field=prefix + name, description=description, rule="timestamp.nanos", values=values)
+    for name, repeated in nested:
+        value = getattr(message, name)
+        for index, each in enumerate(value) if repeated else (("", value),):
+            yield from _malformed_times(each, f"{prefix}{name}[{index}]." if repeated else f"{prefix}{name}.")
+
+
+@cache
+def _time_fields(descriptor: "Descriptor") -> tuple[list[str], list[tuple[str, bool]]]:
+    """Returns the Timestamps that callers set, and the fields whose messages have some, with whether they repeat.
+
+    A request with an update mask has none: its resource is checked after the update, as a whole.
+    """
+    if "update_mask" in descriptor.fields_by_name:
+        return [], []
+    fields = [field for field in descriptor.fields if field.message_type and not _read_only(field)]
+    times = [field.name for field in fields if is_timestamp(field)]
+    others = [field for field in fields if not is_timestamp(field) and any(_time_fields(field.message_type))]
+    return times, [(field.name, bool(field.is_repeated)) for field in others]
 
 
 @cache

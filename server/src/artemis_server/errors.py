@@ -16,7 +16,8 @@
 They know neither gRPC nor the database. The caller reads their texts.
 """
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
@@ -26,30 +27,40 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One bad field: its path in the request, a description of the fault, and the id of the broken rule."""
+    """One bad field: its path in the request, a description of the fault, and the id of the broken rule.
+
+    `values` names the parts of the description that vary, such as {"limit": "200"} (AIP-193).
+    """
 
     field: str
     description: str
     rule: str = ""
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class RequestError(Exception):
     """A request that failed.
 
     `reason` is the ErrorInfo reason, in UPPER_SNAKE_CASE (AIP-193). `text` describes the fault. `field` is the
-    path of the field at fault, or empty.
+    path of the field at fault, or empty. `values` names the parts of the text that vary, such as {"id": "17"}.
     """
 
-    def __init__(self, reason: str, message: str, field: str = "") -> None:
+    def __init__(self, reason: str, message: str, field: str = "", values: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.field = field
         self.text = message
+        self.values = values or {}
 
     @property
     def message(self) -> str:
         """The text for the caller: "event.name: must not be blank"."""
         return f"{self.field}: {self.text}" if self.field else self.text
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Every part of the message that varies, by name, as ErrorInfo.metadata has it (AIP-193)."""
+        return {**({"field": self.field} if self.field else {}), **self.values}
 
     def at(self, field: str) -> Self:
         """Sets the path of the field at fault, and returns the error."""
@@ -62,8 +73,9 @@ class InvalidArgument(RequestError):
 
     def __init__(self, *violations: Violation, reason: str = "INVALID_FIELD") -> None:
         first = violations[0]
-        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(reason, f"{first.description}{more}", first.field)
+        others = len(violations) - 1
+        more, values = (f" (and {others} more)", {"more": str(others)}) if others else ("", {})
+        super().__init__(reason, f"{first.description}{more}", first.field, {**first.values, **values})
         self.violations = violations
 
     def under(self, prefix: str) -> "InvalidArgument":
@@ -91,10 +103,22 @@ def apply_to_each(items: Iterable[T], work: Callable[[int, T], R]) -> list[R]:
 
 
 class ResourceError(RequestError):
-    """The request does not fit one stored resource, of this type ("event") and this name ("17")."""
+    """The request does not fit one stored resource, of this type ("event") and this name ("17").
 
-    def __init__(self, reason: str, message: str, *, resource_type: str, resource_name: str, field: str = "") -> None:
-        super().__init__(reason, message, field)
+    `named_by` is the field that the name comes from: the id, or the e-mail address of a user.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        resource_type: str,
+        resource_name: str,
+        field: str = "",
+        named_by: str = "id",
+    ) -> None:
+        super().__init__(reason, message, field, {named_by: resource_name})
         self.resource_type = resource_type
         self.resource_name = resource_name
 

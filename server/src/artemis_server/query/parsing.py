@@ -57,6 +57,7 @@ class Language:
                 field=self._field,
                 description=f"at position {position + 1}: {description}",
                 rule=f"{self._field}.syntax",
+                values={"position": str(position + 1)},
             ),
             reason=f"INVALID_{self._field.upper()}",
         )

@@ -32,7 +32,12 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
         kind = message.DESCRIPTOR.name
         raise InvalidArgument(
             *(
-                Violation(field="update_mask", description=f'{kind} has no field "{path}"', rule="update_mask.path")
+                Violation(
+                    field="update_mask",
+                    description=f'{kind} has no field "{path}"',
+                    rule="update_mask.path",
+                    values={"path": path},
+                )
                 for path in unknown
             ),
             reason="UNKNOWN_FIELD",

@@ -24,7 +24,8 @@ def status_of(error: Exception) -> status_pb2.Status:
     if not isinstance(error, errors.RequestError):
         return _internal(error)
     code, details = next(_CODES_AND_DETAILS[kind] for kind in type(error).__mro__ if kind in _CODES_AND_DETAILS)
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+    metadata = {name: _shorten(value) for name, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     return _status(code, error.message, [info, *details(error), *_field_at_fault(error)])
 
 
@@ -44,7 +45,7 @@ def _shorten(text: str) -> str:
 def _internal(error: Exception) -> status_pb2.Status:
     request_id = str(uuid.uuid4())
     log.error("request %s failed", request_id, exc_info=error)
-    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN)
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"requestId": request_id})
     request = error_details_pb2.RequestInfo(request_id=request_id)
     return _status(
         code_pb2.INTERNAL, f"internal error; the server's log has it as request {request_id}", [info, request]
