@@ -212,3 +212,40 @@ def test_every_violation_says_what_is_wrong() -> None:
         contract.validate(create_event(name="", start_time=UNSET, owner_id=0, category="\0"))
     for violation in caught.value.violations:
         assert violation.description
+
+
+def test_every_bad_field_is_named_at_once() -> None:
+    bad = create_event(name=" ", start_time=Timestamp(nanos=-1), end_time=Timestamp(seconds=1, nanos=10**9))
+    nanos = [("event.end_time", "timestamp.nanos"), ("event.start_time", "timestamp.nanos")]
+    assert violations(bad) == [nanos[0], ("event.name", "string.not_blank"), nanos[1]]
+    batch = events_pb2.BatchCreateEventsRequest(requests=[create_event(), bad])
+    assert violations(batch) == [
+        (f"requests[1].{field}", rule) for field, rule in [nanos[0], ("event.name", "string.not_blank"), nanos[1]]
+    ]
+
+
+def test_times_that_callers_do_not_set_are_not_looked_at() -> None:
+    malformed = Timestamp(nanos=-1)
+    assert violations(create_event(create_time=malformed, update_time=malformed)) == []
+    sent = new_event(id=1, start_time=malformed)
+    assert violations(events_pb2.UpdateEventRequest(event=sent)) == []
+    assert violations(sent, "event.") == [("event.start_time", "timestamp.nanos")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "metadata"),
+    [
+        (create_event(name="x" * 201), {"field": "event.name", "limit": "200"}),
+        (create_event(owner_id=-1), {"field": "event.owner_id", "limit": "0"}),
+        (create_event(start_time=Timestamp(nanos=-1)), {"field": "event.start_time", "limit": "999999999"}),
+        (events_pb2.GetEventRequest(), {"field": "id", "limit": "0"}),
+        (events_pb2.BatchGetEventsRequest(ids=[1] * 1001), {"field": "ids", "limit": "1000"}),
+        (create_event(name=" ", description="x" * 8193), {"field": "event.name", "more": "1"}),
+    ],
+)
+def test_what_varies_in_a_message_stands_in_its_metadata(request_: Message, metadata: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        contract.validate(request_)
+    assert metadata == refused.value.metadata
+    for value in metadata.values():
+        assert value in refused.value.message

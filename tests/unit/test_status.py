@@ -29,8 +29,8 @@ def details(status: status_pb2.Status) -> list[Message]:
     return [types[each.TypeName()].FromString(each.value) for each in status.details]
 
 
-def info(reason: str) -> error_details_pb2.ErrorInfo:
-    return error_details_pb2.ErrorInfo(reason=reason, domain="artemis")
+def info(reason: str, **metadata: str) -> error_details_pb2.ErrorInfo:
+    return error_details_pb2.ErrorInfo(reason=reason, domain="artemis", metadata=metadata)
 
 
 RETRY = error_details_pb2.RetryInfo()
@@ -56,7 +56,7 @@ def test_an_error_of_a_resource_names_it(kind: type[errors.ResourceError], code:
     status = status_of(kind("A_REASON", "the text", resource_type="event", resource_name="17"))
     assert code == status.code
     assert status.message == "the text"
-    assert [info("A_REASON"), detail] == details(status)
+    assert [info("A_REASON", id="17"), detail] == details(status)
 
 
 def test_an_error_of_one_request_in_a_batch_names_its_field() -> None:
@@ -67,6 +67,7 @@ def test_an_error_of_one_request_in_a_batch_names_its_field() -> None:
         field="ids[3]", description="there is no event 17", reason="EVENT_NOT_FOUND"
     )
     assert details(status)[-1] == error_details_pb2.BadRequest(field_violations=[violation])
+    assert details(status)[0] == info("EVENT_NOT_FOUND", id="17", field="ids[3]")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_an_error_of_the_server_says_when_to_retry(
 def test_an_invalid_argument_names_every_bad_field() -> None:
     status = status_of(
         InvalidArgument(
-            Violation(field="event.name", description="must not be blank", rule="string.not_blank"),
+            Violation(field="event.name", description="must not be blank", rule="string.not_blank", values={"a": "b"}),
             Violation(field="event.end_time", description="is early", rule=""),
         )
     )
@@ -97,7 +98,7 @@ def test_an_invalid_argument_names_every_bad_field() -> None:
     assert status.code == code_pb2.INVALID_ARGUMENT
     assert status.message == "event.name: must not be blank (and 1 more)"
     assert details(status) == [
-        info("INVALID_FIELD"),
+        info("INVALID_FIELD", field="event.name", a="b", more="1"),
         error_details_pb2.BadRequest(
             field_violations=[
                 field(field="event.name", description="must not be blank", reason="STRING_NOT_BLANK"),
@@ -140,8 +141,8 @@ def test_an_unexpected_error_is_internal_and_keeps_its_text(error: Exception, ca
     assert b"secret" not in status.SerializeToString()
     assert "secret" in caplog.text
     told, request = details(status)
-    assert info("INTERNAL") == told
     assert isinstance(request, error_details_pb2.RequestInfo)
+    assert info("INTERNAL", requestId=request.request_id) == told
     assert request.request_id in status.message
     assert request.request_id in caplog.text
 
