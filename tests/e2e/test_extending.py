@@ -20,29 +20,20 @@ VERSIONS = Path("models/src/artemis_models/migrations/versions")
 GENERATOR = ROOT / ".venv-proto"
 FREEZE = "python -m tests.migrations.freeze"
 """It starts PostgreSQL, which takes seconds, so it runs once, for all new revisions."""
-CHECKS = ("tests/migrations/test_schema.py", "tests/architecture/test_declarations.py")
+CHECKS = (
+    "tests/migrations/test_schema.py",
+    "tests/architecture/test_declarations.py",
+    "tests/unit/test_loader_entities.py",
+)
 """The tests that name a forgotten step, and pass when none is."""
 PROGRAMS = {"python": [sys.executable], "make": ["make", "--old-file=.venv-proto/.done"]}
 """Programs of the page, as they run in a copy: with this interpreter, and the generator as it is installed."""
-FEEDS = """
-[feeds.fairs]
-url = "fairs.tsv"
-format = "tsv"
-entity = "events"
-
-[feeds.fairs.fields]
-external_id = "id"
-name = "title"
-url = "page"
-start_time = "day"
-end_time = "day"
-"""
-FAIRS = "id\ttitle\tday\tpage\n1\tBook fair\t2026-10-07\thttps://example.com/books\n"
+SAMPLES = "docs/samples/feeds.toml"
 INSTRUCTION = re.compile(
     r"""
       In\ `(?P<file>[^`]+)`                                         # the file that the next instructions change
     | Make\ `(?P<made>[^`]+)`.*?```\w+\n(?P<content>.*?)\n\ +```
-    | (?P<place>after|before)\ `(?P<anchor>[^`]+)`.*?```\w+\n(?P<added>.*?)\n\ +```
+    | (?P<place>after|before)\ (?P<anchor>``\ .+?\ ``|`[^`]+`).*?```\w+\n(?P<added>.*?)\n\ +```
     | change\ (?P<old>``\ .+?\ ``|`[^`]+`)\s+to\s+(?P<new>``\ .+?\ ``|`[^`]+`)
     | Run\ `(?P<command>[^`]+)`
     """,
@@ -69,7 +60,7 @@ class Tree:
             elif found["made"]:
                 self._make(found["made"], dedented(found["content"]))
             elif found["place"]:
-                insert(file, found["place"], found["anchor"], dedented(found["added"]))
+                insert(file, found["place"], unquoted(found["anchor"]), dedented(found["added"]))
             elif found["old"]:
                 replace(file, unquoted(found["old"]), unquoted(found["new"]))
             elif found["command"] != FREEZE:
@@ -141,8 +132,6 @@ MERGED = (ROOT / "loader/src/artemis_loader/entities.py").exists()
 def test_the_steps_of_the_page_are_all_that_it_takes(tree: Tree, tmp_path: Path) -> None:
     for section in ("Add a field", "Add an entity", "Add a feed format"):
         tree.apply(section)
-    (tmp_path / "feeds.toml").write_text(FEEDS, encoding="utf-8")
-    (tmp_path / "fairs.tsv").write_text(FAIRS, encoding="utf-8")
     command = [sys.executable, "-m", "artemis_server", "serve", "--listen", "127.0.0.1:0"]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, env=tree.environment, stdout=pipe, stderr=pipe, text=True)
@@ -151,7 +140,7 @@ def test_the_steps_of_the_page_are_all_that_it_takes(tree: Tree, tmp_path: Path)
         tree.run(sys.executable, *FREEZE.split()[1:])
         tree.run(sys.executable, "-m", "pytest", "--quiet", "--numprocesses=0", "-k", "not postgresql", *CHECKS)
         server.log.wait_for(READY)
-        tree.run(sys.executable, "-m", "artemis_loader", "load", "--config", tmp_path / "feeds.toml")
+        tree.run(sys.executable, "-m", "artemis_loader", "load", "--config", SAMPLES, "--feed", "fairs")
         tree.run(sys.executable, "-m", "tests.e2e.extended", server.target)
     finally:
         server.end()
