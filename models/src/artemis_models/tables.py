@@ -1,4 +1,4 @@
-"""The ORM models: the tables, and the constraints that hold whoever writes.
+"""The ORM models: the tables, and the constraints that the database enforces for every writer.
 
 Times are integers, microseconds since 1970-01-01T00:00:00Z: exact, ordered and the same on every
 engine over the years 0001 to 9999 (docs/adr/0004). Text compares by code point on every engine.
@@ -27,7 +27,7 @@ CodePointText = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def _only(dialect: str, index: Index) -> Index:
-    """Makes the index one of databases of this dialect only."""
+    """Limits the index to databases of this dialect."""
     index.info["dialect"] = dialect
     return index.ddl_if(dialect=dialect)
 
@@ -116,7 +116,7 @@ class Event(Base):
 
 
 class Secret(Base):
-    """A key that all servers on one database share, such as the one that page tokens are signed with."""
+    """A key that all servers on one database share, such as the one that signs page tokens."""
 
     __tablename__ = "secrets"
 
@@ -127,7 +127,7 @@ class Secret(Base):
 
 
 class IdempotencyKey(Base):
-    """A request that was answered, by the id that its caller gave it, with the answer to repeat (AIP-155)."""
+    """The id of a request that was answered, and its response, which a repeat with this id gets again (AIP-155)."""
 
     __tablename__ = "idempotency_keys"
 
@@ -140,7 +140,7 @@ class IdempotencyKey(Base):
 
 
 class Load(Base):
-    """One load of a feed: when it ran, how it ended, and what it did."""
+    """One load of a feed: its times, its outcome, and the number of rows that it changed."""
 
     __tablename__ = "loads"
 
@@ -166,7 +166,7 @@ class Load(Base):
 
 
 class FeedValidators(Base):
-    """What the server of a feed said about the version that was loaded last, so that it is not fetched again."""
+    """The HTTP validators of the version of a feed that was loaded last, so that it is not fetched again (RFC 9110)."""
 
     __tablename__ = "feed_validators"
 

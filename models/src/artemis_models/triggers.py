@@ -1,6 +1,6 @@
-"""Triggers: the database itself counts up the version of a row, whoever changes it.
+"""Triggers: the database counts up the version of a row with every change.
 
-Etags depend on it, so it must change with every change of the row, also with one that was made by hand in SQL.
+Etags are made from the version, so it must also change when somebody changes the row by hand in SQL.
 Every table that has a column `version` has the trigger.
 """
 

@@ -30,7 +30,7 @@ from artemis_server.settings import Settings
 from artemis_server.streams import OpenStreams
 
 GET_THREADS = 8
-"""How many threads get resources by their ids."""
+"""Threads that answer only the methods that get a resource by its id."""
 SPARE_CONNECTIONS = 4
 """Connections beside those of the threads that answer calls: for the health probe and the pruner."""
 

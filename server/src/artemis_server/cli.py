@@ -25,6 +25,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from artemis_server.app import Application, ListenError, check_address, max_connections
 from artemis_server.settings import Settings, SettingsError, parse
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 log = logging.getLogger("artemis_server")
 
 
@@ -32,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0, or 1 after one line on stderr. Usage errors exit with 2."""
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
-        _configure_logging(settings.log_level)
+        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format=LOG_FORMAT)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models logs every migration
         engine = create_engine(
             settings.database_url,
             password_file=settings.database_password_file,
@@ -47,11 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"artemis-server: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _configure_logging(level: str) -> None:
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models says what was migrated
 
 
 def _serve(settings: Settings, engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
     RequestError
     +-- InvalidArgument        the request breaks the contract
-    +-- ResourceError          the request does not fit what is stored
+    +-- ResourceError          the request does not fit the stored resources
     |   +-- NotFound
     |   +-- AlreadyExists
     |   +-- FailedPrecondition

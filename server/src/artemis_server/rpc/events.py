@@ -10,7 +10,7 @@ from artemis_server.rpc.resources import Resources
 
 
 class EventServicer(events_pb2_grpc.EventServiceServicer):
-    """Answers EventService. See events.proto for what each method does."""
+    """Answers EventService. events.proto describes the methods."""
 
     def __init__(self, events: Resources[Event], lists: Lists[Event], batches: Batches[Event]) -> None:
         self._events = events

@@ -9,7 +9,7 @@ from artemis_server.rpc.resources import Resources
 
 
 class UserServicer(users_pb2_grpc.UserServiceServicer):
-    """Answers UserService. See users.proto for what each method does."""
+    """Answers UserService. users.proto describes the methods."""
 
     def __init__(self, users: Resources[User], lists: Lists[User]) -> None:
         self._users = users
