@@ -1,9 +1,10 @@
 """Prints how fast the service is, beside servers of the same contract, and writes docs/benchmarks.{json,svg}.
 
-The server is the command `artemis-server serve` with its defaults, the load comes from `load.py`. Server and load have a core
-each. Beside each method stand, in processes of their own: a no-op and a service as tutorials write it, on the core of the
-server, which is idle meanwhile; and the server without pinning, when the load is not pinned either. Every round measures these
-one right after the other. Ratios are made within a round.
+The server is the command `artemis-server serve` with its defaults, and `load.py` makes the load. The server is
+pinned to one core and the load to another. Each method is compared with three others, each in a process of its own: a
+no-op and a service as tutorials write it, on the server's core while the server is idle, and a second server that is
+not pinned, under a load that is not pinned either. A round measures them one right after the other. Ratios are made
+within a round.
 """
 
 import argparse
@@ -70,7 +71,9 @@ def measure(figures: list[Figure], engine: str, options: argparse.Namespace) -> 
             server=stack.enter_context(serving(url)),
             unpinned=stack.enter_context(serving(url, load.CORES)),
             noop=stack.enter_context(running("tests.benchmarks.noop")),
-            tutorial=stack.enter_context(running("tests.benchmarks.tutorial", f"sqlite:///{folder}/tutorial.db", f"{ROWS}"))
+            tutorial=stack.enter_context(
+                running("tests.benchmarks.tutorial", f"sqlite:///{folder}/tutorial.db", f"{ROWS}")
+            )
             if engine == "sqlite"
             else None,
         )
@@ -150,7 +153,7 @@ def wait_for_port(port: int, process: "subprocess.Popen[str]") -> None:
             time.sleep(0.05)
         else:
             return
-    raise SystemExit(f"{process.args} ended with {process.returncode}")
+    raise SystemExit(f"artemis-server serve ended with {process.returncode} before it listened")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws the figures as one chart: a bar for each method and engine, as long as its share of the no-op's calls per second."""
+"""Draws the chart: a bar for each method and engine, as long as its share of the no-op's calls per second."""
 
 import math
 import statistics
@@ -35,7 +35,9 @@ def draw(figures: Sequence[Figure]) -> str:
         _text(20, 26, "Calls per second, as a share of a no-op's (higher is better)", size=16),
         *_legend(dict.fromkeys(figure.engine for figure in figures)),
     ]
-    foot = _text(LEFT + AXIS / 2, top + 36, "share of the calls per second of a server whose methods do nothing", "middle")
+    foot = _text(
+        LEFT + AXIS / 2, top + 36, "share of the calls per second of a server whose methods do nothing", "middle"
+    )
     height = top + FOOT
     return "\n".join(
         [
@@ -59,8 +61,9 @@ def _bar(figure: Figure, top: float, scale: float) -> list[str]:
     rate = statistics.median(each.calls for each in figure.rates) * figure.method.batch
     unit = "events/s" if figure.method.batch > 1 else "calls/s"
     y = top + ROW / 2
+    colour = COLOURS[figure.engine]
     return [
-        f'<rect x="{LEFT}" y="{top + 2}" width="{middle - LEFT:.1f}" height="{ROW - 4}" fill="{COLOURS[figure.engine]}"/>',
+        f'<rect x="{LEFT}" y="{top + 2}" width="{middle - LEFT:.1f}" height="{ROW - 4}" fill="{colour}"/>',
         f'<path d="M{least:.1f} {y}H{most:.1f}M{least:.1f} {y - 4}v8M{most:.1f} {y - 4}v8" stroke="{INK}"/>',
         _text(max(middle, most) + 8, y + 4, f"{statistics.median(shares):.2f} · {rate:,.0f} {unit}", size=12),
     ]
@@ -81,7 +84,10 @@ def _legend(engines: Sequence[str] | dict[str, None]) -> list[str]:
             f'<rect x="{x}" y="37" width="12" height="12" fill="{COLOURS[engine]}"/>',
             _text(x + 18, 48, NAMES[engine]),
         ]
-    return [*parts, _text(20 + 110 * 2 + 10, 48, "bar: median; line: least to most of the rounds; beside it the rate", size=12)]
+    return [
+        *parts,
+        _text(20 + 110 * 2 + 10, 48, "bar: median; line: least to most of the rounds; beside it the rate", size=12),
+    ]
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 13) -> str:

@@ -66,25 +66,27 @@ class Figure:
         cells = [
             f"{self.engine:<11}{self.title:<29}",
             f"{statistics.median(rate.calls for rate in self.rates) * self.method.batch:>9,.0f}",
-            f"{_range(self.share(self.noop)):>19}",
+            f"{_range(self.share(self.noop)):>22}",
             f"{'-' if goal is None or goal.processor else f'{goal.ratio:.2f}':>6}",
             f"{statistics.median(rate.processor for rate in self.rates) * 1e6:>9,.0f}",
             f"{statistics.median(rate.processor for rate in self.noop) * 1e6:>7,.0f}",
-            f"{_range(self.processor_share(self.noop)):>19}",
+            f"{_range(self.processor_share(self.noop)):>22}",
             f"{'-' if goal is None or not goal.processor else f'{goal.ratio:.2f}':>6}",
-            f"{_range(self.unpinned_share()):>19}",
-            f"{_range(self.share(self.tutorial)):>19}",
+            f"{_range(self.unpinned_share()):>22}",
+            f"{_range(self.share(self.tutorial)):>22}",
         ]
         return "".join(cells)
 
 
 HEAD = (
-    "Server and load on a core each; beside the server a no-op. Medians (least to most) of the rounds.\n"
-    "calls/s: of batches, events per second. /no-op: calls per second, divided by the no-op's. us: processor time per\n"
-    "call of the server, of the no-op, and the no-op's divided by the server's. unpinned: calls per second when server\n"
-    "and load have all cores, divided by calls/s. tutorial: calls/s, divided by those of grpcio and an ORM.\n"
-    f"{'engine':<11}{'figure':<29}{'calls/s':>9}{'/no-op':>19}{'goal':>6}{'us':>9}{'no-op':>7}{'no-op/us':>19}"
-    f"{'goal':>6}{'unpinned':>19}{'tutorial':>19}"
+    "Medians of the rounds (least to most). Server and load have a core each.\n"
+    "calls/s   calls per second; of batches, events per second\n"
+    "/no-op    calls per second, divided by those of a no-op server\n"
+    "us        processor time of the server per call, in us; of the no-op; the no-op's divided by the server's\n"
+    "unpinned  calls per second when server and load may use all cores, divided by calls/s\n"
+    "tutorial  calls per second, divided by those of a service of grpcio and an ORM\n\n"
+    f"{'engine':<11}{'figure':<29}{'calls/s':>9}{'/no-op':>22}{'goal':>6}{'us':>9}{'no-op':>7}{'no-op/us':>22}"
+    f"{'goal':>6}{'unpinned':>22}{'tutorial':>22}"
 )
 
 

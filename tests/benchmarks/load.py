@@ -1,12 +1,13 @@
 """A load generator that sends each gRPC call with a body of its own, at little cost.
 
-It is a minimal HTTP/2 client (RFC 9113) for one method on loopback. h2load sends one body over and over, so it cannot ask for
-random ids or for pages that were not asked before. The client of grpcio can, but it takes as much processor time per call as
-the server does, on one core. This module sends prepared bytes and reads no response but for its frame headers and
-`grpc-status`.
+It is a minimal HTTP/2 client (RFC 9113) for one method on loopback. h2load sends one body over and over, so it cannot
+ask for random ids or for pages that were not asked before. The client of grpcio can, but costs more processor time per
+call than a no-op server. Measured in turns with GetEvent on a no-op, as microseconds of client and server: this module
+35 and 334, h2load 33 and 357, grpcio's client with 64 threads 459 and 431. Of a response this module reads the frame
+headers and `grpc-status`, nothing else.
 
-The rate is what the server reaches when 64 calls, say, are always in flight; it is no latency under a given rate. When the
-generator is the bottleneck, the rate is too low, and the processor time per call is still right.
+A rate is what the server reaches while a fixed number of calls is in flight. It says nothing about the latency at a
+lower rate. If the generator were the bottleneck, rates would be too low, and the processor time per call right.
 """
 
 import os
@@ -70,7 +71,8 @@ def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview = b"")
 def headers(port: int, path: str) -> tuple[bytes, bytes]:
     """Returns the header block (HPACK, RFC 7541) of the first call of a connection and of all later calls.
 
-    The first block enters its headers into the dynamic table, whose newest entry has index 62; the later ones name them by index.
+    The first block enters its headers into the dynamic table, whose newest entry has index 62. Later blocks name the
+    headers by index.
     """
     fields = {
         ":path": path,
@@ -78,9 +80,13 @@ def headers(port: int, path: str) -> tuple[bytes, bytes]:
         "content-type": "application/grpc",
         "te": "trailers",
     }
-    entered = [bytes([0x40, len(name)]) + name.encode() + bytes([len(value)]) + value.encode() for name, value in fields.items()]
+    entered = (b"\x40" + _string(name) + _string(value) for name, value in fields.items())
     post_http = b"\x83\x86"  # :method POST, :scheme http: of the static table
     return post_http + b"".join(entered), post_http + bytes(0x80 | 62 + age for age in reversed(range(len(fields))))
+
+
+def _string(text: str) -> bytes:
+    return bytes([len(text)]) + text.encode()  # shorter than 127 bytes, and not compressed
 
 
 class Connection:
@@ -149,19 +155,21 @@ class Connection:
                 raise LoadError(f"a call failed: {payload!r}")
             del self._windows[stream]
             return 1
-        elif kind in (SETTINGS, PING) and not flags & ACK:
-            if kind == SETTINGS:
-                self._apply(payload)
-            self._out += frame(kind, ACK, 0, b"" if kind == SETTINGS else payload)
-        elif kind == WINDOW_UPDATE:
-            more = int.from_bytes(payload, "big")
-            if stream == 0:
-                self._window += more
-            elif stream in self._windows:
-                self._windows[stream] += more
         elif kind in (RST_STREAM, GOAWAY):
             raise LoadError(f"the server sent a frame of type {kind}: {payload!r}")
+        elif kind == WINDOW_UPDATE:
+            self._widen(stream, int.from_bytes(payload, "big"))
+        elif kind == PING and not flags & ACK:
+            self._out += frame(PING, ACK, 0, payload)
+        elif kind == SETTINGS and not flags & ACK:
+            self._apply(payload)
         return 0
+
+    def _widen(self, stream: int, more: int) -> None:
+        if stream == 0:
+            self._window += more
+        elif stream in self._windows:  # and not of a call that ended
+            self._windows[stream] += more
 
     def _give_back(self, size: int) -> None:
         self._received += size
@@ -174,6 +182,7 @@ class Connection:
         for stream in self._windows:
             self._windows[stream] += window - self._initial_window
         self._initial_window = window
+        self._out += frame(SETTINGS, ACK, 0)
 
 
 class Load:

@@ -107,9 +107,10 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method, its requests, how many are in flight, and the goals by engine (DESIGN, figures to reach).
+    """A method, its requests, how many are in flight, and the goals by engine.
 
-    `tutorial` are the requests to the tutorial's service, if it is measured; `events` is how many events a call stores or returns.
+    `tutorial` makes the requests to the tutorial's service, if it is measured. `batch` is how many events a call
+    stores, when calls are shown as events per second.
     """
 
     name: str
