@@ -15,19 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import grpc
+from artemis.v1 import events_pb2_grpc
 
 from tests.benchmarks import load
 from tests.benchmarks.chart import draw
 from tests.benchmarks.deployment import deployed
 from tests.benchmarks.figures import Figure, document, table
 from tests.benchmarks.load import Target
-from tests.benchmarks.methods import METHODS, ROWS, Service
+from tests.benchmarks.methods import METHODS, ROWS, Service, store_events
 
 DOCS = Path(__file__).parents[2] / "docs"
 PINNED = {load.SERVER_CORE}
@@ -78,14 +79,16 @@ def measure(figures: list[Figure], engine: str, options: argparse.Namespace) -> 
             else None,
         )
         channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{servers.server.port}"))
-        service = Service(channel)
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        tokens = store_events(stub)
+        services = {target: Service(stub, tokens) for target in servers if target is not None}
         for _ in range(options.rounds):
             for figure in figures:
-                compare(figure, servers, service, options.seconds)
+                compare(figure, servers, services, options.seconds)
     return figures
 
 
-def compare(figure: Figure, servers: Servers, service: Service, seconds: float) -> None:
+def compare(figure: Figure, servers: Servers, services: Mapping[Target, Service], seconds: float) -> None:
     """Measures a figure once, and what stands beside it."""
     method = figure.method
     path = f"/artemis.v1.EventService/{method.name}"
@@ -93,7 +96,7 @@ def compare(figure: Figure, servers: Servers, service: Service, seconds: float) 
     def rate(target: Target, cores: Collection[int] = (load.LOAD_CORE,)) -> load.Rate:
         requests = method.tutorial if target is servers.tutorial else method.requests
         assert requests is not None
-        bodies = requests(service)
+        bodies = requests(services[target])
         os.sched_setaffinity(0, cores)
         return load.measure(target, path, bodies, seconds, method.concurrent)
 

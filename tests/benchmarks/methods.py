@@ -2,12 +2,11 @@
 
 import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count, cycle, repeat
+from itertools import cycle, repeat
 from typing import NamedTuple
 
-import grpc
 from artemis.v1 import events_pb2 as pb
 from artemis.v1 import events_pb2_grpc
 
@@ -16,29 +15,30 @@ from tests.benchmarks import samples
 ROWS = 100_000
 """Events in the database before the first measurement; their ids are 1 to ROWS."""
 PLACE = 20
-"""Events from one place where a page begins to the next, so that there are 5,000 different pages."""
+"""Events from one place where a page begins to the next, so that there are about 5,000 different pages."""
 DELETED = 10
 """Batches of events that are stored before each measurement of DeleteEvent, and deleted in it."""
 
 
+def store_events(stub: "events_pb2_grpc.EventServiceStub") -> list[str]:
+    """Stores ROWS events and returns page tokens in a random order, one for each place of a page."""
+    for _ in range(ROWS // samples.BATCH_SIZE):
+        stub.BatchCreateEvents(samples.BATCH)
+    tokens = [""]
+    for _ in range((ROWS - samples.PAGE_SIZE) // PLACE):
+        page = stub.ListEvents(pb.ListEventsRequest(page_size=PLACE, page_token=tokens[-1]))
+        tokens.append(page.next_page_token)
+    random.shuffle(tokens)
+    return tokens
+
+
 class Service:
-    """The service under measurement as callers know it: its stub and the page tokens that it gave."""
+    """A server under load: its stub, and the page tokens and ids that its requests go through, round after round."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
-        self.stub = events_pb2_grpc.EventServiceStub(channel)
-        for _ in range(ROWS // samples.BATCH_SIZE):
-            self.stub.BatchCreateEvents(samples.BATCH)
-        self.page_tokens = cycle(self._shuffled_tokens())
+    def __init__(self, stub: "events_pb2_grpc.EventServiceStub", page_tokens: Sequence[str]) -> None:
+        self.stub = stub
+        self.page_tokens = cycle(page_tokens)
         self.ids = cycle(range(1, ROWS + 1))
-        self.numbers = count()
-
-    def _shuffled_tokens(self) -> list[str]:
-        tokens = [""]
-        for _ in range(ROWS // PLACE - samples.PAGE_SIZE // PLACE):
-            page = self.stub.ListEvents(pb.ListEventsRequest(page_size=PLACE, page_token=tokens[-1]))
-            tokens.append(page.next_page_token)
-        random.shuffle(tokens)
-        return tokens
 
 
 def gets(_: Service) -> Iterator[bytes]:
@@ -62,7 +62,7 @@ def creates_with_request_id(_: Service) -> Iterator[bytes]:
 def updates(service: Service) -> Iterator[bytes]:
     """Yields requests that each change another row than those in flight."""
     for row_id in service.ids:
-        event = pb.Event(id=row_id, location=f"Hall {next(service.numbers)}")
+        event = pb.Event(id=row_id, location=f"Hall {random.getrandbits(32)}")
         yield pb.UpdateEventRequest(event=event).SerializeToString()
 
 

@@ -1,12 +1,15 @@
-"""The figures of the benchmarks, from rates that are made up. What is measured is no test."""
+"""The benchmarks count and divide right: the load generator against a real server, the figures from made-up rates."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
+import grpc
 import pytest
 
 from tests.benchmarks.chart import draw
 from tests.benchmarks.figures import Figure, document, spread, table
-from tests.benchmarks.load import FRAME, Rate, frame, headers
+from tests.benchmarks.load import FRAME, Connection, Load, LoadError, Rate, frame, headers
 from tests.benchmarks.methods import METHODS
 
 TITLE = "BatchCreate, 2 callers"
@@ -75,3 +78,36 @@ def test_later_calls_name_their_headers_by_index() -> None:
     first, later = headers(50051, "/a")
     assert first.startswith(b"\x83\x86\x40\x05:path\x02/a")
     assert later == b"\x83\x86\xc1\xc0\xbf\xbe"
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A server whose method returns its request ten times over, and fails when the request is empty."""
+
+    def repeat(request: bytes, context: grpc.ServicerContext) -> bytes:
+        if not request:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "empty")
+        return request * 10
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Repeat": grpc.unary_unary_rpc_method_handler(repeat)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", handlers),))
+    free = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield free
+    server.stop(None).wait()
+
+
+def test_every_call_is_counted_when_bodies_exceed_the_windows_of_flow_control(port: int) -> None:
+    bodies = iter([b"x" * 300_000] * 20)
+    load = Load([Connection(port, "/test/Repeat") for _ in range(2)], bodies, concurrent=4)
+    assert load.run(seconds=60) == 20
+    load.finish()
+
+
+def test_a_call_that_fails_ends_the_measurement(port: int) -> None:
+    connection = Connection(port, "/test/Repeat")
+    load = Load([connection], iter([b"x", b"", b"x"]), concurrent=1)
+    with pytest.raises(LoadError, match="a call failed"):
+        load.run(seconds=60)
+    connection.socket.close()
