@@ -41,7 +41,7 @@ lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the cont
 type: .venv/.dev ## Check the types
 	$(BIN)/mypy
 
-bench: .venv/.dev ## Measure the speed: a table, docs/benchmarks.json and .svg (needs h2load)
+bench: .venv/.dev ## Measure the speed into docs/benchmarks.* (short: make bench ARGS='--rounds 1 --seconds 1')
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 proto: .venv-proto/.done ## Generate the stubs from the .proto files

@@ -1,95 +1,129 @@
-"""What is measured, and what came of it."""
+"""The figures of a method on an engine: every round, and medians with their range."""
 
+import os
+import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
-from google.protobuf.message import Message
-
-from tests.benchmarks import load, samples
-
-BATCH = "BatchCreateEvents"
-
-
-class Method(NamedTuple):
-    """A method, its request, how many events a call makes, the FastAPI path beside it, and goals by engine."""
-
-    request: Message
-    goals: Mapping[str, float] = MappingProxyType({})
-    creates: int = 0
-    web: str | None = None
-    concurrent: int = load.CONCURRENT
-    changes_rows: bool = False
-    """Whether each call must have a row of its own, or calls would wait for each other."""
-
-
-METHODS = {
-    "GetEvent": Method(samples.GET, {"sqlite": 0.85, "postgresql": 0.45}, web="events/1"),
-    "CreateEvent": Method(samples.CREATE, {"sqlite": 0.55, "postgresql": 0.30}, creates=1, web="events"),
-    "UpdateEvent": Method(samples.UPDATE, changes_rows=True),
-    "DeleteEvent": Method(samples.DELETE, changes_rows=True),
-    "ListEvents": Method(samples.LIST, {"sqlite": 0.35}, web="events?limit=100"),
-    BATCH: Method(samples.BATCH, creates=samples.BATCH_SIZE, concurrent=2),
-}
+from tests.benchmarks.load import Rate
+from tests.benchmarks.methods import METHODS, Method
 
 
 @dataclass(kw_only=True)
 class Figure:
-    """A method on an engine, and the calls per second of each round."""
+    """A row of METHODS on an engine: rates of the rounds, of the server and of what stands beside it."""
 
     engine: str
-    method: str
-    rates: list[float] = field(default_factory=list)
-    noop: list[float] = field(default_factory=list)
-    direct: list[float] = field(default_factory=list)
-    web: list[float] = field(default_factory=list)
+    title: str
+    rates: list[Rate] = field(default_factory=list)
+    noop: list[Rate] = field(default_factory=list)
+    unpinned: list[Rate] = field(default_factory=list)
+    tutorial: list[Rate] = field(default_factory=list)
 
-    def ratio(self, beside: Sequence[float]) -> float | None:
-        """Returns the median of the rounds' ratios to what stands beside; None if nothing does."""
-        ratios = [rate / max(other, 0.5) for rate, other in zip(self.rates, beside, strict=True)] if beside else []
-        return statistics.median(ratios) if ratios else None
+    @property
+    def method(self) -> Method:
+        """The method that is measured."""
+        return METHODS[self.title]
+
+    def share(self, beside: Sequence[Rate]) -> list[float]:
+        """Returns each round's calls per second, divided by those of what stands beside the server."""
+        return [rate.calls / other.calls for rate, other in zip(self.rates, beside, strict=bool(beside))]
+
+    def processor_share(self, beside: Sequence[Rate]) -> list[float]:
+        """Returns each round's processor time per call of what stands beside the server, divided by the server's."""
+        pairs = zip(self.rates, beside, strict=bool(beside))
+        return [other.processor / rate.processor for rate, other in pairs if rate.processor]
+
+    def unpinned_share(self) -> list[float]:
+        """Returns each round's calls per second on all cores, divided by those on one core."""
+        return [rate.calls / other.calls for rate, other in zip(self.unpinned, self.rates, strict=True)]
 
     def summary(self) -> dict[str, Any]:
-        """Returns everything, with the medians."""
+        """Returns everything that was measured. Processor times are microseconds per call."""
+        goal = self.method.goals.get(self.engine)
         return {
             "engine": self.engine,
-            "method": self.method,
-            "calls_per_second": self.rates,
-            "median": statistics.median(self.rates),
-            "noop": {"calls_per_second": self.noop, "ratio": self.ratio(self.noop)},
-            "direct": {"calls_per_second": self.direct, "ratio": self.ratio(self.direct)},
-            "fastapi": {"calls_per_second": self.web, "ratio": self.ratio(self.web)},
-            "goal": METHODS[self.method].goals.get(self.engine),
+            "figure": self.title,
+            "method": self.method.name,
+            "callers": self.method.concurrent,
+            "events_per_call": self.method.batch,
+            "goal": goal and {"of": "processor time" if goal.processor else "calls per second", "ratio": goal.ratio},
+            "calls_per_second_to_noop": spread(self.share(self.noop)),
+            "noop_processor_to_processor": spread(self.processor_share(self.noop)),
+            "unpinned_calls_per_second_to_pinned": spread(self.unpinned_share()),
+            "calls_per_second_to_tutorial": spread(self.share(self.tutorial)),
+            "server": _rates(self.rates),
+            "noop": _rates(self.noop),
+            "unpinned": _rates(self.unpinned),
+            "tutorial": _rates(self.tutorial),
         }
 
     def row(self) -> str:
-        """Returns the medians as a line of the table."""
-        ratios = [rate / other for rate, other in zip(self.rates, self.noop, strict=True)] if self.noop else []
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "-"
-        cells = [_cell(self.ratio(self.noop)), spread, _cell(METHODS[self.method].goals.get(self.engine))]
-        more = [_cell(self.ratio(self.direct)), _cell(self.ratio(self.web), "x")]
-        first = f"{self.engine:<12}{self.method:<19}{statistics.median(self.rates):>9,.0f}"
-        return first + f"{cells[0]:>8}  {cells[1]:<14}{cells[2]:>6}{more[0]:>10}{more[1]:>10}"
+        """Returns the line of the table."""
+        goal = self.method.goals.get(self.engine)
+        cells = [
+            f"{self.engine:<11}{self.title:<29}",
+            f"{statistics.median(rate.calls for rate in self.rates) * self.method.batch:>9,.0f}",
+            f"{_range(self.share(self.noop)):>22}",
+            f"{'-' if goal is None or goal.processor else f'{goal.ratio:.2f}':>6}",
+            f"{statistics.median(rate.processor for rate in self.rates) * 1e6:>9,.0f}",
+            f"{statistics.median(rate.processor for rate in self.noop) * 1e6:>7,.0f}",
+            f"{_range(self.processor_share(self.noop)):>22}",
+            f"{'-' if goal is None or not goal.processor else f'{goal.ratio:.2f}':>6}",
+            f"{_range(self.unpinned_share()):>22}",
+            f"{_range(self.share(self.tutorial)):>22}",
+        ]
+        return "".join(cells)
 
 
-Figures: TypeAlias = "list[Figure]"
+HEAD = (
+    "Medians of the rounds (least to most). Server and load have a core each.\n"
+    "calls/s   calls per second; of batches, events per second\n"
+    "/no-op    calls per second, divided by those of a no-op server\n"
+    "us        processor time of the server per call, in us; of the no-op; the no-op's divided by the server's\n"
+    "unpinned  calls per second when server and load may use all cores, divided by calls/s\n"
+    "tutorial  calls per second, divided by those of a service of grpcio and an ORM\n\n"
+    f"{'engine':<11}{'figure':<29}{'calls/s':>9}{'/no-op':>22}{'goal':>6}{'us':>9}{'no-op':>7}{'no-op/us':>22}"
+    f"{'goal':>6}{'unpinned':>22}{'tutorial':>22}"
+)
 
 
-def table(figures: Figures) -> str:
+def table(figures: Sequence[Figure]) -> str:
     """Returns the table."""
-    titles = f"{'engine':<12}{'method':<19}{'calls/s':>9}{'no-op':>8}  {'from to':<14}{'goal':>6}"
-    head = f"{titles}{'direct':>10}{'FastAPI':>10}"
-    batches = [
-        f"{each.engine}: {statistics.median(each.rates) * samples.BATCH_SIZE:,.0f} events/s in batches of "
-        f"{samples.BATCH_SIZE} ({min(each.rates) * samples.BATCH_SIZE:,.0f} to "
-        f"{max(each.rates) * samples.BATCH_SIZE:,.0f})"
-        for each in figures
-        if each.method == BATCH
-    ]
-    return "\n".join([head, *(each.row() for each in figures), *batches])
+    return "\n".join([HEAD, *(figure.row() for figure in figures)])
 
 
-def _cell(number: float | None, unit: str = "") -> str:
-    return "-" if number is None else f"{number:.2f}{unit}"
+def document(figures: Sequence[Figure], seconds: float) -> dict[str, Any]:
+    """Returns what docs/benchmarks.json holds."""
+    return {
+        "machine": {
+            "cores": os.cpu_count(),
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+        },
+        "seconds": seconds,
+        "figures": [figure.summary() for figure in figures],
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, Any] | None:
+    """Returns the values of the rounds with their median, least and most; None when there are none."""
+    if not values:
+        return None
+    rounded = [float(f"{value:.4g}") for value in values]
+    return {"median": statistics.median(rounded), "min": min(rounded), "max": max(rounded), "rounds": rounded}
+
+
+def _rates(rates: Sequence[Rate]) -> dict[str, Any] | None:
+    if not rates:
+        return None
+    return {
+        "calls_per_second": spread([rate.calls for rate in rates]),
+        "processor_microseconds": spread([rate.processor * 1e6 for rate in rates]),
+    }
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "-"

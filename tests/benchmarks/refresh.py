@@ -66,15 +66,15 @@ def main() -> None:
         folder = Path(scratch)
         (folder / "feeds.toml").write_text(CONFIG, encoding="utf-8")
         for engine in options.engines:
-            with database(engine, folder) as url, serving(url) as port:
+            with database(engine, folder) as url, serving(url) as server:
                 load = [sys.executable, "-m", "artemis_loader", "load", "--database-url", url]
                 write(options.records, 0.0, folder / "talks.jsonl")
                 cost_of(load, folder)
-                writers = Writers(f"127.0.0.1:{port}")
+                writers = Writers(f"127.0.0.1:{server.port}")
                 time.sleep(QUIET)
                 print(line(f"{engine}: alone", writers.stop()), flush=True)
                 write(options.records, 1.0, folder / "talks.jsonl")
-                writers = Writers(f"127.0.0.1:{port}")
+                writers = Writers(f"127.0.0.1:{server.port}")
                 cost = cost_of(load, folder)
                 print(line(f"{engine}: refresh, {cost.seconds:.1f} s", writers.stop()), flush=True)
 

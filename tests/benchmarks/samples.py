@@ -4,14 +4,9 @@ from artemis.v1.events_pb2 import (
     BatchCreateEventsRequest,
     BatchCreateEventsResponse,
     CreateEventRequest,
-    DeleteEventRequest,
     Event,
-    GetEventRequest,
-    ListEventsRequest,
     ListEventsResponse,
-    UpdateEventRequest,
 )
-from google.protobuf.json_format import MessageToJson
 
 PAGE_SIZE = 100
 NEW_EVENT = Event(
@@ -30,12 +25,7 @@ EVENT.create_time.FromNanoseconds(1_767_000_000_123_456_000)
 EVENT.update_time.FromNanoseconds(1_767_000_000_123_456_000)
 PAGE = ListEventsResponse(events=[EVENT] * PAGE_SIZE, next_page_token="x" * 30)
 
-GET = GetEventRequest(id=1)
 CREATE = CreateEventRequest(event=NEW_EVENT)
-LIST = ListEventsRequest(page_size=PAGE_SIZE)
 BATCH_SIZE = 1000
 BATCH = BatchCreateEventsRequest(requests=[CREATE] * BATCH_SIZE)
 CREATED = BatchCreateEventsResponse(events=[EVENT] * BATCH_SIZE)
-UPDATE = UpdateEventRequest(event=Event(id=2, location="Lyon, France"))
-DELETE = DeleteEventRequest(id=2)
-NEW_EVENT_JSON = MessageToJson(NEW_EVENT, preserving_proto_field_name=True)

@@ -94,8 +94,8 @@ def events(count: int) -> Iterator[Files]:
         upgrade(engine)
         engine.dispose()
         fill(path, count)
-        port = stack.enter_context(serving(f"sqlite:///{path}"))
-        channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
+        server = stack.enter_context(serving(f"sqlite:///{path}"))
+        channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.port}"))
         yield Files(path, count, events_pb2_grpc.EventServiceStub(channel))
 
 
