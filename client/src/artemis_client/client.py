@@ -60,7 +60,7 @@ class ArtemisClient:
             self._channel = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
-        caller = Caller(timeout)
+        caller = Caller(self._channel, timeout)
         self.events = EventClient(self._channel, caller)
         self.users = UserClient(self._channel, caller)
 
