@@ -17,6 +17,7 @@ from artemis.v1 import events_pb2
 from artemis_client import (
     ArtemisClient,
     ArtemisError,
+    Cancelled,
     DeadlineExceeded,
     Event,
     InvalidArgument,
@@ -32,6 +33,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
+from tests.e2e.gateway import Handler
 from tests.e2e.samples import END, START, event
 from tests.e2e.servers import PATIENCE, Server
 
@@ -59,7 +61,7 @@ every_error = pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__na
 @contextmanager
 def answering(answer: Callable[[grpc.ServicerContext], Event]) -> Iterator[str]:
     """Runs a server in this process that has GetEvent alone, and yields its address."""
-    handler = grpc.unary_unary_rpc_method_handler(
+    handler: Handler = grpc.unary_unary_rpc_method_handler(
         lambda _, context: answer(context), response_serializer=Event.SerializeToString
     )
     with ThreadPoolExecutor(1) as pool:
@@ -211,6 +213,23 @@ def test_a_server_that_is_only_slow_is_not_told_as_away(server: Server) -> None:
         client.events.get(1, timeout=0)
 
     assert refused.value.message == "Deadline Exceeded"
+
+
+def test_a_connection_may_take_longer_than_a_second() -> None:
+    """Far away, or with a slow handshake: the client waits for it, and does not begin anew."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        ThreadPoolExecutor(1) as pool,
+        ArtemisClient(f"127.0.0.1:{listener.getsockname()[1]}") as client,
+    ):
+        listener.settimeout(PATIENCE)
+        call = pool.submit(client.events.get, 1)
+        connection, _ = listener.accept()
+        listener.settimeout(1.5)
+        with connection, pytest.raises(TimeoutError):
+            listener.accept()
+        client.close()
+        assert isinstance(call.exception(PATIENCE), Cancelled)
 
 
 def test_a_request_that_is_too_large_is_told_with_its_size_and_the_limit(client: ArtemisClient) -> None:
