@@ -158,10 +158,10 @@ def test_an_invalid_argument_names_every_bad_field(client: ArtemisClient) -> Non
 
     error = refused.value
     assert error.violations == (
-        Violation(field="event.name", description="must not be blank"),
-        Violation(field="event.category", description="must be at most 100 characters"),
-        Violation(field="event.start_time", description="value is required"),
-        Violation(field="event.end_time", description="value is required"),
+        Violation(field="event.name", description="must not be blank", reason="STRING_NOT_BLANK"),
+        Violation(field="event.category", description="must be at most 100 characters", reason="STRING_MAX_LEN"),
+        Violation(field="event.start_time", description="value is required", reason="REQUIRED"),
+        Violation(field="event.end_time", description="value is required", reason="REQUIRED"),
     )
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert error.message == "event.name: must not be blank (and 3 more)"
@@ -206,6 +206,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
         client.events.create(event())
 
     assert (refused.value.reason, refused.value.metadata, refused.value.details) == ("", {}, ())
+    assert "Connection refused" in refused.value.message
 
 
 def test_a_client_is_a_context_manager_that_closes_it(server: Server) -> None:

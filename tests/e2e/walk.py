@@ -3,27 +3,29 @@
 python walk.py TARGET
 """
 
+import pickle
 import sys
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import version
 
-from artemis_client import ArtemisClient, ArtemisError, Event, User
+from artemis_client import ArtemisClient, ArtemisError, Event, User, timestamp
 
 
 def walk(client: ArtemisClient) -> None:
     """Calls every method; an assertion fails when an answer is not the contract's."""
     user = client.users.create(User(email="walker@example.com", first_name="Ada"))
-    sent = Event(name="Walk", owner_id=user.id)
-    sent.start_time.FromJsonString("2026-01-01T10:00:00Z")
-    sent.end_time.FromJsonString("2026-01-01T11:00:00Z")
+    start, end = (timestamp(datetime(2026, 1, 1, hour, tzinfo=UTC)) for hour in (10, 11))
+    sent = Event(name="Walk", owner_id=user.id, start_time=start, end_time=end)
     created = client.events.create(sent)
     assert created == client.events.get(created.id)
     moved = client.events.update(Event(id=created.id, location="Kyoto"), update_mask=["location"])
     assert (moved.location, moved.name) == ("Kyoto", "Walk")
     assert refusal(client.events.delete, created.id, etag=created.etag).reason == "ETAG_MISMATCH"
-    fields = [each.field for each in refusal(client.events.create, Event()).violations]
-    assert fields == ["event.name", "event.start_time", "event.end_time"]
+    refused = refusal(client.events.create, Event())
+    assert [each.field for each in refused.violations] == ["event.name", "event.start_time", "event.end_time"]
+    assert refused.details == pickle.loads(pickle.dumps(refused)).details  # noqa: S301 - our own bytes
     assert moved in list(client.events.list(page_size=1))
     assert [moved] == list(client.events.list(filter=f"id = {created.id}", order_by="start_time desc"))
     walk_batches(client, sent)
@@ -40,6 +42,8 @@ def walk_batches(client: ArtemisClient, sent: Event) -> None:
     assert [each.location for each in moved] == ["Lyon", "Lyon"]
     assert moved == client.events.batch_delete([each.id for each in made])
     assert refusal(client.events.batch_get, [made[0].id]).violations[0].field == "ids[0]"
+    oversized = refusal(client.events.batch_create, [Event(description="d" * 8000)] * 600)
+    assert oversized.message.startswith("the request of BatchCreateEvents has "), oversized
     number = str(uuid.uuid4())
     assert client.events.create(sent, validate_only=True, request_id=number).name == "Walk"
     once = client.events.create(sent, request_id=number)

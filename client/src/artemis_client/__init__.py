@@ -1,10 +1,12 @@
 """The Python client of Artemis.
 
-from artemis_client import ArtemisClient, Event
+from artemis_client import ArtemisClient, Event, timestamp
 
 with ArtemisClient("127.0.0.1:50051") as client:
-    event = client.events.create(Event(name="PyCon", start_time=start, end_time=end))
+    event = client.events.create(Event(name="PyCon", start_time=timestamp(start), end_time=timestamp(end)))
 """
+
+from importlib.metadata import version as _version
 
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
@@ -27,6 +29,9 @@ from artemis_client.errors import (
     Unavailable,
     Violation,
 )
+from artemis_client.times import timestamp
+
+__version__ = _version("artemis-client")
 
 __all__ = [
     "Aborted",
@@ -47,4 +52,5 @@ __all__ = [
     "Unavailable",
     "User",
     "Violation",
+    "timestamp",
 ]

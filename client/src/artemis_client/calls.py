@@ -1,18 +1,21 @@
 """One call: its deadline, the id that makes it safe to repeat, and its failure as an exception."""
 
+import re
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
 import grpc
 
-from artemis_client.errors import Cancelled, from_rpc_error
+from artemis_client.errors import ArtemisError, Cancelled, from_rpc_error
 
 Request_contra = TypeVar("Request_contra", contravariant=True)
 Response_co = TypeVar("Response_co", covariant=True)
-Request = TypeVar("Request")
+Request = TypeVar("Request", bound="AnyRequest")
 Response = TypeVar("Response")
 Write = TypeVar("Write", bound="WriteRequest")
 DEFAULT_TIMEOUT = 10.0  # seconds
+_PROBE_TIMEOUT = 0.1  # seconds; a channel that cannot connect fails a call in less than a millisecond
+_TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")  # gRPC's words on a message: its bytes, the limit
 
 
 class Method(Protocol[Request_contra, Response_co]):
@@ -22,7 +25,14 @@ class Method(Protocol[Request_contra, Response_co]):
         """Calls it; `timeout` is in seconds."""
 
 
-class WriteRequest(Protocol):
+class AnyRequest(Protocol):
+    """A request of the contract."""
+
+    def ByteSize(self) -> int:  # noqa: N802 - protobuf's name for it
+        """Returns how many bytes are sent."""
+
+
+class WriteRequest(AnyRequest, Protocol):
     """A request that changes something, and is done once however often it is sent with the same id."""
 
     request_id: str
@@ -31,15 +41,17 @@ class WriteRequest(Protocol):
 class Caller:
     """Calls methods with a default deadline."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, channel: grpc.Channel, timeout: float) -> None:
         self._timeout = timeout
+        # A method that the retry policy leaves out, called as bytes.
+        self._check_health: Method[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
 
     def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
         """Returns the response. Raises ArtemisError when the call fails."""
         try:
             return method(request, timeout=self._timeout if timeout is None else timeout)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from None
+            raise self._explained(from_rpc_error(error), request) from None
         except ValueError as error:
             if "closed channel" not in str(error):
                 raise
@@ -49,3 +61,36 @@ class Caller:
         """Calls with an id: a new one if the request has none, kept when gRPC tries again (AIP-4235)."""
         request.request_id = request.request_id or str(uuid4())
         return self.call(method, request, timeout)
+
+    def _explained(self, error: ArtemisError, request: AnyRequest) -> ArtemisError:
+        """Returns the error with a message that helps, if gRPC made it and not the server."""
+        if error.details:
+            return error
+        method, message = type(request).__name__.removesuffix("Request"), error.message
+        if error.code is grpc.StatusCode.UNIMPLEMENTED:
+            message = f"the server has no method {method}: {message}"
+        elif error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            message += self._connection_error()
+        elif sizes := _TOO_LARGE.search(message):
+            size, limit = map(int, sizes.groups())
+            sent = size == request.ByteSize()
+            whose, taker, advice = ("request", "server", "send") if sent else ("response", "client", "ask for")
+            message = (
+                f"the {whose} of {method} has {size} bytes, the {taker} takes up to {limit}; {advice} less at once"
+            )
+        return type(error)(error.code, message)
+
+    def _connection_error(self) -> str:
+        """Returns ": " and why the channel cannot connect, or nothing if it can.
+
+        gRPC forgets the cause when it tries again until the deadline, and tells it to a call that is not tried
+        again: "failed to connect to all addresses; last error: ...".
+        """
+        try:
+            self._check_health(b"", timeout=_PROBE_TIMEOUT)
+        except grpc.RpcError as error:
+            failure = from_rpc_error(error)
+            return f": {failure.message}" if failure.code is grpc.StatusCode.UNAVAILABLE else ""
+        except ValueError:  # the channel was closed meanwhile
+            pass
+        return ""

@@ -27,10 +27,13 @@ _SERVICE_CONFIG = {
 }
 # bytes; gRPC's own 256 KiB would leave a bigger request, such as a batch, untried again. Servers take 4 MiB.
 _RETRY_BUFFER = ("grpc.per_rpc_retry_buffer_size", 8 * 2**20)
-_RECONNECT = (  # milliseconds; gRPC's own second or more would use up the retries while a server restarts
+_RECONNECT = (  # milliseconds
+    # gRPC's own second or more between attempts would use up the retries while a server restarts.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # How long one attempt may take, whatever its name says: less than gRPC's 20 seconds, so that a call that waits the
+    # default deadline for an address that never answers is told so.
+    ("grpc.min_reconnect_backoff_ms", 5000),
 )
 
 
@@ -56,7 +59,7 @@ class ArtemisClient:
             self._channel = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
-        caller = Caller(timeout)
+        caller = Caller(self._channel, timeout)
         self.events = EventClient(self._channel, caller)
         self.users = UserClient(self._channel, caller)
 

@@ -19,7 +19,7 @@ ArtemisError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -31,10 +31,11 @@ D = TypeVar("D", bound=Message)
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One bad field of a request: its path, and what is wrong with it."""
+    """One bad field of a request: its path, what is wrong with it, and the stable name of that (AIP-193)."""
 
     field: str
     description: str
+    reason: str = ""
 
 
 class ArtemisError(Exception):
@@ -42,7 +43,7 @@ class ArtemisError(Exception):
 
     `code` is the gRPC status code, `message` its text, `reason` the stable name of the error in
     UPPER_SNAKE_CASE (AIP-193; empty if the server was not reached), `metadata` what the reason adds, and
-    `details` everything that the server sent, as google.rpc messages.
+    `details` everything that the server sent, as google.rpc messages. It can be pickled and copied with all of that.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Sequence[Message] = ()) -> None:
@@ -50,6 +51,9 @@ class ArtemisError(Exception):
         self.code = code
         self.message = message
         self.details = tuple(details)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, self.message, self.details), self.__dict__
 
     @property
     def reason(self) -> str:
@@ -68,7 +72,7 @@ class ArtemisError(Exception):
         """The bad fields of the request."""
         bad = self.detail(error_details_pb2.BadRequest)
         found = bad.field_violations if bad else ()
-        return tuple(Violation(field=each.field, description=each.description) for each in found)
+        return tuple(Violation(field=each.field, description=each.description, reason=each.reason) for each in found)
 
     @property
     def retry_delay(self) -> timedelta | None:
@@ -155,15 +159,8 @@ _BY_CODE = {
     grpc.StatusCode.INTERNAL: InternalError,
 }
 _DETAIL_TYPES: dict[str, type[Message]] = {
-    kind.DESCRIPTOR.full_name: kind
-    for kind in (
-        error_details_pb2.BadRequest,
-        error_details_pb2.ErrorInfo,
-        error_details_pb2.PreconditionFailure,
-        error_details_pb2.RequestInfo,
-        error_details_pb2.ResourceInfo,
-        error_details_pb2.RetryInfo,
-    )
+    kind.full_name: getattr(error_details_pb2, name)
+    for name, kind in error_details_pb2.DESCRIPTOR.message_types_by_name.items()
 }
 
 

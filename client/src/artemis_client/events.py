@@ -17,7 +17,7 @@ class EventClient:
     The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
     made once. If it is empty the client makes a new one; give your own to repeat a call yourself. With
     `validate_only` a write is checked, returns what it would return, and changes nothing. A batch is of up to
-    1000 events; all of it is done or none.
+    1000 events; all of it is done or none. An empty batch returns [] and calls nothing.
     """
 
     def __init__(self, channel: grpc.Channel, caller: Caller) -> None:
@@ -103,6 +103,8 @@ class EventClient:
     def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[Event]:
         """Returns the events with these ids, up to 1000, in their order. If any does not exist, NotFound is raised."""
         request = events_pb2.BatchGetEventsRequest(ids=ids)
+        if not request.ids:
+            return []
         return [*self._call(self._stub.BatchGetEvents, request, timeout).events]
 
     def batch_create(
@@ -119,6 +121,8 @@ class EventClient:
             request_id=request_id,
             validate_only=validate_only,
         )
+        if not request.requests:
+            return []
         return [*self._write(self._stub.BatchCreateEvents, request, timeout).events]
 
     def batch_update(
@@ -141,6 +145,8 @@ class EventClient:
             request_id=request_id,
             validate_only=validate_only,
         )
+        if not request.requests:
+            return []
         return [*self._write(self._stub.BatchUpdateEvents, request, timeout).events]
 
     def batch_delete(
@@ -162,4 +168,6 @@ class EventClient:
             request_id=request_id,
             validate_only=validate_only,
         )
+        if not request.requests:
+            return []
         return [*self._write(self._stub.BatchDeleteEvents, request, timeout).events]

@@ -1,0 +1,34 @@
+"""What the packages say of themselves to those who install them."""
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import artemis_client
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("protos", "models", "server", "client", "loader")
+
+
+def project(package: str) -> dict[str, Any]:
+    text = (ROOT / package / "pyproject.toml").read_text(encoding="utf-8")
+    found: dict[str, Any] = tomllib.loads(text)["project"]
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_what_it_is_and_for_whom(package: str) -> None:
+    told = project(package)
+
+    assert told["authors"] == [{"name": "The Artemis maintainers"}]
+    assert told["description"]
+    assert "artemis" in told["keywords"]
+    assert (ROOT / package / told["readme"]).is_file()
+    assert "Typing :: Typed" in told["classifiers"]
+    assert f"Programming Language :: Python :: {told['requires-python'].removeprefix('>=')}" in told["classifiers"]
+
+
+def test_the_client_knows_its_version() -> None:
+    assert artemis_client.__version__ == version("artemis-client") == project("client")["version"]

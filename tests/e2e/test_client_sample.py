@@ -1,0 +1,65 @@
+"""The sample of the client's README: it passes a type checker, and it runs, also a second time.
+
+Types are checked in the environment that holds the client's dependencies alone, the oldest that it supports.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.servers import PATIENCE, Server
+from tests.e2e.test_floor import CLIENT, ROOT
+
+(SAMPLE,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "client" / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+PRINTED = "Compiler day 2030-05-04 09:00:00+00:00\n"
+
+
+def run(python: Path, target: str) -> str:
+    """Runs the sample on a server and returns what it prints; it must not fail."""
+    code = SAMPLE.replace("127.0.0.1:50051", target)
+    assert code != SAMPLE
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("python", [CLIENT, Path(sys.executable)], ids=["oldest", "newest"])
+def test_the_sample_runs_again_and_again(server: Server, python: Path) -> None:
+    first, second = run(python, server.target), run(python, server.target)
+
+    assert first.endswith(PRINTED)
+    assert second.endswith(PRINTED * 2)
+    assert second.startswith("user.email: another user has the address grace@example.com\n")
+
+
+def test_types_are_checked(tmp_path: Path) -> None:
+    """The sample passes, and mistakes do not, so that nothing that a consumer calls is of type Any."""
+    mistakes = {
+        'Event(nmae="x")': 'Unexpected keyword argument "nmae" for "Event"',
+        "Event(start_time=3)": 'Argument "start_time" to "Event" has incompatible type "int"',
+        "event.nmae": '"Event" has no attribute "nmae"',
+        "event.start_time.minutes": '"Timestamp" has no attribute "minutes"',
+        "client.events.create(User())": 'has incompatible type "User"; expected "Event"',
+        "client.events.get('1')": 'has incompatible type "str"; expected "int"',
+        "error.code.nmae": '"StatusCode" has no attribute "nmae"',
+        "ArtemisClient('', credentials=3)": 'has incompatible type "int"; expected "ChannelCredentials | None"',
+    }
+    given = "from artemis_client import *\ndef f(client: ArtemisClient, event: Event, error: ArtemisError) -> None:\n"
+    (tmp_path / "right.py").write_text(SAMPLE, encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(given + "".join(f"    {each}\n" for each in mistakes), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, "right.py", "wrong.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    errors = [line for line in done.stdout.splitlines() if " error: " in line]
+    assert [each.partition(":")[0] for each in errors] == ["wrong.py"] * len(mistakes)
+    for mistake, error in zip(mistakes.values(), errors, strict=True):
+        assert mistake in error
