@@ -175,10 +175,10 @@ class Grpcurl:
 
 
 def _with_masks(value: object) -> object:
-    """Returns a request in which masks are text, such as "location,name", which grpcurl writes as objects."""
+    """Returns a request with masks as protobuf's JSON has them: {"paths": ["owner_id", "name"]} is "ownerId,name"."""
     match value:
         case {"paths": [*paths]}:
-            return ",".join(map(str, paths))
+            return re.sub("_(.)", lambda match: match[1].upper(), ",".join(paths))
         case dict():
             return {name: _with_masks(each) for name, each in value.items()}
         case list():
