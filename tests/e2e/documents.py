@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, environment
 from tests.e2e.wire import SERVICES, status_of
 
@@ -120,12 +122,15 @@ class Shell:
                 return self._output(*arguments) if shutil.which("grpcurl") else Grpcurl(self._target).run(rest)
             case ["make", "load-sample"]:
                 load = ("load", "--config", "docs/samples/feeds.toml", "--log-level", "ERROR")
-                return self._output(sys.executable, "-m", "artemis_loader", *load)
+                return self._program("artemis_loader", *load)
             case [".venv/bin/artemis-server", *rest]:
-                return self._output(sys.executable, "-m", "artemis_server", *rest)
+                return self._program("artemis_server", *rest)
             case ["sqlite3", file, sql]:
                 return self._output(sys.executable, "-c", _SQLITE3, file, sql)
         raise AssertionError(f"no test knows how to run {arguments}")
+
+    def _program(self, *command: str) -> str:
+        return "".join(Process(command, environment(), self._folder).communicate(PATIENCE))
 
     def _output(self, *command: str) -> str:
         out, err = subprocess.PIPE, subprocess.STDOUT
@@ -161,7 +166,7 @@ class Grpcurl:
         service, _, name = path.partition("/")
         services = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"]]
         method = next(each for each in services if each.full_name == service).methods_by_name[name]
-        call = channel.unary_unary(
+        call: grpc.UnaryUnaryMultiCallable[Message, Message] = channel.unary_unary(
             f"/{path}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(method.output_type).FromString,
@@ -174,7 +179,7 @@ class Grpcurl:
             return _failure(cast("grpc.Call", error))
 
 
-def _with_masks(value: object) -> object:
+def _with_masks(value: Any) -> Any:
     """Returns a request with masks as protobuf's JSON has them: {"paths": ["owner_id", "name"]} is "ownerId,name"."""
     match value:
         case {"paths": [*paths]}:
