@@ -1,4 +1,4 @@
-"""The walk-through of the README, with tools that know nothing of Artemis: what reflection tells is enough."""
+"""The API is called with tools that know nothing of Artemis: they learn all they need by reflection."""
 
 import json
 import shutil

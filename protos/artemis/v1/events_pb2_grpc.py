@@ -36,8 +36,9 @@ class EventServiceStub(object):
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
-    Strings that are stored must be valid UTF-8 without U+0000. A violation of a
-    rule on a whole message is reported on the field that its id begins with.
+    Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
+    on a whole message begins with a field, such as "end_time"; a violation of the
+    rule is reported on that field.
     """
 
     def __init__(self, channel):
@@ -104,12 +105,13 @@ class EventServiceServicer(object):
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
-    Strings that are stored must be valid UTF-8 without U+0000. A violation of a
-    rule on a whole message is reported on the field that its id begins with.
+    Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
+    on a whole message begins with a field, such as "end_time"; a violation of the
+    rule is reported on that field.
     """
 
     def CreateEvent(self, request, context):
-        """Creates an event and returns it as it was stored, with its new id.
+        """Creates an event and returns the stored event, with its new id.
 
         Errors: FAILED_PRECONDITION (OWNER_NOT_FOUND) if `owner_id` names no user.
         """
@@ -129,21 +131,21 @@ class EventServiceServicer(object):
     def ListEvents(self, request, context):
         """Returns one page of the events that match a filter, in the order asked for.
 
-        Follow `next_page_token` until it is empty to read them all. Events created
-        or deleted meanwhile may or may not be seen, and so may those whose sorted
-        fields changed; no other event is skipped or seen twice.
+        To read all pages, follow `next_page_token` until it is empty. An event that
+        is created or deleted meanwhile, or whose sorted fields change, may or may
+        not be returned. No other event is skipped or returned twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-        from this method with this filter and this order.
+        Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+        INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+        `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+        did not come from this method with the same filter and order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEvent(self, request, context):
-        """Changes some or all fields of an event and returns it as it now is.
+        """Changes some or all fields of an event and returns the changed event.
 
         The result must be a valid event: a change that would leave the name blank,
         or the end before the start, is INVALID_ARGUMENT and changes nothing.
@@ -157,7 +159,7 @@ class EventServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEvent(self, request, context):
-        """Deletes an event for good and returns it as it last was.
+        """Deletes an event for good and returns its last state.
 
         Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
         `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
@@ -179,9 +181,9 @@ class EventServiceServicer(object):
     def BatchCreateEvents(self, request, context):
         """Creates events, all of them or none (AIP-233).
 
-        Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
-        failed, such as "requests[3].event.owner_id", whatever the status code; so it
-        does for every batch.
+        Errors: those of CreateEvent. Whatever the status code of a failed batch,
+        `google.rpc.BadRequest` names the request that failed, such as
+        "requests[3].event.owner_id".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,8 +199,8 @@ class EventServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchDeleteEvents(self, request, context):
-        """Deletes events, all of them or none, and returns them as they last were
-        (AIP-235). No event may be named twice.
+        """Deletes events, all of them or none, and returns their last states (AIP-235).
+        No event may be named twice.
 
         Errors: those of DeleteEvent.
         """
@@ -273,8 +275,9 @@ class EventService(object):
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
-    Strings that are stored must be valid UTF-8 without U+0000. A violation of a
-    rule on a whole message is reported on the field that its id begins with.
+    Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
+    on a whole message begins with a field, such as "end_time"; a violation of the
+    rule is reported on that field.
     """
 
     @staticmethod

@@ -37,8 +37,9 @@ class EventServiceStub:
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
-    Strings that are stored must be valid UTF-8 without U+0000. A violation of a
-    rule on a whole message is reported on the field that its id begins with.
+    Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
+    on a whole message begins with a field, such as "end_time"; a violation of the
+    rule is reported on that field.
     """
 
     @_typing.overload
@@ -46,7 +47,7 @@ class EventServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EventServiceAsyncStub: ...
     CreateEvent: _grpc.UnaryUnaryMultiCallable[_events_pb2.CreateEventRequest, _events_pb2.Event]
-    """Creates an event and returns it as it was stored, with its new id.
+    """Creates an event and returns the stored event, with its new id.
 
     Errors: FAILED_PRECONDITION (OWNER_NOT_FOUND) if `owner_id` names no user.
     """
@@ -58,17 +59,17 @@ class EventServiceStub:
     ListEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]
     """Returns one page of the events that match a filter, in the order asked for.
 
-    Follow `next_page_token` until it is empty to read them all. Events created
-    or deleted meanwhile may or may not be seen, and so may those whose sorted
-    fields changed; no other event is skipped or seen twice.
+    To read all pages, follow `next_page_token` until it is empty. An event that
+    is created or deleted meanwhile, or whose sorted fields change, may or may
+    not be returned. No other event is skipped or returned twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-    from this method with this filter and this order.
+    Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+    INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+    `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+    did not come from this method with the same filter and order.
     """
     UpdateEvent: _grpc.UnaryUnaryMultiCallable[_events_pb2.UpdateEventRequest, _events_pb2.Event]
-    """Changes some or all fields of an event and returns it as it now is.
+    """Changes some or all fields of an event and returns the changed event.
 
     The result must be a valid event: a change that would leave the name blank,
     or the end before the start, is INVALID_ARGUMENT and changes nothing.
@@ -78,7 +79,7 @@ class EventServiceStub:
     FAILED_PRECONDITION (OWNER_NOT_FOUND) if `owner_id` names no user.
     """
     DeleteEvent: _grpc.UnaryUnaryMultiCallable[_events_pb2.DeleteEventRequest, _events_pb2.Event]
-    """Deletes an event for good and returns it as it last was.
+    """Deletes an event for good and returns its last state.
 
     Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
     `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
@@ -92,9 +93,9 @@ class EventServiceStub:
     BatchCreateEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.BatchCreateEventsRequest, _events_pb2.BatchCreateEventsResponse]
     """Creates events, all of them or none (AIP-233).
 
-    Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
-    failed, such as "requests[3].event.owner_id", whatever the status code; so it
-    does for every batch.
+    Errors: those of CreateEvent. Whatever the status code of a failed batch,
+    `google.rpc.BadRequest` names the request that failed, such as
+    "requests[3].event.owner_id".
     """
     BatchUpdateEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.BatchUpdateEventsRequest, _events_pb2.BatchUpdateEventsResponse]
     """Updates events, all of them or none (AIP-234). No event may be named twice.
@@ -102,8 +103,8 @@ class EventServiceStub:
     Errors: those of UpdateEvent.
     """
     BatchDeleteEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.BatchDeleteEventsRequest, _events_pb2.BatchDeleteEventsResponse]
-    """Deletes events, all of them or none, and returns them as they last were
-    (AIP-235). No event may be named twice.
+    """Deletes events, all of them or none, and returns their last states (AIP-235).
+    No event may be named twice.
 
     Errors: those of DeleteEvent.
     """
@@ -120,13 +121,14 @@ class EventServiceAsyncStub(EventServiceStub):
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
-    Strings that are stored must be valid UTF-8 without U+0000. A violation of a
-    rule on a whole message is reported on the field that its id begins with.
+    Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
+    on a whole message begins with a field, such as "end_time"; a violation of the
+    rule is reported on that field.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEvent: _aio.UnaryUnaryMultiCallable[_events_pb2.CreateEventRequest, _events_pb2.Event]  # type: ignore[assignment]
-    """Creates an event and returns it as it was stored, with its new id.
+    """Creates an event and returns the stored event, with its new id.
 
     Errors: FAILED_PRECONDITION (OWNER_NOT_FOUND) if `owner_id` names no user.
     """
@@ -138,17 +140,17 @@ class EventServiceAsyncStub(EventServiceStub):
     ListEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Returns one page of the events that match a filter, in the order asked for.
 
-    Follow `next_page_token` until it is empty to read them all. Events created
-    or deleted meanwhile may or may not be seen, and so may those whose sorted
-    fields changed; no other event is skipped or seen twice.
+    To read all pages, follow `next_page_token` until it is empty. An event that
+    is created or deleted meanwhile, or whose sorted fields change, may or may
+    not be returned. No other event is skipped or returned twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-    from this method with this filter and this order.
+    Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+    INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+    `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+    did not come from this method with the same filter and order.
     """
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_events_pb2.UpdateEventRequest, _events_pb2.Event]  # type: ignore[assignment]
-    """Changes some or all fields of an event and returns it as it now is.
+    """Changes some or all fields of an event and returns the changed event.
 
     The result must be a valid event: a change that would leave the name blank,
     or the end before the start, is INVALID_ARGUMENT and changes nothing.
@@ -158,7 +160,7 @@ class EventServiceAsyncStub(EventServiceStub):
     FAILED_PRECONDITION (OWNER_NOT_FOUND) if `owner_id` names no user.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_events_pb2.DeleteEventRequest, _events_pb2.Event]  # type: ignore[assignment]
-    """Deletes an event for good and returns it as it last was.
+    """Deletes an event for good and returns its last state.
 
     Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
     `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
@@ -172,9 +174,9 @@ class EventServiceAsyncStub(EventServiceStub):
     BatchCreateEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.BatchCreateEventsRequest, _events_pb2.BatchCreateEventsResponse]  # type: ignore[assignment]
     """Creates events, all of them or none (AIP-233).
 
-    Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
-    failed, such as "requests[3].event.owner_id", whatever the status code; so it
-    does for every batch.
+    Errors: those of CreateEvent. Whatever the status code of a failed batch,
+    `google.rpc.BadRequest` names the request that failed, such as
+    "requests[3].event.owner_id".
     """
     BatchUpdateEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.BatchUpdateEventsRequest, _events_pb2.BatchUpdateEventsResponse]  # type: ignore[assignment]
     """Updates events, all of them or none (AIP-234). No event may be named twice.
@@ -182,8 +184,8 @@ class EventServiceAsyncStub(EventServiceStub):
     Errors: those of UpdateEvent.
     """
     BatchDeleteEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.BatchDeleteEventsRequest, _events_pb2.BatchDeleteEventsResponse]  # type: ignore[assignment]
-    """Deletes events, all of them or none, and returns them as they last were
-    (AIP-235). No event may be named twice.
+    """Deletes events, all of them or none, and returns their last states (AIP-235).
+    No event may be named twice.
 
     Errors: those of DeleteEvent.
     """
@@ -199,8 +201,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
-    Strings that are stored must be valid UTF-8 without U+0000. A violation of a
-    rule on a whole message is reported on the field that its id begins with.
+    Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
+    on a whole message begins with a field, such as "end_time"; a violation of the
+    rule is reported on that field.
     """
 
     @_abc_1.abstractmethod
@@ -209,7 +212,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.CreateEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.Event, _abc.Awaitable[_events_pb2.Event]]:
-        """Creates an event and returns it as it was stored, with its new id.
+        """Creates an event and returns the stored event, with its new id.
 
         Errors: FAILED_PRECONDITION (OWNER_NOT_FOUND) if `owner_id` names no user.
         """
@@ -233,14 +236,14 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_events_pb2.ListEventsResponse, _abc.Awaitable[_events_pb2.ListEventsResponse]]:
         """Returns one page of the events that match a filter, in the order asked for.
 
-        Follow `next_page_token` until it is empty to read them all. Events created
-        or deleted meanwhile may or may not be seen, and so may those whose sorted
-        fields changed; no other event is skipped or seen twice.
+        To read all pages, follow `next_page_token` until it is empty. An event that
+        is created or deleted meanwhile, or whose sorted fields change, may or may
+        not be returned. No other event is skipped or returned twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-        from this method with this filter and this order.
+        Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+        INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+        `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+        did not come from this method with the same filter and order.
         """
 
     @_abc_1.abstractmethod
@@ -249,7 +252,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.UpdateEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.Event, _abc.Awaitable[_events_pb2.Event]]:
-        """Changes some or all fields of an event and returns it as it now is.
+        """Changes some or all fields of an event and returns the changed event.
 
         The result must be a valid event: a change that would leave the name blank,
         or the end before the start, is INVALID_ARGUMENT and changes nothing.
@@ -265,7 +268,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.DeleteEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.Event, _abc.Awaitable[_events_pb2.Event]]:
-        """Deletes an event for good and returns it as it last was.
+        """Deletes an event for good and returns its last state.
 
         Errors: NOT_FOUND (EVENT_NOT_FOUND) if there is no event with this id and
         `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
@@ -291,9 +294,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_events_pb2.BatchCreateEventsResponse, _abc.Awaitable[_events_pb2.BatchCreateEventsResponse]]:
         """Creates events, all of them or none (AIP-233).
 
-        Errors: those of CreateEvent. `google.rpc.BadRequest` names the request that
-        failed, such as "requests[3].event.owner_id", whatever the status code; so it
-        does for every batch.
+        Errors: those of CreateEvent. Whatever the status code of a failed batch,
+        `google.rpc.BadRequest` names the request that failed, such as
+        "requests[3].event.owner_id".
         """
 
     @_abc_1.abstractmethod
@@ -313,8 +316,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.BatchDeleteEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.BatchDeleteEventsResponse, _abc.Awaitable[_events_pb2.BatchDeleteEventsResponse]]:
-        """Deletes events, all of them or none, and returns them as they last were
-        (AIP-235). No event may be named twice.
+        """Deletes events, all of them or none, and returns their last states (AIP-235).
+        No event may be named twice.
 
         Errors: those of DeleteEvent.
         """

@@ -71,7 +71,7 @@ class UserServiceServicer(object):
     """
 
     def CreateUser(self, request, context):
-        """Creates a user and returns it as it was stored, with its new id.
+        """Creates a user and returns the stored user, with its new id.
 
         Errors: ALREADY_EXISTS (EMAIL_TAKEN) if another user has this e-mail
         address, without regard to case.
@@ -92,21 +92,21 @@ class UserServiceServicer(object):
     def ListUsers(self, request, context):
         """Returns one page of the users that match a filter, in the order asked for.
 
-        Follow `next_page_token` until it is empty to read them all. Users created
-        or deleted meanwhile may or may not be seen, and so may those whose sorted
-        fields changed; no other user is skipped or seen twice.
+        To read all pages, follow `next_page_token` until it is empty. A user who
+        is created or deleted meanwhile, or whose sorted fields change, may or may
+        not be returned. No other user is skipped or returned twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-        from this method with this filter and this order.
+        Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+        INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+        `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+        did not come from this method with the same filter and order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes some or all fields of a user and returns it as it now is.
+        """Changes some or all fields of a user and returns the changed user.
 
         The result must be a valid user: a change that would leave the e-mail
         address empty is INVALID_ARGUMENT and changes nothing.
@@ -120,7 +120,7 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes a user for good and returns it as it last was.
+        """Deletes a user for good and returns its last state.
 
         Errors: NOT_FOUND (USER_NOT_FOUND) if there is no user with this id and
         `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is

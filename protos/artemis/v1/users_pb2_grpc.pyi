@@ -37,7 +37,7 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     CreateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.User]
-    """Creates a user and returns it as it was stored, with its new id.
+    """Creates a user and returns the stored user, with its new id.
 
     Errors: ALREADY_EXISTS (EMAIL_TAKEN) if another user has this e-mail
     address, without regard to case.
@@ -50,17 +50,17 @@ class UserServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]
     """Returns one page of the users that match a filter, in the order asked for.
 
-    Follow `next_page_token` until it is empty to read them all. Users created
-    or deleted meanwhile may or may not be seen, and so may those whose sorted
-    fields changed; no other user is skipped or seen twice.
+    To read all pages, follow `next_page_token` until it is empty. A user who
+    is created or deleted meanwhile, or whose sorted fields change, may or may
+    not be returned. No other user is skipped or returned twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-    from this method with this filter and this order.
+    Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+    INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+    `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+    did not come from this method with the same filter and order.
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.User]
-    """Changes some or all fields of a user and returns it as it now is.
+    """Changes some or all fields of a user and returns the changed user.
 
     The result must be a valid user: a change that would leave the e-mail
     address empty is INVALID_ARGUMENT and changes nothing.
@@ -70,7 +70,7 @@ class UserServiceStub:
     ALREADY_EXISTS (EMAIL_TAKEN) if another user has this e-mail address.
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.DeleteUserRequest, _users_pb2.User]
-    """Deletes a user for good and returns it as it last was.
+    """Deletes a user for good and returns its last state.
 
     Errors: NOT_FOUND (USER_NOT_FOUND) if there is no user with this id and
     `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
@@ -87,7 +87,7 @@ class UserServiceAsyncStub(UserServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.User]  # type: ignore[assignment]
-    """Creates a user and returns it as it was stored, with its new id.
+    """Creates a user and returns the stored user, with its new id.
 
     Errors: ALREADY_EXISTS (EMAIL_TAKEN) if another user has this e-mail
     address, without regard to case.
@@ -100,17 +100,17 @@ class UserServiceAsyncStub(UserServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Returns one page of the users that match a filter, in the order asked for.
 
-    Follow `next_page_token` until it is empty to read them all. Users created
-    or deleted meanwhile may or may not be seen, and so may those whose sorted
-    fields changed; no other user is skipped or seen twice.
+    To read all pages, follow `next_page_token` until it is empty. A user who
+    is created or deleted meanwhile, or whose sorted fields change, may or may
+    not be returned. No other user is skipped or returned twice.
 
-    Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-    (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-    cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-    from this method with this filter and this order.
+    Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+    INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+    `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+    did not come from this method with the same filter and order.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.User]  # type: ignore[assignment]
-    """Changes some or all fields of a user and returns it as it now is.
+    """Changes some or all fields of a user and returns the changed user.
 
     The result must be a valid user: a change that would leave the e-mail
     address empty is INVALID_ARGUMENT and changes nothing.
@@ -120,7 +120,7 @@ class UserServiceAsyncStub(UserServiceStub):
     ALREADY_EXISTS (EMAIL_TAKEN) if another user has this e-mail address.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_users_pb2.DeleteUserRequest, _users_pb2.User]  # type: ignore[assignment]
-    """Deletes a user for good and returns it as it last was.
+    """Deletes a user for good and returns its last state.
 
     Errors: NOT_FOUND (USER_NOT_FOUND) if there is no user with this id and
     `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
@@ -140,7 +140,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.User, _abc.Awaitable[_users_pb2.User]]:
-        """Creates a user and returns it as it was stored, with its new id.
+        """Creates a user and returns the stored user, with its new id.
 
         Errors: ALREADY_EXISTS (EMAIL_TAKEN) if another user has this e-mail
         address, without regard to case.
@@ -165,14 +165,14 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_users_pb2.ListUsersResponse, _abc.Awaitable[_users_pb2.ListUsersResponse]]:
         """Returns one page of the users that match a filter, in the order asked for.
 
-        Follow `next_page_token` until it is empty to read them all. Users created
-        or deleted meanwhile may or may not be seen, and so may those whose sorted
-        fields changed; no other user is skipped or seen twice.
+        To read all pages, follow `next_page_token` until it is empty. A user who
+        is created or deleted meanwhile, or whose sorted fields change, may or may
+        not be returned. No other user is skipped or returned twice.
 
-        Errors: INVALID_ARGUMENT if `page_size` is negative, if `filter`
-        (INVALID_FILTER, which tells the position) or `order_by` (INVALID_ORDER_BY)
-        cannot be understood, or if `page_token` (INVALID_PAGE_TOKEN) did not come
-        from this method with this filter and this order.
+        Errors: INVALID_ARGUMENT if `page_size` is negative; with the reason
+        INVALID_FILTER or INVALID_ORDER_BY and the position of the mistake if
+        `filter` or `order_by` is malformed; with INVALID_PAGE_TOKEN if `page_token`
+        did not come from this method with the same filter and order.
         """
 
     @_abc_1.abstractmethod
@@ -181,7 +181,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.User, _abc.Awaitable[_users_pb2.User]]:
-        """Changes some or all fields of a user and returns it as it now is.
+        """Changes some or all fields of a user and returns the changed user.
 
         The result must be a valid user: a change that would leave the e-mail
         address empty is INVALID_ARGUMENT and changes nothing.
@@ -197,7 +197,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.User, _abc.Awaitable[_users_pb2.User]]:
-        """Deletes a user for good and returns it as it last was.
+        """Deletes a user for good and returns its last state.
 
         Errors: NOT_FOUND (USER_NOT_FOUND) if there is no user with this id and
         `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is

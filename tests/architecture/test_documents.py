@@ -1,0 +1,77 @@
+"""The pages: links lead somewhere, the README is short, every decision has a status, and every setting is explained."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from artemis_server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DECISIONS = ROOT / "docs" / "adr"
+PAGES = [
+    path
+    for path in sorted(ROOT.rglob("*.md"))
+    if not any(part.startswith(".") or part in ("dist", "node_modules") for part in path.relative_to(ROOT).parts)
+]
+
+
+def prose_of(path: Path) -> str:
+    """Returns the text of a page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def links_of(path: Path) -> list[str]:
+    """Returns the targets of a page's links that are not to other sites."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(path))
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Returns the anchors of a page's headings, as GitHub makes them: "Errors at start" is errors-at-start."""
+    headings = re.findall(r"^#+ (.+)$", prose_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    file, _, anchor = target.partition("#")
+    path = page.parent / file if file else page
+    return path.exists() and (not anchor or anchor in anchors_of(path))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = [target for target in links_of(page) if not leads_somewhere(page, target)]
+    assert not broken
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            waiting += [(page.parent / target.partition("#")[0]).resolve() for target in links_of(page)]
+    missed = set(PAGES) - reached
+    assert not missed
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_decision_has_a_status_under_its_title_and_is_listed_in_order() -> None:
+    decisions = sorted(DECISIONS.glob("[0-9]*.md"))
+    for path in decisions:
+        title, blank, status = path.read_text(encoding="utf-8").splitlines()[:3]
+        assert re.fullmatch(rf"# {path.name[:4]}: .+", title), path.name
+        assert blank == "", path.name
+        assert re.match(r"\*\*Status\.\*\* (Accepted|Superseded by [0-9]{4})\.", status), path.name
+    assert [path.name for path in decisions] == [link for link in links_of(DECISIONS / "README.md") if link[0] != "."]
+
+
+def test_every_setting_of_the_server_is_explained() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    names = {field.name for field in dataclasses.fields(Settings)} - {"command", "sql"}
+    missing = {name for name in names if f"| `ARTEMIS_{name.upper()}` |" not in page}
+    assert not missing

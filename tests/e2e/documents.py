@@ -1,0 +1,210 @@
+"""Runs what a Markdown page shows: `console` blocks, `python` blocks, and tables of filters.
+
+A `console` block is commands after `$ ` with the output below each. `grpcurl` is run when it is installed; otherwise
+`Grpcurl` makes the same calls in Python and prints as grpcurl does.
+"""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from tests.e2e.processes import Process
+from tests.e2e.servers import PATIENCE, environment
+from tests.e2e.wire import SERVICES, status_of
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "127.0.0.1:50051"
+"""The address that the pages call."""
+_BLOCK = re.compile(r"^(?:```(\w*)\n(.*?)^```|(#)+ [^\n]*)$", re.DOTALL | re.MULTILINE)  # or a heading
+_TOKEN = re.compile(r'"nextPageToken": "([^"]*)"')
+_SQLITE3 = """
+import sqlite3, sys
+for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):
+    print(*row, sep="|")
+"""
+_OF_A_RUN = (  # what differs between runs, or versions
+    (re.compile(r'"(create|update)Time": "[^"]*"'), r'"\1Time": "..."'),
+    (_TOKEN, '"nextPageToken": "..."'),
+    (re.compile(r" +\d+\.\d\d +[\d,]+$", re.MULTILINE), ""),  # the last columns of a load
+    (re.compile(r"at revision \d{4}"), "at revision ..."),
+    (re.compile(r"\t"), "  "),
+)
+
+
+def text_of(page: str) -> str:
+    """Returns the text of a page, named by its path in the repository."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command or a Python program of a page, and the output that the page shows for it, None if it shows none."""
+
+    source: str
+    output: str | None
+    is_program: bool
+
+
+def steps_of(page: str) -> Iterator[Step]:
+    """Yields the commands and programs of a page in order.
+
+    The output of a program is the block without a language that follows before the next heading.
+    """
+    blocks = [*_BLOCK.findall(text_of(page)), ("", "", "#")]
+    for (language, block, _), (following, output, heading) in pairwise(blocks):
+        if language == "python":
+            yield Step(block, None if following or heading else output, is_program=True)
+        elif language == "console":
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, _, shown = part.partition("\n")
+                yield Step(command, shown, is_program=False)
+
+
+def table_of(page: str, *titles: str) -> list[list[str]]:
+    """Returns the rows of all tables of a page whose first columns have these titles, without the backticks."""
+    rows: list[list[str]] = []
+    inside = False
+    for line in text_of(page).splitlines():
+        cells = [cell.strip() for cell in line[1:-1].split("|")] if line.startswith("|") else []
+        if inside and cells and not cells[0].startswith("---"):
+            rows.append([re.sub(r"^`(.*)`$", r"\1", cell) for cell in cells])
+        inside = bool(cells) and (inside or tuple(cells[: len(titles)]) == titles)
+    return rows
+
+
+def same_in_every_run(output: str) -> str:
+    """Returns an output without times, page tokens, rates and tabs."""
+    for pattern, replacement in _OF_A_RUN:
+        output = pattern.sub(replacement, output)
+    return output
+
+
+class Shell:
+    """Runs the steps of pages, one after the other, against a server, in the folder of its database `artemis.db`."""
+
+    def __init__(self, target: str, folder: Path) -> None:
+        self._target = target
+        self._folder = folder
+        self._tokens: dict[str, str] = {}
+        (folder / "docs").symlink_to(ROOT / "docs")
+
+    def run(self, step: Step) -> str:
+        """Returns what a step prints. A page token that the page shows is replaced by the one of this run."""
+        source = step.source.replace(ADDRESS, self._target)
+        for shown, real in self._tokens.items():
+            source = source.replace(shown, real)
+        output = self._run_program(source) if step.is_program else self._run(shlex.split(source))
+        self._tokens.update(zip(_TOKEN.findall(step.output or ""), _TOKEN.findall(output), strict=False))
+        return output
+
+    def _run_program(self, program: str) -> str:
+        (self._folder / "program.py").write_text(program, encoding="utf-8")
+        return self._output(sys.executable, "program.py")
+
+    def _run(self, arguments: list[str]) -> str:
+        match arguments:
+            case ["grpcurl", "-plaintext", *rest]:
+                return self._output(*arguments) if shutil.which("grpcurl") else Grpcurl(self._target).run(rest)
+            case ["make", "load-sample"]:
+                load = ("load", "--config", "docs/samples/feeds.toml", "--log-level", "ERROR")
+                return self._program("artemis_loader", *load)
+            case [".venv/bin/artemis-server", *rest]:
+                return self._program("artemis_server", *rest)
+            case ["sqlite3", file, sql]:
+                return self._output(sys.executable, "-c", _SQLITE3, file, sql)
+        raise AssertionError(f"no test knows how to run {arguments}")
+
+    def _program(self, *command: str) -> str:
+        return "".join(Process(command, environment(), self._folder).communicate(PATIENCE))
+
+    def _output(self, *command: str) -> str:
+        out, err = subprocess.PIPE, subprocess.STDOUT
+        done = subprocess.run(
+            command, stdout=out, stderr=err, text=True, timeout=PATIENCE, check=False,
+            env=environment(), cwd=self._folder,
+        )  # fmt: skip
+        return done.stdout
+
+
+class Grpcurl:
+    """Prints as grpcurl does what `list`, `describe SERVICE` and a call with `-d` print."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def run(self, arguments: list[str]) -> str:
+        """Returns what `grpcurl -plaintext ARGUMENTS` prints."""
+        with grpc.insecure_channel(self._target) as channel:
+            match arguments:
+                case [_, "list"]:
+                    return "".join(f"{name}\n" for name in ProtoReflectionDescriptorDatabase(channel).get_services())
+                case [_, "describe", name]:
+                    return _described(name)
+                case ["-d", request, _, method]:
+                    return self._call(channel, method, request)
+                case [_, method]:
+                    return self._call(channel, method, "{}")
+        raise AssertionError(f"no test knows how to run grpcurl {arguments}")
+
+    @staticmethod
+    def _call(channel: grpc.Channel, path: str, request: str) -> str:
+        service, _, name = path.partition("/")
+        services = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"]]
+        method = next(each for each in services if each.full_name == service).methods_by_name[name]
+        call: grpc.UnaryUnaryMultiCallable[Message, Message] = channel.unary_unary(
+            f"/{path}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )
+        sent = GetMessageClass(method.input_type)()
+        json_format.ParseDict(_with_masks(json.loads(request)), sent)
+        try:
+            return f"{json_format.MessageToJson(call(sent, timeout=PATIENCE), ensure_ascii=False)}\n"
+        except grpc.RpcError as error:
+            return _failure(cast("grpc.Call", error))
+
+
+def _with_masks(value: Any) -> Any:
+    """Returns a request with masks as protobuf's JSON has them: {"paths": ["owner_id", "name"]} is "ownerId,name"."""
+    match value:
+        case {"paths": [*paths]}:
+            return re.sub("_(.)", lambda match: match[1].upper(), ",".join(paths))
+        case dict():
+            return {name: _with_masks(each) for name, each in value.items()}
+        case list():
+            return [_with_masks(each) for each in value]
+    return value
+
+
+def _failure(error: grpc.Call) -> str:
+    code = "".join(word.capitalize() for word in error.code().name.split("_"))
+    lines = ["ERROR:", f"  Code: {code}", f"  Message: {error.details()}", "  Details:"]
+    for number, detail in enumerate(status_of(error).details, start=1):
+        shown = json_format.MessageToDict(detail, preserving_proto_field_name=True)
+        first, *rest = json.dumps(dict(sorted(shown.items())), indent=2, ensure_ascii=False).splitlines()
+        lines += [f"  {number})\t{first}", *(f"    \t{line}" for line in rest)]
+    return "\n".join(lines) + "\n"
+
+
+def _described(name: str) -> str:
+    service = next(each for each in SERVICES if each.full_name == name)
+    methods = "".join(
+        f"  rpc {method.name} ( .{method.input_type.full_name} ) returns ( .{method.output_type.full_name} );\n"
+        for method in sorted(service.methods, key=lambda method: method.name)
+    )
+    return f"{name} is a service:\nservice {service.name} {{\n{methods}}}\n"

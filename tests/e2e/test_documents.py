@@ -1,0 +1,80 @@
+"""The pages print what they say: their commands, programs and filters are run against a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from artemis_client import ArtemisClient, Event, InvalidArgument, User
+from google.protobuf.json_format import ParseDict
+
+from tests.e2e.conftest import Serve
+from tests.e2e.documents import Shell, same_in_every_run, steps_of, table_of
+from tests.e2e.servers import serving
+
+FILTERS = "docs/filters.md"
+PAGES = [["README.md", "docs/operations.md"], ["client/README.md"], ["loader/README.md"], ["docs/tour.md"]]
+"""Pages with commands or programs; those in one list follow each other on one server."""
+
+
+@pytest.mark.parametrize("pages", PAGES, ids=lambda pages: pages[-1])
+def test_the_steps_of_a_page_print_what_it_shows(pages: list[str], serve: Serve, tmp_path: Path) -> None:
+    shell = Shell(serve().target, tmp_path)
+    steps = [step for page in pages for step in steps_of(page)]
+    assert steps
+    for step in steps:
+        printed = same_in_every_run(shell.run(step))
+        assert (printed if step.output is None else same_in_every_run(step.output)) == printed, step.source
+    for program in (step for step in steps if step.is_program):  # a reader who tries it again
+        assert "Traceback" not in shell.run(program)
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtemisClient]:
+    """A client of a server that has the rows of the page alone."""
+    with serving(tmp_path_factory.mktemp("filters") / "artemis.db") as server, ArtemisClient(server.target) as made:
+        for row in table_of(FILTERS, "user", "email"):
+            made.users.create(User(email=row[1], first_name=row[2]))
+        for row in table_of(FILTERS, "event", "name"):
+            made.events.create(ParseDict(_given(row), Event()))
+        yield made
+
+
+def test_a_filter_chooses_the_events_that_the_page_says(listed: ArtemisClient) -> None:
+    rows = table_of(FILTERS, "filter", "events")
+    assert len(rows) > 30
+    expected = {text: ids for text, ids, *_ in rows}
+    assert expected == {text: _ids(listed.events.list(filter=text)) for text in expected}
+
+
+def test_an_order_is_the_one_that_the_page_says(listed: ArtemisClient) -> None:
+    expected = {text: ids for text, ids, *_ in table_of(FILTERS, "order_by", "events")}
+    assert expected
+    assert expected == {text: _ids(listed.events.list(order_by=text)) for text in expected}
+
+
+def test_a_malformed_filter_gets_the_message_that_the_page_says(listed: ArtemisClient) -> None:
+    expected = dict(table_of(FILTERS, "filter", "message"))
+    assert expected
+    assert expected == {text: _message(listed.events.list(filter=text)) for text in expected}
+
+
+def test_a_malformed_order_gets_the_message_that_the_page_says(listed: ArtemisClient) -> None:
+    expected = dict(table_of(FILTERS, "order_by", "message"))
+    assert expected
+    assert expected == {text: _message(listed.events.list(order_by=text)) for text in expected}
+
+
+def _given(row: list[str]) -> dict[str, str]:
+    """Returns the fields in a row of the table of events; an empty cell is a field that is not set."""
+    names = ("name", "description", "category", "location", "start_time", "end_time", "owner_id")
+    return {name: cell for name, cell in zip(names, row[1:], strict=True) if cell}
+
+
+def _ids(events: Iterator[Event]) -> str:
+    return ", ".join(str(event.id) for event in events) or "none"
+
+
+def _message(events: Iterator[Event]) -> str:
+    with pytest.raises(InvalidArgument) as raised:
+        list(events)
+    return raised.value.message
