@@ -22,6 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server.app import Application, ListenError, connections, refuse_taken
+from artemis_server.cores import confine
 from artemis_server.settings import Settings, SettingsError, parse
 
 log = logging.getLogger("artemis_server")
@@ -61,6 +62,8 @@ def _serve(settings: Settings, engine: Engine) -> None:
         upgrade(engine)
     else:
         refuse_unusable(engine)
+    if settings.cores == "one":
+        confine()
     application = Application(settings, engine)
     try:
         port = application.start()
