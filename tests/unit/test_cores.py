@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from artemis_server import cores
@@ -29,50 +30,50 @@ class Machine:
             switches=before.switches + int(switches * used / 2),
             idle={core: before.idle[core] + idle[core] / 2 for core in ALL},
         )
-        return set(self._placement.look(before, self._sample))
+        return set(self._placement.update(before, self._sample))
 
 
 def test_a_process_that_fills_its_core_stays() -> None:
-    assert {0} == Machine().look(used=0.95, idle=(0.05, 0.5))
+    assert Machine().look(used=0.95, idle=(0.05, 0.5)) == {0}
 
 
 def test_an_idle_process_stays() -> None:
-    assert {0} == Machine().look(used=0.0, idle=(0.9, 1.0))
+    assert Machine().look(used=0.0, idle=(0.9, 1.0)) == {0}
 
 
 def test_a_process_leaves_a_core_that_a_neighbour_fills_for_one_that_is_idle() -> None:
-    assert {1} == Machine().look(used=0.5, idle=(0.0, 1.0))
+    assert Machine().look(used=0.5, idle=(0.0, 1.0)) == {1}
 
 
 def test_little_more_elsewhere_is_no_reason_to_move() -> None:
     machine = Machine()
     machine.look(used=0.5, idle=(0.0, 0.0))  # tries the other core, which gives as much
-    assert {1} == machine.look(used=0.5, idle=(0.0, 0.0))
-    assert {1} == machine.look(used=0.5, idle=(0.6, 0.0))
+    assert machine.look(used=0.5, idle=(0.0, 0.0)) == {1}
+    assert machine.look(used=0.5, idle=(0.6, 0.0)) == {1}
 
 
 def test_where_no_core_is_idle_the_process_keeps_the_one_that_gives_it_most() -> None:
     machine = Machine()
-    assert {1} == machine.look(used=0.6, idle=(0.0, 0.0))
-    assert {0} == machine.look(used=0.2, idle=(0.0, 0.0))
-    assert {0} == machine.look(used=0.6, idle=(0.0, 0.0))
+    assert machine.look(used=0.6, idle=(0.0, 0.0)) == {1}
+    assert machine.look(used=0.2, idle=(0.0, 0.0)) == {0}
+    assert machine.look(used=0.6, idle=(0.0, 0.0)) == {0}
 
 
 def test_a_process_that_gets_little_anywhere_seldom_moves() -> None:
     machine = Machine()
     seen = [machine.look(used=0.5, idle=(0.0, 0.0)) for _ in range(100)]
-    assert 10 >= sum(one != other for one, other in zip(seen, seen[1:], strict=False))
+    assert sum(one != other for one, other in pairwise(seen)) <= 10
 
 
 def test_a_process_whose_lock_hardly_wanders_gets_all_cores_for_as_long() -> None:
     machine = Machine()
-    assert ALL == machine.look(used=0.9, idle=(0.0, 1.0), switches=1000)
-    assert ALL == machine.look(used=1.9, idle=(0.0, 0.0), switches=1000)
+    assert machine.look(used=0.9, idle=(0.0, 1.0), switches=1000) == ALL
+    assert machine.look(used=1.9, idle=(0.0, 0.0), switches=1000) == ALL
     assert len(machine.look(used=1.2, idle=(0.0, 0.0))) == 1
 
 
 def test_few_switches_of_a_process_with_little_to_do_tell_nothing() -> None:
-    assert {0} == Machine().look(used=0.05, idle=(0.9, 0.9), switches=0)
+    assert Machine().look(used=0.05, idle=(0.9, 0.9), switches=0) == {0}
 
 
 @pytest.fixture

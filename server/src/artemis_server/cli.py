@@ -62,8 +62,6 @@ def _serve(settings: Settings, engine: Engine) -> None:
         upgrade(engine)
     else:
         refuse_unusable(engine)
-    if settings.cores == "one":
-        confine()
     application = Application(settings, engine)
     try:
         port = application.start()
@@ -71,6 +69,8 @@ def _serve(settings: Settings, engine: Engine) -> None:
     except ListenError:
         application.close()
         raise
+    if settings.cores == "one":
+        confine()
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
     signals.get()
     log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)

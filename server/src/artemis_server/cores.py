@@ -2,7 +2,7 @@
 
 The interpreter's lock lets one thread run Python at a time. When the threads may run on several cores, the lock wanders
 between them, and each hand-over wakes a thread on another core: on two cores the server answers 0.45 to 0.50 of the
-calls per second that it answers on one, at 2.5 times the CPU per call. Knows nothing of gRPC and the database.
+calls per second that it answers on one, at 2.5 times the CPU per call. This module knows no gRPC and no database.
 """
 
 import logging
@@ -16,64 +16,72 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PERIOD = 0.25, 0.75  # seconds between looks: random, so that two servers on a core do not move at the same time
+PERIOD = 0.25, 0.75
+"""Seconds between looks, drawn at random: two servers that share a core must not both leave it at the same moment."""
 MARGIN = 0.2
-"""How much more of a core another one must promise: less is noise."""
+"""The share of a core that another core must offer beyond the present one. A smaller difference is noise."""
 RECOVERY = 0.02
-"""How much more of a core one promises after each look: one that gave half a core is tried again after 5 s or more."""
+"""How much the expected share of a core grows per look: one that offered as little as this one is tried after 5 s."""
 BUSY = 0.1
-"""The share of a core from which on the process's switches tell something."""
+"""The share of a core that the process must use before its switches count."""
 FEW_SWITCHES = 2000
-"""Waits for a lock or a socket per second of CPU, below which the lock hardly wanders. Calls make 6,000 to 20,000; scans
-and sorts in SQLite, which run without the lock and gain from every core, make 1,000 and less."""
+"""Voluntary context switches per second of CPU below which the lock hardly changes hands.
+
+Calls make 6,000 to 20,000. Scans in SQLite, which run without the lock and in parallel, make 1,000.
+"""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What the system had counted at a time. All but `switches` is in seconds."""
+    """Counters of the system at one moment. All but `switches` are in seconds."""
 
     time: float
     used: float
-    """CPU that this process has used."""
+    """CPU time of this process."""
     switches: int
-    """How often a thread of this process has waited for something."""
+    """Voluntary context switches of this process: a thread waited for a lock, a socket or a disk."""
     idle: Mapping[int, float]
-    """How long each core has been idle."""
+    """The idle time of each allowed core."""
 
 
 class Placement:
-    """Decides from samples on which cores the threads are to run: one, or all when the lock hardly wanders."""
+    """Decides where the threads run: on one core, or on all allowed cores while the lock hardly changes hands."""
 
-    def __init__(self, cores: Set[int], core: int) -> None:
-        self._promise = dict.fromkeys(cores, 1.0)  # the share of each core that this process may get there
+    def __init__(self, allowed: Set[int], core: int) -> None:
         self._core = core
+        self._expected = dict.fromkeys(allowed, 1.0)  # the share of each core that this process would get
         self.cores: Set[int] = {core}
 
-    def look(self, before: Sample, after: Sample) -> Set[int]:
-        """Returns the cores to run on, by what has happened between two samples."""
+    def update(self, before: Sample, after: Sample) -> Set[int]:
+        """Returns the cores to run on, given the samples of two moments.
+
+        Example: this process used 0.5 of its core, which was never idle, and another core was always idle: it moves
+        there. When no core is idle, it tries another one, and returns if that one gives it less.
+        """
         elapsed = after.time - before.time
         used = after.used - before.used
-        idle = {core: (after.idle[core] - before.idle[core]) / elapsed for core in self._promise}
+        idle = {core: (after.idle[core] - before.idle[core]) / elapsed for core in self._expected}
         if used > BUSY * elapsed and after.switches - before.switches < FEW_SWITCHES * used:
-            self.cores = self._promise.keys()
+            self.cores = self._expected.keys()
             return self.cores
-        for core, promise in self._promise.items():
-            self._promise[core] = min(1.0, max(promise + RECOVERY, idle[core]))
+        for core, share in self._expected.items():
+            self._expected[core] = min(1.0, max(share + RECOVERY, idle[core]))
         if self.cores == {self._core}:
-            self._promise[self._core] = idle[self._core] + used / elapsed
-        best = max(self._promise, key=lambda core: (self._promise[core], idle[core]))
-        if self._promise[best] > self._promise[self._core] + MARGIN:
+            self._expected[self._core] = idle[self._core] + used / elapsed
+        best = max(self._expected, key=lambda core: (self._expected[core], idle[core]))
+        if self._expected[best] > self._expected[self._core] + MARGIN:
             self._core = best
         self.cores = {self._core}
         return self.cores
 
 
 def confine() -> None:
-    """Confines the threads to one core at a time, of those that the operator allows, until the process ends.
+    """Confines all threads to one core at a time, among the allowed cores, until the process ends.
 
-    Does nothing where one core is allowed, or where the system has no affinity (macOS) or does not count (no /proc).
+    The allowed cores are the affinity of the process when this is called. The threads keep them where there is only
+    one, and where the system has no affinity (macOS) or no counters (a container without /proc/stat).
     """
     if not hasattr(os, "sched_setaffinity"):
         return
@@ -91,7 +99,7 @@ def confine() -> None:
 
 
 def _watch(placement: Placement, before: Sample) -> None:
-    """Moves the threads as the placement says, until somebody else has set their affinity."""
+    """Moves the threads as the placement says. Ends when somebody else has set the affinity of the process."""
     allowed, cores = before.idle.keys(), placement.cores
     try:
         while True:
@@ -99,7 +107,7 @@ def _watch(placement: Placement, before: Sample) -> None:
             if os.sched_getaffinity(os.getpid()) != cores:
                 return
             after = _sample(allowed)
-            if placement.look(before, after) != cores:
+            if placement.update(before, after) != cores:
                 cores = placement.cores
                 log.debug("the threads move to %s", sorted(cores))
                 _move(cores)
@@ -123,7 +131,7 @@ def _sample(cores: Set[int]) -> Sample:
 
 
 def _move(cores: Set[int]) -> None:
-    """Lets every thread run on these cores only. A thread that starts later inherits that from the one that starts it."""
+    """Lets every thread run on these cores only. A thread that starts later inherits this from its creator."""
     seen: set[str] = set()
     while new := set(os.listdir("/proc/self/task")) - seen:
         for thread in new:
