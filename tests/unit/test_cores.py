@@ -30,7 +30,8 @@ class Machine:
             switches=before.switches + int(switches * used / 2),
             idle={core: before.idle[core] + idle[core] / 2 for core in ALL},
         )
-        return set(self._placement.update(before, self._sample))
+        self._placement.update(before, self._sample)
+        return set(self._placement.cores)
 
 
 def test_a_process_that_fills_its_core_stays() -> None:

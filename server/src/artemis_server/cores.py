@@ -16,14 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PERIOD = 0.25, 0.75
-"""Seconds between looks, drawn at random: two servers that share a core must not both leave it at the same moment."""
-MARGIN = 0.2
-"""The share of a core that another core must offer beyond the present one. A smaller difference is noise."""
-RECOVERY = 0.02
-"""How much the expected share of a core grows per look: one that offered as little as this one is tried after 5 s."""
-BUSY = 0.1
-"""The share of a core that the process must use before its switches count."""
+PERIOD = 0.25, 0.75  # seconds between looks, random: two servers that share a core must not both leave it at once
+MARGIN = 0.2  # the share of a core that another core must offer beyond the present one: less is noise
+RECOVERY = 0.02  # growth per look of what a core may offer: one that offered as little as this one is tried after 5 s
+BUSY = 0.1  # the share of a core that the process must use before its switches count
 FEW_SWITCHES = 2000
 """Voluntary context switches per second of CPU below which the lock hardly changes hands.
 
@@ -54,8 +50,8 @@ class Placement:
         self._expected = dict.fromkeys(allowed, 1.0)  # the share of each core that this process would get
         self.cores: Set[int] = {core}
 
-    def update(self, before: Sample, after: Sample) -> Set[int]:
-        """Returns the cores to run on, given the samples of two moments.
+    def update(self, before: Sample, after: Sample) -> None:
+        """Sets `cores` by what happened between two samples.
 
         Example: this process used 0.5 of its core, which was never idle, and another core was always idle: it moves
         there. When no core is idle, it tries another one, and returns if that one gives it less.
@@ -65,7 +61,7 @@ class Placement:
         idle = {core: (after.idle[core] - before.idle[core]) / elapsed for core in self._expected}
         if used > BUSY * elapsed and after.switches - before.switches < FEW_SWITCHES * used:
             self.cores = self._expected.keys()
-            return self.cores
+            return
         for core, share in self._expected.items():
             self._expected[core] = min(1.0, max(share + RECOVERY, idle[core]))
         if self.cores == {self._core}:
@@ -74,7 +70,6 @@ class Placement:
         if self._expected[best] > self._expected[self._core] + MARGIN:
             self._core = best
         self.cores = {self._core}
-        return self.cores
 
 
 def confine() -> None:
@@ -107,7 +102,8 @@ def _watch(placement: Placement, before: Sample) -> None:
             if os.sched_getaffinity(os.getpid()) != cores:
                 return
             after = _sample(allowed)
-            if placement.update(before, after) != cores:
+            placement.update(before, after)
+            if placement.cores != cores:
                 cores = placement.cores
                 log.debug("the threads move to %s", sorted(cores))
                 _move(cores)
