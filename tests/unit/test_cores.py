@@ -91,7 +91,9 @@ def affinities() -> set[frozenset[int]]:
     return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
 
 
-def test_all_threads_move_when_a_neighbour_fills_their_core(allowed: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_threads_move_from_a_core_that_is_full_and_then_stay_where_an_operator_puts_them(
+    allowed: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, moved, end = os.getpid() % len(allowed), threading.Event(), threading.Event()
     threads = [threading.Thread(target=end.wait) for _ in range(4)]
     counted = iter(range(1_000_000))
@@ -113,11 +115,16 @@ def test_all_threads_move_when_a_neighbour_fills_their_core(allowed: set[int], m
         assert moved.wait(20)
         found = affinities()
     finally:
-        cores._move(allowed)  # which ends the watch
+        cores._move(allowed)
         end.set()
+    for thread in threading.enumerate():
+        if thread.name == "cores":
+            thread.join(20)
+            assert not thread.is_alive()
     assert len(found) == 1
     assert set(*found) < allowed
     assert sorted(allowed)[first] not in set(*found)
+    assert affinities() == {frozenset(allowed)}
 
 
 def test_a_process_whose_cores_the_system_does_not_count_is_not_confined(
