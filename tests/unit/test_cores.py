@@ -51,6 +51,7 @@ def test_little_more_elsewhere_is_no_reason_to_move() -> None:
     machine.look(used=0.5, idle=(0.0, 0.0))  # tries the other core, which gives as much
     assert machine.look(used=0.5, idle=(0.0, 0.0)) == {1}
     assert machine.look(used=0.5, idle=(0.6, 0.0)) == {1}
+    assert machine.look(used=0.35, idle=(0.0, 0.0)) == {1}  # that 0.6 is past
 
 
 def test_where_no_core_is_idle_the_process_keeps_the_one_that_gives_it_most() -> None:
@@ -63,7 +64,7 @@ def test_where_no_core_is_idle_the_process_keeps_the_one_that_gives_it_most() ->
 def test_a_process_that_gets_little_anywhere_seldom_moves() -> None:
     machine = Machine()
     seen = [machine.look(used=0.5, idle=(0.0, 0.0)) for _ in range(100)]
-    assert sum(one != other for one, other in pairwise(seen)) <= 10
+    assert sum(one != other for one, other in pairwise(seen)) <= 3
 
 
 def test_a_process_whose_lock_hardly_wanders_gets_all_cores_for_as_long() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 PERIOD = 0.25, 0.75  # seconds between looks, random: two servers that share a core must not both leave it at once
 MARGIN = 0.2  # the share of a core that another core must offer beyond the present one: less is noise
-RECOVERY = 0.02  # growth per look of what a core may offer: one that offered as little as this one is tried after 5 s
+RECOVERY = 0.005  # growth per look of what a core may offer: one that gave as little as this one is tried after 20 s
 BUSY = 0.1  # the share of a core that the process must use before its switches count
 FEW_SWITCHES = 2000
 """Voluntary context switches per second of CPU below which the lock hardly changes hands.
@@ -47,7 +47,7 @@ class Placement:
 
     def __init__(self, allowed: Set[int], core: int) -> None:
         self._core = core
-        self._expected = dict.fromkeys(allowed, 1.0)  # the share of each core that this process would get
+        self._expected = dict.fromkeys(allowed, 1.0)  # the share of each core that a trial would give us
         self.cores: Set[int] = {core}
 
     def update(self, before: Sample, after: Sample) -> None:
@@ -63,11 +63,11 @@ class Placement:
             self.cores = self._expected.keys()
             return
         for core, share in self._expected.items():
-            self._expected[core] = min(1.0, max(share + RECOVERY, idle[core]))
+            self._expected[core] = min(1.0, share + RECOVERY)
         if self.cores == {self._core}:
             self._expected[self._core] = idle[self._core] + used / elapsed
-        best = max(self._expected, key=lambda core: (self._expected[core], idle[core]))
-        if self._expected[best] > self._expected[self._core] + MARGIN:
+        best = max(idle, key=lambda core: (max(self._expected[core], idle[core]), idle[core]))
+        if max(self._expected[best], idle[best]) > self._expected[self._core] + MARGIN:
             self._core = best
         self.cores = {self._core}
 
