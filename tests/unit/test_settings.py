@@ -31,6 +31,7 @@ SETTINGS = [
     ("log_level", "warning", "WARNING", "ERROR"),
     ("listen", "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:2"),
     ("threads", "3", 3, "4"),
+    ("cores", "all", "all", "one"),
     ("shutdown_grace", "2.5", 2.5, "3"),
     ("shutdown_grace", "0", 0.0, "3"),
 ]
@@ -64,8 +65,9 @@ def test_a_switch_on_the_command_line_wins(name: str) -> None:
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
-    names = ("DATABASE_URL", "LOG_LEVEL", "LISTEN", "THREADS", "SHUTDOWN_GRACE", "MIGRATE", "REFLECTION", "INSECURE")
-    assert serve() == serve(**{f"ARTEMIS_{name}": "" for name in names})
+    names = ("DATABASE_URL", "LOG_LEVEL", "LISTEN", "THREADS", "CORES", "SHUTDOWN_GRACE")
+    switches = ("MIGRATE", "REFLECTION", "INSECURE")
+    assert serve() == serve(**{f"ARTEMIS_{name}": "" for name in names + switches})
 
 
 def exit_code(arguments: Sequence[str], environment: Mapping[str, str]) -> object:
@@ -79,6 +81,8 @@ BAD = [
     ("threads", "-1"),
     ("threads", "many"),
     ("threads", "1.5"),
+    ("cores", "two"),
+    ("cores", "1"),
     ("shutdown-grace", "-1"),
     ("shutdown-grace", "nan"),
     ("shutdown-grace", "inf"),

@@ -23,6 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server.app import Application, ListenError, check_address, max_connections
+from artemis_server.cores import confine
 from artemis_server.settings import Settings, SettingsError, parse
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -69,6 +70,8 @@ def _serve(settings: Settings, engine: Engine) -> None:
     except ListenError:
         application.close()
         raise
+    if settings.cores == "one":
+        confine()
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
     signals.get()
     log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)

@@ -13,6 +13,7 @@ from typing import Any
 PREFIX = "ARTEMIS_"
 LARGEST_PORT = 65535
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+CORES = ("one", "all")
 _BOOLEANS = {
     "1": True,
     "true": True,
@@ -40,6 +41,8 @@ class Settings:
     log_level: str = "INFO"
     listen: str = "127.0.0.1:50051"
     threads: int = 64
+    cores: str = "one"
+    """One of CORES."""
     migrate: bool | None = None
     """None: on SQLite only, where no other server can depend on the schema."""
     sql: bool = False
@@ -91,6 +94,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         flags = _Flags(command, environment)
         flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=_address)
         flags.add("threads", "how many requests are answered at once", metavar="N", type=_positive)
+        flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
         flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=_seconds)
         flags.switch("migrate", "bring the database's schema up to date at start")
         flags.switch("reflection", "let grpcurl and others discover the API")
@@ -137,6 +141,12 @@ def _log_level(text: str) -> str:
     if text.upper() not in LOG_LEVELS:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(LOG_LEVELS)}")
     return text.upper()
+
+
+def _cores(text: str) -> str:
+    if text not in CORES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(CORES)}")
+    return text
 
 
 def _address(text: str) -> str:

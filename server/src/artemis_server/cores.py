@@ -1,0 +1,136 @@
+"""Confines the threads of this process to one core at a time (ADR 0020).
+
+The interpreter's lock lets one thread run Python at a time. When the threads may run on several cores, the lock wanders
+between them, and each hand-over wakes a thread on another core: on two cores the server answers 0.45 to 0.50 of the
+calls per second that it answers on one, at 2.5 times the CPU per call. This module knows no gRPC and no database.
+"""
+
+import logging
+import os
+import random
+import resource
+import threading
+import time
+from collections.abc import Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PERIOD = 0.25, 0.75  # seconds between looks, random: two servers that share a core must not both leave it at once
+MARGIN = 0.2  # the share of a core that another core must offer beyond the present one: less is noise
+RECOVERY = 0.005  # growth per look of what a core may offer: one that gave as little as this one is tried after 20 s
+BUSY = 0.1  # the share of a core that the process must use before its switches count
+FEW_SWITCHES = 2000
+"""Voluntary context switches per second of CPU below which the lock hardly changes hands.
+
+Calls make 6,000 to 20,000. Scans in SQLite, which run without the lock and in parallel, make 1,000.
+"""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Counters of the system at one moment. All but `switches` are in seconds."""
+
+    time: float
+    used: float
+    """CPU time of this process."""
+    switches: int
+    """Voluntary context switches of this process: a thread waited for a lock, a socket or a disk."""
+    idle: Mapping[int, float]
+    """The idle time of each allowed core."""
+
+
+class Placement:
+    """Decides where the threads run: on one core, or on all allowed cores while the lock hardly changes hands."""
+
+    def __init__(self, allowed: Set[int], core: int) -> None:
+        self._core = core
+        self._expected = dict.fromkeys(allowed, 1.0)  # the share of each core that a trial would give us
+        self.cores: Set[int] = {core}
+
+    def update(self, before: Sample, after: Sample) -> None:
+        """Sets `cores` by what happened between two samples.
+
+        Example: this process used 0.5 of its core, which was never idle, and another core was always idle: it moves
+        there. When no core is idle, it tries another one, and returns if that one gives it less.
+        """
+        elapsed = after.time - before.time
+        used = after.used - before.used
+        idle = {core: (after.idle[core] - before.idle[core]) / elapsed for core in self._expected}
+        if used > BUSY * elapsed and after.switches - before.switches < FEW_SWITCHES * used:
+            self.cores = self._expected.keys()
+            return
+        for core, share in self._expected.items():
+            self._expected[core] = min(1.0, share + RECOVERY)
+        if self.cores == {self._core}:
+            self._expected[self._core] = idle[self._core] + used / elapsed
+        best = max(idle, key=lambda core: (max(self._expected[core], idle[core]), idle[core]))
+        if max(self._expected[best], idle[best]) > self._expected[self._core] + MARGIN:
+            self._core = best
+        self.cores = {self._core}
+
+
+def confine() -> None:
+    """Confines all threads to one core at a time, among the allowed cores, until the process ends.
+
+    The allowed cores are the affinity of the process when this is called. The threads keep them where there is only
+    one, and where the system has no affinity (macOS) or no counters (a container without /proc/stat).
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) == 1:
+        return
+    placement = Placement(allowed, sorted(allowed)[os.getpid() % len(allowed)])
+    try:
+        before = _sample(allowed)
+        _move(placement.cores)
+    except (OSError, LookupError) as error:
+        log.debug("the threads run on all cores: %r", error)
+        return
+    threading.Thread(target=_watch, args=(placement, before), name="cores", daemon=True).start()
+
+
+def _watch(placement: Placement, before: Sample) -> None:
+    """Moves the threads as the placement says. Ends when somebody else has set the affinity of the process."""
+    allowed, cores = before.idle.keys(), placement.cores
+    try:
+        while True:
+            time.sleep(random.uniform(*PERIOD))  # noqa: S311, no secret
+            if os.sched_getaffinity(os.getpid()) != cores:
+                return
+            after = _sample(allowed)
+            placement.update(before, after)
+            if placement.cores != cores:
+                cores = placement.cores
+                log.debug("the threads move to %s", sorted(cores))
+                _move(cores)
+            before = after
+    except (OSError, LookupError) as error:
+        log.debug("the threads run on all cores: %r", error)
+        with suppress(OSError):
+            _move(allowed)
+
+
+def _sample(cores: Set[int]) -> Sample:
+    ticks = os.sysconf("SC_CLK_TCK")
+    lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    fields = {line.split()[0]: line.split() for line in lines if line.startswith("cpu")}
+    return Sample(
+        time=time.monotonic(),
+        used=time.process_time(),
+        switches=resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw,
+        idle={core: (int(fields[f"cpu{core}"][4]) + int(fields[f"cpu{core}"][5])) / ticks for core in cores},
+    )
+
+
+def _move(cores: Set[int]) -> None:
+    """Lets every thread run on these cores only. A thread that starts later inherits this from its creator."""
+    seen: set[str] = set()
+    while new := set(os.listdir("/proc/self/task")) - seen:
+        for thread in new:
+            with suppress(ProcessLookupError):  # the thread has ended
+                os.sched_setaffinity(int(thread), cores)
+        seen |= new

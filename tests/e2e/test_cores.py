@@ -1,0 +1,65 @@
+"""The cores that a server process runs on, as the system tells them of each of its threads."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.servers import PATIENCE, Server, serving
+
+ALLOWED = os.sched_getaffinity(0)
+
+pytestmark = pytest.mark.skipif(len(ALLOWED) == 1, reason="this machine has one core")
+
+
+@pytest.fixture
+def operator() -> Iterator[set[int]]:
+    """An affinity of one core, which a process inherits from this thread when it starts."""
+    affinity = {max(ALLOWED)}
+    os.sched_setaffinity(0, affinity)
+    yield affinity
+    os.sched_setaffinity(0, ALLOWED)
+
+
+def affinities(server: Server) -> list[set[int]]:
+    """Returns the affinity of each thread of a server that listens."""
+    assert server.port
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    return [_affinity(task / "status") for task in tasks.iterdir()]
+
+
+def _affinity(status: Path) -> set[int]:
+    found = re.search(r"^Cpus_allowed:\t([0-9a-f,]+)$", status.read_text(encoding="ascii"), re.MULTILINE)
+    assert found
+    mask = int(found[1].replace(",", ""), 16)
+    return {core for core in range(mask.bit_length()) if mask >> core & 1}
+
+
+def agree_on_one_core(found: list[set[int]]) -> bool:
+    return len(found[0]) == 1 and found[0] < ALLOWED and found == [found[0]] * len(found)
+
+
+def test_all_threads_of_a_server_are_confined_to_one_core(tmp_path: Path) -> None:
+    with serving(tmp_path / "artemis.db") as server:
+        found = affinities(server)
+        end = time.monotonic() + PATIENCE
+        while not agree_on_one_core(found) and time.monotonic() < end:  # the server moved while they were read
+            found = affinities(server)
+    assert agree_on_one_core(found)
+
+
+def test_a_server_on_all_cores_keeps_its_affinity(tmp_path: Path) -> None:
+    with serving(tmp_path / "artemis.db", "--cores", "all") as server:
+        found = affinities(server)
+    assert found == [ALLOWED] * len(found)
+
+
+@pytest.mark.parametrize("cores", ["one", "all"])
+def test_the_affinity_that_an_operator_has_set_stays(operator: set[int], tmp_path: Path, cores: str) -> None:
+    with serving(tmp_path / "artemis.db", "--cores", cores, python=Path(sys.executable)) as server:
+        found = affinities(server)
+    assert found == [operator] * len(found)

@@ -1,0 +1,139 @@
+"""The placement of the threads, as a function of what the system has counted."""
+
+import os
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from artemis_server import cores
+from artemis_server.cores import Placement, Sample
+
+ALL = {0, 1}
+MANY = 10_000
+"""Switches per second of CPU, as calls make them."""
+
+
+class Machine:
+    """Two cores, on which time passes in looks of half a second; the process starts on core 0."""
+
+    def __init__(self) -> None:
+        self._placement = Placement(ALL, 0)
+        self._sample = Sample(time=0.0, used=0.0, switches=0, idle={0: 0.0, 1: 0.0})
+
+    def look(self, used: float, idle: tuple[float, float], switches: int = MANY) -> set[int]:
+        """Lets the process use a share of a core while shares of both cores are idle; returns its cores then."""
+        before = self._sample
+        self._sample = Sample(
+            time=before.time + 0.5,
+            used=before.used + used / 2,
+            switches=before.switches + int(switches * used / 2),
+            idle={core: before.idle[core] + idle[core] / 2 for core in ALL},
+        )
+        self._placement.update(before, self._sample)
+        return set(self._placement.cores)
+
+
+def test_a_process_that_fills_its_core_stays() -> None:
+    assert Machine().look(used=0.95, idle=(0.05, 0.5)) == {0}
+
+
+def test_an_idle_process_stays() -> None:
+    assert Machine().look(used=0.0, idle=(0.9, 1.0)) == {0}
+
+
+def test_a_process_leaves_a_core_that_a_neighbour_fills_for_one_that_is_idle() -> None:
+    assert Machine().look(used=0.5, idle=(0.0, 1.0)) == {1}
+
+
+def test_little_more_elsewhere_is_no_reason_to_move() -> None:
+    machine = Machine()
+    machine.look(used=0.5, idle=(0.0, 0.0))  # tries the other core, which gives as much
+    assert machine.look(used=0.5, idle=(0.0, 0.0)) == {1}
+    assert machine.look(used=0.5, idle=(0.6, 0.0)) == {1}
+    assert machine.look(used=0.35, idle=(0.0, 0.0)) == {1}  # that 0.6 is past
+
+
+def test_where_no_core_is_idle_the_process_keeps_the_one_that_gives_it_most() -> None:
+    machine = Machine()
+    assert machine.look(used=0.6, idle=(0.0, 0.0)) == {1}
+    assert machine.look(used=0.2, idle=(0.0, 0.0)) == {0}
+    assert machine.look(used=0.6, idle=(0.0, 0.0)) == {0}
+
+
+def test_a_process_that_gets_little_anywhere_seldom_moves() -> None:
+    machine = Machine()
+    seen = [machine.look(used=0.5, idle=(0.0, 0.0)) for _ in range(100)]
+    assert sum(one != other for one, other in pairwise(seen)) <= 3
+
+
+def test_a_process_whose_lock_hardly_wanders_gets_all_cores_for_as_long() -> None:
+    machine = Machine()
+    assert machine.look(used=0.9, idle=(0.0, 1.0), switches=1000) == ALL
+    assert machine.look(used=1.9, idle=(0.0, 0.0), switches=1000) == ALL
+    assert len(machine.look(used=1.2, idle=(0.0, 0.0))) == 1
+
+
+def test_few_switches_of_a_process_with_little_to_do_tell_nothing() -> None:
+    assert Machine().look(used=0.05, idle=(0.9, 0.9), switches=0) == {0}
+
+
+@pytest.fixture
+def allowed() -> Iterator[set[int]]:
+    """The affinity of this process, which it has again afterwards."""
+    before = os.sched_getaffinity(0)
+    if len(before) == 1:
+        pytest.skip("this machine has one core")
+    yield before
+    cores._move(before)
+
+
+def affinities() -> set[frozenset[int]]:
+    return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+
+
+def test_all_threads_move_from_a_core_that_is_full_and_then_stay_where_an_operator_puts_them(
+    allowed: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, moved, end = os.getpid() % len(allowed), threading.Event(), threading.Event()
+    threads = [threading.Thread(target=end.wait) for _ in range(4)]
+    counted = iter(range(1_000_000))
+
+    def sample(names: set[int]) -> Sample:
+        looks = next(counted)
+        if looks == 2:  # the look before has moved the threads
+            moved.set()
+            end.wait()
+        filled = sorted(names)[first]
+        return Sample(time=looks, used=0, switches=0, idle={core: 0 if core == filled else looks for core in names})
+
+    monkeypatch.setattr(cores, "_sample", sample)
+    monkeypatch.setattr(cores, "PERIOD", (0, 0))
+    for thread in threads:
+        thread.start()
+    try:
+        cores.confine()
+        assert moved.wait(20)
+        found = affinities()
+    finally:
+        cores._move(allowed)
+        end.set()
+    for thread in threading.enumerate():
+        if thread.name == "cores":
+            thread.join(20)
+            assert not thread.is_alive()
+    assert len(found) == 1
+    assert set(*found) < allowed
+    assert sorted(allowed)[first] not in set(*found)
+    assert affinities() == {frozenset(allowed)}
+
+
+def test_a_process_whose_cores_the_system_does_not_count_is_not_confined(
+    allowed: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sample(names: set[int]) -> Sample:
+        raise FileNotFoundError(names)
+
+    monkeypatch.setattr(cores, "_sample", sample)
+    cores.confine()
+    assert {frozenset(allowed)} == affinities()
