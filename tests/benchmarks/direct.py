@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from artemis_models import create_engine
 from artemis_server.db.events import EventStore
-from artemis_server.db.statements import keep_driver
+from artemis_server.db.statements import driver_connection
 from sqlalchemy.orm import Session
 
 from tests.benchmarks import load, samples
@@ -29,7 +29,7 @@ class Direct:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._driver = keep_driver(session)
+        self._driver = driver_connection(session)
         self._driver.execute("ROLLBACK")
         self._store = EventStore()
         self._created: list[int] = []
@@ -97,7 +97,7 @@ def main(url: str, seconds: float) -> None:
             "BatchCreateEvents": direct.create_batch,
         }
         print(json.dumps({name: rate(each, seconds) for name, each in work.items()}))
-        keep_driver(session).execute("BEGIN")
+        driver_connection(session).execute("BEGIN")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from artemis_server.db import secrets
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import InvalidArgument
+from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.pages import PageTokens
-from artemis_server.rpc.resources import Resources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, insert
@@ -426,15 +426,9 @@ class Patient:
 
 def listing(database: Database) -> Callable[[ListEventsRequest], ListEventsResponse]:
     """Returns ListEvents, as the server makes its answers."""
-    resources = Resources(database, STORE, PageTokens(lambda: database.read(secrets.page_token_key)))
+    lists = Lists(database, STORE, PageTokens(lambda: database.read(secrets.page_token_key)))
     context = cast("grpc.ServicerContext", Patient())
-
-    def answer(request: ListEventsRequest) -> ListEventsResponse:
-        page = ListEventsResponse()
-        page.next_page_token = resources.list(request, page, page.events, context)
-        return page
-
-    return answer
+    return lambda request: lists.page(request, ListEventsResponse, context)
 
 
 @pytest.mark.timeout(170)

@@ -5,20 +5,23 @@ connection, which the session holds, costs little more than the row. It is the s
 same SQL and bound parameters. Rows are plain tuples.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Session
 
-_LENT = "artemis_lent"
-"""Where `keep_driver` keeps what `_driver` found, in `Session.info`."""
-_CHUNK = 100  # rows fetched at a time
+_KEPT = "artemis_driver_connection"
+"""The key in `Session.info` of the connection that `driver_connection` found."""
+_CHUNK = 128
+"""How many rows are fetched at a time: a page of 100 and the row after it at once."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
 Row = tuple[Any, ...]
-Values = Mapping[str, Any]
+"""The columns of a row, in the order of the statement."""
+Values = dict[str, Any]
+"""Values by the name of a column or of a parameter."""
 
 
 class Cursor(Protocol):
@@ -92,7 +95,7 @@ class Statement:
         return driver.execute(compiled.sql, compiled.positional(values))
 
     def _prepare(self, session: Session) -> "tuple[Driver, _Compiled]":
-        driver, dialect = session.info.get(_LENT) or _driver(session)
+        driver, dialect = session.info.get(_KEPT) or _find(session)
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self._clause, dialect)
@@ -121,16 +124,16 @@ class _Compiled:
         return [values[name] for name in self._names]
 
 
-def keep_driver(session: Session) -> Driver:
-    """Returns the connection of the session's transaction, and spares statements the search for it.
+def driver_connection(session: Session) -> Driver:
+    """Returns the driver's connection of the session's transaction, and keeps it for the statements of the session.
 
-    For the owner of a session whose connection will not change.
+    Only the owner of a session calls it, because the session must not change its connection afterwards.
     """
-    session.info[_LENT] = lent = _driver(session)
-    return lent[0]
+    session.info[_KEPT] = found = _find(session)
+    return found[0]
 
 
-def _driver(session: Session) -> tuple[Driver, Dialect]:
-    """Returns the connection of the session's transaction, which begins if there is none."""
+def _find(session: Session) -> tuple[Driver, Dialect]:
+    """Returns the driver's connection of the session's transaction, which begins if there is none, and its dialect."""
     connection = session.connection()
     return cast("Driver", connection.connection.dbapi_connection), connection.dialect

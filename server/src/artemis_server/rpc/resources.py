@@ -6,7 +6,6 @@ from typing import Generic, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
@@ -20,6 +19,7 @@ from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.writes import Write, run
 
 M = TypeVar("M", bound=Message)
+R = TypeVar("R", bound=Message)
 
 
 class Resource(Protocol):
@@ -54,15 +54,9 @@ class Resources(Generic[M]):
         """Returns the resource."""
         return self._database.read(partial(self._store.get, row_id=resource_id), context)
 
-    def list(
-        self,
-        request: ListRequest,
-        page: Message,
-        into: RepeatedCompositeFieldContainer[M],
-        context: grpc.ServicerContext,
-    ) -> str:
-        """Adds resources to `into`, a field of `page`, and returns the token of the next page."""
-        return self._lists.fill(request, page, into, context)
+    def list(self, request: ListRequest, response: type[R], context: grpc.ServicerContext) -> R:
+        """Returns a page of resources."""
+        return self._lists.page(request, response, context)
 
     def update(self, request: Write, message: M, mask: FieldMask, context: grpc.ServicerContext) -> M:
         """Updates the fields in the mask and returns the resource as it now is."""

@@ -1,8 +1,7 @@
 """Lists: the rows that a filter chooses, in an order, a page at a time."""
 
 from collections.abc import Generator, Sequence
-from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Select, bindparam
 from sqlalchemy.orm import Session
@@ -12,11 +11,6 @@ from artemis_server.db.listing.keyset import Keyset, Position
 from artemis_server.db.statements import Row, Statement
 from artemis_server.query.orders import Key
 from artemis_server.query.tree import ALWAYS, Node
-
-IDENTITY = ("id", "version", "update_time")
-"""The columns that tell which content a row has, without reading it."""
-Identity: TypeAlias = Row
-"""The values of those columns."""
 
 
 class Query:
@@ -33,12 +27,6 @@ class Query:
         self._keyset = Keyset(keys, columns)
         self._indexes = [selected.index(key.field.name) for key in keys]
         self._statements: dict[tuple[bool, ...] | None, Statement] = {}
-
-    @cached_property
-    def identities(self) -> "Query":
-        """The same list, of rows that begin with the columns of IDENTITY and have the sort keys besides."""
-        names = dict.fromkeys((*IDENTITY, *(key.field.name for key in self._keys)))
-        return Query(self._where, self._keys, list(names), self._columns)
 
     def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
         """Returns an iterator of the rows after a position, at most `limit`, a chunk at a time.
