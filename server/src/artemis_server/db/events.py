@@ -20,7 +20,7 @@ class EventStore(BatchStore[Event]):
     searched_fields = ("name", "description")
 
     def refusal(self, constraint: Constraint, message: Event) -> RequestError | None:
-        """Tells of an owner that does not exist, and of an end that a concurrent change put before the start."""
+        """Returns the error of an owner that does not exist, or of an end that a concurrent change put too early."""
         if constraint is Constraint.FOREIGN_KEY:
             return self._owner_not_found(message)
         if constraint is Constraint.CHECK:
@@ -39,9 +39,11 @@ class EventStore(BatchStore[Event]):
         if not owners:
             return
         users = artemis_models.User.id
-        known = set(session.scalars(select(users).where(users.in_(owners)).with_for_update(read=True, key_share=True)))
+        existing = set(
+            session.scalars(select(users).where(users.in_(owners)).with_for_update(read=True, key_share=True))
+        )
         for index, message in enumerate(messages):
-            if message.HasField("owner_id") and message.owner_id not in known:
+            if message.HasField("owner_id") and message.owner_id not in existing:
                 raise self._owner_not_found(message).at(f"{path(index)}.owner_id")
 
     @staticmethod

@@ -16,7 +16,7 @@ class UserStore(Store[User]):
     searched_fields = ("email", "first_name", "last_name")
 
     def refusal(self, constraint: Constraint, message: User) -> RequestError | None:
-        """Tells of an e-mail address that is taken, and of a user who cannot be deleted."""
+        """Returns the error of an e-mail address that is taken, or of a user who owns events."""
         if constraint is Constraint.UNIQUE:
             return AlreadyExists(
                 "EMAIL_TAKEN",

@@ -21,7 +21,6 @@ class Query:
 
     def __init__(self, where: Node, keys: Sequence[Key], selected: Sequence[str], columns: Columns) -> None:
         self._where = where
-        self._keys = keys
         self._selected = [columns[name] for name in selected]
         self._columns = columns
         self._keyset = Keyset(keys, columns)
@@ -36,19 +35,19 @@ class Query:
         nulls = None if after is None else tuple(value is None for value in after)
         statement = self._statements.get(nulls)
         if statement is None:
-            statement = self._statements[nulls] = Statement(self.select(after))
+            statement = self._statements[nulls] = Statement(self._select(after))
         values = {} if after is None else self._keyset.values(after)
-        return statement.chunks(session, {**values, "most": limit})
+        return statement.chunks(session, {**values, "max_rows": limit})
 
     def position(self, row: Row) -> Position:
-        """Returns where in the list a row is."""
+        """Returns the position of a row in the list."""
         return [row[index] for index in self._indexes]
 
-    def select(self, after: Position | None) -> "Select[Any]":
-        """Returns the statement for the rows after a position, whose values are parameters."""
+    def _select(self, after: Position | None) -> "Select[Any]":
+        """Returns the statement for the rows after a position; the values of the position are parameters."""
         statement: Select[Any] = Select(*self._selected)
         if self._where != ALWAYS:
             statement = statement.where(condition(self._where, self._columns))
         if after is not None:
             statement = statement.where(self._keyset.after(after))
-        return statement.order_by(*self._keyset.order()).limit(bindparam("most"))
+        return statement.order_by(*self._keyset.order()).limit(bindparam("max_rows"))
