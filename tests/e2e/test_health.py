@@ -74,12 +74,14 @@ class Reflection:
         )
         self._answers = ask(iter(self._questions.get, None), timeout=PATIENCE)
 
-    def ask(self, **question: str) -> ServerReflectionResponse:
-        self._questions.put(ServerReflectionRequest(**question))
+    def ask(self, field: str, value: str) -> ServerReflectionResponse:
+        question = ServerReflectionRequest()
+        setattr(question, field, value)
+        self._questions.put(question)
         return next(self._answers)
 
     def file_of(self, symbol: str) -> FileDescriptorProto:
-        answer = self.ask(file_containing_symbol=symbol)
+        answer = self.ask("file_containing_symbol", symbol)
         return FileDescriptorProto.FromString(answer.file_descriptor_response.file_descriptor_proto[0])
 
     def close(self) -> None:
@@ -101,7 +103,7 @@ VERSIONS = pytest.mark.parametrize("version", ["v1", "v1alpha"])
 @VERSIONS
 def test_reflection_lists_every_service(channel: grpc.Channel, version: str) -> None:
     with reflection(channel, version) as stream:
-        services = [each.name for each in stream.ask(list_services="").list_services_response.service]
+        services = [each.name for each in stream.ask("list_services", "").list_services_response.service]
 
     assert sorted(services) == [
         EVENTS,
@@ -131,7 +133,7 @@ def test_reflection_lists_every_service(channel: grpc.Channel, version: str) -> 
 def test_reflection_finds_the_file_of_a_symbol(channel: grpc.Channel, version: str, symbol: str, file: str) -> None:
     with reflection(channel, version) as stream:
         assert stream.file_of(symbol).name == file
-        answer = stream.ask(file_by_filename=file)
+        answer = stream.ask("file_by_filename", file)
 
     assert FileDescriptorProto.FromString(answer.file_descriptor_response.file_descriptor_proto[0]).name == file
 
@@ -139,7 +141,7 @@ def test_reflection_finds_the_file_of_a_symbol(channel: grpc.Channel, version: s
 @pytest.mark.parametrize("symbol", ["artemis.v1.EventService.Nonsense", "artemis.v2.Event", ""])
 def test_reflection_says_that_a_symbol_is_unknown(channel: grpc.Channel, symbol: str) -> None:
     with reflection(channel) as stream:
-        answer = stream.ask(file_containing_symbol=symbol)
+        answer = stream.ask("file_containing_symbol", symbol)
 
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
@@ -171,7 +173,7 @@ def test_idle_streams_of_reflection_keep_no_other_from_being_answered(channel: g
         assert further.file_of(USERS).name == "artemis/v1/users.proto"
 
     with pytest.raises(grpc.RpcError) as ended:
-        streams[1].ask(list_services="")
+        streams[1].ask("list_services", "")
     assert ended.value.code() is grpc.StatusCode.CANCELLED
     assert streams[0].file_of(USERS).name == "artemis/v1/users.proto"
     for stream in streams:

@@ -62,7 +62,7 @@ def stored(database: Database) -> list[Event]:
 
     def work(session: Session) -> list[Event]:
         chunks = ALL.scan(session, after=None, limit=10_000)
-        return [STORE.fill(Event(), row) for chunk in chunks for row in chunk]
+        return [STORE.codec.to_message(row) for chunk in chunks for row in chunk]
 
     return database.read(work)
 

@@ -431,13 +431,7 @@ def listing(database: Database) -> Callable[[ListEventsRequest], ListEventsRespo
     """Returns ListEvents, as the server makes its answers."""
     lists = Lists(database, STORE, PageTokens(lambda: database.read(secrets.page_token_key)))
     context = cast("grpc.ServicerContext", Patient())
-
-    def answer(request: ListEventsRequest) -> ListEventsResponse:
-        page = ListEventsResponse()
-        page.next_page_token = lists.fill(request, page, page.events, context)
-        return page
-
-    return answer
+    return lambda request: lists.page(request, ListEventsResponse, context)
 
 
 @pytest.mark.timeout(170)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 
 import pytest
 from artemis.v1.events_pb2 import Event
@@ -57,6 +58,21 @@ class TestEvents(StoreContract[Event]):
         start = Timestamp(seconds=-1, nanos=999_999_999)
         created = self.create_event(database, new_event(start_time=start))
         assert Timestamp(seconds=-1, nanos=999_999_000) == created.start_time
+
+    @pytest.mark.parametrize("pattern", ["location = {}", 'location = "{}*"', "location:{} AND location != other"])
+    def test_lists_whose_filters_differ_in_values_alone_find_their_own_rows(
+        self, database: Database, pattern: str
+    ) -> None:
+        """Their statements share SQL, whichever of them comes first."""
+        places = ["Lyon", "Kyoto", "Oslo"]
+        ids = [[self.create_event(database, new_event(location=place)).id] for place in places]
+
+        def find(place: str) -> list[int]:
+            query = EVENTS.query(pattern.format(place), "start_time desc")
+            rows = database.read(lambda session: list(chain.from_iterable(query.scan(session, after=None, limit=9))))
+            return [row[0] for row in rows]
+
+        assert ids == [find(place) for place in places]
 
     @pytest.mark.parametrize("nanos", [-(2**31), -1, 1_000_000_000, 2**31 - 1])
     @pytest.mark.parametrize("field", ["start_time", "end_time"])

@@ -303,7 +303,7 @@ def test_a_page_ends_before_3_mib(service: Service, database: Database, descript
     ids = store_many(database, 1000 if description.isascii() else 120, description=description)
     pages_ = list(walk(service, 1000))
     assert ids == [event.id for page in pages_ for event in page.events]
-    assert max(page.ByteSize() for page in pages_) <= contract.MOST_BYTES
+    assert max(page.ByteSize() for page in pages_) <= contract.MAX_RESPONSE_BYTES
 
 
 def test_writes_between_pages_neither_skip_nor_repeat_what_did_not_change(service: Service, database: Database) -> None:
@@ -383,7 +383,7 @@ def test_what_was_read_before_is_never_stale(service: Service, database: Databas
     assert get(service, first.id).code is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_first_page_that_is_known_ends_where_it_did(service: Service) -> None:
+def test_a_page_that_is_asked_for_again_ends_where_it_did(service: Service) -> None:
     for _ in range(5):
         create(service)
     for size in (1, 2, 4, 5, 6):

@@ -4,21 +4,22 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from artemis.v1.events_pb2 import Event
+from artemis.v1.users_pb2 import User
 from artemis_server.db import times
+from artemis_server.db.columns import RowCodec
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 FIRST = -62_135_596_800  # 0001-01-01T00:00:00Z
 LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
+USERS = RowCodec(User)
 MICROS = st.integers(FIRST * times.MICROS, LAST * times.MICROS + 999_999)
 
 
 def filled(micros: int) -> Timestamp:
-    timestamp = Timestamp()
-    times.fill(timestamp, micros)
-    return timestamp
+    """Returns the timestamp of a row that has these microseconds."""
+    return USERS.to_message((1, "", "", "", "", "", micros, 0, 1)).create_time
 
 
 @given(MICROS)
@@ -64,9 +65,7 @@ def test_the_ends_of_the_range_are_taken(seconds: int, nanos: int) -> None:
 
 
 def test_the_epoch_is_a_time_and_not_the_lack_of_one() -> None:
-    event = Event()
-    times.fill(event.start_time, 0)
-    assert event.HasField("start_time")
+    assert USERS.to_message((1, "", "", "", "", "", 0, 0, 1)).HasField("create_time")
 
 
 def test_now_is_in_microseconds() -> None:

@@ -17,24 +17,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.schema import SchemaItem
 
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit integer; SQLite's STRICT tables know it as INTEGER."""
 
 CodePointText = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that compares and sorts by code point, as SQLite's BINARY collation does."""
-
-
-def _only(dialect: str, index: Index) -> Index:
-    """Limits the index to databases of this dialect."""
-    index.info["dialect"] = dialect
-    return index.ddl_if(dialect=dialect)
-
-
-def belongs(item: SchemaItem, dialect: str) -> bool:
-    """Tells whether databases of this dialect have this part of the schema."""
-    return bool(item.info.get("dialect", dialect) == dialect)
 
 
 class Base(DeclarativeBase):
@@ -99,18 +87,10 @@ class Event(Base):
         # Lists come in the order of the id within a category, a publisher or an owner, and within equal times.
         Index("ix_events_category", "category", "id"),
         Index("ix_events_publisher", "publisher", "id"),
-        # Events of feeds have no owner, and PostgreSQL takes its time to sort them (docs/adr/0019).
-        Index("ix_events_owner_id", "owner_id", "id", postgresql_where=owner_id.is_not(None)),
+        Index("ix_events_owner_id", "owner_id", "id"),
         Index("ix_events_source_external_id", "source", "external_id", "id"),
-        _only("postgresql", Index("ix_events_category_start_time", "category", start_time.desc(), "id")),
-        _only("postgresql", Index("ix_events_start_time", start_time.desc(), "id")),
-        # Rows in the order of time are all over the file, and a server may know them already (docs/adr/0018).
-        # On PostgreSQL, an index with these columns would make every update write to every index.
-        _only(
-            "sqlite",
-            Index("ix_events_category_start_time_row", "category", start_time.desc(), "id", "version", "update_time"),
-        ),
-        _only("sqlite", Index("ix_events_start_time_row", start_time.desc(), "id", "version", "update_time")),
+        Index("ix_events_category_start_time", "category", start_time.desc(), "id"),
+        Index("ix_events_start_time", start_time.desc(), "id"),
         {"sqlite_autoincrement": True, "sqlite_strict": True},
     )
 

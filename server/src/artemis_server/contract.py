@@ -16,8 +16,8 @@ from artemis_server.errors import InvalidArgument, Violation
 
 ETAG = "etag"
 MAX_NANOS = 999_999_999
-MOST_BYTES = 3 * 1024 * 1024
-"""How large a response may be: below the 4 MiB that gRPC clients accept by default."""
+MAX_RESPONSE_BYTES = 3 * 1024 * 1024
+"""The largest response, in bytes: below the 4 MiB that gRPC clients accept by default."""
 _READ_ONLY = {field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER}
 _VALIDATOR = protovalidate.Validator()
 

@@ -1,14 +1,13 @@
 """Alembic's entry: runs migrations on the connection that `artemis_models.migrate` hands over, or prints them."""
 
 from alembic import context
-from artemis_models.tables import Base, belongs
+from artemis_models.tables import Base
 
 attributes = context.config.attributes
 context.configure(
     connection=attributes.get("connection"),
     dialect_name=attributes.get("dialect"),
     target_metadata=Base.metadata,
-    include_object=lambda item, *_: belongs(item, context.get_context().dialect.name),
     literal_binds=context.is_offline_mode(),
     render_as_batch=True,
     transactional_ddl=True,  # SQLite's is, in a transaction that was begun explicitly

@@ -12,12 +12,11 @@ from google.protobuf.message import Message
 from sqlalchemy import Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from artemis_server.contract import ETAG, MOST_BYTES
+from artemis_server.contract import ETAG, MAX_RESPONSE_BYTES
 from artemis_server.db import etags, times
-from artemis_server.db.columns import Values
 from artemis_server.db.ids import allocate
-from artemis_server.db.statements import Statement
-from artemis_server.db.store import NEW, Store
+from artemis_server.db.statements import Statement, Values
+from artemis_server.db.store import Store
 from artemis_server.errors import InvalidArgument, Violation, apply_to_each
 
 M = TypeVar("M", bound=Message)
@@ -40,7 +39,7 @@ class BatchStore(Store[M]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._insert_many = Statement(insert(self._rows).values({name: bindparam(name) for name in self._names}))
+        self._insert_many = Statement(insert(self._rows).values({name: bindparam(name) for name in self.codec.names}))
         self._update_many = lru_cache(maxsize=256)(self._build_update_many)
         self._delete_many = Statement(delete(self._rows).where(*self._matches(conditional=True)))
 
@@ -55,7 +54,7 @@ class BatchStore(Store[M]):
             InvalidArgument: they are too large for one response; `field` is to blame.
         """
         found: dict[int, M] = {}
-        space = MOST_BYTES
+        space = MAX_RESPONSE_BYTES
         for message in self._read(session, select(*self._row).where(self._table.id.in_(set(ids)))):
             found[_id(message)] = message
             space -= message.ByteSize()
@@ -71,7 +70,7 @@ class BatchStore(Store[M]):
 
     def _read(self, session: Session, statement: "Select[Any]") -> Iterator[M]:
         for row in session.execute(statement).yield_per(_CHUNK):
-            yield self.fill(self.message(), tuple(row))
+            yield self.codec.to_message(tuple(row))
 
     def expect(self, found: Mapping[int, M], row_id: int, etag: str, path: str) -> M:
         """Returns the row with this id.
@@ -91,13 +90,15 @@ class BatchStore(Store[M]):
         """Stores the messages as new rows and returns them as they were stored, in the same order."""
         self.check_references(session, messages, path)
         now = times.now()
-        common = {**NEW, "create_time": now, "update_time": now}
-        rows = apply_to_each(messages, lambda index, each: common | self._values(each, self._writable, path(index)))
+        common = {**self.codec.new, "create_time": now, "update_time": now}
+        rows = apply_to_each(
+            messages, lambda index, each: common | self._values(each, self.codec.writable, path(index))
+        )
         for row, row_id in zip(rows, allocate(session, self._rows, len(rows)), strict=True):
             row["id"] = row_id
         self._insert_many.many(session, rows)
-        in_order = itemgetter(*self._names)
-        return [self.fill(self.message(), in_order(row)) for row in rows]
+        in_order = itemgetter(*self.codec.names)
+        return [self.codec.to_message(in_order(row)) for row in rows]
 
     def update_many(self, session: Session, changes: Sequence[Change[M]], path: Path) -> list[M]:
         """Makes the changes and returns the rows as they now are, in the same order."""
@@ -131,14 +132,14 @@ class BatchStore(Store[M]):
 
     def _values(self, message: M, paths: Iterable[str], path: str) -> Values:
         try:
-            return self._columns.values(message, paths)
+            return self.codec.to_columns(message, paths)
         except InvalidArgument as error:
             raise error.under(path.removesuffix(self.kind)) from None
 
 
 def check_size(response: Message, field: str) -> None:
     """Raises InvalidArgument if the response is too large; `field` is to blame."""
-    if response.ByteSize() > MOST_BYTES:
+    if response.ByteSize() > MAX_RESPONSE_BYTES:
         raise _too_large(field)
 
 
@@ -146,7 +147,7 @@ def _too_large(field: str) -> InvalidArgument:
     return InvalidArgument(
         Violation(
             field=field,
-            description=f"the response would be larger than {MOST_BYTES // 2**20} MiB; ask for fewer at a time",
+            description=f"the response would be larger than {MAX_RESPONSE_BYTES // 2**20} MiB; ask for fewer at a time",
             rule=f"{field}.response_size",
         ),
         reason="RESPONSE_TOO_LARGE",

@@ -1,28 +1,52 @@
-"""How the fields of a message become column values, as its descriptor tells."""
+"""Rows as messages and messages as column values, derived from the descriptor of the message.
+
+Columns are named as fields, but for `version`, which becomes the etag.
+"""
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from artemis_server.contract import is_timestamp
-from artemis_server.db import times
+from artemis_server.contract import ETAG, is_timestamp, writable_fields
+from artemis_server.db import etags, times
+from artemis_server.db.statements import Row, Values
 from artemis_server.errors import InvalidArgument, Violation
 
-Values = dict[str, Any]
-"""Column values by the name of the column, which is the name of the field."""
+M = TypeVar("M", bound=Message)
+VERSION = "version"
 
 
-class Columns:
-    """Reads column values from messages of one type."""
+class RowCodec(Generic[M]):
+    """Turns the rows of one table into messages of one type, and such messages into column values.
 
-    def __init__(self, message: type[Message]) -> None:
-        descriptor = message.DESCRIPTOR
+    `names` has the columns of a row in order; `writable` those that callers set; `new` the values that a row made
+    over the API has in the columns that neither callers nor the clock set, such as {"source": "", "version": 1}.
+    `fill(message, row)` sets every field of an empty message from a row.
+    """
+
+    def __init__(self, message: type[M]) -> None:
+        descriptor = cast("Descriptor", message.DESCRIPTOR)
+        fields = list(descriptor.fields)
+        self._message = message
         self._prefix = descriptor.name.lower() + "."
-        self._readers = {field.name: _reader(cast("FieldDescriptor", field)) for field in descriptor.fields}
+        self._readers = {field.name: _reader(field) for field in fields}
+        self.names = [_column(field) for field in fields]
+        self.writable = writable_fields(descriptor)
+        others = [
+            field for field in fields if field.name not in (*self.writable, "id", ETAG) and not is_timestamp(field)
+        ]
+        self.new: Values = {field.name: field.default_value for field in others} | {VERSION: 1}
+        self.fill: Callable[[M, Row], None] = _compile_fill(fields)
 
-    def values(self, message: Message, paths: Iterable[str]) -> Values:
+    def to_message(self, row: Row) -> M:
+        """Returns the row as a message."""
+        message = self._message()
+        self.fill(message, row)
+        return message
+
+    def to_columns(self, message: Message, paths: Iterable[str]) -> Values:
         """Returns the values of these fields; an unset field with presence is None.
 
         Raises:
@@ -37,6 +61,10 @@ class Columns:
         return values
 
 
+def _column(field: FieldDescriptor) -> str:
+    return VERSION if field.name == ETAG else field.name
+
+
 def _reader(field: FieldDescriptor) -> Callable[[Message], Any]:
     name = field.name
     if is_timestamp(field):
@@ -44,3 +72,39 @@ def _reader(field: FieldDescriptor) -> Callable[[Message], Any]:
     if field.has_presence:
         return lambda message: getattr(message, name) if message.HasField(name) else None
     return lambda message: getattr(message, name)
+
+
+def _compile_fill(fields: Iterable[FieldDescriptor]) -> Callable[[Any, Row], None]:
+    """Returns a function that sets the fields of a message from a row, compiled from source code as dataclasses do.
+
+    A loop over the fields makes a page of 100 events cost a tenth more. For the fields `name`, `start_time`
+    (a Timestamp), `owner_id` (optional) and `etag`, the source is
+
+        def fill(_message, _row):
+            (name, start_time, owner_id, version) = _row
+            _message.name = name
+            _time = _message.start_time
+            _time.seconds = start_time // 1000000
+            if _rest := start_time % 1000000: _time.nanos = _rest * 1000
+            if owner_id is not None: _message.owner_id = owner_id
+            _message.etag = _etag(version)
+    """
+    lines = [f"({', '.join(map(_column, fields))}) = _row"]
+    for field in fields:
+        name = field.name
+        if is_timestamp(field):
+            lines += [
+                f"_time = _message.{name}",
+                f"_time.seconds = {name} // {times.MICROS}",
+                f"if _rest := {name} % {times.MICROS}: _time.nanos = _rest * 1000",
+            ]
+        elif name == ETAG:
+            lines.append(f"_message.{ETAG} = _etag({VERSION})")
+        elif field.has_presence:
+            lines.append(f"if {name} is not None: _message.{name} = {name}")
+        else:
+            lines.append(f"_message.{name} = {name}")
+    source = "\n    ".join(["def fill(_message, _row):", *lines])
+    namespace: dict[str, Any] = {"_etag": etags.from_version}
+    exec(source, namespace)  # noqa: S102, the source has nothing but names of the contract
+    return cast("Callable[[Any, Row], None]", namespace["fill"])

@@ -4,7 +4,7 @@ import base64
 import binascii
 from functools import lru_cache
 
-LONGEST = 12  # characters
+MAX_LENGTH = 12  # characters
 NO_VERSION = -1
 """The version of an etag that this server never gave out: no row has it."""
 
@@ -17,7 +17,7 @@ def from_version(version: int) -> str:
 
 def to_version(etag: str) -> int:
     """Returns the version that the etag stands for, NO_VERSION if it stands for none."""
-    if len(etag) > LONGEST:
+    if len(etag) > MAX_LENGTH:
         return NO_VERSION
     try:
         raw = base64.b64decode(etag, altchars=b"-_", validate=True)

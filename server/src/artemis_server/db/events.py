@@ -7,10 +7,8 @@ from artemis.v1.events_pb2 import Event
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from artemis_server.db import etags, times
 from artemis_server.db.batches import BatchStore, Path
 from artemis_server.db.connection.driver_errors import Constraint
-from artemis_server.db.statements import Row
 from artemis_server.errors import FailedPrecondition, InvalidArgument, RequestError, Violation
 
 
@@ -19,37 +17,10 @@ class EventStore(BatchStore[Event]):
 
     message = Event
     model = artemis_models.Event
-    words = ("name", "description")
-
-    def fill(self, message: Event, row: Row) -> Event:
-        """Sets every field of an empty event from a row, and returns it."""
-        (
-            message.id,
-            message.name,
-            message.description,
-            message.category,
-            message.location,
-            message.publisher,
-            start_time,
-            end_time,
-            owner_id,
-            message.source,
-            message.external_id,
-            create_time,
-            update_time,
-            version,
-        ) = row
-        times.fill(message.start_time, start_time)
-        times.fill(message.end_time, end_time)
-        if owner_id is not None:
-            message.owner_id = owner_id
-        times.fill(message.create_time, create_time)
-        times.fill(message.update_time, update_time)
-        message.etag = etags.from_version(version)
-        return message
+    searched_fields = ("name", "description")
 
     def refusal(self, constraint: Constraint, message: Event) -> RequestError | None:
-        """Tells of an owner that does not exist, and of an end that a concurrent change put before the start."""
+        """Returns the error of an owner that does not exist, or of an end that a concurrent change put too early."""
         if constraint is Constraint.FOREIGN_KEY:
             return self._owner_not_found(message)
         if constraint is Constraint.CHECK:
@@ -68,9 +39,11 @@ class EventStore(BatchStore[Event]):
         if not owners:
             return
         users = artemis_models.User.id
-        known = set(session.scalars(select(users).where(users.in_(owners)).with_for_update(read=True, key_share=True)))
+        existing = set(
+            session.scalars(select(users).where(users.in_(owners)).with_for_update(read=True, key_share=True))
+        )
         for index, message in enumerate(messages):
-            if message.HasField("owner_id") and message.owner_id not in known:
+            if message.HasField("owner_id") and message.owner_id not in existing:
                 raise self._owner_not_found(message).at(f"{path(index)}.owner_id")
 
     @staticmethod

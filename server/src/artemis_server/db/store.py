@@ -7,7 +7,6 @@ rows: in a page, building the messages costs more than the query.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from artemis_models import Base
@@ -17,58 +16,48 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, 
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
-from artemis_server.contract import ETAG, writable_fields
+from artemis_server.contract import ETAG
 from artemis_server.db import etags, times
-from artemis_server.db.columns import Columns, Values
+from artemis_server.db.columns import RowCodec
 from artemis_server.db.connection.driver_errors import Constraint, broken
-from artemis_server.db.listing.list_query import IDENTITY, Query
-from artemis_server.db.statements import Row, Statement
+from artemis_server.db.listing.list_query import Query
+from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.errors import Aborted, NotFound, RequestError
 from artemis_server.query.filters import filter_parser
 from artemis_server.query.orders import order_parser
 
 M = TypeVar("M", bound=Message)
-NEW: Values = {"source": "", "external_id": "", "version": 1}
-"""What a row that is made over the API has in the columns that callers do not set."""
-
-
-SHORT = 500  # characters of a filter whose statements are kept: those of 8192 take a megabyte
+MAX_KEPT_FILTER = 500
+"""The longest filter, in characters, whose statements are kept: those of 8192 characters take a megabyte."""
 
 
 class Store(ABC, Generic[M]):
     """Keeps messages of type M. Methods take the session first and leave committing to its owner.
 
-    A subclass names the message, its words and the model, whose columns are named as the message's fields (but
-    `version`, which becomes the etag), and says how a row becomes a message.
+    A subclass names the message, the model whose columns are named as the message's fields, and the fields that are
+    searched, and says which error a broken constraint is.
     """
 
     message: type[M]
     model: ClassVar[type[Base]]
-    words: ClassVar[tuple[str, ...]]
+    searched_fields: ClassVar[tuple[str, ...]]
     """The text fields in which a filter looks for bare words."""
 
     def __init__(self) -> None:
         descriptor = cast("Descriptor", self.message.DESCRIPTOR)
         self.kind = descriptor.name.lower()
-        self._writable = writable_fields(descriptor)
-        self._columns = Columns(self.message)
+        self.codec = RowCodec(self.message)
         self._rows = cast("Table", self.model.__table__)
         self._table = self._rows.c
-        self._names = ["version" if field.name == ETAG else field.name for field in descriptor.fields]
-        self._row = [self._table[name] for name in self._names]
+        self._row = [self._table[name] for name in self.codec.names]
         self._insert = Statement(self._build_insert())
         by_id = select(*self._row).where(self._table.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
-        self.identity = itemgetter(*(self._names.index(name) for name in IDENTITY))
-        self._parse_filter = filter_parser(descriptor, self.words)
+        self._parse_filter = filter_parser(descriptor, self.searched_fields)
         self._parse_order = order_parser(descriptor)
         self._short_query = lru_cache(maxsize=128)(self._build_query)
         self._update = lru_cache(maxsize=256)(self._build_update)
         self._delete = {conditional: self._build_delete(conditional) for conditional in (False, True)}
-
-    @abstractmethod
-    def fill(self, message: M, row: Row) -> M:
-        """Sets every field of an empty message from a row, and returns the message."""
 
     @abstractmethod
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
@@ -81,22 +70,27 @@ class Store(ABC, Generic[M]):
         interpreter's lock and takes it again for every column that a statement returns.
         """
         now = times.now()
-        values = {**NEW, **self._columns.values(message, self._writable), "create_time": now, "update_time": now}
+        values = {
+            **self.codec.new,
+            **self.codec.to_columns(message, self.codec.writable),
+            "create_time": now,
+            "update_time": now,
+        }
         row = self._change(session, self._insert, values, message)
         assert row is not None, "INSERT ... RETURNING returns the row"  # noqa: S101, for the type checker
         values["id"] = row[0]
-        return self.fill(self.message(), tuple(values[name] for name in self._names))
+        return self.codec.to_message(tuple(values[name] for name in self.codec.names))
 
     def get(self, session: Session, row_id: int) -> M:
         """Returns the row with this id. Raises NotFound if there is none."""
-        return self.fill(self.message(), self._found(self._get.first(session, {"row_id": row_id}), row_id))
+        return self.codec.to_message(self._found(self._get.first(session, {"row_id": row_id}), row_id))
 
     def lock(self, session: Session, row_id: int) -> M:
         """Returns the row with this id, which nobody else can change until the transaction ends.
 
         Raises: as `get`.
         """
-        return self.fill(self.message(), self._found(self._lock.first(session, {"row_id": row_id}), row_id))
+        return self.codec.to_message(self._found(self._lock.first(session, {"row_id": row_id}), row_id))
 
     def update(self, session: Session, row_id: int, message: M, paths: Sequence[str], etag: str) -> M:
         """Sets the fields in `paths` to those of the message, and returns the row as it now is.
@@ -110,14 +104,14 @@ class Store(ABC, Generic[M]):
         """
         if not paths:
             return self._unchanged(session, row_id, etag)
-        values = self._columns.values(message, paths) | _condition(row_id, etag) | {"now": times.now()}
+        values = self.codec.to_columns(message, paths) | _condition(row_id, etag) | {"now": times.now()}
         row = self._change(session, self._update(tuple(paths), bool(etag)), values, message)
-        return self.fill(self.message(), row or self._explain(session, row_id))
+        return self.codec.to_message(row or self._explain(session, row_id))
 
     def delete(self, session: Session, row_id: int, etag: str) -> M:
         """Deletes the row and returns it as it last was. Conditions and errors are those of `update`."""
         row = self._change(session, self._delete[bool(etag)], _condition(row_id, etag), self.message(id=row_id))
-        return self.fill(self.message(), row or self._explain(session, row_id))
+        return self.codec.to_message(row or self._explain(session, row_id))
 
     def not_found(self, row_id: int) -> NotFound:
         """Returns the error that says that there is no row with this id."""
@@ -169,13 +163,13 @@ class Store(ABC, Generic[M]):
         Raises:
             InvalidArgument: the filter or the order cannot be understood.
         """
-        return (self._short_query if len(filter_text) <= SHORT else self._build_query)(filter_text, order_by)
+        return (self._short_query if len(filter_text) <= MAX_KEPT_FILTER else self._build_query)(filter_text, order_by)
 
     def _build_query(self, filter_text: str, order_by: str) -> Query:
-        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self._names, dict(self._table))
+        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, dict(self._table))
 
     def _build_insert(self) -> ReturningInsert[Any]:
-        columns: dict[str, Any] = {name: bindparam(name) for name in self._names if name != "id"}
+        columns: dict[str, Any] = {name: bindparam(name) for name in self.codec.names if name != "id"}
         return insert(self.model).values(columns).returning(self._table.id)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:

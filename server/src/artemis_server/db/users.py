@@ -3,9 +3,7 @@
 import artemis_models
 from artemis.v1.users_pb2 import User
 
-from artemis_server.db import etags, times
 from artemis_server.db.connection.driver_errors import Constraint
-from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
 from artemis_server.errors import AlreadyExists, FailedPrecondition, RequestError
 
@@ -15,28 +13,10 @@ class UserStore(Store[User]):
 
     message = User
     model = artemis_models.User
-    words = ("email", "first_name", "last_name")
-
-    def fill(self, message: User, row: Row) -> User:
-        """Sets every field of an empty user from a row, and returns it."""
-        (
-            message.id,
-            message.email,
-            message.first_name,
-            message.last_name,
-            message.source,
-            message.external_id,
-            create_time,
-            update_time,
-            version,
-        ) = row
-        times.fill(message.create_time, create_time)
-        times.fill(message.update_time, update_time)
-        message.etag = etags.from_version(version)
-        return message
+    searched_fields = ("email", "first_name", "last_name")
 
     def refusal(self, constraint: Constraint, message: User) -> RequestError | None:
-        """Tells of an e-mail address that is taken, and of a user who cannot be deleted."""
+        """Returns the error of an e-mail address that is taken, or of a user who owns events."""
         if constraint is Constraint.UNIQUE:
             return AlreadyExists(
                 "EMAIL_TAKEN",

@@ -29,9 +29,7 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         self, request: events_pb2.ListEventsRequest, context: grpc.ServicerContext
     ) -> events_pb2.ListEventsResponse:
         """Returns a page of events."""
-        response = events_pb2.ListEventsResponse()
-        response.next_page_token = self._lists.fill(request, response, response.events, context)
-        return response
+        return self._lists.page(request, events_pb2.ListEventsResponse, context)
 
     def UpdateEvent(self, request: events_pb2.UpdateEventRequest, context: grpc.ServicerContext) -> Event:
         """Updates an event."""

@@ -5,29 +5,29 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar, cast
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import Message
 
-from artemis_server.contract import MOST_BYTES
+from artemis_server.contract import MAX_RESPONSE_BYTES
+from artemis_server.db.listing.keyset import Position
 from artemis_server.errors import InvalidArgument, Violation
 
 DEFAULT_SIZE = 50
-LARGEST_SIZE = 1000
+MAX_SIZE = 1000
 FRAME_BYTES = 4
-"""What a page adds to each resource of up to 64 KiB: its tag and its length."""
-TOKEN_BYTES = 128 * 1024
-"""What a page may add once: the token of the next one, which has the sorted fields of a row."""
+"""The bytes of the tag and the length of a resource of up to 64 KiB in a page."""
+MAX_TOKEN_BYTES = 128 * 1024
+"""The largest token of the next page, in bytes: it has the sorted fields of a row."""
 _SIGNATURE_BYTES = 16
-Position: TypeAlias = Sequence[int | str | None]
 M = TypeVar("M", bound=Message)
 
 
 def page_size(requested: int) -> int:
     """Returns how many resources a page may hold; `requested` is not negative."""
-    return min(requested or DEFAULT_SIZE, LARGEST_SIZE)
+    return min(requested or DEFAULT_SIZE, MAX_SIZE)
 
 
 def trim(page: Message, resources: RepeatedCompositeFieldContainer[M], size: int) -> bool:
@@ -37,7 +37,7 @@ def trim(page: Message, resources: RepeatedCompositeFieldContainer[M], size: int
     """
     before = len(resources)
     del resources[size:]
-    space = MOST_BYTES - TOKEN_BYTES - page.ByteSize()
+    space = MAX_RESPONSE_BYTES - MAX_TOKEN_BYTES - page.ByteSize()
     while space < 0:
         space += resources[-1].ByteSize() + FRAME_BYTES
         del resources[-1]

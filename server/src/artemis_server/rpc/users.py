@@ -27,9 +27,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.ListUsersRequest, context: grpc.ServicerContext
     ) -> users_pb2.ListUsersResponse:
         """Returns a page of users."""
-        response = users_pb2.ListUsersResponse()
-        response.next_page_token = self._lists.fill(request, response, response.users, context)
-        return response
+        return self._lists.page(request, users_pb2.ListUsersResponse, context)
 
     def UpdateUser(self, request: users_pb2.UpdateUserRequest, context: grpc.ServicerContext) -> User:
         """Updates a user."""

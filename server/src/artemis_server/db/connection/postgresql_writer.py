@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from artemis_server.db.connection.cancellation import SERVER, Caller, longest
 from artemis_server.db.connection.driver_errors import cancelled, is_transient, stopped, translate
 from artemis_server.db.connection.sessions import ThreadSessions
-from artemis_server.db.statements import keep_driver
+from artemis_server.db.statements import driver_connection
 from artemis_server.errors import DeadlineExceeded, RequestError
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class PostgresqlWriter:
             self._roll_back(session)
             raise
         try:
-            keep_driver(session).execute("COMMIT")
+            driver_connection(session).execute("COMMIT")
         except BaseException:
             self._sessions.discard()
             raise
@@ -83,13 +83,13 @@ class PostgresqlWriter:
 
         def begin() -> Session:
             session = self._sessions.get(caller)
-            keep_driver(session).execute(BEGIN)
+            driver_connection(session).execute(BEGIN)
             return session
 
         return self._sessions.retry(begin)
 
     def _roll_back(self, session: Session) -> None:
         try:
-            keep_driver(session).execute("ROLLBACK")
+            driver_connection(session).execute("ROLLBACK")
         except Exception:
             self._sessions.discard()

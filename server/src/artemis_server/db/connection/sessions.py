@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import LIMITS, Caller, Limits, Server
-from artemis_server.db.statements import keep_driver
+from artemis_server.db.statements import driver_connection
 from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class ThreadSessions:
     def _connect(self) -> Session:
         connection = self._engine.connect()
         session = Session(connection)
-        limits = LIMITS[self._engine.dialect.name](keep_driver(session))
+        limits = LIMITS[self._engine.dialect.name](driver_connection(session))
         session.info[_LIMITS] = limits
         self._open[limits] = connection
         self._local.session = session

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import SERVER, Caller
 from artemis_server.db.connection.driver_errors import cancelled, stopped, translate
-from artemis_server.db.statements import Driver, keep_driver
+from artemis_server.db.statements import Driver, driver_connection
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
@@ -156,7 +156,7 @@ class SqliteWriter:
         # Not Session.begin_nested for savepoints, which costs more than an insert to keep track of entities that
         # storage functions do not have.
         with Session(self._engine) as session, session.begin():
-            yield keep_driver(session), session
+            yield driver_connection(session), session
 
     @staticmethod
     def _end(connection: Driver, how: str, reason: Exception) -> None:

@@ -52,7 +52,7 @@ def condition(node: Node, columns: Columns) -> ColumnElement[bool]:  # noqa: PLR
         case Not(term):
             return not_(condition(term, columns))
         case Compare(field, how, value):
-            return _known(columns[field], _OPERATORS[how](columns[field], value))
+            return _not_null(columns[field], _OPERATORS[how](columns[field], value))
         case Matches(field):
             return _matches(columns[field], node)
         case Present(field):
@@ -61,7 +61,7 @@ def condition(node: Node, columns: Columns) -> ColumnElement[bool]:  # noqa: PLR
             return columns["version"] == etags.to_version(etag)
 
 
-def _known(column: Column, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
+def _not_null(column: Column, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
     """Returns a comparison that is false, and not NULL, for an unset column."""
     return and_(column.is_not(None), comparison) if column.nullable else comparison
 

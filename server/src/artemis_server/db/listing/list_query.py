@@ -1,8 +1,7 @@
 """Lists: the rows that a filter chooses, in an order, a page at a time."""
 
 from collections.abc import Generator, Sequence
-from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Select, bindparam
 from sqlalchemy.orm import Session
@@ -13,11 +12,6 @@ from artemis_server.db.statements import Row, Statement
 from artemis_server.query.orders import Key
 from artemis_server.query.tree import ALWAYS, Node
 
-IDENTITY = ("id", "version", "update_time")
-"""The columns that tell which content a row has, without reading it."""
-Identity: TypeAlias = Row
-"""The values of those columns."""
-
 
 class Query:
     """A list of the rows of one table. Its statements are compiled once, whatever page is asked for.
@@ -27,18 +21,11 @@ class Query:
 
     def __init__(self, where: Node, keys: Sequence[Key], selected: Sequence[str], columns: Columns) -> None:
         self._where = where
-        self._keys = keys
         self._selected = [columns[name] for name in selected]
         self._columns = columns
         self._keyset = Keyset(keys, columns)
         self._indexes = [selected.index(key.field.name) for key in keys]
         self._statements: dict[tuple[bool, ...] | None, Statement] = {}
-
-    @cached_property
-    def identities(self) -> "Query":
-        """The same list, of rows that begin with the columns of IDENTITY and have the sort keys besides."""
-        names = dict.fromkeys((*IDENTITY, *(key.field.name for key in self._keys)))
-        return Query(self._where, self._keys, list(names), self._columns)
 
     def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
         """Returns an iterator of the rows after a position, at most `limit`, a chunk at a time.
@@ -48,19 +35,19 @@ class Query:
         nulls = None if after is None else tuple(value is None for value in after)
         statement = self._statements.get(nulls)
         if statement is None:
-            statement = self._statements[nulls] = Statement(self.select(after))
+            statement = self._statements[nulls] = Statement(self._select(after))
         values = {} if after is None else self._keyset.values(after)
-        return statement.chunks(session, {**values, "most": limit})
+        return statement.chunks(session, {**values, "max_rows": limit})
 
     def position(self, row: Row) -> Position:
-        """Returns where in the list a row is."""
+        """Returns the position of a row in the list."""
         return [row[index] for index in self._indexes]
 
-    def select(self, after: Position | None) -> "Select[Any]":
-        """Returns the statement for the rows after a position, whose values are parameters."""
+    def _select(self, after: Position | None) -> "Select[Any]":
+        """Returns the statement for the rows after a position; the values of the position are parameters."""
         statement: Select[Any] = Select(*self._selected)
         if self._where != ALWAYS:
             statement = statement.where(condition(self._where, self._columns))
         if after is not None:
             statement = statement.where(self._keyset.after(after))
-        return statement.order_by(*self._keyset.order()).limit(bindparam("most"))
+        return statement.order_by(*self._keyset.order()).limit(bindparam("max_rows"))
