@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from artemis_loader import times
+from artemis_loader.convert import times
+from artemis_loader.convert.times import InvalidTime, compile_time
 from artemis_loader.feeds import Source
-from artemis_loader.times import InvalidTime, compile_time
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -32,9 +32,9 @@ from artemis_loader.history import PastLoad, last_loads
 from artemis_loader.loading import Options, Stopped, load
 from artemis_loader.report.progress import LogReporter, reporter
 from artemis_loader.report.rejects import clear
-from artemis_loader.report.summary import Summary
 from artemis_loader.report.tables import print_loads, print_summaries, shown_time
 from artemis_loader.settings import Settings, parse
+from artemis_loader.summary import Summary
 
 log = logging.getLogger("artemis_loader")
 

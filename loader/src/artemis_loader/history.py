@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from artemis_loader.files import Validators
 from artemis_loader.locks import is_held
-from artemis_loader.report.summary import Counts, Status
+from artemis_loader.summary import Counts, Status
 
 
 @dataclass(frozen=True, kw_only=True)

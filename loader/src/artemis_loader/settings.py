@@ -9,7 +9,7 @@ from typing import Any
 
 PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_LARGEST = 1_000_000
+_MAX_NUMBER = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def _log_level(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LARGEST):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_NUMBER):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
@@ -130,6 +130,6 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1
-    if not 0 <= seconds < _LARGEST:
+    if not 0 <= seconds < _MAX_NUMBER:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds

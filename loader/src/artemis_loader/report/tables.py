@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artemis_loader.history import PastLoad
-from artemis_loader.report.summary import Counts, Summary
+from artemis_loader.summary import Counts, Summary
 
 _COUNTS = ("read", "inserted", "updated", "unchanged", "deleted", "rejected", "duplicate")
 
