@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def configure_logging(level: str) -> None:
-    """Sends log lines to stderr; of what the libraries say, only what is wrong."""
+    """Sends log lines to stderr; of the libraries, only warnings and errors."""
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("alembic", "apscheduler", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -133,7 +133,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
 
 
 def log_summary(summary: Summary) -> None:
-    """Logs what a load did."""
+    """Logs the summary of a load."""
     if summary.failed:
         log.error("%s", _failure(summary))
         return

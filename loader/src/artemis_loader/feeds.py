@@ -38,7 +38,7 @@ FORMATS: Mapping[str, Format] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the value of one field comes from: exactly one of key, constant, file, join and first is set."""
+    """The source of one field's value: exactly one of key, constant, file, join and first is set."""
 
     key: tuple[str, ...] = ()
     """The path to the value: one key, or several where objects are nested."""
@@ -53,7 +53,7 @@ class Source:
     default: str = ""
     """Replaces a missing value."""
     formats: tuple[str, ...] = ()
-    """How a time is written, as for strptime, or "unix" or "unix_ms"; none for ISO 8601."""
+    """The formats of a time, as for strptime, or "unix" or "unix_ms"; none for ISO 8601."""
     time_zone: ZoneInfo | None = None
     """The zone of times that name none; the feed's zone when there is none here either."""
     last_day: bool = True
@@ -78,7 +78,7 @@ class Limits:
     def too_many_rejects(self, rejected: int, read: int) -> bool:
         """Tells whether so many rejects out of so many records, rejects included, are more than allowed.
 
-        A share is known at the end of the feed only; a number can be asked for at any time.
+        A share can be asked for at the end of the feed only; a number can be asked for at any time.
         """
         allowed = self.max_rejects * read if isinstance(self.max_rejects, float) else self.max_rejects
         return rejected > allowed
@@ -126,7 +126,7 @@ class Feed:
     """A key of `entities.ENTITIES`."""
     mode: Mode
     fields: Mapping[str, Source]
-    """How external_id and each field of the entity are made; a field that is not mapped stays empty."""
+    """The sources of external_id and of the entity's fields; a field that is not mapped stays empty."""
     schedule: str = ""
     """A cron expression of five fields; empty when the feed is loaded by hand only."""
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))

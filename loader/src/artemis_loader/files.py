@@ -83,7 +83,7 @@ class _CountingReader(io.RawIOBase):
 def open_file(file: LocalFile, max_bytes: int, on_bytes: Callable[[int], None] | None = None) -> io.BufferedReader:
     """Returns the file's content as a stream, decompressed and without a byte order mark.
 
-    `on_bytes` is told how many bytes of the file itself are read, as they are.
+    `on_bytes` is called with the bytes that are read of the file itself, compressed or not.
 
     Raises:
         FeedError: the file cannot be opened, or is a page of HTML or XML. The stream raises it, too, when the

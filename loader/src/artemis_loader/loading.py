@@ -38,7 +38,7 @@ COMMIT_INTERVAL = 0.25
 CLOCK_INTERVAL = 100
 """Records between two looks at the clock."""
 ATTEMPTS = 3
-"""How often a load compares and merges when a row changes between the two."""
+"""Times that a load compares and merges, when a row changes between the two."""
 
 Reader = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
 
@@ -49,16 +49,16 @@ class Stopped(LoaderError):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How feeds are loaded."""
+    """Options of a load, the same for all feeds."""
 
     rejects: str = "rejects/{feed}.jsonl"
     """The rejects file; {feed} stands for the name of the feed."""
     dry_run: bool = False
-    """Whether to say what a load would do, and to write nothing to the database."""
+    """Whether to count the changes that a load would make, and to write nothing to the database."""
     force: bool = False
     """Whether to load a feed that has not changed, or has shrunk."""
     stopped: Callable[[], bool] = lambda: False
-    """Tells whether to give up; asked now and then until the merge begins."""
+    """Tells whether to give up; called after each commit until the merge begins."""
     wait: Callable[[float], object] = time.sleep
     """Waits some seconds between attempts to fetch."""
 
@@ -234,7 +234,7 @@ class _Loading:
             raise self._too_many(rejects)
 
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
-        """Raises LoaderError if the difference is not to be made."""
+        """Raises LoaderError if the difference must not be merged."""
         with self._dialect.reading(self._connection):
             refused = rejects.write_all(report_refused(self._connection, staging, self.feed.name))
         self._rejected += refused
@@ -286,7 +286,7 @@ class _Loading:
 
 @contextmanager
 def _workdir(engine: Engine, feed: Feed, *, dry_run: bool) -> Iterator[Path]:
-    """Lends an empty folder for what is fetched, and removes what killed loads of the feed have left."""
+    """Lends an empty folder for downloads, and removes the folders of killed loads of the feed."""
     if not feed.remote:
         yield Path(tempfile.gettempdir())
         return

@@ -1,4 +1,4 @@
-"""The one way to read a feed: from its files to records that can be stored, and rejects that cannot."""
+"""Reads a feed: from its files to records that can be stored, and rejects that cannot."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pkgutil import resolve_name
@@ -22,7 +22,7 @@ Batch: TypeAlias = list[tuple[int, Any] | Fault]
 def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = None) -> Iterator[Record | Reject]:
     """Returns every record of the feed, in its order, and a reject for each that cannot be stored.
 
-    `on_bytes` is told how many bytes of the files are read, as they are; they are `fetched.size` in all.
+    `on_bytes` is called with the bytes that are read of the files, compressed or not; `fetched.size` in all.
 
     Raises:
         FeedError: a file cannot be read to its end, so that nothing of the feed may be stored.

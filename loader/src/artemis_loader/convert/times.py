@@ -57,7 +57,7 @@ def compile_time(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable
 
 
 def compile_times(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable[[Sequence[str]], list[int]]:
-    """Returns the function that does for many texts what that of `compile_time` does for each."""
+    """Returns the function that reads many texts together, with the results of `compile_time` for each."""
     read = compile_time(source, feed_zone, is_end=is_end)
 
     def read_all(texts: Sequence[str]) -> list[int]:
@@ -72,7 +72,7 @@ def compile_times(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callabl
 
 
 def _cached(source: Source, zone: tzinfo, *, whole_day: bool) -> Callable[[str], int]:
-    """Returns the function for texts. It remembers results, because the dates and the times of a feed repeat."""
+    """Returns the function for texts. It caches results, because the dates and the times of a feed repeat."""
     parsers = [_parser(form) for form in source.formats] or [_from_iso]
 
     @lru_cache(maxsize=_CACHED)
@@ -106,9 +106,9 @@ def _midnight(text: str) -> int | None:
 
 
 def _clock(text: str) -> int | None:
-    """Returns what the end of a time of ISO 8601 adds to midnight, in UTC, of the date before it.
+    """Returns the microseconds that the end of a time of ISO 8601 adds to midnight, UTC, of its date.
 
-    None if it is no such end, or does not tell its offset, so that what it adds depends on the date.
+    "T10:00:00+01:00" gives nine hours. None if it is no such end, or has no offset, so that the date matters.
     """
     try:
         found = _from_iso(_EXAMPLE_DAY + text)
@@ -119,8 +119,8 @@ def _clock(text: str) -> int | None:
     return _micros(found, UTC) - _micros(datetime.fromisoformat(_EXAMPLE_DAY), UTC)
 
 
-class _Memo(dict[str, int | None]):
-    """What a function makes of texts, which it remembers; looking that up is quicker than asking an lru_cache."""
+class _Cache(dict[str, int | None]):
+    """A cache of a function's results by text. A dict with __missing__ answers faster than functools.lru_cache."""
 
     def __init__(self, compute: Callable[[str], int | None]) -> None:
         super().__init__()
@@ -133,8 +133,8 @@ class _Memo(dict[str, int | None]):
         return found
 
 
-_MIDNIGHTS = _Memo(_midnight)
-_CLOCKS = _Memo(_clock)
+_MIDNIGHTS = _Cache(_midnight)
+_CLOCKS = _Cache(_clock)
 
 
 def _described(formats: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from artemis_loader.files import Fetched, LocalFile, Validators, check_files
 def fetch(
     feed: Feed, validators: Validators | None, workdir: Path, wait: Callable[[float], object] = time.sleep
 ) -> Fetched:
-    """Returns the feed's files. What comes over http is stored in `workdir`, which the caller removes.
+    """Returns the feed's files. A download is stored in `workdir`, which the caller removes.
 
     `validators` are those of the last load, if there are any. `wait` is called with seconds between attempts.
 

@@ -1,4 +1,4 @@
-"""CSV: a row whose cells cannot be told apart is a fault; a file without the mapped columns is a failure."""
+"""CSV: a row whose cells do not fit the columns is a fault; a file without the mapped columns is a failure."""
 
 import csv
 import io
@@ -100,7 +100,7 @@ def _rows(table: "Reader", header: tuple[str, ...], file: LocalFile) -> Rows:
 
 
 def _fault(error: csv.Error, line: int, file: LocalFile) -> Fault:
-    """Returns the fault of a row that cannot be told apart; an open quote swallows all that follows, so it fails."""
+    """Returns the fault of a row that is not CSV. An open quote takes in all rows after it, and so fails the file."""
     if str(error) == _UNCLOSED:
         raise FeedError(f"{file.name}: line {line}: a quote is opened and never closed")
     return Fault(line, f"not CSV: {error}", "")

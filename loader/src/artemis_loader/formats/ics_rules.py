@@ -1,4 +1,4 @@
-"""Refuses recurrence rules (RFC 5545, 3.3.10) that nobody means, and that take seconds or for ever to expand."""
+"""Refuses recurrence rules (RFC 5545, 3.3.10) that make no sense, and that take seconds or for ever to expand."""
 
 from datetime import date, datetime
 from typing import Any
@@ -15,10 +15,10 @@ _PERIODS = {"HOURLY": 1, "DAILY": 1, "WEEKLY": 7}
 
 
 def check_series(component: Any, first: date) -> None:
-    """Refuses a series of which the times from this day on cannot be told at once.
+    """Refuses a series whose times from this day on take seconds or more to compute.
 
     Raises:
-        ValueError: it is such a one; the text tells why.
+        ValueError: it is such a series; the text tells why.
     """
     if "RRULE" not in component:
         return
@@ -64,6 +64,6 @@ def _check_ever(rule: Any) -> None:
 
 
 def _values(rule: Any, key: str) -> str:
-    """Returns what the key allows; of days their names, because numbers mean nothing with these frequencies."""
+    """Returns the values of a key; of days their names, because numbers mean nothing with these frequencies."""
     values = map(str, rule[key])
     return ",".join(value[-2:] if key == "BYDAY" else value for value in values)

@@ -19,13 +19,13 @@ SQLITE_PRAGMAS = {
 }
 
 GONE_WITHIN = "500ms"
-"""How soon PostgreSQL notices that a load was killed while it executes a statement of it."""
+"""The time after which PostgreSQL notices that a load was killed during a statement."""
 _SERIALIZATION_FAILURES = ("40001", "40P01")
 """The SQLSTATEs of conflicts and deadlocks on PostgreSQL."""
 
 
 class Dialect(Protocol):
-    """How one engine stages rows and begins transactions."""
+    """The statements of one engine that stage rows and begin transactions."""
 
     def set_up(self, connection: Connection) -> None:
         """Prepares a connection of a load's own."""

@@ -13,7 +13,7 @@ _COUNTS = ("read", "inserted", "updated", "unchanged", "deleted", "rejected", "d
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:
-    """Prints what loads did."""
+    """Prints the summaries of loads."""
     table = _table("feed", "status", *_COUNTS, "seconds", "records/s")
     for one in summaries:
         rate = f"{one.rate:,.0f}" if one.counts.read else "-"
