@@ -123,11 +123,7 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(root, environment() | {"PYTHONPATH": path, "ARTEMIS_DATABASE_URL": f"sqlite:///{tmp_path}/artemis.db"})
 
 
-MERGED = (ROOT / "loader/src/artemis_loader/entities.py").exists()
-
-
 @pytest.mark.timeout(170)
-@pytest.mark.skipif(not MERGED, reason="the page is for the loader with one declaration of each entity")
 @pytest.mark.skipif(not GENERATOR.exists(), reason="`make test` installs the generator, on Python 3.11 to 3.13")
 def test_the_steps_of_the_page_are_all_that_it_takes(tree: Tree, tmp_path: Path) -> None:
     for section in ("Add a field", "Add an entity", "Add a feed format"):

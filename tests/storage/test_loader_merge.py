@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from artemis_loader import loading
 from artemis_loader.errors import FeedError
-from artemis_loader.feeds import Entity, Feed, Limits, Mode
+from artemis_loader.feeds import Feed, Limits, Mode
 from artemis_loader.files import Validators
 from artemis_loader.history import last_loads, store_validators, validators
 from artemis_loader.loading import Options, load
@@ -22,7 +22,7 @@ from artemis_loader.merge.merging import Merge
 from artemis_loader.merge.staging import Staging
 from artemis_loader.records import Record, Reject
 from artemis_loader.report.progress import Reporter
-from artemis_loader.report.summary import Counts, Status, Summary
+from artemis_loader.summary import Counts, Status, Summary
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.event import listens_for
 from sqlalchemy.exc import IntegrityError
@@ -55,7 +55,7 @@ class Loads:
     engine: Engine
     folder: Path
     mode: Mode = "refresh"
-    entity: Entity = "events"
+    entity: str = "events"
     limits: Limits = LIMITS
     name: str = "feed"
 
@@ -264,9 +264,9 @@ def test_a_valid_record_counts_beside_a_rejected_one_of_the_same_id(loads: Loads
     assert loads.rows()["a"]["name"] == "Concert"
 
 
-@pytest.mark.parametrize("turn", [0.0, loading.TURN])
+@pytest.mark.parametrize("turn", [0.0, loading.COMMIT_INTERVAL])
 def test_many_rejected_records_leave_their_rows(loads: Loads, monkeypatch: pytest.MonkeyPatch, turn: float) -> None:
-    monkeypatch.setattr(loading, "TURN", turn)
+    monkeypatch.setattr(loading, "COMMIT_INTERVAL", turn)
     loads = replace(loads, limits=Limits(max_rejects=1.0))
     loads(events(4500))
     before = loads.rows()
@@ -356,26 +356,26 @@ def test_a_load_that_is_told_to_stop_changes_nothing(loads: Loads) -> None:
 
 @pytest.mark.parametrize("size", [1, 300])
 def test_what_is_known_of_rejects_is_staged_in_turns(loads: Loads, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(loading, "TURN", 0.0)
+    monkeypatch.setattr(loading, "COMMIT_INTERVAL", 0.0)
     held: list[int] = []
-    spare = Staging.spare
+    add_rejected = Staging.add_rejected
 
     def watched(staging: Staging, seq: int, external_id: str) -> None:
-        spare(staging, seq, external_id)
-        held.append(len(staging._spared))
+        add_rejected(staging, seq, external_id)
+        held.append(len(staging._rejected))
 
-    monkeypatch.setattr(Staging, "spare", watched)
+    monkeypatch.setattr(Staging, "add_rejected", watched)
     loads = replace(loads, limits=Limits(max_rejects=1.0), mode="upsert")
     assert counts(loads([bad("a")] * size)) == {"read": size, "rejected": size}
-    assert max(held) == min(size, loading.OFTEN)
+    assert max(held) == min(size, loading.CLOCK_INTERVAL)
 
 
 @pytest.mark.parametrize("item", [event("a"), BAD])
 def test_a_feed_without_an_end_can_be_stopped(loads: Loads, monkeypatch: pytest.MonkeyPatch, item: Item) -> None:
-    monkeypatch.setattr(loading, "TURN", 0.0)
+    monkeypatch.setattr(loading, "COMMIT_INTERVAL", 0.0)
     loads = replace(loads, limits=Limits(max_rejects=1.0))
     summary = loads(repeat(item), stopped=lambda: True)
-    assert (summary.status, summary.counts.read) == (Status.INTERRUPTED, loading.OFTEN)
+    assert (summary.status, summary.counts.read) == (Status.INTERRUPTED, loading.CLOCK_INTERVAL)
     assert loads.rows() == {}
 
 
@@ -489,7 +489,7 @@ def indexes(engine: Engine) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("entity", ["events", "users"])
-def test_a_very_large_load_leaves_every_index(loads: Loads, entity: Entity, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_very_large_load_leaves_every_index(loads: Loads, entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "MANY", 10)
     before = indexes(loads.engine)
     loads = replace(loads, entity=entity)

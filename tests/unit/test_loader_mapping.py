@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from artemis_loader.convert.by_column import compile_columns
 from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping
+from artemis_loader.entities import ENTITIES
 from artemis_loader.feeds import Feed, Source
 from artemis_loader.files import LocalFile
-from artemis_loader.records import COLUMNS, Record, Value
+from artemis_loader.records import Record, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ def record(row: dict[str, Any], zone: str = "UTC", **fields: Source) -> Record:
 
 
 def value(column: str, source: Source, row: dict[str, Any], zone: str = "UTC") -> Value:
-    return record(row, zone, **{column: source}).values[COLUMNS["events"].index(column)]
+    return record(row, zone, **{column: source}).values[ENTITIES["events"].columns.index(column)]
 
 
 def location(source: Source, row: dict[str, Any]) -> Value:

@@ -7,11 +7,12 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_loader.convert.rules import EARLIEST, LATEST, all_faultless, fault, identity_fault
-from artemis_loader.records import COLUMNS
+from artemis_loader.entities import ENTITIES, EXTERNAL_ID, Field
 from google.protobuf.message import Message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+EVENTS, USERS = ENTITIES["events"], ENTITIES["users"]
 VALIDATOR = protovalidate.Validator()
 CHARACTERS = st.characters(exclude_categories=["Cs", "Cn"])
 """Without those that Python's Unicode does not know: the contract's Unicode may be newer, and call them marks."""
@@ -50,8 +51,8 @@ def violations(message: Message) -> list[protovalidate.Violation]:
 
 def event(values: tuple[Any, ...]) -> Event:
     message = Event()
-    for column, value in zip(COLUMNS["events"], values, strict=True):
-        if column in ("start_time", "end_time"):
+    for column, value in zip(EVENTS.columns, values, strict=True):
+        if isinstance(value, int):
             getattr(message, column).seconds, rest = divmod(value, 1_000_000)
             getattr(message, column).nanos = rest * 1000
         else:
@@ -59,38 +60,49 @@ def event(values: tuple[Any, ...]) -> Event:
     return message
 
 
-EVENTS = st.tuples(NAMES, texts(8192), texts(100), texts(300), texts(100), TIMES, TIMES)
-VALID = ("Expo", "", "", "", "", 0, 0)
+def values_of(field: Field) -> st.SearchStrategy[Any]:
+    """Values of a field, often about as long as they may be."""
+    if field.rule == "email":
+        return EMAILS
+    return texts(field.max_length) if field.max_length else TIMES
+
+
+EVENT_VALUES = st.tuples(*map(values_of, EVENTS.fields))
+USER_VALUES = st.one_of(
+    st.tuples(*map(values_of, USERS.fields)),
+    st.tuples(EMAILS, *(st.just("") for _ in USERS.fields[1:])),
+)
+VALID = ("Expo", *("" if field.max_length else 0 for field in EVENTS.fields[1:]))
 
 
 @settings(deadline=None)  # the machine may be busy
-@given(EVENTS)
+@given(EVENT_VALUES)
 @example(VALID)
 def test_an_event_is_valid_as_the_contract_has_it(values: tuple[Any, ...]) -> None:
-    assert bool(violations(event(values))) is bool(fault("events", values))
+    assert bool(violations(event(values))) is bool(fault(EVENTS, values))
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(NAMES)
 def test_a_name_is_blank_as_the_contract_has_it(name: str) -> None:
     values = (name, *VALID[1:])
-    assert bool(violations(event(values))) is bool(fault("events", values))
+    assert bool(violations(event(values))) is bool(fault(EVENTS, values))
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(TIMES, TIMES)
 def test_times_are_in_order_as_the_contract_has_it(start: int, end: int) -> None:
-    values = (*VALID[:5], start, end)
-    assert bool(violations(event(values))) is bool(fault("events", values))
+    values = (*VALID[:-2], start, end)
+    assert bool(violations(event(values))) is bool(fault(EVENTS, values))
 
 
 @settings(deadline=None)  # the machine may be busy
-@given(EMAILS, st.one_of(st.just(""), texts(100)), st.one_of(st.just(""), texts(100)))
-@example("desk@example.com", "", "")
-@example("desk@example.com\n", "", "")
-def test_a_user_is_valid_as_the_contract_has_it(email: str, first: str, last: str) -> None:
-    message = User(email=email, first_name=first, last_name=last)
-    assert bool(violations(message)) is bool(fault("users", (email, first, last)))
+@given(USER_VALUES)
+@example(("desk@example.com", "", ""))
+@example(("desk@example.com\n", "", ""))
+def test_a_user_is_valid_as_the_contract_has_it(values: tuple[Any, ...]) -> None:
+    message = User(**dict(zip(USERS.columns, values, strict=True)))
+    assert bool(violations(message)) is bool(fault(USERS, values))
 
 
 @pytest.mark.parametrize(
@@ -110,11 +122,11 @@ def test_a_user_is_valid_as_the_contract_has_it(email: str, first: str, last: st
     ],
 )
 def test_a_fault_is_told(column: str, value: object, expected: str) -> None:
-    values = list(VALID)
-    values[COLUMNS["events"].index(column)] = value
-    assert expected == fault("events", tuple(values))
+    values: list[object] = list(VALID)
+    values[EVENTS.columns.index(column)] = value
+    assert expected == fault(EVENTS, tuple(values))
     together = [[sound, each] for sound, each in zip(VALID, values, strict=True)]
-    assert all_faultless("events", ["1", "2"], together) is not bool(expected)
+    assert all_faultless(EVENTS, ["1", "2"], together) is not bool(expected)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +138,12 @@ def test_a_fault_is_told(column: str, value: object, expected: str) -> None:
     ],
 )
 def test_a_fault_of_an_address_is_told(email: str, expected: str) -> None:
-    assert expected == fault("users", (email, "", ""))
+    assert expected == fault(USERS, (email, "", ""))
 
 
-IDS = st.one_of(texts(500), st.just("\udcff"))
+IDS = st.one_of(texts(EXTERNAL_ID.max_length), st.just("\udcff"))
 RECORDS = st.one_of(
-    st.lists(st.tuples(IDS, EVENTS), max_size=3),
+    st.lists(st.tuples(IDS, EVENT_VALUES), max_size=3),
     st.lists(st.tuples(st.just("7"), st.just(VALID)), max_size=3),
 )
 
@@ -139,14 +151,14 @@ RECORDS = st.one_of(
 @settings(deadline=None)  # the machine may be busy
 @given(RECORDS)
 def test_many_are_faultless_when_each_is(records: list[tuple[str, tuple[Any, ...]]]) -> None:
-    columns = [[values[place] for _, values in records] for place in range(len(COLUMNS["events"]))]
-    expected = not any(identity_fault(external_id) or fault("events", values) for external_id, values in records)
-    assert expected is all_faultless("events", [external_id for external_id, _ in records], columns)
+    columns = [[values[place] for _, values in records] for place in range(len(EVENTS.columns))]
+    expected = not any(identity_fault(external_id) or fault(EVENTS, values) for external_id, values in records)
+    assert expected is all_faultless(EVENTS, [external_id for external_id, _ in records], columns)
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(st.lists(EMAILS, max_size=3))
 def test_many_addresses_are_faultless_when_each_is(emails: list[str]) -> None:
     blank = [""] * len(emails)
-    expected = not any(fault("users", (email, "", "")) for email in emails)
-    assert expected is all_faultless("users", ["7"] * len(emails), [emails, blank, blank])
+    expected = not any(fault(USERS, (email, "", "")) for email in emails)
+    assert expected is all_faultless(USERS, ["7"] * len(emails), [emails, blank, blank])

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from artemis_loader import times
+from artemis_loader.convert import times
+from artemis_loader.convert.times import InvalidTime, compile_time
 from artemis_loader.feeds import Source
-from artemis_loader.times import InvalidTime, compile_time
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +40,7 @@ def test_what_is_no_time_is_told_whole(text: str) -> None:
 
 
 def test_what_is_remembered_of_times_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = times._Memo(len)
+    found = times._Cache(len)
     monkeypatch.setattr(times, "_CACHED", 3)
     assert [found["x" * length] for length in (1, 2, 3, 4, 1)] == [1, 2, 3, 4, 1]
     assert len(found) == 2

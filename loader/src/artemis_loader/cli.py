@@ -33,9 +33,9 @@ from artemis_loader.history import PastLoad, last_loads
 from artemis_loader.loading import Options, Stopped, load
 from artemis_loader.report.progress import LogReporter, reporter
 from artemis_loader.report.rejects import clear
-from artemis_loader.report.summary import Summary
 from artemis_loader.report.tables import print_loads, print_summaries, shown_time
 from artemis_loader.settings import Settings, parse
+from artemis_loader.summary import Summary
 
 log = logging.getLogger("artemis_loader")
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def configure_logging(level: str) -> None:
-    """Sends log lines to stderr; of what the libraries say, only what is wrong."""
+    """Sends log lines to stderr; of the libraries, only warnings and errors."""
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("alembic", "apscheduler", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -139,7 +139,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
 
 
 def log_summary(summary: Summary) -> None:
-    """Logs what a load did."""
+    """Logs the summary of a load."""
     if summary.failed:
         log.error("%s", _failure(summary))
         return

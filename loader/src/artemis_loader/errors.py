@@ -1,14 +1,9 @@
-"""What stops a load, each told in one line.
+"""Errors that stop a load, each with a text of one line.
 
 LoaderError
 ├── ConfigError   the declaration of a feed cannot be used
 └── FeedError     a feed cannot be fetched, or not be read to its end
 """
-
-
-def told(text: str) -> str:
-    """Returns an error as every database and terminal takes it: names of files and columns may be any bytes."""
-    return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
 class LoaderError(Exception):

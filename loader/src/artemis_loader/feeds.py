@@ -1,4 +1,4 @@
-"""What the configuration declares: feeds, where they are, how they are read, and how their fields map to ours."""
+"""The feeds that a configuration declares, and the formats that they can have. It reads no files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,15 +9,36 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
-Format: TypeAlias = Literal["json", "jsonl", "csv", "ics"]
-Entity: TypeAlias = Literal["events", "users"]
 Mode: TypeAlias = Literal["refresh", "upsert"]
 FilePart: TypeAlias = Literal["", "stem", "name", "folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of files."""
+
+    reader: str
+    """The function that reads it, a `formats.rows.Reader`, as "module:name". It is imported when a feed is read."""
+    nested: bool = True
+    """Whether a value may be inside another, so that `a.b` is a path and not a name."""
+    options: tuple[str, ...] = ()
+    """The attributes of Feed, and so the keys of the configuration, that mean something for this format only."""
+    calendar: bool = False
+    """Whether its rows have the keys that `entities.Field.calendar_key` names."""
+
+
+FORMATS: Mapping[str, Format] = {
+    "json": Format(reader="artemis_loader.formats.json_array:read_array", options=("records",)),
+    "jsonl": Format(reader="artemis_loader.formats.jsonl:read_lines"),
+    "csv": Format(reader="artemis_loader.formats.csv_table:read_table", nested=False, options=("csv",)),
+    "ics": Format(reader="artemis_loader.formats.ics:read_calendar", options=("window",), calendar=True),
+}
+"""All formats by name. A new one needs an entry here, and a reader."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the value of one field comes from: exactly one of key, constant, file, join and first is set."""
+    """The source of one field's value: exactly one of key, constant, file, join and first is set."""
 
     key: tuple[str, ...] = ()
     """The path to the value: one key, or several where objects are nested."""
@@ -30,9 +51,9 @@ class Source:
     separator: str = ", "
     """Stands between joined parts, and between the items of a list."""
     default: str = ""
-    """What a missing value becomes."""
+    """Replaces a missing value."""
     formats: tuple[str, ...] = ()
-    """How a time is written, as for strptime, or "unix" or "unix_ms"; none for ISO 8601."""
+    """The formats of a time, as for strptime, or "unix" or "unix_ms"; none for ISO 8601."""
     time_zone: ZoneInfo | None = None
     """The zone of times that name none; the feed's zone when there is none here either."""
     last_day: bool = True
@@ -41,7 +62,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a load of the feed may not exceed."""
+    """The limits of a load; a load that exceeds one fails."""
 
     max_rejects: int | float = 100
     """A number of records, or as a float the share of the records that were read."""
@@ -57,7 +78,7 @@ class Limits:
     def too_many_rejects(self, rejected: int, read: int) -> bool:
         """Tells whether so many rejects out of so many records, rejects included, are more than allowed.
 
-        A share is known at the end of the feed only; a number can be asked for at any time.
+        A share can be asked for at the end of the feed only; a number can be asked for at any time.
         """
         allowed = self.max_rejects * read if isinstance(self.max_rejects, float) else self.max_rejects
         return rejected > allowed
@@ -99,11 +120,13 @@ class Feed:
     """Becomes the `source` of the rows."""
     url: str
     """An absolute path, an absolute glob, or an http or https URL."""
-    format: Format
-    entity: Entity
+    format: str
+    """A key of FORMATS."""
+    entity: str
+    """A key of `entities.ENTITIES`."""
     mode: Mode
     fields: Mapping[str, Source]
-    """How external_id and each field of the entity are made; a field that is not mapped stays empty."""
+    """The sources of external_id and of the entity's fields; a field that is not mapped stays empty."""
     schedule: str = ""
     """A cron expression of five fields; empty when the feed is loaded by hand only."""
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
@@ -119,20 +142,20 @@ class Feed:
         return self.url.startswith(("http://", "https://"))
 
     def fingerprint(self, today: date | None = None) -> str:
-        """Returns what tells whether an unchanged file still gives the same records.
+        """Returns a hash that differs when an unchanged file may give other records.
 
         It covers everything that decides what is read: the declaration without its schedule and limits, the window
         of recurring events, and the version of the loader.
         """
         today = today or datetime.now(UTC).date()
         declared = replace(self, schedule="", limits=Limits(), window=Window())
-        days = self.window.days(today) if self.format == "ics" else ()
+        days = self.window.days(today) if "window" in FORMATS[self.format].options else ()
         return hashlib.sha256(repr((declared, days, version("artemis-loader"))).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What a configuration file declares."""
+    """The feeds of a configuration file."""
 
     path: Path
     feeds: Mapping[str, Feed]

@@ -17,7 +17,7 @@ _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _PAGE = re.compile(rb"\s*<(!doctype|!--|\?xml|html|head|body|error)", re.IGNORECASE)
 _BUFFER = 1 << 18
-_MOST_LAYERS = 2
+_MAX_LAYERS = 2
 """A .gz file may be sent with Content-Encoding: gzip."""
 
 
@@ -27,7 +27,7 @@ class LocalFile:
 
     path: Path
     name: str
-    """What people know it by: a path, or a URL without its secrets."""
+    """The path, or the URL without its secrets, for messages."""
     base: str
     """The last part of the name."""
     folder: str
@@ -39,14 +39,16 @@ class LocalFile:
         return Path(self.base.removesuffix(".gz")).stem
 
 
-class _Reader(io.RawIOBase):
-    """Counts what is read from a stream, and turns what goes wrong into a FeedError."""
+class _CountingReader(io.RawIOBase):
+    """Counts the bytes that are read from a stream, and turns its errors into FeedError."""
 
-    def __init__(self, stream: BinaryIO, name: str, most: int, on_bytes: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, stream: BinaryIO, name: str, max_bytes: int, on_bytes: Callable[[int], None] | None = None
+    ) -> None:
         self._stream = stream
         self._name = name
-        self.taken = 0
-        self._most = most
+        self.count = 0
+        self._max_bytes = max_bytes
         self._on_bytes = on_bytes
 
     def readable(self) -> bool:
@@ -61,9 +63,9 @@ class _Reader(io.RawIOBase):
             raise FeedError(f"{self._name}: is not valid gzip, or ends too early") from None
         except OSError as error:
             raise FeedError(f"{self._name}: {os.strerror(error.errno or 0)}") from None
-        self.taken += len(data)
-        if self.taken > self._most:
-            raise FeedError(f"{self._name}: is larger than {self._most} bytes (max_bytes)")
+        self.count += len(data)
+        if self.count > self._max_bytes:
+            raise FeedError(f"{self._name}: is larger than {self._max_bytes} bytes (max_bytes)")
         if self._on_bytes:
             self._on_bytes(len(data))
         buffer[: len(data)] = data
@@ -78,44 +80,44 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
-def opened(file: LocalFile, most: int, on_bytes: Callable[[int], None] | None = None) -> io.BufferedReader:
+def open_file(file: LocalFile, max_bytes: int, on_bytes: Callable[[int], None] | None = None) -> io.BufferedReader:
     """Returns the file's content as a stream, decompressed and without a byte order mark.
 
-    `on_bytes` is told how many bytes of the file itself are read, as they are.
+    `on_bytes` is called with the bytes that are read of the file itself, compressed or not.
 
     Raises:
         FeedError: the file cannot be opened, or is a page of HTML or XML. The stream raises it, too, when the
-            content is larger than `most` bytes, or is not valid gzip.
+            content is larger than `max_bytes` bytes, or is not valid gzip.
     """
     try:
         raw: BinaryIO = file.path.open("rb", buffering=0)
     except OSError as error:
         raise FeedError(f"{file.name}: {os.strerror(error.errno or 0)}") from None
-    stream = _buffered(raw, file.name, most, on_bytes)
+    stream = _buffered(raw, file.name, max_bytes, on_bytes)
     try:
-        for _ in range(_MOST_LAYERS):
+        for _ in range(_MAX_LAYERS):
             if stream.peek(2)[:2] == _GZIP:
-                stream = _buffered(gzip.GzipFile(fileobj=stream), file.name, most)  # type: ignore[arg-type]
-        _check(stream, file.name)
+                stream = _buffered(gzip.GzipFile(fileobj=stream), file.name, max_bytes)  # type: ignore[arg-type]
+        _refuse_page(stream, file.name)
     except FeedError:
         stream.close()
         raise
     return stream
 
 
-def taken(stream: io.BufferedReader) -> Callable[[], int]:
+def bytes_read(stream: io.BufferedReader) -> Callable[[], int]:
     """Returns the function that tells how many bytes of an opened file's content have been read, or read ahead."""
-    reader = cast("_Reader", stream.raw)
-    return lambda: reader.taken
+    reader = cast("_CountingReader", stream.raw)
+    return lambda: reader.count
 
 
 def _buffered(
-    stream: BinaryIO, name: str, most: int, on_bytes: Callable[[int], None] | None = None
+    stream: BinaryIO, name: str, max_bytes: int, on_bytes: Callable[[int], None] | None = None
 ) -> io.BufferedReader:
-    return io.BufferedReader(_Reader(stream, name, most, on_bytes), _BUFFER)
+    return io.BufferedReader(_CountingReader(stream, name, max_bytes, on_bytes), _BUFFER)
 
 
-def _check(stream: io.BufferedReader, name: str) -> None:
+def _refuse_page(stream: io.BufferedReader, name: str) -> None:
     """Skips a byte order mark, and refuses a page: no format that is read here begins with such a tag."""
     if stream.peek(len(_BOM))[: len(_BOM)] == _BOM:
         stream.read(len(_BOM))
@@ -125,7 +127,7 @@ def _check(stream: io.BufferedReader, name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Validators:
-    """What tells whether a feed has changed since it was loaded. To be stored when the load is, and only then."""
+    """The HTTP validators (RFC 9110, section 8.8) of the version of a feed that was loaded last."""
 
     etag: str = ""
     last_modified: str = ""
@@ -148,8 +150,8 @@ class Fetched:
         return sum(file.path.stat().st_size for file in self.files)
 
 
-def checked(files: tuple[LocalFile, ...], feed: Feed) -> tuple[LocalFile, ...]:
+def check_files(files: tuple[LocalFile, ...], feed: Feed) -> tuple[LocalFile, ...]:
     """Returns the files. Raises FeedError when one of them cannot be opened, or is a page instead of a feed."""
     for file in files:
-        opened(file, feed.limits.max_bytes).close()
+        open_file(file, feed.limits.max_bytes).close()
     return files

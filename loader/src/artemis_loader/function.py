@@ -22,16 +22,16 @@ def lambda_handler(event: Mapping[str, Any] | None, context: object) -> dict[str
         LoaderError: a feed failed, after the others were loaded; the platform can then try again or alert.
         artemis_models.DatabaseError: the database cannot be used.
     """
-    wanted = event or {}
+    request = event or {}
     settings = parse(["load"])
     configure_logging(settings.log_level)
     tune_garbage_collector()
     engine = create_engine(settings.database_url, password_file=settings.database_password_file)
     try:
-        feeds = chosen(read_config(settings.config), tuple(wanted.get("feeds", ())))
+        feeds = chosen(read_config(settings.config), tuple(request.get("feeds", ())))
         check_exists(engine)
         check_revision(engine)
-        options = Options(rejects=settings.rejects, force=wanted.get("force") is True)
+        options = Options(rejects=settings.rejects, force=request.get("force") is True)
         summaries = [load(engine, feed, options, LogReporter()) for feed in feeds]
     finally:
         engine.dispose()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from artemis_loader.files import Validators
 from artemis_loader.locks import is_held
-from artemis_loader.report.summary import Counts, Status
+from artemis_loader.summary import Counts, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class PastLoad:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, None while that is not known."""
+        """Seconds that it took; None until it has ended."""
         return None if self.end_time is None else (self.end_time - self.start_time) / 1e6
 
 
@@ -39,7 +39,7 @@ def begin(connection: Connection, feed: str) -> int:
 
 
 def end(connection: Connection, load: int, status: Status, counts: Counts, error: str = "") -> None:
-    """Writes down how a load ended, unless that is known already."""
+    """Records how a load ended, unless that is recorded already."""
     values = {f"{name}_count": value for name, value in asdict(counts).items()}
     row = update(Load).where(Load.id == load, Load.status == Status.RUNNING)
     connection.execute(row.values(status=status, end_time=_now(), error=error, **values))
@@ -55,7 +55,7 @@ def last_loads(connection: Connection, feeds: Sequence[str], limit: int) -> list
 
 
 def validators(connection: Connection, feed: str) -> Validators | None:
-    """Returns what was stored when the feed was loaded last."""
+    """Returns the validators of the version that was loaded last; None if there are none."""
     row = connection.execute(select(FeedValidators.__table__).where(FeedValidators.feed == feed)).one_or_none()
     if row is None:
         return None
@@ -84,7 +84,7 @@ def _past(row: Row[tuple[object, ...]]) -> PastLoad:
 
 
 def _checked(connection: Connection, load: PastLoad) -> PastLoad:
-    """Returns the load as it is: one that was killed could not say so."""
+    """Returns the load with its true state: one that was killed is still recorded as running."""
     if load.status is not Status.RUNNING or is_held(connection, load.feed):
         return load
     return replace(load, status=Status.INTERRUPTED, error="the process ended")

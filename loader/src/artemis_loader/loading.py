@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from artemis_models import describe
@@ -15,12 +16,13 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from artemis_loader import history
-from artemis_loader.errors import FeedError, LoaderError, told
+from artemis_loader.entities import ENTITIES
+from artemis_loader.errors import FeedError, LoaderError
 from artemis_loader.feeds import Feed
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.files import Fetched, Validators
 from artemis_loader.locks import only_load
-from artemis_loader.merge.dialects import Row, came_between, dialect_of, own_connection
+from artemis_loader.merge.dialects import StagedRow, dialect_of, is_conflict, own_connection
 from artemis_loader.merge.email_conflicts import report_refused
 from artemis_loader.merge.merging import Difference, Merge
 from artemis_loader.merge.staging import Staging
@@ -28,15 +30,15 @@ from artemis_loader.reading import read
 from artemis_loader.records import Record, Reject
 from artemis_loader.report.progress import Reporter
 from artemis_loader.report.rejects import RejectsFile
-from artemis_loader.report.summary import Counts, Status, Summary
+from artemis_loader.summary import Counts, Status, Summary
 
 log = logging.getLogger(__name__)
-TURN = 0.25
-"""Seconds between the moments when what has been read is committed to the temporary tables, and a load can stop."""
-OFTEN = 100
-"""How many records are read between two looks at the clock."""
+COMMIT_INTERVAL = 0.25
+"""Seconds between commits to the temporary tables; after each, progress is shown and a load can stop."""
+CLOCK_INTERVAL = 100
+"""Records between two looks at the clock."""
 ATTEMPTS = 3
-"""How often a merge is tried when somebody's write came between the comparison and it."""
+"""Times that a load compares and merges, when a row changes between the two."""
 
 Reader = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
 
@@ -47,22 +49,22 @@ class Stopped(LoaderError):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How feeds are loaded."""
+    """Options of a load, the same for all feeds."""
 
     rejects: str = "rejects/{feed}.jsonl"
     """The rejects file; {feed} stands for the name of the feed."""
     dry_run: bool = False
-    """Whether to say what a load would do, and to write nothing to the database."""
+    """Whether to count the changes that a load would make, and to write nothing to the database."""
     force: bool = False
     """Whether to load a feed that has not changed, or has shrunk."""
     stopped: Callable[[], bool] = lambda: False
-    """Tells whether to give up; asked now and then until the merge begins."""
+    """Tells whether to give up; called after each commit until the merge begins."""
     wait: Callable[[float], object] = time.sleep
     """Waits some seconds between attempts to fetch."""
 
 
 def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reader: Reader = read) -> Summary:
-    """Loads a feed and returns what was done; what went wrong is in the summary, and never raised.
+    """Loads a feed and returns the summary. An error of the feed or the database is in the summary, and not raised.
 
     Raises:
         KeyboardInterrupt: somebody asked for it; nothing was changed.
@@ -71,10 +73,10 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
     try:
         summary = _load(engine, feed, options, reporter, reader)
     except LoaderError as error:
-        summary = Summary(feed=feed.name, status=Status.FAILED, error=_told(error, engine))
+        summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
     except (SQLAlchemyError, OSError) as error:
         log.debug("feed %s: the load failed", feed.name, exc_info=True)
-        summary = Summary(feed=feed.name, status=Status.FAILED, error=_told(error, engine))
+        summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
     return replace(summary, seconds=time.monotonic() - started)
 
 
@@ -96,17 +98,17 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
     except BaseException as error:
         status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
         status = Status.INTERRUPTED if isinstance(error, Stopped) else status
-        text = _told(error, connection.engine)
+        text = _message(error, connection.engine)
         _record_failure(connection.engine, loading, status, text)
         if isinstance(error, LoaderError):
             return Summary(feed=loading.feed.name, status=status, counts=loading.read_counts, error=text)
         raise
 
 
-def _told(error: BaseException, engine: Engine) -> str:
-    if isinstance(error, SQLAlchemyError):
-        return told(describe(error, engine))
-    return told(str(error)) or type(error).__name__
+def _message(error: BaseException, engine: Engine) -> str:
+    """Returns the text of an error as every database and terminal takes it: a file may have any bytes in its name."""
+    text = describe(error, engine) if isinstance(error, SQLAlchemyError) else str(error) or type(error).__name__
+    return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
 def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: str) -> None:
@@ -118,7 +120,7 @@ def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: 
 
 
 class _Loading:
-    """A load that holds the feed's lock, or that only tries."""
+    """A load that holds the feed's lock, or a dry run."""
 
     def __init__(
         self, connection: Connection, feed: Feed, options: Options, reporter: Reporter, reader: Reader
@@ -135,21 +137,21 @@ class _Loading:
 
     @property
     def read_counts(self) -> Counts:
-        """What was read so far; all there is to tell of a load that fails."""
+        """The records read so far: the only counts of a load that fails."""
         return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate)
 
     def run(self) -> Summary:
-        """Returns the summary of a load that succeeded; raises whatever stops it."""
+        """Returns the summary of a load that succeeded; raises the error that stops it."""
         with ExitStack() as stack:
             folder = stack.enter_context(_workdir(self._connection.engine, self.feed, dry_run=self._options.dry_run))
-            fetched = fetch(self.feed, self._known(), folder, self._options.wait)
+            fetched = fetch(self.feed, self._validators(), folder, self._options.wait)
             if fetched.unchanged:
                 return self._finish_unmodified()
             rejects = RejectsFile(self._options.rejects, self.feed.name)
             stack.callback(rejects.close)
             return self._read_and_merge(fetched, rejects)
 
-    def _known(self) -> Validators | None:
+    def _validators(self) -> Validators | None:
         if self._options.force or not self.feed.remote:
             return None
         with self._dialect.reading(self._connection):
@@ -163,7 +165,7 @@ class _Loading:
         return Summary(feed=self.feed.name, status=status)
 
     def _read_and_merge(self, fetched: Fetched, rejects: RejectsFile) -> Summary:
-        staging = Staging(self._connection, self._dialect, self.feed.entity)
+        staging = Staging(self._connection, self._dialect, ENTITIES[self.feed.entity])
         staging.create()
         self._stage(staging, fetched, rejects)
         refresh = self.feed.mode == "refresh"
@@ -172,7 +174,7 @@ class _Loading:
             try:
                 return self._compare_and_merge(staging, merge, fetched.validators, rejects)
             except DBAPIError as error:
-                if not came_between(error):
+                if not is_conflict(error):
                     raise
                 log.info("feed %s: a row changed meanwhile; comparing again", self.feed.name)
         return self._compare_and_merge(staging, merge, fetched.validators, rejects)
@@ -190,11 +192,13 @@ class _Loading:
     def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
         self._reporter.start(self.feed.name, fetched.size)
         items = self._reader(self.feed, fetched, self._reporter.bytes_read)
-        for _ in staging.fill(self._usable(items, staging, rejects)):
+        numbered = enumerate(items, 1)
+        for first in numbered:  # a transaction each time
+            staging.append(self._rows(chain([first], numbered), staging, rejects))
             self._reporter.records_read(self._read)
             self._give_up_when_stopped()
         self._reporter.step("indexing")
-        duplicates = staging.settle()
+        duplicates = staging.finish()
         self._duplicate = duplicates.count
         if duplicates.count:
             examples = ", ".join(duplicates.examples)
@@ -206,33 +210,31 @@ class _Loading:
                 ", ..." if duplicates.count > len(duplicates.examples) else "",
             )
 
-    def _usable(self, items: Iterable[Record | Reject], staging: Staging, rejects: RejectsFile) -> Iterator[Row | None]:
-        """Yields the records as rows, their numbers in the feed first; counts all, and writes down the rejects.
-
-        None comes when it is time for others.
-        """
-        turn = time.monotonic() + TURN
-        for number, item in enumerate(items, 1):
+    def _rows(
+        self, items: Iterable[tuple[int, Record | Reject]], staging: Staging, rejects: RejectsFile
+    ) -> Iterator[StagedRow]:
+        """Yields records as rows, numbers first, until it is time to commit; counts and writes down the rejects."""
+        end = time.monotonic() + COMMIT_INTERVAL
+        for number, item in items:
             self._read = number
             if isinstance(item, Record):
                 yield number, item.external_id, *item.values
             else:
                 self._reject(number, item, staging, rejects)
-            if not number % OFTEN and time.monotonic() >= turn:
-                yield None
-                turn = time.monotonic() + TURN
+            if not number % CLOCK_INTERVAL and time.monotonic() >= end:
+                return
 
     def _reject(self, number: int, item: Reject, staging: Staging, rejects: RejectsFile) -> None:
         self._rejected += 1
         rejects.write(item)
         if item.external_id:
-            staging.spare(number, item.external_id)
+            staging.add_rejected(number, item.external_id)
         limits = self.feed.limits
         if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
             raise self._too_many(rejects)
 
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
-        """Raises LoaderError if the difference is not to be made."""
+        """Raises LoaderError if the difference must not be merged."""
         with self._dialect.reading(self._connection):
             refused = rejects.write_all(report_refused(self._connection, staging, self.feed.name))
         self._rejected += refused
@@ -284,7 +286,7 @@ class _Loading:
 
 @contextmanager
 def _workdir(engine: Engine, feed: Feed, *, dry_run: bool) -> Iterator[Path]:
-    """Lends an empty folder for what is fetched, and removes what killed loads of the feed have left."""
+    """Lends an empty folder for downloads, and removes the folders of killed loads of the feed."""
     if not feed.remote:
         yield Path(tempfile.gettempdir())
         return

@@ -20,7 +20,7 @@ ADVISORY_WAIT = "2s"
 """Longer than PostgreSQL takes to notice that a load is gone (`merge.dialects.GONE_WITHIN`)."""
 _LOCK_NOT_AVAILABLE = "55P03"
 ATTEMPTS, PAUSE = 4, 0.05
-"""How often a lock is tried, and the seconds between: `is_held` may take it for a moment."""
+"""Attempts to take a lock, and the seconds between: `is_held` may hold it for a moment."""
 
 
 class LoadRunning(LoaderError):

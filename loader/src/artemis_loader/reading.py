@@ -1,17 +1,15 @@
-"""The one way to read a feed: from its files to records that can be stored, and rejects that cannot."""
+"""Reads a feed: from its files to records that can be stored, and rejects that cannot."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pkgutil import resolve_name
 from typing import Any, TypeAlias
 
 from artemis_loader.convert.by_column import compile_columns
-from artemis_loader.convert.row_by_row import InvalidRecord, Row, compile_mapping
+from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping
 from artemis_loader.errors import FeedError
-from artemis_loader.feeds import Feed, Format
-from artemis_loader.files import Fetched, LocalFile, opened, taken
-from artemis_loader.formats.csv_table import read_table
-from artemis_loader.formats.json_array import read_array
-from artemis_loader.formats.jsonl import read_lines
-from artemis_loader.formats.rows import Fault, Reader, Rows, shown
+from artemis_loader.feeds import FORMATS, Feed
+from artemis_loader.files import Fetched, LocalFile, bytes_read, open_file
+from artemis_loader.formats.rows import Fault, Reader, Row, Rows, shown
 from artemis_loader.records import Record, Reject
 
 BATCH = 100
@@ -20,68 +18,55 @@ BATCH_BYTES = 1 << 20
 """Bytes of a file after which fewer rows are converted, so that large ones are not in memory together."""
 Batch: TypeAlias = list[tuple[int, Any] | Fault]
 
-_READERS: dict[Format, Reader] = {
-    "json": read_array,
-    "jsonl": read_lines,
-    "csv": read_table,
-}
-
 
 def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = None) -> Iterator[Record | Reject]:
     """Returns every record of the feed, in its order, and a reject for each that cannot be stored.
 
-    `on_bytes` is told how many bytes of the files are read, as they are; they are `fetched.size` in all.
+    `on_bytes` is called with the bytes that are read of the files, compressed or not; `fetched.size` in all.
 
     Raises:
         FeedError: a file cannot be read to its end, so that nothing of the feed may be stored.
     """
+    reader: Reader = resolve_name(FORMATS[feed.format].reader)
     for file in fetched.files:
-        with opened(file, feed.limits.max_bytes, on_bytes) as stream:
+        with open_file(file, feed.limits.max_bytes, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
-            for batch in _batches(_reader(feed.format)(stream, file, feed), taken(stream)):
-                yield from _quickly(batch, convert_all) or _carefully(batch, convert, file)
+            for batch in _batches(reader(stream, file, feed), bytes_read(stream)):
+                yield from _together(batch, convert_all) or _one_by_one(batch, convert, file)
 
 
-def _reader(form: Format) -> Reader:
-    if form == "ics":
-        from artemis_loader.formats.ics import read_calendar  # noqa: PLC0415, it takes a tenth of a second to import
-
-        return read_calendar
-    return _READERS[form]
-
-
-def _batches(rows: Rows, bytes_taken: Callable[[], int]) -> Iterator[Batch]:
-    """Yields what the reader gives, in lists; the last one may be empty, and comes before an error of the reader.
+def _batches(rows: Rows, count_bytes: Callable[[], int]) -> Iterator[Batch]:
+    """Yields rows and faults in lists; the last one may be empty, and comes before an error of the reader.
 
     After a large row there are as many bytes read ahead, of rows that may be large as well.
     """
     batch: Batch = []
-    start, most = bytes_taken(), BATCH
+    start, size = count_bytes(), BATCH
     try:
         for item in rows:
             batch.append(item)
-            if more := bytes_taken() - start:
-                most = BATCH if more <= BATCH_BYTES else 1
-            if len(batch) >= most:
+            if more := count_bytes() - start:
+                size = BATCH if more <= BATCH_BYTES else 1
+            if len(batch) >= size:
                 yield batch
-                batch, start = [], bytes_taken()
+                batch, start = [], count_bytes()
     except FeedError:
         yield batch
         raise
     yield batch
 
 
-def _quickly(batch: Batch, convert_all: Callable[[Sequence[Row]], list[Record]]) -> list[Record]:
-    """Returns the records of a batch; none unless all are as they should be."""
+def _together(batch: Batch, convert_all: Callable[[Sequence[Row]], list[Record]]) -> list[Record]:
+    """Returns the records of a batch; none if it has anything but valid records."""
     rows = [item[1] for item in batch if isinstance(item, tuple) and isinstance(item[1], dict)]
     return convert_all(rows) if len(rows) == len(batch) else []
 
 
-def _carefully(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Record | Reject]:
+def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Record | Reject]:
     """Yields the records and the rejects of a batch, one by one."""
     for item in batch:
         if isinstance(item, Fault):
-            yield Reject(file.name, item.line, item.reason, item.record, _identity(item, convert))
+            yield Reject(file.name, item.line, item.reason, item.record, _external_id(item, convert))
             continue
         line, row = item
         if not isinstance(row, dict):
@@ -94,11 +79,11 @@ def _carefully(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) 
         yield record
 
 
-def _identity(fault: Fault, convert: Callable[[Row], Record]) -> str:
-    """Returns the external_id of a record that was read in part; nothing when it cannot be known."""
-    if not isinstance(fault.known, dict):
+def _external_id(fault: Fault, convert: Callable[[Row], Record]) -> str:
+    """Returns the external_id of a record that was read in part; empty when it cannot be known."""
+    if not isinstance(fault.partial, dict):
         return ""
     try:
-        return convert(fault.known).external_id
+        return convert(fault.partial).external_id
     except InvalidRecord as error:
         return error.external_id

@@ -1,19 +1,13 @@
-"""What reading a feed gives: records that can be stored, and rejects that cannot."""
+"""Records as reading a feed yields them: those that can be stored, and rejects that cannot."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "events": ("name", "description", "category", "location", "publisher", "start_time", "end_time"),
-    "users": ("email", "first_name", "last_name"),
-}
-"""The columns that a feed fills, for each entity; times are microseconds since the Unix epoch, UTC."""
 
 Value: TypeAlias = str | int
 
 
 class Record(NamedTuple):
-    """A valid record: what identifies it within its feed, and its values in the order of COLUMNS."""
+    """A valid record: its external_id, and its values in the order of the entity's fields."""
 
     external_id: str
     values: tuple[Value, ...]
@@ -21,7 +15,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record that cannot be stored: where it is, why, and what it looks like (cut to 1000 characters).
+    """A record that cannot be stored: its place, the reason, and its beginning (up to 1000 characters).
 
     `line` is the line of the file, or the index of the record (from 1) where a format has no lines.
     """
@@ -31,4 +25,4 @@ class Reject:
     reason: str
     record: str
     external_id: str = ""
-    """What identifies it within its feed, if that much is known: its row is then left as it is."""
+    """Empty when it could not be read. A refresh leaves the row with this external_id as it is."""

@@ -1,4 +1,4 @@
-"""Loads on a schedule: each feed by its cron expression, never twice at once, until it is told to stop."""
+"""Loads on a schedule: each feed by its cron expression, never twice at once, until it is stopped."""
 
 import logging
 import threading

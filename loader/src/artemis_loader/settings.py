@@ -10,12 +10,12 @@ from typing import Any
 
 PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_LARGEST = 1_000_000
+_MAX_NUMBER = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the loader was told to do. The defaults are those of the flags."""
+    """The settings of one command. The defaults are those of the flags."""
 
     command: str
     database_url: str = "sqlite:///artemis.db"
@@ -23,19 +23,19 @@ class Settings:
     log_level: str = "INFO"
     config: Path = Path("feeds.toml")
     feed: tuple[str, ...] = ()
-    """The feeds to deal with; all of them when none is named."""
+    """The names of the feeds to load or show; empty for all."""
     rejects: str = "rejects/{feed}.jsonl"
     dry_run: bool = False
     force: bool = False
     json: bool = False
     limit: int = 20
-    """How many loads `status` shows."""
+    """Loads that `status` shows."""
     shutdown_grace: float = 30.0
     """Seconds."""
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Returns the settings; prints the help or a usage error and exits when that is what is due."""
+    """Returns the settings; prints the help or a usage error and exits if the arguments ask for it."""
     options = vars(_parser(environment).parse_args(arguments))
     options["feed"] = tuple(options.get("feed") or ())
     return Settings(**options)
@@ -125,7 +125,7 @@ def _log_level(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LARGEST):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_NUMBER):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
@@ -135,6 +135,6 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1
-    if not 0 <= seconds < _LARGEST:
+    if not 0 <= seconds < _MAX_NUMBER:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds

@@ -1,69 +1,65 @@
-"""Reads how the fields of a feed's records become ours, and refuses mappings that cannot work."""
+"""Reads the `fields` of a feed: where the value of each field comes from. It refuses mappings that cannot work.
+
+`name = { join = ["first", "last"], separator = " " }` makes
+`Source(join=(Source(key=("first",)), Source(key=("last",))), separator=" ")`,
+and `convert.row_by_row` makes the name "Ada Lovelace" of the record `{"first": "Ada", "last": "Lovelace"}` with it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from artemis_loader.config.toml_table import Table
+from artemis_loader.config.toml_table import TomlTable
+from artemis_loader.convert.times import EPOCH_FORMATS, InvalidTime, compile_time
+from artemis_loader.entities import EXTERNAL_ID, Entity, Field
 from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Format, Source
-from artemis_loader.records import COLUMNS
-from artemis_loader.times import EPOCH_FORMATS, InvalidTime, compile_time
 
-EXTERNAL_ID = "external_id"
-REQUIRED = {"events": ("name", "start_time", "end_time"), "users": ("email",)}
-TIMES = ("start_time", "end_time")
 _KINDS = ("key", "constant", "file", "join", "first")
-_ICS_FIELDS = {
-    EXTERNAL_ID: Source(key=("id",)),
-    "name": Source(key=("summary",)),
-    "description": Source(key=("description",)),
-    "category": Source(key=("categories",)),
-    "location": Source(key=("location",)),
-    "publisher": Source(key=("calendar",)),
-    "start_time": Source(key=("start",)),
-    "end_time": Source(key=("end",)),
-}
-"""How the properties of an iCalendar event become ours where the feed does not say."""
 
 
-def read_fields(table: Table, entity: str, form: Format) -> Mapping[str, Source]:
-    """Returns where external_id and each mapped column come from.
+def read_fields(table: TomlTable, entity: Entity, form: Format) -> Mapping[str, Source]:
+    """Returns the source of external_id, and of each field that is mapped or that a calendar has by default.
 
     Raises:
         ConfigError: a field is unknown, a required one is missing, or a mapping cannot work.
     """
-    targets = (EXTERNAL_ID, *COLUMNS[entity])
-    fields: dict[str, Source] = dict(_ICS_FIELDS) if form == "ics" else {}
-    for field in targets:
-        if field in table:
-            fields[field] = _field(table, field, nested=form != "csv")
+    sources: dict[str, Source] = {}
+    for field in (EXTERNAL_ID, *entity.fields):
+        if field.name in table:
+            sources[field.name] = _field(table, field, nested=form.nested)
+        elif form.calendar and field.calendar_key:
+            sources[field.name] = Source(key=(field.calendar_key,))
     table.close()
-    for field in (EXTERNAL_ID, *REQUIRED[entity]):
-        if field not in fields:
-            raise table.fail(field, "is missing; every record needs one")
-    return MappingProxyType(fields)
+    for field in (EXTERNAL_ID, *entity.fields):
+        if field.required and field.name not in sources:
+            raise table.fail(field.name, "is missing; every record needs one")
+    return MappingProxyType(sources)
 
 
-def _field(table: Table, field: str, *, nested: bool) -> Source:
-    value = table.take(field, str, dict)
+def _field(table: TomlTable, field: Field, *, nested: bool) -> Source:
+    value = table.take(field.name, str, dict)
     if isinstance(value, str):
-        return Source(key=_path(table, field, value, nested=nested))
-    inner = Table(f"{table.where}.{field}", value)
+        return Source(key=_path(table, field.name, value, nested=nested))
+    inner = TomlTable(f"{table.where}.{field.name}", value)
     source = _source(inner, nested=nested)
-    if field == EXTERNAL_ID and "separator" not in inner:
+    if field is EXTERNAL_ID and "separator" not in inner:
         source = replace(source, separator="|")
-    if field in TIMES:
+    if not field.max_length:
         source = _time(inner, source)
     inner.close()
-    if field == EXTERNAL_ID and not source.key and not source.join and not source.first:
-        raise table.fail(field, "must differ from record to record")
+    if field is EXTERNAL_ID and not source.key and not source.join and not source.first:
+        raise table.fail(field.name, "must differ from record to record")
     return source
 
 
-def _source(table: Table, *, nested: bool) -> Source:
-    kind = _kind(table)
+def _source(table: TomlTable, *, nested: bool) -> Source:
+    """Reads a value: `{ key = "a.b", default = "-" }` makes `Source(key=("a", "b"), default="-")`."""
+    kinds = [kind for kind in _KINDS if kind in table]
+    if len(kinds) != 1:
+        raise ConfigError(f"{table.where}: needs exactly one of {', '.join(_KINDS)}")
+    [kind] = kinds
     if kind == "join":
         source = Source(join=_parts(table, kind, nested=nested))
     elif kind == "first":
@@ -80,32 +76,24 @@ def _source(table: Table, *, nested: bool) -> Source:
     return source
 
 
-def _kind(table: Table) -> str:
-    """Returns which of the ways to make a value the table takes."""
-    found = [kind for kind in _KINDS if kind in table]
-    if len(found) != 1:
-        raise ConfigError(f"{table.where}: needs exactly one of {', '.join(_KINDS)}")
-    return found[0]
-
-
-def _parts(table: Table, kind: str, *, nested: bool) -> tuple[Source, ...]:
+def _parts(table: TomlTable, kind: str, *, nested: bool) -> tuple[Source, ...]:
     values = table.take(kind, list)
     if not values:
         raise table.fail(kind, "must not be empty")
     return tuple(_part(table, f"{kind}[{index}]", value, nested=nested) for index, value in enumerate(values))
 
 
-def _part(table: Table, where: str, value: object, *, nested: bool) -> Source:
+def _part(table: TomlTable, where: str, value: object, *, nested: bool) -> Source:
     """Reads one item of join or first: a key as text, or a table. The field itself says how times are read."""
     if isinstance(value, str):
         return Source(key=_path(table, where, value, nested=nested))
-    inner = Table(f"{table.where}.{where}", value)
+    inner = TomlTable(f"{table.where}.{where}", value)
     source = _source(inner, nested=nested)
     inner.close()
     return source
 
 
-def _key(table: Table, *, nested: bool) -> tuple[str, ...]:
+def _key(table: TomlTable, *, nested: bool) -> tuple[str, ...]:
     """Returns the path: text is split at dots, an array names its steps, so that a name may have dots."""
     value = table.take("key", str, list)
     if isinstance(value, str):
@@ -117,14 +105,14 @@ def _key(table: Table, *, nested: bool) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _path(table: Table, where: str, text: str, *, nested: bool) -> tuple[str, ...]:
+def _path(table: TomlTable, where: str, text: str, *, nested: bool) -> tuple[str, ...]:
     path = tuple(text.split(".")) if nested else (text,)
     if not all(path):
         raise table.fail(where, "must not be empty" if not text else f"{text!r} has an empty step")
     return path
 
 
-def _time(table: Table, source: Source) -> Source:
+def _time(table: TomlTable, source: Source) -> Source:
     source = replace(
         source,
         formats=_formats(table),
@@ -139,7 +127,7 @@ def _time(table: Table, source: Source) -> Source:
     return source
 
 
-def _formats(table: Table) -> tuple[str, ...]:
+def _formats(table: TomlTable) -> tuple[str, ...]:
     if "format" not in table:
         table.take("format", str, default="")
         return ()

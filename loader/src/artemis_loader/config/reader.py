@@ -14,30 +14,29 @@ from urllib.request import url2pathname
 from zoneinfo import ZoneInfo
 
 from artemis_loader.config.field_mapping import read_fields
-from artemis_loader.config.toml_table import Table
+from artemis_loader.config.toml_table import TomlTable
+from artemis_loader.entities import ENTITIES
 from artemis_loader.errors import ConfigError
-from artemis_loader.feeds import Config, Csv, Entity, Feed, Format, Limits, Mode, Window
+from artemis_loader.feeds import FORMATS, Config, Csv, Feed, Limits, Mode, Window
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CRON_FIELDS = 5
-_ONLY = {"records": "json", "csv": "csv", "window": "ics"}
-"""Keys that mean something for one format only."""
-_MOST_BYTES = 1 << 40
-_MOST_DAYS = 3660
+_MAX_BYTES = 1 << 40
+_MAX_DAYS = 3660
 
 
 def read_config(path: Path) -> Config:
-    """Returns what the file declares.
+    """Returns the feeds that the file declares.
 
     Raises:
-        ConfigError: the file cannot be read, is not TOML, or declares what cannot be done; with its line or key.
+        ConfigError: the file cannot be read, is not TOML, or declares a feed that cannot work; with its line or key.
     """
     declared = _parse(path)
     for key in declared:
         if key != "feeds":
             raise ConfigError(f"{path}: {key}: unknown key; each feed is a table [feeds.NAME]")
-    feeds = Table(f"{path}: feeds", declared.get("feeds", {}))
-    found = {name: _feed(name, Table(f"{feeds.where}.{name}", value), path) for name, value in feeds.items()}
+    feeds = TomlTable(f"{path}: feeds", declared.get("feeds", {}))
+    found = {name: _feed(name, TomlTable(f"{feeds.where}.{name}", value), path) for name, value in feeds.items()}
     if not found:
         raise ConfigError(f"{path}: declares no feeds; each is a table [feeds.NAME]")
     return Config(path=path, feeds=MappingProxyType(found))
@@ -54,40 +53,40 @@ def _parse(path: Path) -> Mapping[str, object]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _feed(name: str, table: Table, path: Path) -> Feed:
+def _feed(name: str, table: TomlTable, path: Path) -> Feed:
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{table.where}: a feed's name is up to 100 letters, digits, dots, dashes and underscores")
-    form: Format = table.choice("format", get_args(Format))
-    entity: Entity = table.choice("entity", get_args(Entity))
-    for key, only in _ONLY.items():
-        if key in table and form != only:
-            raise table.fail(key, f"means nothing for the format {form}")
-    if form == "ics" and entity != "events":
-        raise table.fail("entity", "must be events, because a calendar has no users")
+    form, entity = _form_and_entity(table)
     feed = Feed(
         name=name,
         url=_url(table, path),
         format=form,
         entity=entity,
-        mode=_mode(table),
+        mode=table.choice("mode", get_args(Mode), "refresh"),
         schedule=_schedule(table),
         time_zone=table.zone("time_zone") or ZoneInfo("UTC"),
         limits=_limits(table.table("limits")),
         records=table.take("records", str, default=""),
         csv=_csv(table.table("csv")),
         window=_window(table.table("window")),
-        fields=read_fields(table.table("fields"), entity, form),
+        fields=read_fields(table.table("fields"), ENTITIES[entity], FORMATS[form]),
     )
     table.close()
     return feed
 
 
-def _mode(table: Table) -> Mode:
-    mode: Mode = table.choice("mode", get_args(Mode), "refresh")
-    return mode
+def _form_and_entity(table: TomlTable) -> tuple[str, str]:
+    form, entity = table.choice("format", FORMATS), table.choice("entity", ENTITIES)
+    for option in {option for other in FORMATS.values() for option in other.options}.difference(FORMATS[form].options):
+        if option in table:
+            raise table.fail(option, f"means nothing for the format {form}")
+    in_calendars = [name for name, each in ENTITIES.items() if any(field.calendar_key for field in each.fields)]
+    if FORMATS[form].calendar and entity not in in_calendars:
+        raise table.fail("entity", f"must be {' or '.join(in_calendars)}, because a calendar has no {entity}")
+    return form, entity
 
 
-def _url(table: Table, path: Path) -> str:
+def _url(table: TomlTable, path: Path) -> str:
     """Returns an http or https URL as it is, and a path or glob made absolute from the configuration's folder."""
     url = table.text("url")
     scheme = re.match("([A-Za-z][A-Za-z0-9+.-]+):", url)
@@ -107,18 +106,18 @@ def _url(table: Table, path: Path) -> str:
     return f"{parts.scheme}{url[len(parts.scheme) :]}"
 
 
-def _schedule(table: Table) -> str:
+def _schedule(table: TomlTable) -> str:
     text = " ".join(table.text("schedule", "").split())
     if "schedule" in table and len(text.split()) != _CRON_FIELDS:
         raise table.fail("schedule", 'must be a cron expression of five fields, such as "0 3 * * *"')
     return text
 
 
-def _limits(table: Table) -> Limits:
+def _limits(table: TomlTable) -> Limits:
     limits = Limits(
         max_rejects=_max_rejects(table),
         max_shrink=table.number("max_shrink", 0, 1, Limits.max_shrink),
-        max_bytes=int(table.number("max_bytes", 1, _MOST_BYTES, Limits.max_bytes)),
+        max_bytes=int(table.number("max_bytes", 1, _MAX_BYTES, Limits.max_bytes)),
         timeout=table.number("timeout", 0.001, 3600, Limits.timeout),
         deadline=table.number("deadline", 0.001, 86400, Limits.deadline),
     )
@@ -126,7 +125,7 @@ def _limits(table: Table) -> Limits:
     return limits
 
 
-def _max_rejects(table: Table) -> int | float:
+def _max_rejects(table: TomlTable) -> int | float:
     """Returns a number of records, or as a float a share of them."""
     value: int | float = table.take("max_rejects", int, float, default=Limits.max_rejects)
     if value < 0 or (isinstance(value, float) and not value <= 1):
@@ -134,7 +133,7 @@ def _max_rejects(table: Table) -> int | float:
     return value
 
 
-def _csv(table: Table) -> Csv:
+def _csv(table: TomlTable) -> Csv:
     header = table.take("header", bool, list, default=True)
     dialect = Csv(
         delimiter=table.text("delimiter", Csv.delimiter),
@@ -147,7 +146,7 @@ def _csv(table: Table) -> Csv:
     return dialect
 
 
-def _check_dialect(table: Table, dialect: Csv) -> None:
+def _check_dialect(table: TomlTable, dialect: Csv) -> None:
     for key, value, lengths in (("delimiter", dialect.delimiter, (1,)), ("quote", dialect.quote, (0, 1))):
         if len(value) not in lengths or value in ("\n", "\r", "\0"):
             raise table.fail(key, "must be one character")
@@ -159,7 +158,7 @@ def _check_dialect(table: Table, dialect: Csv) -> None:
         raise ConfigError(f"{table.where}: {error}") from None
 
 
-def _encoding(table: Table) -> str:
+def _encoding(table: TomlTable) -> str:
     name = table.text("encoding", Csv.encoding)
     try:
         "".encode(name)
@@ -168,7 +167,7 @@ def _encoding(table: Table) -> str:
     return name
 
 
-def _header(table: Table, header: object) -> tuple[str, ...]:
+def _header(table: TomlTable, header: object) -> tuple[str, ...]:
     if header is True:
         return ()
     if not isinstance(header, list) or not header or not all(isinstance(name, str) for name in header):
@@ -176,18 +175,18 @@ def _header(table: Table, header: object) -> tuple[str, ...]:
     return tuple(str(name) for name in header)
 
 
-def _window(table: Table) -> Window:
+def _window(table: TomlTable) -> Window:
     window = Window(first=_bound(table, "first", Window.first), last=_bound(table, "last", Window.last))
     table.close()
     first, last = window.days(datetime.now(UTC).date())
-    if not 0 <= (last - first).days <= _MOST_DAYS:
-        raise table.fail("last", f"must be from 0 to {_MOST_DAYS} days after first")
+    if not 0 <= (last - first).days <= _MAX_DAYS:
+        raise table.fail("last", f"must be from 0 to {_MAX_DAYS} days after first")
     return window
 
 
-def _bound(table: Table, key: str, default: int | date) -> int | date:
+def _bound(table: TomlTable, key: str, default: int | date) -> int | date:
     """Returns a day, or a number of days from today."""
     bound: int | date = table.take(key, int, date, default=default)
-    if isinstance(bound, int) and abs(bound) > _MOST_DAYS:
-        raise table.fail(key, f"must be within {_MOST_DAYS} days of today")
+    if isinstance(bound, int) and abs(bound) > _MAX_DAYS:
+        raise table.fail(key, f"must be within {_MAX_DAYS} days of today")
     return bound

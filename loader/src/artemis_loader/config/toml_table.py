@@ -1,4 +1,4 @@
-"""Reads the values of a TOML table with their types, and refuses what it was not asked for."""
+"""Reads the values of a TOML table with their types, and refuses keys that nobody takes."""
 
 import difflib
 from collections.abc import Collection, ItemsView
@@ -17,21 +17,21 @@ _NAMES = {
 }
 
 
-class Table:
-    """One table of the file. Every key must be asked for before `close`, which refuses those that were not."""
+class TomlTable:
+    """One table of the file. Every key must be taken before `close`, which refuses the others."""
 
     def __init__(self, where: str, values: object) -> None:
         self.where = where
         if not isinstance(values, dict):
             raise ConfigError(f"{where}: must be a table")
         self._values: dict[str, Any] = values
-        self._known: set[str] = set()
+        self._taken: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
     def fail(self, key: str, reason: str) -> ConfigError:
-        """Returns the error that this key's value deserves."""
+        """Returns an error that names the key."""
         return ConfigError(f"{self.where}.{key}: {reason}")
 
     def take(self, key: str, *kinds: type, default: object = None) -> Any:
@@ -40,7 +40,7 @@ class Table:
         Raises:
             ConfigError: it is of another kind, or missing without a default.
         """
-        self._known.add(key)
+        self._taken.add(key)
         if key not in self._values:
             if default is None:
                 raise self.fail(key, "is missing")
@@ -81,22 +81,22 @@ class Table:
         except (ValueError, OSError, KeyError):  # not a name, a folder of the database, not in it
             raise self.fail(key, f"{name!r} is no time zone, such as Europe/Berlin") from None
 
-    def table(self, key: str) -> "Table":
+    def table(self, key: str) -> "TomlTable":
         """Returns the table under the key; an empty one when the key is not there."""
-        self._known.add(key)
-        return Table(f"{self.where}.{key}", self._values.get(key, {}))
+        self._taken.add(key)
+        return TomlTable(f"{self.where}.{key}", self._values.get(key, {}))
 
     def items(self) -> ItemsView[str, object]:
         """Returns all keys and values, whatever they are."""
         return self._values.items()
 
     def close(self) -> None:
-        """Checks that every key was asked for.
+        """Checks that every key was taken.
 
         Raises:
             ConfigError: one was not, so it means nothing.
         """
         for key in self._values:
-            if key not in self._known:
-                near = difflib.get_close_matches(key, sorted(self._known), n=1)
+            if key not in self._taken:
+                near = difflib.get_close_matches(key, sorted(self._taken), n=1)
                 raise self.fail(key, f"unknown key{f'; is it {near[0]}?' if near else ''}")

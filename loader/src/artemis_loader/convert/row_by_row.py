@@ -1,44 +1,47 @@
-"""Compiles the mapping of a feed into one function that makes a Record of what a reader gives."""
+"""Compiles the mapping of a feed into one function that makes a Record of a row.
+
+The mapping `name = { join = ["first", "last"], separator = " " }` makes a function that returns the name "Ada Lovelace"
+for the row `{"first": "Ada", "last": "Lovelace"}`.
+"""
 
 import math
 from collections.abc import Callable
 from datetime import date
 from typing import Any, TypeAlias
 
-from artemis_loader.config.field_mapping import EXTERNAL_ID, TIMES
 from artemis_loader.convert.rules import fault, identity_fault
+from artemis_loader.convert.times import InvalidTime, compile_time
+from artemis_loader.entities import ENTITIES, EXTERNAL_ID, Field
 from artemis_loader.feeds import Feed, Source
 from artemis_loader.files import LocalFile
-from artemis_loader.records import COLUMNS, Record, Value
-from artemis_loader.times import InvalidTime, compile_time
+from artemis_loader.formats.rows import Row
+from artemis_loader.records import Record, Value
 
-Row: TypeAlias = dict[str, Any]
-"""A record of a feed as its reader gives it: values by key, as JSON has them, and datetimes."""
-_Raw: TypeAlias = Callable[[Row], Any]
-_Text: TypeAlias = Callable[[Row], str]
+_GetRaw: TypeAlias = Callable[[Row], Any]
+_GetText: TypeAlias = Callable[[Row], str]
 
 
 class InvalidRecord(ValueError):
     """The record cannot be stored; the text tells why."""
 
     external_id = ""
-    """What identifies it, if that much is known."""
+    """The record's external_id; empty if that is wrong, too."""
 
 
 def compile_mapping(feed: Feed, file: LocalFile) -> Callable[[Row], Record]:
     """Returns the function that makes a valid Record of a row from this file, or raises InvalidRecord."""
+    entity = ENTITIES[feed.entity]
     identify = identifier(feed, file)
-    getters = tuple(getter(feed, column, file) for column in COLUMNS[feed.entity])
-    entity = feed.entity
+    getters = tuple(getter(feed, field, file) for field in entity.fields)
 
     def convert(row: Row) -> Record:
         external_id = identify(row)
-        if wrong := identity_fault(external_id):
-            raise InvalidRecord(wrong)
+        if reason := identity_fault(external_id):
+            raise InvalidRecord(reason)
         try:
             values = tuple([get(row) for get in getters])
-            if wrong := fault(entity, values):
-                raise InvalidRecord(wrong)
+            if reason := fault(entity, values):
+                raise InvalidRecord(reason)
         except InvalidRecord as error:
             error.external_id = external_id
             raise
@@ -48,40 +51,37 @@ def compile_mapping(feed: Feed, file: LocalFile) -> Callable[[Row], Record]:
 
 
 def identifier(feed: Feed, file: LocalFile) -> Callable[[Row], str]:
-    """Returns the function that gives what identifies a row; it raises InvalidRecord, too."""
-    return _text(EXTERNAL_ID, feed.fields[EXTERNAL_ID], file, keep_places=True)
+    """Returns the function that gives the external_id of a row, or raises InvalidRecord."""
+    return _text(EXTERNAL_ID.name, feed.fields[EXTERNAL_ID.name], file, keep_places=True)
 
 
-def getter(feed: Feed, column: str, file: LocalFile) -> Callable[[Row], Value]:
-    """Returns the function that gives the value of a column; it raises InvalidRecord, too."""
-    source = feed.fields.get(column)
+def getter(feed: Feed, field: Field, file: LocalFile) -> Callable[[Row], Value]:
+    """Returns the function that gives the value of a field, or raises InvalidRecord."""
+    source = feed.fields.get(field.name)
     if source is None:
-        return _always("")
-    return _time(feed, column, source, file) if column in TIMES else _text(column, source, file)
-
-
-def _always(value: str) -> _Text:
-    return lambda _: value
-
-
-def _time(feed: Feed, field: str, source: Source, file: LocalFile) -> Callable[[Row], int]:
-    raw = _raw(field, source, file)
-    parse = compile_time(source, feed.time_zone, is_end=field == "end_time")
+        return lambda _: ""
+    if field.max_length:
+        return _text(field.name, source, file)
+    raw = _raw(field.name, source, file)
+    parse = compile_time(source, feed.time_zone, is_end=bool(field.end_of))
 
     def get(row: Row) -> int:
         value = raw(row)
         if value is None:
-            raise InvalidRecord(f"{field} is missing")
+            raise InvalidRecord(f"{field.name} is missing")
         try:
             return parse(value)
         except InvalidTime as error:
-            raise InvalidRecord(f"{field}: {error}") from None
+            raise InvalidRecord(f"{field.name}: {error}") from None
 
     return get
 
 
-def _text(field: str, source: Source, file: LocalFile, *, keep_places: bool = False) -> _Text:
-    """Returns the function that gives a field's text, empty when it is missing."""
+def _text(field: str, source: Source, file: LocalFile, *, keep_places: bool = False) -> _GetText:
+    """Returns the function that gives a field's text, empty when it is missing.
+
+    The key `("city", "0")` on `{"city": ["Oslo ", "Rome"]}` gives "Oslo", and the key `("city",)` gives "Oslo, Rome".
+    """
     if source.key:
         get = _text_at(field, source)
     elif source.join:
@@ -89,12 +89,13 @@ def _text(field: str, source: Source, file: LocalFile, *, keep_places: bool = Fa
     elif source.first:
         get = _first_text([_text(field, part, file) for part in source.first])
     else:
-        return _always(_fixed(source, file))
+        fixed = {"": source.constant, "stem": file.stem, "name": file.base, "folder": file.folder}[source.file]
+        return lambda _: fixed
     default = source.default
     return (lambda row: get(row) or default) if default else get
 
 
-def _text_at(field: str, source: Source) -> _Text:
+def _text_at(field: str, source: Source) -> _GetText:
     path, separator = source.key, source.separator
 
     def to_text(value: Any) -> str:
@@ -121,7 +122,7 @@ def _item(value: Any, step: str) -> Any:
     return None
 
 
-def _joined(field: str, source: Source, file: LocalFile, *, keep_places: bool) -> _Text:
+def _joined(field: str, source: Source, file: LocalFile, *, keep_places: bool) -> _GetText:
     """Returns the function that joins parts. Missing ones leave nothing, or with `keep_places` an empty place."""
     parts = [_text(field, part, file) for part in source.join]
     separator = source.separator
@@ -136,19 +137,14 @@ def _joined(field: str, source: Source, file: LocalFile, *, keep_places: bool) -
     return join_places if keep_places else join
 
 
-def _first_text(parts: list[_Text]) -> _Text:
+def _first_text(parts: list[_GetText]) -> _GetText:
     return lambda row: next(filter(None, (part(row) for part in parts)), "")
 
 
-def _fixed(source: Source, file: LocalFile) -> str:
-    """Returns the text that is the same for every record of a file."""
-    return {"": source.constant, "stem": file.stem, "name": file.base, "folder": file.folder}[source.file]
-
-
-def _raw(field: str, source: Source, file: LocalFile) -> _Raw:
+def _raw(field: str, source: Source, file: LocalFile) -> _GetRaw:
     """Returns the function that gives a value as the feed has it, text stripped; None when it is missing."""
     if source.first:
-        find = _first([_raw(field, part, file) for part in source.first])
+        find = _first_raw([_raw(field, part, file) for part in source.first])
     elif source.key:
         find = _raw_at(source.key)
     else:
@@ -158,11 +154,11 @@ def _raw(field: str, source: Source, file: LocalFile) -> _Raw:
     return (lambda row: default if (value := find(row)) is None else value) if default else find
 
 
-def _first(parts: list[_Raw]) -> _Raw:
+def _first_raw(parts: list[_GetRaw]) -> _GetRaw:
     return lambda row: next((value for part in parts if (value := part(row)) is not None), None)
 
 
-def _raw_at(path: tuple[str, ...]) -> _Raw:
+def _raw_at(path: tuple[str, ...]) -> _GetRaw:
     def get(row: Row) -> Any:
         value: Any = row
         for step in path:

@@ -1,118 +1,102 @@
-"""The rules that a record must satisfy: those of the contract (protos/artemis/v1), of which the loader knows nothing.
+"""The rules that a record must satisfy: those of the contract (protos/artemis/v1), which the loader does not import.
 
 tests/unit/test_loader_rules.py compares the two.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from operator import ge, gt
+from collections.abc import Sequence
+from itertools import chain
+from operator import ge
 from typing import Any
 
-from artemis_loader.feeds import Entity
+from artemis_loader.entities import EXTERNAL_ID, Entity, Field
+from artemis_loader.formats.rows import is_unicode
 
 EARLIEST = -62_135_596_800_000_000
 """0001-01-01T00:00:00Z."""
 LATEST = 253_402_300_799_999_999
 """9999-12-31T23:59:59.999999Z."""
-LONGEST_EXTERNAL_ID = 500
-"""Characters. The loader's own limit: the column is part of an index, whose entries PostgreSQL limits."""
-_TEXTS: Mapping[Entity, Mapping[str, int]] = {
-    "events": {"name": 200, "description": 8192, "category": 100, "location": 300, "publisher": 100},
-    "users": {"email": 254, "first_name": 100, "last_name": 100},
-}
-"""The texts of an entity in the order of COLUMNS, and the most characters of each."""
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
 """A valid address as HTML has it (https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address)."""
 
 
-def text_fault(field: str, value: str, longest: int) -> str:
-    """Returns what is wrong with a text, or nothing: too long, U+0000, or no Unicode text at all."""
-    if len(value) > longest:
-        return f"{field} has {len(value)} characters, more than {longest}"
-    if "\0" in value:
-        return f"{field} contains U+0000"
-    if not is_unicode(value):
-        return f"{field} is not valid Unicode"
-    return ""
-
-
 def identity_fault(external_id: str) -> str:
-    """Returns what is wrong with what identifies a record; nothing if it can be stored."""
-    if not external_id:
-        return "external_id is missing"
-    return text_fault("external_id", external_id, LONGEST_EXTERNAL_ID)
+    """Returns why the external_id of a record cannot be stored; empty if it can."""
+    return _text_fault(EXTERNAL_ID, external_id) if external_id else "external_id is missing"
 
 
 def fault(entity: Entity, values: Sequence[Any]) -> str:
-    """Returns what is wrong with the values of a record, in the order of COLUMNS; nothing for a valid one."""
-    texts = zip(_TEXTS[entity].items(), values)  # noqa: B905, an event has times after them
-    faults = (text_fault(field, value, longest) for (field, longest), value in texts)
-    return next(filter(None, faults), "") or _MEANINGS[entity](*values)
+    """Returns why the values of a record, in the order of the entity's fields, cannot be stored; empty if they can.
+
+    ("Expo", "", "", "", "", 5, 3) of an event gives "end_time is before start_time".
+    """
+    pairs = tuple(zip(entity.fields, values, strict=True))
+    faults = chain(
+        (_text_fault(field, value) for field, value in pairs if field.max_length),
+        (_rule_fault(field, value) for field, value in pairs),
+        (
+            f"{field.name} is before {field.end_of}"
+            for field, value in pairs
+            if field.end_of and value < values[entity.columns.index(field.end_of)]
+        ),
+    )
+    return next(filter(None, faults), "")
+
+
+def _text_fault(field: Field, value: str) -> str:
+    if len(value) > field.max_length:
+        return f"{field.name} has {len(value)} characters, more than {field.max_length}"
+    if "\0" in value:
+        return f"{field.name} contains U+0000"
+    return "" if is_unicode(value) else f"{field.name} is not valid Unicode"
+
+
+def _rule_fault(field: Field, value: Any) -> str:
+    if not field.max_length:
+        return "" if EARLIEST <= value <= LATEST else f"{field.name} is not within the years 1 to 9999"
+    if field.rule == "not blank" and is_blank(value):
+        return f"{field.name} is blank"
+    if field.rule == "email" and not _EMAIL.fullmatch(value):
+        return f"{field.name} is not an e-mail address" if value else f"{field.name} is missing"
+    return ""
 
 
 def all_faultless(entity: Entity, external_ids: Sequence[str], columns: Sequence[Sequence[Any]]) -> bool:
-    """Tells whether no record has a fault of either kind. Looking at their values column by column is much faster."""
-    limits = [LONGEST_EXTERNAL_ID, *_TEXTS[entity].values()]
-    texts = [external_ids, *columns][: len(limits)]
-    lengths = [max(map(len, column), default=0) for column in texts]
-    if not all(external_ids) or any(map(gt, lengths, limits)):
+    """Tells whether no record has a fault of either kind. Checking them column by column is much faster."""
+    texts = [(EXTERNAL_ID, external_ids)]
+    texts += [(field, column) for field, column in zip(entity.fields, columns, strict=True) if field.max_length]
+    if not all(external_ids) or any(max(map(len, column), default=0) > field.max_length for field, column in texts):
         return False
-    together = "".join(map("".join, texts))
-    return "\0" not in together and is_unicode(together) and _ALL_MEANINGS[entity](*columns)
-
-
-def _event_fault(
-    name: str, _description: str, _category: str, _location: str, _publisher: str, start: int, end: int
-) -> str:
-    if is_blank(name):
-        return "name is blank"
-    if not EARLIEST <= start <= LATEST:
-        return "start_time is not within the years 1 to 9999"
-    if not EARLIEST <= end <= LATEST:
-        return "end_time is not within the years 1 to 9999"
-    return "end_time is before start_time" if end < start else ""
-
-
-def _user_fault(email: str, _first_name: str, _last_name: str) -> str:
-    if not email:
-        return "email is missing"
-    return "" if _EMAIL.fullmatch(email) else "email is not an e-mail address"
-
-
-_MEANINGS: Mapping[Entity, Callable[..., str]] = {"events": _event_fault, "users": _user_fault}
-"""The rules about what texts and times say, for values in the order of COLUMNS."""
-
-
-def _events_faultless(names: Sequence[str], *columns: Sequence[Any]) -> bool:
-    starts, ends = columns[-2:]
-    return (
-        not any(map(is_blank, names))
-        and min(starts, default=EARLIEST) >= EARLIEST
-        and max(ends, default=LATEST) <= LATEST
-        and all(map(ge, ends, starts))
+    together = "".join(["".join(column) for _, column in texts])
+    if "\0" in together or not is_unicode(together):
+        return False
+    by_name = dict(zip(entity.columns, columns, strict=True))
+    return all(
+        _follow_rule(field, column) and (not field.end_of or all(map(ge, column, by_name[field.end_of])))
+        for field, column in zip(entity.fields, columns, strict=True)
     )
 
 
-def _users_faultless(*columns: Sequence[str]) -> bool:
-    return not any(map(_user_fault, *columns))
-
-
-_ALL_MEANINGS: Mapping[Entity, Callable[..., bool]] = {"events": _events_faultless, "users": _users_faultless}
-"""The same, for columns of values."""
+def _follow_rule(field: Field, column: Sequence[Any]) -> bool:
+    if not field.max_length:
+        return min(column, default=EARLIEST) >= EARLIEST and max(column, default=LATEST) <= LATEST
+    if field.rule == "not blank":
+        return not any(map(is_blank, column))
+    return field.rule != "email" or all(map(_EMAIL.fullmatch, column))
 
 
 _DRAWN_AS_NOTHING = frozenset(map(chr, [0x115F, 0x1160, 0x2065, 0x2800, 0x3164, 0xFFA0, *range(0xFFF0, 0xFFF9)]))
 """Letters and symbols without a shape: the Hangul fillers, the Braille blank, and ignorable characters."""
 
 
-def is_blank(name: str) -> bool:
-    """Tells whether a name shows nothing: it has only spaces, controls, marks and characters without a shape."""
-    return not "!" <= name[:1] <= "~" and all(map(_is_blank, name))
+def is_blank(text: str) -> bool:
+    """Tells whether a text shows nothing: it has only spaces, controls, marks and characters without a shape."""
+    return not "!" <= text[:1] <= "~" and all(map(_shows_nothing, text))
 
 
-def _is_blank(character: str) -> bool:
+def _shows_nothing(character: str) -> bool:
     category = unicodedata.category(character)
     return (
         category[0] in "ZM"
@@ -120,14 +104,3 @@ def _is_blank(character: str) -> bool:
         or character in _DRAWN_AS_NOTHING
         or "\U000e0000" <= character <= "\U000e0fff"
     )
-
-
-def is_unicode(text: str) -> bool:
-    """Tells whether the text can be written as UTF-8, which lone surrogates cannot."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

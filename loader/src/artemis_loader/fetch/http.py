@@ -9,10 +9,10 @@ import httpx
 
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed
-from artemis_loader.files import Fetched, LocalFile, Validators, checked
+from artemis_loader.files import Fetched, LocalFile, Validators, check_files
 
 ATTEMPTS = 4
-_LONGEST_WAIT = 60.0
+_MAX_WAIT = 60.0
 _REDIRECTS = 5
 _CHUNK = 1 << 16
 _NOT_MODIFIED = 304
@@ -35,7 +35,7 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def download(feed: Feed, known: Validators | None, workdir: Path, wait: Callable[[float], object]) -> Fetched:
+def download(feed: Feed, validators: Validators | None, workdir: Path, wait: Callable[[float], object]) -> Fetched:
     """Fetches with several attempts, and longer and longer waits between them.
 
     Raises:
@@ -46,7 +46,7 @@ def download(feed: Feed, known: Validators | None, workdir: Path, wait: Callable
     with _client(feed) as client:
         for attempt in range(ATTEMPTS):
             try:
-                return _attempt(client, feed, known, workdir / "download", end)
+                return _attempt(client, feed, validators, workdir / "download", end)
             except _TryAgain as error:
                 reason, pause = str(error), max(error.wait, float(2**attempt))
             if attempt + 1 == ATTEMPTS or time.monotonic() + pause > end:
@@ -59,13 +59,13 @@ def _client(feed: Feed) -> httpx.Client:
     return httpx.Client(timeout=feed.limits.timeout, follow_redirects=True, max_redirects=_REDIRECTS, headers=_HEADERS)
 
 
-def _attempt(client: httpx.Client, feed: Feed, known: Validators | None, path: Path, end: float) -> Fetched:
+def _attempt(client: httpx.Client, feed: Feed, validators: Validators | None, path: Path, end: float) -> Fetched:
     name = public_url(feed.url)
     try:
-        with client.stream("GET", feed.url, headers=_conditions(known)) as response:
+        with client.stream("GET", feed.url, headers=_conditions(validators)) as response:
             _check_way(response, name)
-            if response.status_code == _NOT_MODIFIED and known:
-                return Fetched(unchanged=True, validators=known)
+            if response.status_code == _NOT_MODIFIED and validators:
+                return Fetched(unchanged=True, validators=validators)
             _check_status(response, name)
             _store(response, path, feed, end)
             return _fetched(response, path, feed)
@@ -85,13 +85,13 @@ def _failure(error: httpx.RequestError) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _conditions(known: Validators | None) -> dict[str, str]:
+def _conditions(validators: Validators | None) -> dict[str, str]:
     """Returns the headers that ask for a feed only if it has changed (RFC 9110, section 13)."""
     headers = {}
-    if known and known.etag:
-        headers["if-none-match"] = known.etag
-    if known and known.last_modified:
-        headers["if-modified-since"] = known.last_modified
+    if validators and validators.etag:
+        headers["if-none-match"] = validators.etag
+    if validators and validators.last_modified:
+        headers["if-modified-since"] = validators.last_modified
     return headers
 
 
@@ -113,7 +113,7 @@ def _check_status(response: httpx.Response, name: str) -> None:
 def _asked_wait(response: httpx.Response) -> float:
     """Returns the seconds that the server asks to wait for, when it gives them as a number."""
     text = response.headers.get("retry-after", "")
-    return min(float(text), _LONGEST_WAIT) if text.isascii() and text.isdecimal() else 0.0
+    return min(float(text), _MAX_WAIT) if text.isascii() and text.isdecimal() else 0.0
 
 
 def _store(response: httpx.Response, path: Path, feed: Feed, end: float) -> None:
@@ -146,4 +146,4 @@ def _fetched(response: httpx.Response, path: Path, feed: Feed) -> Fetched:
         last_modified=response.headers.get("last-modified", ""),
         fingerprint=feed.fingerprint(),
     )
-    return Fetched(files=checked((file,), feed), validators=validators)
+    return Fetched(files=check_files((file,), feed), validators=validators)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed
-from artemis_loader.files import Fetched, LocalFile, Validators, checked
+from artemis_loader.files import Fetched, LocalFile, Validators, check_files
 
 
 def fetch(
     feed: Feed, validators: Validators | None, workdir: Path, wait: Callable[[float], object] = time.sleep
 ) -> Fetched:
-    """Returns the feed's files. What comes over http is stored in `workdir`, which the caller removes.
+    """Returns the feed's files. A download is stored in `workdir`, which the caller removes.
 
     `validators` are those of the last load, if there are any. `wait` is called with seconds between attempts.
 
@@ -21,11 +21,12 @@ def fetch(
         FeedError: there is no such file, or it cannot be fetched, is too large, or is a page instead of a feed.
     """
     if not feed.remote:
-        return Fetched(files=checked(_local_files(feed), feed))
+        return Fetched(files=check_files(_local_files(feed), feed))
     from artemis_loader.fetch.http import download  # noqa: PLC0415, it takes a sixth of a second to import
 
-    known = validators if validators and validators.fingerprint == feed.fingerprint() else None
-    return download(feed, known, workdir, wait)
+    if validators and validators.fingerprint != feed.fingerprint():
+        validators = None
+    return download(feed, validators, workdir, wait)
 
 
 def _local_files(feed: Feed) -> tuple[LocalFile, ...]:

@@ -1,15 +1,14 @@
-"""CSV: a row whose cells cannot be told apart is a fault; a file without the mapped columns is a failure."""
+"""CSV: a row whose cells do not fit the columns is a fault; a file without the mapped columns is a failure."""
 
 import csv
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from artemis_loader.convert.rules import is_unicode
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Csv, Feed, Source
 from artemis_loader.files import LocalFile
-from artemis_loader.formats.rows import LONGEST_LINE, Fault, Rows, shown
+from artemis_loader.formats.rows import MAX_RECORD, Fault, Rows, is_unicode, shown
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -24,7 +23,7 @@ def read_table(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
         FeedError: a mapped column is missing or ambiguous, a quote is never closed, a line is too long, or the text
             is in another encoding.
     """
-    csv.field_size_limit(LONGEST_LINE)
+    csv.field_size_limit(MAX_RECORD)
     text = io.TextIOWrapper(stream, feed.csv.encoding, errors="surrogateescape", newline="")
     table = _reader(_lines(text, file), feed.csv)
     try:
@@ -46,9 +45,9 @@ def _reader(lines: Iterator[str], dialect: Csv) -> "Reader":
 
 
 def _lines(text: io.TextIOWrapper, file: LocalFile) -> Iterator[str]:
-    while line := text.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
-            raise FeedError(f"{file.name}: a line is longer than {LONGEST_LINE} characters")
+    while line := text.readline(MAX_RECORD):
+        if len(line) == MAX_RECORD and not line.endswith(("\n", "\r")):
+            raise FeedError(f"{file.name}: a line is longer than {MAX_RECORD} characters")
         yield line
 
 
@@ -91,17 +90,17 @@ def _rows(table: "Reader", header: tuple[str, ...], file: LocalFile) -> Rows:
             return
         if not row:
             continue
-        known = dict(zip(header, row, strict=False))
+        cells = dict(zip(header, row, strict=False))
         if len(row) != width:
-            yield Fault(line, f"has {len(row)} cells where there are {width} columns", shown(row), known)
+            yield Fault(line, f"has {len(row)} cells where there are {width} columns", shown(row), cells)
         elif is_unicode("".join(row)):  # other bytes became lone surrogates
-            yield line, known
+            yield line, cells
         else:
-            yield Fault(line, "is not in the encoding of the feed", shown(row), known)
+            yield Fault(line, "is not in the encoding of the feed", shown(row), cells)
 
 
 def _fault(error: csv.Error, line: int, file: LocalFile) -> Fault:
-    """Returns the fault of a row that cannot be told apart; an open quote swallows all that follows, so it fails."""
+    """Returns the fault of a row that is not CSV. An open quote takes in all rows after it, and so fails the file."""
     if str(error) == _UNCLOSED:
         raise FeedError(f"{file.name}: line {line}: a quote is opened and never closed")
     return Fault(line, f"not CSV: {error}", "")

@@ -75,7 +75,7 @@ def _rows(blocks: list[Block], days: tuple[date, date]) -> Rows:
     for events in series.values():
         try:
             rows = [(event.block.line, _row(event)) for event in occurrences(events, days)]
-        except Exception as error:  # whatever computing a property raises
+        except Exception as error:  # computing a property may raise anything
             for event in events:
                 yield event.block.rejected(_one_line(error), _uid(event.block))
         else:
@@ -98,7 +98,7 @@ def _parse(block: Block) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # guesses that it makes about names of time zones
             component = Component.from_ical(text)
-    except Exception as error:  # the parser raises what it comes upon
+    except Exception as error:  # the parser may raise anything
         raise ValueError(_one_line(error)) from None
     for name, reason in component.errors:
         if name in _MATTERS or name in _TIMES:
@@ -124,7 +124,7 @@ def _uid(block: Block) -> str:
 
 
 def _check_once(component: Any) -> None:
-    """Raises ValueError if there are several of what must be one."""
+    """Raises ValueError if a property that must be there once is there several times."""
     for name in _ONCE:
         if isinstance(component.get(name), list):
             raise ValueError(f"has more than one {name}")
@@ -166,7 +166,7 @@ def _row(event: Event) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    """Returns what the mapping can take: text, or a list of texts."""
+    """Returns a value that the mapping takes: text, or a list of texts."""
     if isinstance(value, list):
         items = (_value(item) for item in value)
         return [text for item in items for text in (item if isinstance(item, list) else [item])]

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from artemis_loader.errors import FeedError
 from artemis_loader.files import LocalFile
-from artemis_loader.formats.rows import LONGEST_LINE, SHOWN, Fault, shown
+from artemis_loader.formats.rows import MAX_RECORD, MAX_SHOWN, Fault, shown
 
 PARTS = ("VEVENT", "VTIMEZONE")
-LONGEST_BLOCK = 4 << 20
+MAX_BLOCK = 4 << 20
 """Bytes that one component may have: its parser takes a hundred times as much memory."""
-MOST_BLOCKS = 1_000_000
+MAX_BLOCKS = 1_000_000
 """Components that a file may have, because it is read whole."""
 _NAMES = ("X-WR-CALNAME", "NAME")
 
@@ -28,7 +28,7 @@ class Block:
 
     def rejected(self, reason: str, uid: str = "") -> Fault:
         """Returns the fault that stands for it."""
-        text = shown(self.data[: 4 * SHOWN].decode(errors="backslashreplace"))
+        text = shown(self.data[: 4 * MAX_SHOWN].decode(errors="backslashreplace"))
         return Fault(self.line, reason, text, {"uid": uid, "id": uid} if uid else None)
 
 
@@ -48,10 +48,10 @@ def split(stream: io.BufferedReader, file: LocalFile) -> list[CalendarText]:
         FeedError: there is none, the last one ends early, or there are too many components.
     """
     splitter = _Splitter()
-    for number, data in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), 1):
+    for number, data in enumerate(iter(lambda: stream.readline(MAX_RECORD), b""), 1):
         splitter.add(number, data)
-        if splitter.count > MOST_BLOCKS:
-            raise FeedError(f"{file.name}: has more than {MOST_BLOCKS} components")
+        if splitter.count > MAX_BLOCKS:
+            raise FeedError(f"{file.name}: has more than {MAX_BLOCKS} components")
     if not splitter.calendars:
         raise FeedError(f"{file.name}: is no calendar, because it has no BEGIN:VCALENDAR")
     if not splitter.calendars[-1].complete:
@@ -72,7 +72,7 @@ class _Splitter:
 
     def add(self, number: int, data: bytes) -> None:
         """Takes one line."""
-        line = data[: 2 * SHOWN].rstrip(b"\r\n ").upper()
+        line = data[: 2 * MAX_SHOWN].rstrip(b"\r\n ").upper()
         if line == b"BEGIN:VCALENDAR":
             self.calendars.append(CalendarText())
             self.count += 1
@@ -98,11 +98,11 @@ class _Splitter:
     def _keep(self, data: bytes) -> None:
         """Adds a line to the block; of one that is too long, only the beginning stays."""
         self._size += len(data)
-        if self._size <= LONGEST_BLOCK:
+        if self._size <= MAX_BLOCK:
             self._lines.append(data)
         elif self._block is not None and not self._block.fault:
-            self._block.fault = f"is longer than {LONGEST_BLOCK} bytes"
-            self._lines = [b"".join([*self._lines, data])[: 4 * SHOWN]]
+            self._block.fault = f"is longer than {MAX_BLOCK} bytes"
+            self._lines = [b"".join([*self._lines, data])[: 4 * MAX_SHOWN]]
 
     def _end(self, *, complete: bool) -> None:
         if self._block is not None:

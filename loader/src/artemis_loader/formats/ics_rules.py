@@ -1,12 +1,12 @@
-"""Refuses recurrence rules (RFC 5545, 3.3.10) that nobody means, and that take seconds or for ever to expand."""
+"""Refuses recurrence rules (RFC 5545, 3.3.10) that make no sense, and that take seconds or for ever to expand."""
 
 from datetime import date, datetime
 from typing import Any
 
 from dateutil.rrule import rrulestr  # type: ignore[import-untyped]  # it ships no types
 
-_MOST_PER_DAY = 24
-_MOST_YEARS = 100
+_MAX_PER_DAY = 24
+_MAX_YEARS = 100
 _DAYS = ("BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY", "BYEASTER")
 _LAST_YEARS = datetime(9960, 1, 1)
 """From here to the end of all years, each kind of year begins on each day of the week."""
@@ -15,10 +15,10 @@ _PERIODS = {"HOURLY": 1, "DAILY": 1, "WEEKLY": 7}
 
 
 def check_series(component: Any, first: date) -> None:
-    """Refuses a series of which the times from this day on cannot be told at once.
+    """Refuses a series whose times from this day on take seconds or more to compute.
 
     Raises:
-        ValueError: it is such a one; the text tells why.
+        ValueError: it is such a series; the text tells why.
     """
     if "RRULE" not in component:
         return
@@ -27,8 +27,8 @@ def check_series(component: Any, first: date) -> None:
         _check_often(rule)
         if _frequency(rule) in _PERIODS:
             _check_ever(rule)
-    if first.year - component.start.year > _MOST_YEARS:
-        raise ValueError(f"begins more than {_MOST_YEARS} years before the window")
+    if first.year - component.start.year > _MAX_YEARS:
+        raise ValueError(f"begins more than {_MAX_YEARS} years before the window")
 
 
 def _frequency(rule: Any) -> str:
@@ -49,8 +49,8 @@ def _check_often(rule: Any) -> None:
     if hourly and ("BYMONTHDAY" in rule or "BYYEARDAY" in rule):
         raise ValueError("RRULE: HOURLY on some days of a month or year is not supported")
     per_day = _times(rule) * (24 if hourly else 1)
-    if _frequency(rule) in ("SECONDLY", "MINUTELY") or per_day > _MOST_PER_DAY:
-        raise ValueError(f"may happen more than {_MOST_PER_DAY} times a day")
+    if _frequency(rule) in ("SECONDLY", "MINUTELY") or per_day > _MAX_PER_DAY:
+        raise ValueError(f"may happen more than {_MAX_PER_DAY} times a day")
 
 
 def _check_ever(rule: Any) -> None:
@@ -64,6 +64,6 @@ def _check_ever(rule: Any) -> None:
 
 
 def _values(rule: Any, key: str) -> str:
-    """Returns what the key allows; of days their names, because numbers mean nothing with these frequencies."""
+    """Returns the values of a key; of days their names, because numbers mean nothing with these frequencies."""
     values = map(str, rule[key])
     return ",".join(value[-2:] if key == "BYDAY" else value for value in values)

@@ -1,4 +1,4 @@
-"""What a UID of a calendar stands for: one event, or all the times that a series happens in a window (RFC 5545)."""
+"""The events of one UID of a calendar: a single one, or all the times that a series happens in a window (RFC 5545)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def _newest(revisions: Iterable[Event]) -> list[Event]:
 
 
 def _rank(component: Any) -> tuple[int, float, float]:
-    """Returns what is higher for a newer revision (RFC 5545, 3.8.7.4; RFC 5546, 2.1.5)."""
+    """Returns a key that is higher for a newer revision (RFC 5545, 3.8.7.4; RFC 5546, 2.1.5)."""
     stamped = _stamp(component, "DTSTAMP")
     return _sequence(component), _stamp(component, "LAST-MODIFIED") or stamped, stamped
 

@@ -1,79 +1,74 @@
-"""Decodes values of JSON, in the same way for both formats that have them."""
+"""Decodes values of JSON, for lines and for arrays.
+
+msgspec decodes a line faster than the standard library, and refuses some values that the library takes (`1e400`, lone
+surrogates); such lines go to the library. tests/unit/test_loader_json_values.py compares the two.
+"""
 
 import json
 from typing import Any, NoReturn
 
 import msgspec
 
+TOO_DEEP = "not JSON: nested too deeply"
+
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(constant)
 
 
 def _digits(text: str) -> int | str:
-    """Returns an integer, or its digits when they are more than Python reads."""
+    """Returns an integer, or its digits when they are more than Python reads (4,300)."""
     try:
         return int(text)
     except ValueError:
         return text
 
 
-_QUICK = msgspec.json.Decoder()
-_USUAL = json.JSONDecoder(parse_constant=_refuse)
-_LONG = json.JSONDecoder(parse_constant=_refuse, parse_int=_digits)
-_ALMOST = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_digits)
+_FAST = msgspec.json.Decoder()
+_STRICT = json.JSONDecoder(parse_constant=_refuse)
 
 
-def decode(text: str) -> Any:
-    """Returns the value of a text that has nothing else but spaces.
+def decode_at(text: str, start: int) -> tuple[Any, int, str]:
+    """Returns the value at a place of the text, the place of its end, and why it cannot be used; "" if it can.
+
+    `{"a": NaN}` gives `{"a": None}`, 10 and "not JSON: NaN is not JSON".
 
     Raises:
-        ValueError, RecursionError: it is no JSON, or nested too deeply; `reason` tells it.
+        json.JSONDecodeError: no value is there, or it is broken.
+        RecursionError: it is nested too deeply.
     """
     try:
-        return _USUAL.decode(text)
+        return *_STRICT.raw_decode(text, start), ""
     except json.JSONDecodeError:
         raise
-    except ValueError:  # an integer of very many digits, or NaN, which is refused again
-        return _LONG.decode(text)
+    except ValueError:  # NaN or an infinity, or an integer of very many digits
+        constants: list[str] = []
+        tolerant = json.JSONDecoder(parse_constant=constants.append, parse_int=_digits)
+        value, end = tolerant.raw_decode(text, start)
+        return value, end, f"not JSON: {constants[0]} is not JSON" if constants else ""
 
 
-def decode_line(data: bytes) -> Any:
-    """Returns the value of a line. Raises what `decode` does, and UnicodeDecodeError, which is a ValueError.
-
-    The quick decoder takes less than the usual one, and what it takes means the same to both.
-    """
+def decode_line(data: bytes) -> tuple[Any, str]:
+    """Returns the value of a line as far as it can be read, and why it cannot be used; "" if it can."""
     try:
-        return _QUICK.decode(data)
+        return _FAST.decode(data), ""
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return decode(data.decode())
+        return decode_any_line(data)
 
 
-def decode_at(text: str, start: int) -> tuple[Any, int]:
-    """Returns the value that begins at a place of the text, and where it ends. Raises what `decode` does."""
+def decode_any_line(data: bytes) -> tuple[Any, str]:
+    """Does the same with the standard library alone."""
+    value, damage, reason = None, "", ""
     try:
-        return _USUAL.raw_decode(text, start)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # as in decode
-        return _LONG.raw_decode(text, start)
-
-
-def almost_at(text: str, start: int) -> tuple[Any, int]:
-    """Returns what `decode_at` does, and None for what is no JSON: NaN and the infinities."""
-    return _ALMOST.raw_decode(text, start)
-
-
-def known(text: str) -> Any:
-    """Returns what can be told of a text that is almost JSON; None for nothing."""
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        text, damage = data.decode(errors="surrogateescape"), f"invalid UTF-8 at byte {error.start + 1}"
     try:
-        return almost_at(text, 0)[0]
-    except (ValueError, RecursionError):
-        return None
-
-
-def reason(error: Exception) -> str:
-    """Returns what is wrong with a text, in words for people."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at character {error.pos + 1}"
-    return "not JSON: nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
+        value, end, reason = decode_at(text, len(text) - len(text.lstrip(" \t\n\r")))
+        if rest := text[end:].lstrip(" \t\n\r"):
+            reason = reason or f"not JSON: Extra data at character {len(text) - len(rest) + 1}"
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} at character {error.pos + 1}"
+    except RecursionError:
+        reason = TOO_DEEP
+    return value, damage or reason

@@ -1,4 +1,4 @@
-"""What every reader gives: rows, and faults where there should have been one."""
+"""Rows and faults: a reader of any format yields one or the other for each record of a file."""
 
 import io
 import json
@@ -9,21 +9,24 @@ from typing import Any, TypeAlias
 from artemis_loader.feeds import Feed
 from artemis_loader.files import LocalFile
 
-LONGEST_LINE = 32 << 20
-"""Bytes or characters that one line may have. A longer one is not kept in memory."""
-SHOWN = 1000
+MAX_RECORD = 32 << 20
+"""Bytes or characters of a line, or of a record that may have several lines. A longer one is not kept in memory."""
+MAX_SHOWN = 1000
 """Characters of a record that a reject shows."""
+
+Row: TypeAlias = dict[str, Any]
+"""A record of a feed as its reader gives it: values by key, as JSON has them, and datetimes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What stands where a row should be, and cannot be read."""
+    """A record that cannot be read."""
 
     line: int
     reason: str
     record: str
-    known: Any = None
-    """What could be read all the same, as a row, so that it may be known which record it is."""
+    partial: Any = None
+    """The row as far as it could be read, in which the external_id may be found; None if nothing could."""
 
 
 Rows: TypeAlias = Iterator[tuple[int, Any] | Fault]
@@ -39,4 +42,15 @@ def shown(value: Any) -> str:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
         return "(cannot be shown)"
-    return text[:SHOWN].encode(errors="backslashreplace").decode()
+    return text[:MAX_SHOWN].encode(errors="backslashreplace").decode()
+
+
+def is_unicode(text: str) -> bool:
+    """Tells whether the text can be written as UTF-8, which lone surrogates cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

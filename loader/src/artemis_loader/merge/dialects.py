@@ -1,4 +1,4 @@
-"""What differs between SQLite and PostgreSQL when a feed is staged, and nothing else of a load."""
+"""The differences between SQLite and PostgreSQL in staging and merging a feed, behind one protocol."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -8,7 +8,8 @@ from artemis_models import AUTOCOMMIT
 from sqlalchemy import Connection, Engine, Table, TextClause, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-Row = tuple[Any, ...]
+StagedRow = tuple[Any, ...]
+"""One row of a temporary table."""
 
 SQLITE_PRAGMAS = {
     "busy_timeout": 60_000,  # milliseconds; a load can wait longer than a request
@@ -18,13 +19,13 @@ SQLITE_PRAGMAS = {
 }
 
 GONE_WITHIN = "500ms"
-"""How soon PostgreSQL notices that a load was killed while it executes a statement of it."""
+"""The time after which PostgreSQL notices that a load was killed during a statement."""
 _SERIALIZATION_FAILURES = ("40001", "40P01")
-"""What PostgreSQL says of conflicts and deadlocks."""
+"""The SQLSTATEs of conflicts and deadlocks on PostgreSQL."""
 
 
 class Dialect(Protocol):
-    """How one engine stages rows and begins transactions."""
+    """The statements of one engine that stage rows and begin transactions."""
 
     def set_up(self, connection: Connection) -> None:
         """Prepares a connection of a load's own."""
@@ -33,12 +34,12 @@ class Dialect(Protocol):
         """Begins a transaction that writes temporary tables only, and keeps nobody else from writing."""
 
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
-        """Begins a transaction that writes what others read."""
+        """Begins a transaction that writes the tables that others read."""
 
-    def append(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         """Adds rows to a temporary table, in the order of its columns, each as it comes.
 
-        Raises DBAPIError when the database fails, and whatever the rows do.
+        Raises DBAPIError when the database fails, and any error of the iterator.
         """
 
     def analyze(self, connection: Connection, table: Table) -> None:
@@ -70,7 +71,7 @@ class _Sqlite:
         with connection.begin():
             yield
 
-    def append(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection
         statement = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608, our name
         with _translated(connection, statement):
@@ -96,7 +97,7 @@ class _Postgresql:
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
         return connection.begin()
 
-    def append(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection
         statement = f"COPY {table.name} FROM STDIN"
         with _translated(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
@@ -115,7 +116,7 @@ class _Postgresql:
 
 @contextmanager
 def _translated(connection: Connection, statement: str) -> Iterator[None]:
-    """Turns what the driver raises into what SQLAlchemy does, for statements that go past it."""
+    """Turns errors of the driver into those of SQLAlchemy, for statements that go past it."""
     errors: Any = connection.dialect.loaded_dbapi.Error
     try:
         yield
@@ -151,8 +152,8 @@ def dialect_of(engine: Engine) -> Dialect:
     return _DIALECTS[engine.dialect.name]
 
 
-def came_between(error: DBAPIError) -> bool:
-    """Tells whether somebody else's write made a statement fail, so that it is worth comparing again."""
+def is_conflict(error: DBAPIError) -> bool:
+    """Tells whether a write of another session made a statement fail, so that it is worth comparing again."""
     return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) in _SERIALIZATION_FAILURES
 
 

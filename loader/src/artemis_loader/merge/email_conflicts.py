@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from artemis_loader.merge.staging import LIVE, Staging, changed
+from artemis_loader.merge.staging import Staging, changed
 from artemis_loader.records import Reject
 
 TWICE = "another record of the feed has the same e-mail address"
@@ -63,7 +63,7 @@ def _refuse(connection: Connection, staging: Staging, found: Select[tuple[int]],
 
 
 def _twice(staging: Staging, feed: str) -> Select[tuple[int]]:
-    records, live = staging.records, LIVE["users"]
+    records, live = staging.records, staging.entity.table
     address = func.lower(records.c.email)
     several = select(address).group_by(address).having(func.count() > 1)
     has_it = and_(
@@ -82,7 +82,7 @@ def _twice(staging: Staging, feed: str) -> Select[tuple[int]]:
 
 
 def _taken(staging: Staging, feed: str) -> Select[tuple[int]]:
-    records, live = staging.records, LIVE["users"]
+    records, live = staging.records, staging.entity.table
     theirs = live.c.source != feed
     other = live.c.external_id != records.c.external_id
     return (
@@ -94,7 +94,7 @@ def _taken(staging: Staging, feed: str) -> Select[tuple[int]]:
 
 def _leaves(staging: Staging) -> ColumnElement[bool]:
     """Tells whether a row of the feed gives up its address: it is deleted, or becomes what a record says."""
-    live, staged = LIVE["users"], staging.records.alias()
+    live, staged = staging.entity.table, staging.records.alias()
     return or_(
         select(staging.gone.c.id).where(staging.gone.c.id == live.c.id).exists(),
         select(staged.c.seq).where(staged.c.external_id == live.c.external_id).exists(),

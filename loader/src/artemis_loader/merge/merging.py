@@ -1,4 +1,4 @@
-"""Merging: what was staged becomes what others read, in one transaction, and rows that are equal stay untouched.
+"""Merging: writes the staged records into the tables that others read, in one transaction. Equal rows stay untouched.
 
 The difference is worked out first, while others may write; the transaction checks again what it relies on.
 """
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from artemis_models import Event
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 from artemis_loader.errors import LoaderError
 from artemis_loader.merge.dialects import Dialect
 from artemis_loader.merge.email_conflicts import refuse_taken
-from artemis_loader.merge.staging import LIVE, Staging, changed
+from artemis_loader.merge.staging import Staging, changed
 
 MANY = 50_000
 """New rows from which it can be faster to index the table anew than to add them to its indexes one by one."""
@@ -39,14 +38,14 @@ class Shrunk(LoaderError):
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What a merge is going to do, in rows."""
+    """The changes that a merge is going to make, in rows."""
 
     staged: int
     inserted: int
     updated: int
     deleted: int
     kept: int
-    """Users whom the feed no longer has, and who own events."""
+    """Rows that the feed no longer has and that stay, because other rows refer to them: users who own events."""
     stored: int
     """Rows of the feed before the merge."""
     total: int
@@ -62,7 +61,7 @@ class Merge:
         self._staging = staging
         self._refresh = refresh
         self._feed = feed
-        live = LIVE[staging.entity]
+        live = staging.entity.table
         self._live = live
         records = staging.records
         self._ours = live.c.source == feed
@@ -70,17 +69,17 @@ class Merge:
         # The concatenations change no value; they tell SQLite from which table to come, which it would guess wrong.
         self._same_by_record = and_(self._ours, live.c.external_id == records.c.external_id.concat(""))
         self._same_by_id = and_(live.c.source.concat("") == feed, live.c.external_id == records.c.external_id)
-        self._differs = or_(*(live.c[name] != records.c[name] for name in staging.names))
+        self._differs = or_(*(live.c[name] != records.c[name] for name in staging.entity.columns))
 
     def compare(self) -> Difference:
         """Returns the difference as of now; others can read and write meanwhile."""
         with self._dialect.reading(self._connection):
             self._clear()
             stored = self._rows(self._live, self._ours)
-            if stored or self._staging.entity == "users":
+            if stored or self._staging.entity.unique_email:
                 self._staging.analyze()
             kept = self._find_gone() if self._refresh and stored else 0
-            if self._staging.entity == "users":
+            if self._staging.entity.unique_email:
                 refuse_taken(self._connection, self._staging, self._feed)
             if stored:
                 self._find_difference()
@@ -100,9 +99,9 @@ class Merge:
             )
 
     def apply(self, finish: Callable[[Connection, Difference], None], difference: Difference) -> float:
-        """Makes the difference what others read; returns how many seconds they could not write on SQLite.
+        """Writes the difference; returns the seconds that others could not write meanwhile on SQLite.
 
-        `finish` is called last within the transaction, with what was done. Readers see all of it or nothing.
+        `finish` is called last within the transaction, with the difference as made. Readers see all of it or nothing.
         """
         with self._dialect.writing(self._connection):
             started = time.monotonic()
@@ -121,15 +120,16 @@ class Merge:
         """Finds rows that the feed no longer has; returns how many more must stay, because they own events."""
         staging, live = self._staging, self._live
         # Two conditions and not one of both tables, which PostgreSQL would evaluate row by row.
-        unknown = (
-            ~select(known.c.seq).where(known.c.external_id == live.c.external_id).exists()
-            for known in (staging.records, staging.refused)
+        not_in_feed = (
+            ~select(staged.c.seq).where(staged.c.external_id == live.c.external_id).exists()
+            for staged in (staging.records, staging.refused)
         )
-        gone = select(live.c.id).where(self._ours, *unknown)
+        gone = select(live.c.id).where(self._ours, *not_in_feed)
         self._connection.execute(insert(staging.gone).from_select(["id"], gone))
-        if staging.entity != "users":
+        reference = staging.entity.owned_by
+        if reference is None:
             return 0
-        owns = select(Event.id).where(Event.owner_id == staging.gone.c.id).exists()
+        owns = select(reference).where(reference == staging.gone.c.id).exists()
         return changed(self._connection, delete(staging.gone).where(owns))
 
     def _find_difference(self) -> None:
@@ -147,8 +147,8 @@ class Merge:
 
     def _find_new(self) -> None:
         records, new = self._staging.records, self._staging.new
-        unknown = select(records.c.seq).where(~self._stored()).order_by(records.c.seq)
-        self._connection.execute(insert(new).from_select(["seq"], unknown))
+        not_stored = select(records.c.seq).where(~self._stored()).order_by(records.c.seq)
+        self._connection.execute(insert(new).from_select(["seq"], not_stored))
 
     def _stored(self) -> ColumnElement[bool]:
         """Tells whether there is a row for a record."""
@@ -175,10 +175,10 @@ class Merge:
         return changed(self._connection, delete(self._live).where(self._live.c.id.in_(gone), self._ours))
 
     def _update(self, now: int) -> int:
-        if self._staging.entity == "users":
+        if self._staging.entity.unique_email:
             self._free_addresses()
         live, records, changes = self._live, self._staging.records, self._staging.changed
-        values = {name: records.c[name] for name in self._staging.names}
+        values = {name: records.c[name] for name in self._staging.entity.columns}
         statement = (
             update(live)
             .values(**values, version=live.c.version + 1, update_time=now)
@@ -207,7 +207,7 @@ class Merge:
 
     def _insert(self, now: int, difference: Difference) -> int:
         live, records = self._live, self._staging.records
-        names = self._staging.names
+        names = self._staging.entity.columns
         source, order = self._to_insert(difference)
         rows = (
             select(

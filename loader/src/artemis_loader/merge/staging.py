@@ -1,26 +1,18 @@
-"""Staging: where the records of a feed wait, outside the tables that others read, until all of it is known.
+"""Staging: the records of a feed wait in temporary tables until all are read, outside the tables that others read.
 
-Everything here is in temporary tables of one connection, so that nothing is left when the process ends.
+Temporary tables belong to one connection, so that nothing is left when the process ends.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, cast
+from typing import Any
 
-from artemis_models import Event, User
 from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, UpdateBase, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
-from artemis_loader.merge.dialects import Dialect, Row
-from artemis_loader.records import COLUMNS
-
-LIVE: Mapping[str, Table] = {
-    "events": cast("Table", Event.__table__),
-    "users": cast("Table", User.__table__),
-}
-"""The tables that loads fill, by entity."""
+from artemis_loader.entities import Entity
+from artemis_loader.merge.dialects import Dialect, StagedRow
 
 
 def _key(name: str, kind: "TypeEngine[Any]") -> "Column[Any]":
@@ -39,23 +31,21 @@ class Duplicates:
 class Staging:
     """The temporary tables of one load."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, entity: str) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, entity: Entity) -> None:
         self._connection = connection
         self._dialect = dialect
         self.entity = entity
-        self.names = COLUMNS[entity]
-        """The columns that the feed fills."""
         self._tables = MetaData()
-        self._spared: list[tuple[int, str, str, str, bool]] = []
-        live = LIVE[entity].c
+        self._rejected: list[tuple[int, str, str, str, bool]] = []
+        live = entity.table.c
         number, text = live["id"].type, live["external_id"].type
         self.records = self._table(
             "records",
             _key("seq", number),
             Column("external_id", text, nullable=False),
-            *(Column(name, live[name].type, nullable=False) for name in self.names),
+            *(Column(name, live[name].type, nullable=False) for name in entity.columns),
         )
-        # What the feed has and cannot be stored, which is no reason to delete its row.
+        # Records that cannot be stored. Each is in the feed, so that a refresh leaves its row as it is.
         self.refused = self._table(
             "refused",
             _key("seq", number),
@@ -76,32 +66,22 @@ class Staging:
         with self._dialect.reading(self._connection):
             self._tables.create_all(self._connection, checkfirst=False)
 
-    def fill(self, rows: Iterator[Row | None]) -> Iterator[None]:
-        """Adds records, each a row of `records`, as they come, and so without holding many of them.
+    def append(self, rows: Iterable[StagedRow]) -> None:
+        """Adds rows to `records` in one transaction, each as it comes, and so without holding many of them."""
+        with self._dialect.reading(self._connection):
+            self._dialect.append(self._connection, self.records, rows)
+            if self._rejected:
+                self._dialect.append(self._connection, self.refused, self._rejected)
+                self._rejected.clear()
 
-        Where one is None, what came before it is kept, and the caller has a turn.
-        """
-        for row in rows:
-            with self._dialect.reading(self._connection):
-                if row is not None:
-                    self._dialect.append(self._connection, self.records, chain([row], iter(rows.__next__, None)))
-                self._append_spared()
-            yield
+    def add_rejected(self, seq: int, external_id: str) -> None:
+        """Adds a record that was rejected, by its number in the feed: a refresh leaves its row as it is."""
+        self._rejected.append((seq, external_id, "", "", True))
 
-    def spare(self, seq: int, external_id: str) -> None:
-        """Notes a record that was rejected, by its number in the feed: a refresh leaves its row as it is."""
-        self._spared.append((seq, external_id, "", "", True))
-
-    def _append_spared(self) -> None:
-        if self._spared:
-            self._dialect.append(self._connection, self.refused, self._spared)
-            self._spared.clear()
-
-    def settle(self) -> Duplicates:
+    def finish(self) -> Duplicates:
         """Indexes the records, and keeps the last of those with the same external_id."""
         with self._dialect.reading(self._connection):
-            self._append_spared()
-            if self.entity == "users":
+            if self.entity.unique_email:
                 Index("staged_records_email", func.lower(self.records.c.email)).create(self._connection)
             return self._index_and_drop_duplicates()
 

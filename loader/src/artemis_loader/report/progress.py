@@ -1,4 +1,4 @@
-"""How a load tells that it goes on: a bar on a terminal, a log line now and then elsewhere."""
+"""The progress of a load: a bar on a terminal, a log line now and then elsewhere."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ INTERVAL = 10.0
 
 
 class Reporter:
-    """Is told of the progress of one load, and keeps it to itself."""
+    """Takes the progress of one load, and shows nothing. Subclasses show it."""
 
     def start(self, feed: str, size: int) -> None:
         """Begins to read files of so many bytes."""
@@ -75,7 +75,7 @@ class _Bar(Reporter):
 
 @contextmanager
 def reporter() -> Iterator[Reporter]:
-    """Lends what fits stderr: a bar for a person, log lines for anything else."""
+    """Lends the reporter for stderr: a bar on a terminal, log lines elsewhere."""
     if not sys.stderr.isatty():
         yield LogReporter()
         return

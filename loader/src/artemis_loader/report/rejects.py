@@ -13,7 +13,7 @@ FEED = "{feed}"
 
 
 class RejectsFile:
-    """Where the rejects of one load go; the file is made with the first of them."""
+    """The file for the rejects of one load; it is created with the first reject."""
 
     def __init__(self, pattern: str, feed: str) -> None:
         self.path = Path(pattern.replace(FEED, feed))

@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from artemis_loader.history import PastLoad
-from artemis_loader.report.summary import Counts, Summary
+from artemis_loader.summary import Counts, Summary
 
 _COUNTS = ("read", "inserted", "updated", "unchanged", "deleted", "rejected", "duplicate")
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:
-    """Prints what loads did."""
+    """Prints the summaries of loads."""
     table = _table("feed", "status", *_COUNTS, "seconds", "records/s")
     for one in summaries:
         rate = f"{one.rate:,.0f}" if one.counts.read else "-"

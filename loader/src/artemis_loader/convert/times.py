@@ -13,16 +13,16 @@ EPOCH_FORMATS = {"unix": 1_000_000, "unix_ms": 1000}
 """Counts of seconds or milliseconds since 1970, and how many microseconds one is."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
-_LONGEST = 64
+_MAX_LENGTH = 64
 _DATE = len("2024-03-09")
 _CACHED = 4096
-_SOME_DAY = "2000-01-01"
+_EXAMPLE_DAY = "2000-01-01"
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)? ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _TIME_DIRECTIVES = re.compile("%[HIMSfpcXsTRr]")
-_MOST_MICROS = 1 << 62
+_MAX_MICROS = 1 << 62
 
 
 class InvalidTime(ValueError):
@@ -44,24 +44,24 @@ def compile_time(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable
 
     def read(value: Any) -> int:
         if value.__class__ is str:
-            if len(value) > _LONGEST:
-                raise InvalidTime(f"{value[:_LONGEST]!r}... is not a time")
+            if len(value) > _MAX_LENGTH:
+                raise InvalidTime(f"{value[:_MAX_LENGTH]!r}... is not a time")
             return read_text(value)
         if isinstance(value, datetime):
             return _micros(value, zone)
         if per_unit and isinstance(value, (int, float)) and not isinstance(value, bool):
             return _from_epoch(value, per_unit)
-        raise InvalidTime(f"{str(value)[:_LONGEST]} is not a time")
+        raise InvalidTime(f"{str(value)[:_MAX_LENGTH]} is not a time")
 
     return read
 
 
 def compile_times(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable[[Sequence[str]], list[int]]:
-    """Returns the function that does for many texts what that of `compile_time` does for each."""
+    """Returns the function that reads many texts together, with the results of `compile_time` for each."""
     read = compile_time(source, feed_zone, is_end=is_end)
 
     def read_all(texts: Sequence[str]) -> list[int]:
-        if not source.formats and max(map(len, texts), default=0) <= _LONGEST:
+        if not source.formats and max(map(len, texts), default=0) <= _MAX_LENGTH:
             clocks = [_CLOCKS[text[_DATE:]] for text in texts]
             midnights = [_MIDNIGHTS[text[:_DATE]] for text in texts]
             if None not in clocks and None not in midnights:
@@ -72,7 +72,7 @@ def compile_times(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callabl
 
 
 def _cached(source: Source, zone: tzinfo, *, whole_day: bool) -> Callable[[str], int]:
-    """Returns the function for texts. It remembers results, because the dates and the times of a feed repeat."""
+    """Returns the function for texts. It caches results, because the dates and the times of a feed repeat."""
     parsers = [_parser(form) for form in source.formats] or [_from_iso]
 
     @lru_cache(maxsize=_CACHED)
@@ -106,21 +106,21 @@ def _midnight(text: str) -> int | None:
 
 
 def _clock(text: str) -> int | None:
-    """Returns what the end of a time of ISO 8601 adds to midnight, in UTC, of the date before it.
+    """Returns the microseconds that the end of a time of ISO 8601 adds to midnight, UTC, of its date.
 
-    None if it is no such end, or does not tell its offset, so that what it adds depends on the date.
+    "T10:00:00+01:00" gives nine hours. None if it is no such end, or has no offset, so that the date matters.
     """
     try:
-        found = _from_iso(_SOME_DAY + text)
+        found = _from_iso(_EXAMPLE_DAY + text)
     except InvalidTime:
         return None
     if not isinstance(found, datetime) or found.tzinfo is None:
         return None
-    return _micros(found, UTC) - _micros(datetime.fromisoformat(_SOME_DAY), UTC)
+    return _micros(found, UTC) - _micros(datetime.fromisoformat(_EXAMPLE_DAY), UTC)
 
 
-class _Memo(dict[str, int | None]):
-    """What a function makes of texts, which it remembers; looking that up is quicker than asking an lru_cache."""
+class _Cache(dict[str, int | None]):
+    """A cache of a function's results by text. A dict with __missing__ answers faster than functools.lru_cache."""
 
     def __init__(self, compute: Callable[[str], int | None]) -> None:
         super().__init__()
@@ -133,8 +133,8 @@ class _Memo(dict[str, int | None]):
         return found
 
 
-_MIDNIGHTS = _Memo(_midnight)
-_CLOCKS = _Memo(_clock)
+_MIDNIGHTS = _Cache(_midnight)
+_CLOCKS = _Cache(_clock)
 
 
 def _described(formats: tuple[str, ...]) -> str:
@@ -179,8 +179,8 @@ def _epoch_text(text: str, per_unit: int) -> int | None:
 
 def _from_epoch(value: float, per_unit: int) -> int:
     """Returns the microseconds, cut off below; the rules check that they are within the years 1 to 9999."""
-    if not abs(value) < _MOST_MICROS:  # not a number, and infinity, too
-        raise InvalidTime(f"{str(value)[:_LONGEST]} is not a time")
+    if not abs(value) < _MAX_MICROS:  # not a number, and infinity, too
+        raise InvalidTime(f"{str(value)[:_MAX_LENGTH]} is not a time")
     return value * per_unit if isinstance(value, int) else round(value * per_unit)
 
 

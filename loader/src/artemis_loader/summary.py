@@ -1,11 +1,11 @@
-"""What a load did, for people and for machines."""
+"""The summary of a load: its status, its counts and its duration."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a load stands or ended."""
+    """The state of a load."""
 
     RUNNING = "running"
     LOADED = "loaded"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How many records or rows a load read, wrote, left alone or refused."""
+    """The numbers of records or rows that a load read, wrote, left as they are or rejected."""
 
     read: int = 0
     """Records of the feed, rejects and duplicates included."""
@@ -35,14 +35,14 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One load, when it has ended."""
+    """A load that has ended."""
 
     feed: str
     status: Status
     counts: Counts = Counts()
     seconds: float = 0.0
     locked_seconds: float = 0.0
-    """How long the merge kept other writers waiting, on SQLite."""
+    """Seconds that the merge kept other writers waiting, on SQLite."""
     error: str = ""
 
     @property
