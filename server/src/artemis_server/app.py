@@ -47,7 +47,7 @@ class Application:
         self._database = Database(engine)
         self._streams = OpenStreams()
         self._health = HealthServicer(self._streams)
-        self._monitor = HealthMonitor(self._health, SERVICES, self._database.check, self._database.sever)
+        self._monitor = HealthMonitor(self._health, SERVICES, self._database.check, self._database.disconnect)
         self._pruner = Pruner(self._database)
         self._getters = ThreadPoolExecutor(GET_THREADS, thread_name_prefix="get")
         self._contract = ContractInterceptor(self._getters)

@@ -17,7 +17,7 @@ from artemis_server.errors import NotFound
 from artemis_server.rpc import masks
 from artemis_server.rpc.lists import ListRequest, Lists
 from artemis_server.rpc.pages import PageTokens
-from artemis_server.rpc.writes import Write, run
+from artemis_server.rpc.writes import Write, create, run
 
 M = TypeVar("M", bound=Message)
 
@@ -48,7 +48,7 @@ class Resources(Generic[M]):
 
     def create(self, request: Write, message: M, context: grpc.ServicerContext) -> M:
         """Stores the resource and returns it."""
-        return self._write(request, partial(self._store.create, message=message), context)
+        return create(self._database, request, self._store, message, context)
 
     def get(self, resource_id: int, context: grpc.ServicerContext) -> M:
         """Returns the resource."""
