@@ -113,7 +113,11 @@ def test_a_dry_run_does_not_make_its_neighbours_run_twice(
 ) -> None:
     """Whether it succeeds or fails."""
     runs: list[str] = []
-    work = lambda session: runs.append("run") or STORE.create(session, new_event())  # noqa: E731
+
+    def work(session: Session) -> Event:
+        runs.append("run")
+        return STORE.create(session, new_event())
+
     with ThreadPoolExecutor(3) as executor, queueing.blocked():
         before = queueing.write(executor, work)
         undone = queueing.submit(executor, lambda: database.dry_run(dry))

@@ -8,15 +8,21 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import Table, text
+from sqlalchemy import Integer, Table, Text, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
-BLOCK = 64
-"""How many ids are taken from a sequence at a time: a round trip for each 64 rows that are created one by one."""
+from artemis_server.db.statements import Statement
+
+BLOCK = 100
+"""How many ids are taken from a sequence at a time: one round trip for so many rows that are created one by one."""
 SPARE_IDS = "artemis_spare_ids"
 """Where a session has the `SpareIds` that it shares with others, in `Session.info`."""
 _LAST = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
-_NEXT = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
+_NEXT = Statement(
+    select(func.nextval(func.pg_get_serial_sequence(bindparam("name", type_=Text), "id"))).select_from(
+        func.generate_series(1, bindparam("count", type_=Integer))
+    )
+)
 
 
 class SpareIds:
@@ -32,7 +38,8 @@ class SpareIds:
         with self._lock:
             spare = self._spare[table.name]
             if len(spare) < count:
-                spare.extend(session.scalars(_NEXT, {"name": table.name, "count": max(BLOCK, count)}))
+                more = _NEXT.chunks(session, {"name": table.name, "count": max(BLOCK, count)})
+                spare.extend(row_id for chunk in more for (row_id,) in chunk)
             taken = spare[:count]
             del spare[:count]
         return taken

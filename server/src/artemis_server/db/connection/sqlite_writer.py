@@ -144,7 +144,8 @@ class SqliteWriter:
 class _WriteConnection:
     """The writer's connection and session.
 
-    It says BEGIN, SAVEPOINT and COMMIT itself: SQLAlchemy's `Session.begin` and `begin_nested` cost more than an insert.
+    It says BEGIN, SAVEPOINT and COMMIT itself: `Session.begin` and `begin_nested` of SQLAlchemy cost more than an
+    insert does.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -155,7 +156,7 @@ class _WriteConnection:
         """Whether the database failed, and not only the work: the connection is not to be used again."""
 
     def commit(self, group: list[_Ticket[Any]]) -> None:
-        """Runs and commits the group. Raises an error of the transaction itself, which is an error of all its tickets."""
+        """Runs and commits the group. It raises an error of the transaction itself: one of every ticket in the group."""
         try:
             self._driver.execute("BEGIN IMMEDIATE")
             if not self._run_together(group):
