@@ -156,7 +156,7 @@ class _WriteConnection:
         """Whether the database failed, and not only the work: the connection is not to be used again."""
 
     def commit(self, group: list[_Ticket[Any]]) -> None:
-        """Runs and commits the group. It raises an error of the transaction itself: one of every ticket in the group."""
+        """Runs and commits the group. It raises an error of the transaction, which every ticket in the group gets."""
         try:
             self._driver.execute("BEGIN IMMEDIATE")
             if not self._run_together(group):
