@@ -1,6 +1,7 @@
 """The writer: what was acknowledged is committed, what failed has left nothing, and neighbours do not matter."""
 
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_server.db.connection.database import Database
-from artemis_server.db.connection.sqlite_writer import WARY
 from artemis_server.db.events import EventStore
 from artemis_server.errors import (
     Cancelled,
@@ -19,7 +19,6 @@ from artemis_server.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
 from tests.storage.conftest import PATIENCE, Queueing
@@ -45,18 +44,24 @@ def names(database: Database) -> list[str]:
     return database.read(work)
 
 
-def commits_of(engine: Engine) -> list[Connection]:
-    """Returns a list to which every commit adds its connection."""
-    seen: list[Connection] = []
-    event.listen(engine, "commit", seen.append)
+def statements_of(database: Database) -> list[str]:
+    """Returns a list to which the writer's connection adds every statement from now on."""
+    seen: list[str] = []
+
+    def trace(session: Session) -> None:
+        driver: Any = session.connection().connection.dbapi_connection
+        driver.set_trace_callback(seen.append)
+
+    database.write(trace)
+    seen.clear()
     return seen
 
 
-def test_work_that_queued_up_is_committed_together(engine: Engine, database: Database, queueing: Queueing) -> None:
-    commits = commits_of(engine)
+def test_work_that_queued_up_is_committed_together(database: Database, queueing: Queueing) -> None:
+    statements = statements_of(database)
     written = queueing.group(*(creating(f"Event {number}") for number in range(8)))
     assert [each.result().name for each in written] == names(database)
-    assert len(commits) == 2, "one for the work that blocked, one for the group"
+    assert statements.count("COMMIT") == 2, "one for the work that blocked, one for the group"
 
 
 def test_work_is_done_in_the_order_in_which_it_came(database: Database, queueing: Queueing) -> None:
@@ -64,8 +69,8 @@ def test_work_is_done_in_the_order_in_which_it_came(database: Database, queueing
     assert [f"Event {number}" for number in range(8)] == names(database)
 
 
-def test_failing_work_does_not_hurt_its_neighbours(engine: Engine, database: Database, queueing: Queueing) -> None:
-    commits = commits_of(engine)
+def test_failing_work_does_not_hurt_its_neighbours(database: Database, queueing: Queueing) -> None:
+    statements = statements_of(database)
     before, failing, refused, missing, after = queueing.group(
         creating("Before"),
         creating_then_failing,
@@ -73,7 +78,7 @@ def test_failing_work_does_not_hurt_its_neighbours(engine: Engine, database: Dat
         partial(STORE.delete, row_id=404, etag=""),
         creating("After"),
     )
-    assert len(commits) == 2
+    assert statements.count("COMMIT") == 2
     assert before.result().name == "Before"
     assert isinstance(failing.exception(), ValueError)
     assert isinstance(refused.exception(), FailedPrecondition)
@@ -82,31 +87,43 @@ def test_failing_work_does_not_hurt_its_neighbours(engine: Engine, database: Dat
     assert names(database) == ["Before", "After"]
 
 
-def test_only_a_group_in_which_something_fails_has_savepoints(queueing: Queueing) -> None:
-    sent: list[str] = []
-
-    def trace(session: Session) -> None:
-        driver: Any = session.connection().connection.dbapi_connection
-        driver.set_trace_callback(sent.append)
-
-    queueing.group(creating("First"), trace, creating("Second"))
-    assert not [sql for sql in sent if "SAVEPOINT" in sql]
-    queueing.group(trace, creating("Before"), creating_then_failing, creating("After"))
-    assert len([sql for sql in sent if sql == "SAVEPOINT ticket"]) == 4
+def test_only_a_group_in_which_something_fails_has_savepoints(database: Database, queueing: Queueing) -> None:
+    statements = statements_of(database)
+    queueing.group(creating("First"), creating("Second"))
+    assert "SAVEPOINT ticket" not in statements
+    queueing.group(creating("Before"), creating_then_failing, creating("After"))
+    assert statements.count("SAVEPOINT ticket") == 3
 
 
-def test_after_a_failure_work_is_not_run_twice(database: Database, queueing: Queueing) -> None:
+def test_work_that_fails_alone_is_run_once(database: Database) -> None:
     runs: list[str] = []
 
     def failing(_: Session) -> None:
         runs.append("run")
         raise ValueError("again and again")
 
-    for _ in range(WARY + 1):
-        with pytest.raises(ValueError, match="again and again"):
-            database.write(failing)
-    assert len(runs) == WARY + 2, "the first twice, the others once"
-    assert [each.result().name for each in queueing.group(creating("A"), creating("B"))] == names(database)
+    with pytest.raises(ValueError, match="again and again"):
+        database.write(failing)
+    assert runs == ["run"]
+
+
+@pytest.mark.parametrize("dry", [lambda _: None, creating_then_failing])
+def test_a_dry_run_does_not_make_its_neighbours_run_twice(
+    database: Database, queueing: Queueing, dry: Callable[[Session], None]
+) -> None:
+    """Whether it succeeds or fails."""
+    runs: list[str] = []
+
+    def work(session: Session) -> Event:
+        runs.append("run")
+        return STORE.create(session, new_event())
+
+    with ThreadPoolExecutor(3) as executor, queueing.blocked():
+        before = queueing.write(executor, work)
+        undone = queueing.submit(executor, lambda: database.dry_run(dry))
+        after = queueing.write(executor, work)
+    assert isinstance(undone.exception(), ValueError | None)
+    assert len(names(database)) == len({before.result().id, after.result().id}) == len(runs)
 
 
 def test_later_work_of_a_group_sees_the_earlier(queueing: Queueing) -> None:

@@ -19,7 +19,7 @@ from artemis_models import IdempotencyKey, create_engine
 from artemis_server.db import times
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.db.idempotency import KEPT, MOST_PRUNED, once, prune
+from artemis_server.db.idempotency import KEPT, MAX_PRUNED, Key, once, prune
 from artemis_server.errors import FailedPrecondition, InvalidArgument, Violation
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -40,8 +40,8 @@ Work = Callable[[Session], Event]
 
 def creating(event: Event, request_id: str = ID) -> Work:
     """Returns what a request to create does."""
-    request = CreateEventRequest(event=event, request_id=request_id)
-    return once(request, request_id, Event, partial(STORE.create, message=event))
+    key = Key(CreateEventRequest(event=event), request_id) if request_id else None
+    return partial(STORE.create, message=event, key=key)
 
 
 def answering(request: Message, request_id: str = ID) -> Work:
@@ -83,8 +83,8 @@ def failing(first: Work, error: Exception) -> Work:
 
 
 def test_a_repeat_returns_the_first_response_and_changes_nothing(database: Database) -> None:
-    first = database.write(creating(new_event()))
-    assert [first] * 3 == [database.write(creating(new_event())) for _ in range(3)]
+    first = database.write_statement(creating(new_event()))
+    assert [first] * 3 == [database.write_statement(creating(new_event())) for _ in range(3)]
     assert names(database) == [first.name]
     assert kept(database) == 1
 
@@ -96,30 +96,30 @@ def test_a_repeat_does_not_do_the_work(database: Database) -> None:
 
 
 def test_a_repeat_returns_what_was_then_and_not_what_is_now(database: Database) -> None:
-    first = database.write(creating(new_event()))
+    first = database.write_statement(creating(new_event()))
     database.write(partial(STORE.update, row_id=first.id, message=Event(name="Now"), paths=("name",), etag=""))
-    assert first == database.write(creating(new_event()))
+    assert first == database.write_statement(creating(new_event()))
     database.write(partial(STORE.delete, row_id=first.id, etag=""))
-    assert first == database.write(creating(new_event()))
+    assert first == database.write_statement(creating(new_event()))
     assert names(database) == []
 
 
 def test_requests_without_an_id_are_all_done(database: Database) -> None:
-    created = [database.write(creating(new_event(), "")) for _ in range(3)]
+    created = [database.write_statement(creating(new_event(), "")) for _ in range(3)]
     assert len({each.id for each in created}) == 3
     assert kept(database) == 0
 
 
 def test_requests_with_ids_of_their_own_are_all_done(database: Database) -> None:
-    created = [database.write(creating(new_event(), request_id)) for request_id in (ID, OTHER_ID)]
+    created = [database.write_statement(creating(new_event(), request_id)) for request_id in (ID, OTHER_ID)]
     assert len({each.id for each in created}) == 2
     assert kept(database) == 2
 
 
 @pytest.mark.parametrize("form", [str.upper, str.title, str.swapcase])
 def test_the_case_of_an_id_does_not_matter(database: Database, form: Callable[[str], str]) -> None:
-    first = database.write(creating(new_event()))
-    assert first == database.write(creating(new_event(), form(ID)))
+    first = database.write_statement(creating(new_event()))
+    assert first == database.write_statement(creating(new_event(), form(ID)))
     assert names(database) == [first.name]
 
 
@@ -160,9 +160,9 @@ def test_an_id_is_that_of_one_request(database: Database, first: Message, second
 
 
 def test_a_refused_request_does_nothing(database: Database) -> None:
-    database.write(creating(new_event(name="First")))
+    database.write_statement(creating(new_event(name="First")))
     with pytest.raises(InvalidArgument):
-        database.write(creating(new_event(name="Second")))
+        database.write_statement(creating(new_event(name="Second")))
     assert names(database) == ["First"]
 
 
@@ -178,10 +178,10 @@ def test_work_that_fails_is_not_kept(database: Database, error: Exception) -> No
 def test_an_id_whose_first_try_failed_can_be_used_again(database: Database) -> None:
     """By the same request, or by one that was mended."""
     with pytest.raises(FailedPrecondition):
-        database.write(creating(new_event(owner_id=404)))
-    created = database.write(creating(new_event(name="Mended")))
+        database.write_statement(creating(new_event(owner_id=404)))
+    created = database.write_statement(creating(new_event(name="Mended")))
     assert names(database) == ["Mended"]
-    assert created == database.write(creating(new_event(name="Mended")))
+    assert created == database.write_statement(creating(new_event(name="Mended")))
 
 
 def test_what_is_undone_after_it_was_kept_is_not_kept(database: Database) -> None:
@@ -197,7 +197,7 @@ def test_what_is_not_committed_is_not_kept(database: Database, queueing: Queuein
     outcomes = queueing.group(creating(new_event()), end_transaction)
     assert all(each.exception() is not None for each in outcomes)
     assert (names(database), kept(database)) == ([], 0)
-    assert database.write(creating(new_event())).id > 0
+    assert database.write_statement(creating(new_event())).id > 0
     assert kept(database) == 1
 
 
@@ -222,7 +222,7 @@ def test_concurrent_first_calls_are_done_once(database: Database) -> None:
 
     def create(_: int) -> Event:
         barrier.wait(PATIENCE)
-        return database.write(creating(new_event()))
+        return database.write_statement(creating(new_event()))
 
     with ThreadPoolExecutor(threads) as executor:
         answers = list(executor.map(create, range(threads)))
@@ -231,28 +231,71 @@ def test_concurrent_first_calls_are_done_once(database: Database) -> None:
     assert kept(database) == 1
 
 
+def test_an_id_of_a_concurrent_request_of_another_kind_is_refused(database: Database) -> None:
+    """Some make a change in a transaction, and some create an event in a statement: they take turns all the same."""
+    changed = database.write_statement(creating(new_event(), OTHER_ID))
+    threads = 32
+    barrier = Barrier(threads)
+    update = UpdateEventRequest(event=Event(id=changed.id, name="Changed"))
+    updating = once(
+        update, ID, Event, partial(STORE.update, row_id=changed.id, message=update.event, paths=("name",), etag="")
+    )
+
+    def call(number: int) -> Event | None:
+        barrier.wait(PATIENCE)
+        try:
+            return database.write(updating) if number % 2 else database.write_statement(creating(new_event()))
+        except InvalidArgument:
+            return None
+
+    with ThreadPoolExecutor(threads) as executor:
+        answers = list(executor.map(call, range(threads)))
+    refused = answers[::2] if answers[0] is None else answers[1::2]
+    assert refused == [None] * (threads // 2)
+    answered = [each for each in answers if each is not None]
+    assert answered == [answered[0]] * (threads // 2)
+    assert kept(database) == 2
+
+
+def test_a_repeat_waits_for_the_first_and_gets_its_response(database: Database) -> None:
+    """On PostgreSQL; SQLite has one writer."""
+    waiting = Barrier(2)
+
+    def create_slowly(session: Session) -> Event:
+        created = creating(new_event())(session)
+        waiting.wait(PATIENCE)
+        return created
+
+    with ThreadPoolExecutor(2) as executor:
+        first = executor.submit(database.write, create_slowly)
+        repeat = executor.submit(database.write_statement, creating(new_event()))
+        waiting.wait(PATIENCE)
+        assert first.result(PATIENCE) == repeat.result(PATIENCE)
+    assert names(database) == [new_event().name]
+
+
 def test_two_servers_on_one_database_do_it_once(database: Database, neighbour: Database) -> None:
-    first = database.write(creating(new_event()))
+    first = database.write_statement(creating(new_event()))
     assert first == neighbour.write(creating(new_event()))
     assert names(neighbour) == [first.name]
 
 
-def test_a_rehearsal_keeps_neither_row_nor_id(database: Database) -> None:
-    rehearsed = database.rehearse(creating(new_event()))
-    assert rehearsed.name == new_event().name
+def test_a_dry_run_keeps_neither_row_nor_id(database: Database) -> None:
+    dry = database.dry_run(creating(new_event()))
+    assert dry.name == new_event().name
     assert (names(database), kept(database)) == ([], 0)
-    other = database.write(creating(new_event(name="Other")))
+    other = database.write_statement(creating(new_event(name="Other")))
     assert names(database) == ["Other"]
-    assert other == database.write(creating(new_event(name="Other")))
+    assert other == database.write_statement(creating(new_event(name="Other")))
 
 
-def test_a_rehearsal_leaves_its_neighbours_alone(database: Database, queueing: Queueing) -> None:
+def test_a_dry_run_leaves_its_neighbours_alone(database: Database, queueing: Queueing) -> None:
     with ThreadPoolExecutor(3) as executor, queueing.blocked():
         before = queueing.write(executor, creating(new_event(name="Before"), ID))
-        rehearsed = queueing.submit(executor, lambda: database.rehearse(creating(new_event(), OTHER_ID)))
+        dry = queueing.submit(executor, lambda: database.dry_run(creating(new_event(), OTHER_ID)))
         after = queueing.write(executor, creating(new_event(name="After"), OTHER_ID))
     assert [each.result().name for each in (before, after)] == ["Before", "After"]
-    assert rehearsed.result().name == new_event().name
+    assert dry.result().name == new_event().name
     assert names(database) == ["Before", "After"]
 
 
@@ -283,7 +326,7 @@ def test_nothing_is_pruned_of_nothing(database: Database) -> None:
     assert database.write(partial(prune, before=2**62)) is False
 
 
-@pytest.mark.parametrize(("old", "rounds"), [(MOST_PRUNED - 1, [False]), (MOST_PRUNED + 1, [True, False])])
+@pytest.mark.parametrize(("old", "rounds"), [(MAX_PRUNED - 1, [False]), (MAX_PRUNED + 1, [True, False])])
 def test_much_is_pruned_in_rounds(database: Database, old: int, rounds: list[bool]) -> None:
     keep(database, *range(old), old + 5)
     assert rounds == [database.write(partial(prune, before=old)) for _ in rounds]
@@ -291,12 +334,12 @@ def test_much_is_pruned_in_rounds(database: Database, old: int, rounds: list[boo
 
 
 def test_a_response_is_kept_for_a_day_and_then_forgotten(database: Database) -> None:
-    first = database.write(creating(new_event()))
+    first = database.write_statement(creating(new_event()))
     made = kept_times(database)[0]
     assert times.to_micros(first.create_time) <= made <= times.now()
     assert KEPT == 24 * 60 * 60 * 10**6
 
     database.write(partial(prune, before=made))
-    assert first == database.write(creating(new_event()))
+    assert first == database.write_statement(creating(new_event()))
     database.write(partial(prune, before=made + 1))
-    assert database.write(creating(new_event())).id > first.id
+    assert database.write_statement(creating(new_event())).id > first.id

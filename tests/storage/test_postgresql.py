@@ -3,7 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -12,13 +13,16 @@ from typing import Any, cast
 
 import psycopg
 import pytest
+from artemis.v1.events_pb2 import CreateEventRequest, Event
 from artemis_models import DatabaseError, create_engine
 from artemis_models.postgresql import _check as check_server
 from artemis_server.db import secrets
 from artemis_server.db.connection.cancellation import rounded_up
 from artemis_server.db.connection.database import Database
-from artemis_server.db.connection.driver_errors import Constraint, broken, is_transient, translate
+from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, is_transient, translate
 from artemis_server.db.events import EventStore
+from artemis_server.db.idempotency import Key
+from artemis_server.db.ids import BLOCK, SPARE_IDS
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
 from psycopg import errors
 from sqlalchemy import make_url, text
@@ -26,7 +30,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from tests.storage.conftest import PATIENCE
-from tests.storage.samples import Waiting
+from tests.storage.samples import Waiting, new_event
 
 
 def connection_to(version: int, encoding: str) -> Any:
@@ -95,7 +99,7 @@ def test_a_mistake_of_ours_stays_what_it_is(error: psycopg.Error) -> None:
     ],
 )
 def test_a_broken_constraint_is_known(error: psycopg.Error, constraint: Constraint) -> None:
-    assert constraint is broken(error)
+    assert constraint is broken_constraint(error)
 
 
 @pytest.mark.parametrize(
@@ -156,16 +160,24 @@ def end_connections(url: str) -> None:
         )
 
 
-READS: list[Callable[[Database], object]] = [
+def create_once() -> Callable[[Session], Event]:
+    """Returns the work of a request that was not made before."""
+    key = Key(CreateEventRequest(event=new_event()), str(uuid.uuid4()))
+    return partial(EventStore().create, message=new_event(), key=key)
+
+
+USES: list[Callable[[Database], object]] = [
     lambda database: database.read(lambda session: session.scalar(text("SELECT 1"))),
     lambda database: database.read(secrets.page_token_key),
     lambda database: database.read(partial(EventStore().find_many, ids=[1], field="ids")),
     lambda database: database.write(partial(EventStore().lock_many, ids=[1])),
+    lambda database: database.write_statement(partial(EventStore().create, message=new_event())).name,
+    lambda database: database.write_statement(create_once()).name,
     Database.check,
 ]
 
 
-@pytest.mark.parametrize("use", READS)
+@pytest.mark.parametrize("use", USES)
 def test_a_connection_that_ended_while_idle_is_not_noticed(
     database: Database, database_url: str, use: Callable[[Database], object]
 ) -> None:
@@ -184,6 +196,66 @@ def test_work_whose_connection_ends_is_unavailable_and_leaves_nothing(database: 
             database.write(lose)
     assert database.write(lambda session: session.scalar(text("SELECT 1"))) == 1
     assert cast("QueuePool", database._engine.pool).checkedout() == 1
+
+
+def test_a_statement_whose_connection_ends_is_not_repeated(database: Database, database_url: str) -> None:
+    """It may have been committed."""
+    runs: list[None] = []
+
+    def lose(session: Session) -> None:
+        runs.append(None)
+        end_connections(database_url)
+        session.execute(text("SELECT 1"))
+
+    with pytest.raises(Unavailable):
+        database.write_statement(lose)
+    assert len(runs) == 1
+    assert database.write_statement(lambda session: session.scalar(text("SELECT 1"))) == 1
+    assert cast("QueuePool", database._engine.pool).checkedout() == 1
+
+
+def test_a_statement_that_collides_is_executed_again(database: Database) -> None:
+    tries: list[None] = []
+
+    def collide_once(session: Session) -> int:
+        tries.append(None)
+        if len(tries) == 1:
+            session.execute(text("DO $$ BEGIN RAISE serialization_failure; END $$"))
+        return session.scalar(text("SELECT 1")) or 0
+
+    assert database.write_statement(collide_once) == 1
+    assert len(tries) == 2
+
+
+def test_a_create_with_a_request_id_is_one_statement(database: Database) -> None:
+    """Not even BEGIN and COMMIT are sent, once the ids of a block are there."""
+    database.write_statement(create_once())
+    sent: list[str] = []
+
+    def create_and_listen(session: Session) -> None:
+        driver: Any = session.connection().connection.dbapi_connection
+        execute = driver.execute
+
+        def listen(sql: str, values: Sequence[Any] = ()) -> Any:
+            sent.append(sql)
+            return execute(sql, values)
+
+        driver.execute = listen
+        create_once()(session)
+
+    database.write_statement(create_and_listen)
+    assert len(sent) == 1
+    assert "INSERT INTO events" in sent[0]
+
+
+def test_ids_are_not_those_of_a_sequence_that_went_back(database: Database, database_url: str) -> None:
+    """As when a copy of the database takes over that lacks the last changes: no connection survives that."""
+    create = partial(EventStore().create, message=new_event())
+    first = database.write_statement(create)
+    spare = database.read(lambda session: session.info[SPARE_IDS])
+    assert spare.take(None, EventStore.model.__table__, 1) == [first.id + 1]
+    end_connections(database_url)
+    assert database.write_statement(create).id > first.id + BLOCK - 1
 
 
 def test_what_waits_when_all_is_closed_is_given_up(database: Database) -> None:
@@ -206,7 +278,7 @@ def test_what_waits_when_all_is_closed_is_given_up(database: Database) -> None:
 def test_a_silent_database_is_not_asked_until_it_answers(database: Database) -> None:
     work: Callable[[Session], int | None] = lambda session: session.scalar(text("SELECT 1"))  # noqa: E731
     assert database.read(work, Waiting()) == 1
-    database.sever()
+    database.disconnect()
     for use in (database.read, database.write):
         with pytest.raises(Unavailable):
             use(work, Waiting())
@@ -215,7 +287,7 @@ def test_a_silent_database_is_not_asked_until_it_answers(database: Database) -> 
 
 
 def test_a_database_that_answers_with_another_schema_is_not_silent(database: Database) -> None:
-    database.sever()
+    database.disconnect()
     database.write(lambda session: session.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     with pytest.raises(DatabaseError, match="9999"):
         database.check()
@@ -224,7 +296,7 @@ def test_a_database_that_answers_with_another_schema_is_not_silent(database: Dat
 
 def test_a_check_that_takes_too_long_is_told_in_one_line_and_ends(database: Database, database_url: str) -> None:
     """An answer all the same: calls go on."""
-    database.sever()
+    database.disconnect()
     with closing(psycopg.connect(database_url.replace("+psycopg", ""))) as connection:
         connection.execute("LOCK TABLE alembic_version")
         with pytest.raises(DatabaseError, match="statement timeout") as caught:

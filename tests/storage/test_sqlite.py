@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import pytest
 from artemis.v1.events_pb2 import Event
@@ -178,6 +179,34 @@ def test_a_reader_of_a_broken_file_is_told_so_without_the_drivers_words(sqlite_f
         assert "file is not" not in caught.value.message
     finally:
         broken.close()
+
+
+def connection_of(session: Session) -> Any:
+    return session.connection().connection.dbapi_connection
+
+
+def test_the_writer_keeps_its_connection_while_only_work_fails(database: Database, queueing: Queueing) -> None:
+    first = database.write(connection_of)
+    small = partial(STORE.create, message=new_event())
+    queueing.group(small, partial(STORE.create, message=new_event(owner_id=404)), small)
+    assert first is database.write(connection_of)
+
+
+@pytest.mark.parametrize("sql", ["ROLLBACK", "SELECT 1 FROM missing"])
+def test_the_writer_has_a_new_connection_after_the_database_failed(database: Database, sql: str) -> None:
+    first = database.write(connection_of)
+    with pytest.raises(Unavailable):
+        database.write(lambda session: session.connection().exec_driver_sql(sql))
+    assert first is not database.write(connection_of)
+
+
+def test_the_writer_has_a_new_connection_after_the_last_one_was_closed(database: Database) -> None:
+    def close(session: Session) -> None:
+        connection_of(session).close()
+
+    with pytest.raises(Exception, match="closed"):
+        database.write(close)
+    assert create(database).id > 0
 
 
 def test_close_closes_every_connection(engine: Engine, sqlite_file: Path) -> None:

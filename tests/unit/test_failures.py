@@ -3,7 +3,7 @@
 import sqlite3
 
 import pytest
-from artemis_server.db.connection.driver_errors import Constraint, broken, translate
+from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, translate
 from artemis_server.errors import ResourceExhausted, ServerError, Unavailable
 from sqlalchemy.exc import OperationalError
 
@@ -67,8 +67,8 @@ def test_an_error_that_is_not_the_databases_stays_what_it_is(error: Exception) -
     ],
 )
 def test_a_broken_constraint_is_known_by_its_kind(name: str, expected: Constraint) -> None:
-    assert expected is broken(failing(name))
+    assert expected is broken_constraint(failing(name))
 
 
 def test_an_error_of_another_kind_broke_no_constraint() -> None:
-    assert broken(ValueError()) is Constraint.OTHER
+    assert broken_constraint(ValueError()) is Constraint.OTHER

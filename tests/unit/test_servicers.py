@@ -11,6 +11,7 @@ from artemis.v1.users_pb2 import User
 from artemis_server import contract
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
+from artemis_server.db.users import UserStore
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import text
@@ -342,12 +343,14 @@ def test_users_are_listed_in_pages(service: Service) -> None:
 
 
 def test_a_write_waits_no_longer_than_its_deadline(service: Service, database: Database) -> None:
-    request = events_pb2.CreateEventRequest(event=new_event())
+    """It waits for the writer, or for the transaction that may take the same address."""
+    request = users_pb2.CreateUserRequest(user=new_user())
 
-    def call_while_the_writer_is_busy(_: Session) -> Outcome:
-        return service.call("CreateEvent", request, timeout=0.001)
+    def call_while_the_address_is_taken(session: Session) -> Outcome:
+        UserStore().create(session, new_user())
+        return service.call("CreateUser", request, timeout=0.05)
 
-    outcome = database.write(call_while_the_writer_is_busy)
+    outcome = database.write(call_while_the_address_is_taken)
     assert outcome.code is Code.DEADLINE_EXCEEDED
     assert outcome.reason == "DEADLINE_EXCEEDED"
 

@@ -83,7 +83,7 @@ class Application:
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer(self._streams)
-        self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.sever)
+        self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.disconnect)
         self._pruner = Pruner(self._database)
         self._getters = ThreadPoolExecutor(GET_THREADS, thread_name_prefix="get")
         get_methods = [f"/{each.descriptor.full_name}/{name}" for each in contract for name in each.get_methods]

@@ -5,11 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
-from sqlalchemy import Select, bindparam, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from artemis_server.contract import ETAG, MAX_RESPONSE_BYTES
@@ -39,7 +38,6 @@ class BatchStore(Store[M]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._insert_many = Statement(insert(self._rows).values({name: bindparam(name) for name in self.codec.names}))
         self._update_many = lru_cache(maxsize=256)(self._build_update_many)
         self._delete_many = Statement(delete(self._rows).where(*self._matches(conditional=True)))
 
@@ -96,9 +94,8 @@ class BatchStore(Store[M]):
         )
         for row, row_id in zip(rows, allocate(session, self._rows, len(rows)), strict=True):
             row["id"] = row_id
-        self._insert_many.many(session, rows)
-        in_order = itemgetter(*self.codec.names)
-        return [self.codec.to_message(in_order(row)) for row in rows]
+        self._insert.many(session, rows)
+        return [self._to_message(row) for row in rows]
 
     def update_many(self, session: Session, changes: Sequence[Change[M]], path: Path) -> list[M]:
         """Makes the changes and returns the rows as they now are, in the same order."""

@@ -2,12 +2,13 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from artemis_models import IdempotencyKey
 from google.protobuf.message import Message
-from sqlalchemy import BigInteger, bindparam, delete, func, insert, select
+from sqlalchemy import BigInteger, Table, bindparam, delete, func, insert, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from artemis_server.db import times
@@ -16,26 +17,76 @@ from artemis_server.errors import InvalidArgument, Violation
 
 KEPT = 24 * 60 * 60 * times.MICROS
 """How long a response is kept, in microseconds."""
-MOST_PRUNED = 1000
-MOST_PRUNED_BYTES = 8 * 1024 * 1024
+MAX_PRUNED = 1000
+MAX_PRUNED_BYTES = 8 * 1024 * 1024
 """How much is removed in one transaction, which others wait for; at least one response is."""
 _NOT_CONTENT = ("request_id", "validate_only")
 
 M = TypeVar("M", bound=Message)
 _table = IdempotencyKey.__table__.c
-_FIND = Statement(select(_table.fingerprint, _table.response).where(_table.request_id == bindparam("request_id")))
-_KEEP = Statement(
-    insert(IdempotencyKey).values(
-        {name: bindparam(name) for name in ("request_id", "fingerprint", "response", "create_time")}
-    )
-)
-_TURN = Statement(select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger))))
+_KEPT = {
+    "request_id": bindparam("key_id", type_=_table.request_id.type),
+    "fingerprint": bindparam("key_fingerprint", type_=_table.fingerprint.type),
+    "response": bindparam("key_response", type_=_table.response.type),
+    "create_time": bindparam("key_time", type_=_table.create_time.type),
+}
+"""The parameter of each column."""
+_FIND = Statement(select(_table.fingerprint, _table.response).where(_table.request_id == _KEPT["request_id"]))
+_KEEP = Statement(insert(IdempotencyKey).values(_KEPT))
+_LOCK = select(func.pg_advisory_xact_lock(bindparam("key_lock", type_=BigInteger)).label("locked"))
+"""Waits until no other transaction works on a request with this id (PostgreSQL)."""
+_WAIT = Statement(_LOCK)
 _EXPIRED = (
     select(_table.request_id, func.length(_table.response))
     .where(_table.create_time < bindparam("before"))
     .order_by(_table.create_time)
-    .limit(MOST_PRUNED)
+    .limit(MAX_PRUNED)
 )
+
+
+class Key:
+    """The id of a request, and a digest of its content that tells it from other requests with the same id."""
+
+    def __init__(self, request: Message, request_id: str) -> None:
+        self._id = uuid.UUID(request_id).bytes
+        self._fingerprint = _fingerprint(request)
+
+    def answer(self, session: Session, response: type[M], work: Callable[[Session], M]) -> M:
+        """Returns the response that is kept, or what the work returns, which is kept then.
+
+        Raises:
+            InvalidArgument: the id was that of another request.
+        """
+        if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyway
+            _WAIT.first(session, {"key_lock": self._lock()})
+        found = self.find(session, response)
+        if found is not None:
+            return found
+        made = work(session)
+        _KEEP.execute(session, self.values(made))
+        return made
+
+    def find(self, session: Session, response: type[M]) -> M | None:
+        """Returns the response that is kept, if there is one. Raises: as `answer`."""
+        found = _FIND.first(session, {"key_id": self._id})
+        if found is None:
+            return None
+        if found[0] != self._fingerprint:
+            raise _reused()
+        return response.FromString(found[1])
+
+    def values(self, response: Message) -> dict[str, Any]:
+        """Returns the parameters that keep the response."""
+        return {
+            "key_id": self._id,
+            "key_fingerprint": self._fingerprint,
+            "key_response": response.SerializeToString(),
+            "key_time": times.now(),
+            "key_lock": self._lock(),
+        }
+
+    def _lock(self) -> int:
+        return int.from_bytes(self._id[:8], "big", signed=True)
 
 
 def once(request: Message, request_id: str, response: type[M], work: Callable[[Session], M]) -> Callable[[Session], M]:
@@ -46,33 +97,34 @@ def once(request: Message, request_id: str, response: type[M], work: Callable[[S
     """
     if not request_id:
         return work
-    key = {"request_id": uuid.UUID(request_id).bytes}
-    fingerprint = _fingerprint(request)
-
-    def answer(session: Session) -> M:
-        _take_turns(session, key["request_id"])
-        found = _FIND.first(session, key)
-        if found is None:
-            made = work(session)
-            kept = {"fingerprint": fingerprint, "response": made.SerializeToString(), "create_time": times.now()}
-            _KEEP.execute(session, {**key, **kept})
-            return made
-        if found[0] != fingerprint:
-            raise _reused()
-        return response.FromString(found[1])
-
-    return answer
+    key = Key(request, request_id)
+    return lambda session: key.answer(session, response, work)
 
 
-def _take_turns(session: Session, request_id: bytes) -> None:
-    """Waits until no other transaction works on a request with this id. SQLite has one writer anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        _TURN.first(session, {"key": int.from_bytes(request_id[:8], "big", signed=True)})
+def insert_once(table: Table, names: Sequence[str]) -> Statement:
+    """Returns the statement that keeps a response and inserts a row, and returns the row's id (PostgreSQL).
+
+    If the request's id is taken, also by a transaction that it waits for, it does neither and returns no row:
+
+        WITH turn AS (SELECT pg_advisory_xact_lock(...)),
+             kept AS (INSERT INTO idempotency_keys SELECT ... FROM turn ON CONFLICT DO NOTHING RETURNING request_id)
+        INSERT INTO events SELECT ... FROM kept RETURNING id
+    """
+    turn = _LOCK.cte("turn")
+    kept = (
+        postgresql.insert(IdempotencyKey)
+        .from_select(list(_KEPT), select(*_KEPT.values()).select_from(turn))
+        .on_conflict_do_nothing()
+        .returning(_table.request_id)
+        .cte("kept")
+    )
+    row = [bindparam(name, type_=table.c[name].type) for name in names]
+    return Statement(insert(table).from_select(names, select(*row).select_from(kept)).returning(table.c.id))
 
 
 def prune(session: Session, before: int) -> bool:
     """Removes responses that are older than `before`; returns whether there may be more of them."""
-    space = MOST_PRUNED_BYTES
+    space = MAX_PRUNED_BYTES
     expired: list[bytes] = []
     for request_id, size in session.execute(_EXPIRED, {"before": before}):
         expired.append(request_id)
@@ -81,7 +133,7 @@ def prune(session: Session, before: int) -> bool:
             break
     if expired:
         session.execute(delete(IdempotencyKey).where(_table.request_id.in_(expired)))
-    return len(expired) == MOST_PRUNED or space < 0
+    return len(expired) == MAX_PRUNED or space < 0
 
 
 def _fingerprint(request: Message) -> bytes:

@@ -1,12 +1,57 @@
-"""New ids, many at once: what the database would have assigned, so that it need not be asked row by row."""
+"""New ids, known before their rows are inserted, so that the database need not be asked row by row.
 
+On PostgreSQL a server takes blocks of each table's sequence. A block that is not used up leaves a gap, and servers that
+share a database interleave their blocks, so ids tell the order of creation only within one server.
+"""
+
+import threading
+from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import Table, text
+from sqlalchemy import Integer, Table, Text, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
+from artemis_server.db.statements import Statement
+
+BLOCK = 100
+"""How many ids are taken from a sequence at a time: one round trip for so many rows that are created one by one."""
+SPARE_IDS = "artemis_spare_ids"
+"""Where a session has the `SpareIds` that it shares with others, in `Session.info`."""
 _LAST = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
-_NEXT = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
+_NEXT = Statement(
+    select(func.nextval(func.pg_get_serial_sequence(bindparam("name", type_=Text), "id"))).select_from(
+        func.generate_series(1, bindparam("count", type_=Integer))
+    )
+)
+
+
+class SpareIds:
+    """The ids that were taken from PostgreSQL's sequences and are not used yet. Threads share them."""
+
+    def __init__(self) -> None:
+        self._spare: dict[str, list[int]] = defaultdict(list)  # by table, ascending
+        self._lock = threading.Lock()
+        """Held also while more ids are taken, so that ids are handed out in ascending order."""
+
+    def take(self, session: Session, table: Table, count: int) -> list[int]:
+        """Returns so many ids, ascending, none of which was ever given out."""
+        with self._lock:
+            spare = self._spare[table.name]
+            if len(spare) < count:
+                more = _NEXT.chunks(session, {"name": table.name, "count": max(BLOCK, count)})
+                spare.extend(row_id for chunk in more for (row_id,) in chunk)
+            taken = spare[:count]
+            del spare[:count]
+        return taken
+
+    def clear(self) -> None:
+        """Forgets the spare ids, which are never used then."""
+        self._spare = defaultdict(list)
+
+
+def next_id(session: Session, table: Table) -> int | None:
+    """Returns the id of a new row; None on SQLite, which assigns it when the row is inserted."""
+    return allocate(session, table, 1)[0] if session.get_bind().dialect.name == "postgresql" else None
 
 
 def allocate(session: Session, table: Table, count: int) -> Sequence[int]:
@@ -16,6 +61,7 @@ def allocate(session: Session, table: Table, count: int) -> Sequence[int]:
     sequence on.
     """
     if session.get_bind().dialect.name == "postgresql":
-        return sorted(session.scalars(_NEXT, {"name": table.name, "count": count}))
+        spare: SpareIds = session.info.setdefault(SPARE_IDS, SpareIds())
+        return spare.take(session, table, count)
     last: int = session.scalar(_LAST, {"name": table.name}) or 0
     return range(last + 1, last + 1 + count)

@@ -45,6 +45,10 @@ class Cursor(Protocol):
     def rowcount(self) -> int:
         """How many rows were changed, by all executions together."""
 
+    @property
+    def lastrowid(self) -> int | None:
+        """The id that SQLite assigned to the row that was inserted. psycopg has no such thing."""
+
     def close(self) -> None:
         """Ends the statement, and with it its snapshot."""
 
@@ -76,6 +80,16 @@ class Statement:
     def execute(self, session: Session, values: Values) -> None:
         """Executes the statement, which returns no rows."""
         self._execute(session, values).close()
+
+    def insert(self, session: Session, values: Values) -> int:
+        """Executes the INSERT of a row and returns its id: that of the values, or if it is None, the one assigned.
+
+        SQLite's cursor knows it, for less than half of what RETURNING costs.
+        """
+        cursor = self._execute(session, values)
+        row_id = values["id"] or cursor.lastrowid
+        cursor.close()
+        return cast("int", row_id)
 
     def many(self, session: Session, rows: Iterable[Values]) -> int:
         """Executes the statement for each of the rows, in one call of the driver; returns how many were changed."""

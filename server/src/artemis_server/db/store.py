@@ -5,8 +5,8 @@ rows: in a page, building the messages costs more than the query.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from artemis_models import Base
@@ -14,12 +14,13 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningInsert
 
 from artemis_server.contract import ETAG
 from artemis_server.db import etags, times
 from artemis_server.db.columns import RowCodec
-from artemis_server.db.connection.driver_errors import Constraint, broken
+from artemis_server.db.connection.driver_errors import Constraint, broken_constraint
+from artemis_server.db.idempotency import Key, insert_once
+from artemis_server.db.ids import next_id
 from artemis_server.db.listing.list_query import Query
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.errors import Aborted, NotFound, RequestError
@@ -27,6 +28,7 @@ from artemis_server.query.filters import filter_parser
 from artemis_server.query.orders import order_parser
 
 M = TypeVar("M", bound=Message)
+R = TypeVar("R")
 MAX_KEPT_FILTER = 500
 """The longest filter, in characters, whose statements are kept: those of 8192 characters take a megabyte."""
 
@@ -50,7 +52,8 @@ class Store(ABC, Generic[M]):
         self._rows = cast("Table", self.model.__table__)
         self._table = self._rows.c
         self._row = [self._table[name] for name in self.codec.names]
-        self._insert = Statement(self._build_insert())
+        self._insert = Statement(insert(self._rows).values({name: bindparam(name) for name in self.codec.names}))
+        self._insert_once = insert_once(self._rows, self.codec.names)
         by_id = select(*self._row).where(self._table.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
         self._parse_filter = filter_parser(descriptor, self.searched_fields)
@@ -63,23 +66,29 @@ class Store(ABC, Generic[M]):
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
         """Returns what to tell the caller of a broken constraint; None if it cannot be the caller's fault."""
 
-    def create(self, session: Session, message: M) -> M:
+    def create(self, session: Session, message: M, key: Key | None = None) -> M:
         """Stores the writable fields of the message as a new row and returns it as it was stored.
 
-        Only the id comes back from the database: all else is known, and sqlite3 gives up the
-        interpreter's lock and takes it again for every column that a statement returns.
+        With the key of a request, the response is kept as well, and a repeat of the request gets it. That is a single
+        statement on PostgreSQL, where each one is a round trip, and three on SQLite, which lacks such statements.
+
+        Raises:
+            InvalidArgument: the key's id was that of another request.
         """
-        now = times.now()
-        values = {
-            **self.codec.new,
-            **self.codec.to_columns(message, self.codec.writable),
-            "create_time": now,
-            "update_time": now,
-        }
-        row = self._change(session, self._insert, values, message)
-        assert row is not None, "INSERT ... RETURNING returns the row"  # noqa: S101, for the type checker
-        values["id"] = row[0]
-        return self.codec.to_message(tuple(values[name] for name in self.codec.names))
+        if key is None:
+            row = self._new_row(session, message)
+            row["id"] = self._change(self._insert.insert, session, row, message)
+            return self._to_message(row)
+        if session.get_bind().dialect.name == "sqlite":
+            return key.answer(session, self.message, partial(self.create, message=message))
+        row = self._new_row(session, message)
+        made = self._to_message(row)
+        row |= key.values(made)
+        while self._change(self._insert_once.first, session, row, message) is None:
+            found = key.find(session, self.message)
+            if found is not None:  # or else it has expired meanwhile
+                return found
+        return made
 
     def get(self, session: Session, row_id: int) -> M:
         """Returns the row with this id. Raises NotFound if there is none."""
@@ -105,12 +114,13 @@ class Store(ABC, Generic[M]):
         if not paths:
             return self._unchanged(session, row_id, etag)
         values = self.codec.to_columns(message, paths) | _condition(row_id, etag) | {"now": times.now()}
-        row = self._change(session, self._update(tuple(paths), bool(etag)), values, message)
+        row = self._change(self._update(tuple(paths), bool(etag)).first, session, values, message)
         return self.codec.to_message(row or self._explain(session, row_id))
 
     def delete(self, session: Session, row_id: int, etag: str) -> M:
         """Deletes the row and returns it as it last was. Conditions and errors are those of `update`."""
-        row = self._change(session, self._delete[bool(etag)], _condition(row_id, etag), self.message(id=row_id))
+        execute = self._delete[bool(etag)].first
+        row = self._change(execute, session, _condition(row_id, etag), self.message(id=row_id))
         return self.codec.to_message(row or self._explain(session, row_id))
 
     def not_found(self, row_id: int) -> NotFound:
@@ -148,11 +158,20 @@ class Store(ABC, Generic[M]):
         self.lock(session, row_id)
         raise self.aborted(row_id)
 
-    def _change(self, session: Session, statement: Statement, values: Values, message: M) -> Row | None:
+    def _new_row(self, session: Session, message: M) -> Values:
+        now = times.now()
+        values = self.codec.to_columns(message, self.codec.writable)
+        return {**self.codec.new, **values, "id": next_id(session, self._rows), "create_time": now, "update_time": now}
+
+    def _to_message(self, row: Values) -> M:
+        return self.codec.to_message(tuple(row[name] for name in self.codec.names))
+
+    def _change(self, execute: Callable[[Session, Values], R], session: Session, values: Values, message: M) -> R:
+        """Returns what `execute` returns. Raises the refusal of a constraint that the statement broke."""
         try:
-            return statement.first(session, values)
+            return execute(session, values)
         except Exception as error:
-            refusal = self.refusal(broken(error), message)
+            refusal = self.refusal(broken_constraint(error), message)
             if refusal is None:
                 raise
             raise refusal from None
@@ -167,10 +186,6 @@ class Store(ABC, Generic[M]):
 
     def _build_query(self, filter_text: str, order_by: str) -> Query:
         return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, dict(self._table))
-
-    def _build_insert(self) -> ReturningInsert[Any]:
-        columns: dict[str, Any] = {name: bindparam(name) for name in self.codec.names if name != "id"}
-        return insert(self.model).values(columns).returning(self._table.id)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)

@@ -13,7 +13,7 @@ from artemis_server.db.connection.database import Database
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
 from artemis_server.rpc import masks
-from artemis_server.rpc.writes import Write, run
+from artemis_server.rpc.writes import Write, create, run
 
 M = TypeVar("M", bound=Message)
 
@@ -47,8 +47,7 @@ class Resources(Generic[M]):
 
     def create(self, request: Write, context: grpc.ServicerContext) -> M:
         """Stores the resource and returns it."""
-        work = partial(self._store.create, message=getattr(request, self._store.kind))
-        return run(self._database, request, self._store.message, work, context)
+        return create(self._database, request, self._store, context)
 
     def get(self, resource_id: int, context: grpc.ServicerContext) -> M:
         """Returns the resource."""

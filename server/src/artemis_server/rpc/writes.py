@@ -1,6 +1,7 @@
-"""What every write has in common: its id (AIP-155), its rehearsal (AIP-163) and its caller."""
+"""Writes: each has an id (AIP-155), may be a dry run (AIP-163), and has a caller who waits."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar, cast
 
 import grpc
@@ -8,7 +9,8 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.database import Database
-from artemis_server.db.idempotency import once
+from artemis_server.db.idempotency import Key, once
+from artemis_server.db.store import Store
 
 M = TypeVar("M", bound=Message)
 
@@ -31,5 +33,13 @@ def run(
 
     If the request is to be validated only, nothing that the work does stays.
     """
-    write = database.rehearse if request.validate_only else database.write
+    write = database.dry_run if request.validate_only else database.write
     return write(once(cast("Message", request), request.request_id, response, work), context)
+
+
+def create(database: Database, request: Write, store: Store[M], context: grpc.ServicerContext) -> M:
+    """Stores the resource of the request and returns it, as `run` does: to store one, a single statement will do."""
+    message: M = getattr(request, store.kind)
+    key = Key(cast("Message", request), request.request_id) if request.request_id else None
+    write = database.dry_run if request.validate_only else database.write_statement
+    return write(partial(store.create, message=message, key=key), context)

@@ -1,7 +1,12 @@
-"""What ends a statement early: its caller's deadline, its caller's going away, and a database that is silent."""
+"""Cancellation: a statement ends when its caller's deadline passes, its caller goes away, or the database is silent.
+
+`Caller` tells how long somebody waits for a statement. A `StatementGuard` for each connection keeps to that, in the
+way that the engine offers. This module knows connections of drivers, and neither sessions nor transactions.
+"""
 
 import math
 import os
+import select
 import socket
 import threading
 import time
@@ -9,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-LONGEST = 300.0  # seconds, also for a caller without a deadline
+MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the clock and the caller
 _CANCEL_TIMEOUT = 2.0  # seconds
 
@@ -24,7 +29,7 @@ class Caller(Protocol):
         """Tells whether the caller is still there."""
 
 
-class Server:
+class InternalCaller:
     """The server itself, which waits for so many seconds, or as long as it takes."""
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -39,48 +44,57 @@ class Server:
         return True
 
 
-SERVER: Caller = Server()
+INTERNAL: Caller = InternalCaller()
 
 
-def longest(caller: Caller) -> float:
-    """Returns how many seconds a statement may take for a caller."""
+def statement_timeout(caller: Caller) -> float:
+    """Returns how many seconds a statement may take for a caller: MAX_TIMEOUT at most."""
     remaining = caller.time_remaining()
-    return LONGEST if remaining is None else min(remaining, LONGEST)
+    return MAX_TIMEOUT if remaining is None else min(remaining, MAX_TIMEOUT)
 
 
-class Limits:
-    """The limits of what is executed on one connection. Its thread calls `begin` and `end`, other threads the rest."""
+class StatementGuard:
+    """Ends the statements of one connection in time.
+
+    The thread that has the connection calls `begin`, `end` and `probe`; other threads call the rest.
+    """
 
     def __init__(self) -> None:
         self._caller: Caller | None = None
 
     @property
     def busy(self) -> bool:
-        """Tells whether somebody waits for the connection."""
+        """Tells whether a caller waits for the connection."""
         return self._caller is not None
 
     @property
     def broken(self) -> bool:
-        """Tells whether the connection broke by itself, and not by `sever`."""
+        """Tells whether the connection broke by itself, and not by `disconnect`."""
         return False
 
     def begin(self, caller: Caller) -> None:
-        """From now on, statements are executed for this caller."""
+        """Guards the statements that follow: they are executed for this caller."""
         self._caller = caller
 
     def end(self) -> None:
-        """Nobody waits any more; statements that follow are executed whatever became of the caller."""
+        """Stops guarding: the statements that follow are executed whatever becomes of the caller."""
         self._caller = None
 
-    def check(self) -> None:
-        """Ends the statement if its caller has gone."""
+    def probe(self) -> None:
+        """Raises the driver's error if the other side closed the connection while it was idle."""
 
-    def sever(self) -> None:
-        """Ends the connection if somebody waits for it."""
+    def cancel_if_abandoned(self) -> None:
+        """Cancels the statement if its caller has gone."""
+
+    def disconnect(self) -> None:
+        """Ends the connection if a caller waits for it."""
 
 
-class _Sqlite(Limits):
-    """SQLite asks now and then whether to go on. A file is never silent, so that nothing is severed."""
+class _SqliteGuard(StatementGuard):
+    """SQLite asks a progress handler now and then whether to go on.
+
+    A file is never silent, and nobody else closes it: there is nothing to probe or disconnect.
+    """
 
     def __init__(self, driver: Any) -> None:
         super().__init__()
@@ -89,7 +103,7 @@ class _Sqlite(Limits):
 
     def begin(self, caller: Caller) -> None:
         self._caller = caller
-        self._end = time.monotonic() + longest(caller)
+        self._end = time.monotonic() + statement_timeout(caller)
 
     def end(self) -> None:
         self._caller = None
@@ -100,24 +114,26 @@ class _Sqlite(Limits):
         return time.monotonic() > self._end or (caller is not None and not caller.is_active())
 
 
-class _Postgresql(Limits):
-    """`statement_timeout` is the deadline, and another thread looks after the caller."""
+class _PostgresqlGuard(StatementGuard):
+    """PostgreSQL's `statement_timeout` is the deadline, and another thread looks after the caller."""
 
     def __init__(self, driver: Any) -> None:
         super().__init__()
         self._driver = driver
-        self._severed = False
+        self._disconnected = False
         self._timeout = 0  # milliseconds
         self._lock = threading.Lock()
-        """Held while the statement is ended from without, so that it is not the next one that ends."""
+        """Held by a thread that ends the statement of another one, so that it does not end the next statement."""
+        self._idle = select.poll()
+        self._idle.register(driver.fileno(), select.POLLIN)
 
     @property
     def broken(self) -> bool:
-        return bool(self._driver.broken) and not self._severed
+        return bool(self._driver.broken) and not self._disconnected
 
     def begin(self, caller: Caller) -> None:
         self._caller = caller
-        milliseconds = rounded_up(longest(caller) * 1000)
+        milliseconds = rounded_up(statement_timeout(caller) * 1000)
         if milliseconds != self._timeout:
             self._driver.execute(f"SET statement_timeout = {milliseconds}")
             self._timeout = milliseconds
@@ -126,16 +142,20 @@ class _Postgresql(Limits):
         with self._lock:
             self._caller = None
 
-    def check(self) -> None:
-        with self._lock, suppress(Exception):  # a connection that fails is seen by the thread that has it
+    def probe(self) -> None:
+        if self._idle.poll(0):  # an idle connection has nothing to read, unless PostgreSQL said goodbye
+            self._driver.execute("SELECT 1")
+
+    def cancel_if_abandoned(self) -> None:
+        with self._lock, suppress(Exception):  # the thread that has the connection sees that it fails
             if self._caller is not None and not self._caller.is_active():
                 self._driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
 
-    def sever(self) -> None:
+    def disconnect(self) -> None:
         """Shuts the socket, which wakes the thread that waits for it."""
         with self._lock, suppress(Exception):
             if self._caller is not None:
-                self._severed = True
+                self._disconnected = True
                 with socket.socket(fileno=os.dup(self._driver.fileno())) as connection:
                     connection.shutdown(socket.SHUT_RDWR)
 
@@ -143,10 +163,11 @@ class _Postgresql(Limits):
 def rounded_up(number: float) -> int:
     """Returns the least integer with one digit and zeros that is not below a number: 734 becomes 800.
 
-    So that a timeout seldom has to be set anew.
+    A timeout that is rounded seldom has to be set again.
     """
     unit: int = 10 ** max(0, math.ceil(math.log10(max(number, 1))) - 1)
     return math.ceil(max(number, 1) / unit) * unit
 
 
-LIMITS: dict[str, Callable[[Any], Limits]] = {"sqlite": _Sqlite, "postgresql": _Postgresql}
+GUARDS: dict[str, Callable[[Any], StatementGuard]] = {"sqlite": _SqliteGuard, "postgresql": _PostgresqlGuard}
+"""By the name of the dialect: what makes the guard of a driver's connection."""

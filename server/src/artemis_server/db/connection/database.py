@@ -1,13 +1,13 @@
-"""The database: made once at start-up and shared by all servicers, to whom it lends sessions."""
+"""The database: one object that is made at start-up, shared by all servicers, and lends them sessions."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 from artemis_models import DatabaseError, check_connection, describe
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import SERVER, Caller, Server
+from artemis_server.db.connection.cancellation import INTERNAL, Caller, InternalCaller
 from artemis_server.db.connection.driver_errors import translate
 from artemis_server.db.connection.postgresql_writer import PostgresqlWriter
 from artemis_server.db.connection.sessions import ThreadSessions
@@ -15,28 +15,27 @@ from artemis_server.db.connection.sqlite_writer import SqliteWriter
 from artemis_server.errors import RequestError
 
 T = TypeVar("T")
-
-
-_CHECKER = Server(1.0)
+_CHECKER = InternalCaller(1.0)
 """A database that answers at all says within a second that it has no answer."""
 
 
 class Writer(Protocol):
-    """Runs work in a transaction."""
+    """Runs work and commits it, as the engine does best. `SqliteWriter` and `PostgresqlWriter` are the two.
 
-    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+    The methods and their errors are those of `Database`.
+    """
+
+    def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns, once it is committed."""
 
+    def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, which executes a single statement that changes something."""
+
+    def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, and rolls it back."""
+
     def close(self) -> None:
-        """Accepts no more work, and returns when what was accepted in other threads than the callers' is committed."""
-
-
-class _Rehearsed(Exception):
-    """Undoes the work that raises it, and carries its result."""
-
-    def __init__(self, result: object) -> None:
-        super().__init__()
-        self.result = result
+        """Accepts no more work, and returns when the accepted work of other threads than the callers' is committed."""
 
 
 class Database:
@@ -54,7 +53,7 @@ class Database:
             SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(self._sessions)
         )
 
-    def read(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+    def read(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns. Each statement in it is one snapshot.
 
         Raises:
@@ -80,14 +79,14 @@ class Database:
     def _check(self, session: Session) -> None:
         connection = session.connection()
         connection.exec_driver_sql("SELECT 1")
-        self._sessions.heard()  # whatever else is wrong
+        self._sessions.mark_responsive()  # whatever else is wrong
         check_connection(connection)
 
-    def sever(self) -> None:
+    def disconnect(self) -> None:
         """Gives up a database that is silent: what waits fails, and calls are refused until `check` gets an answer."""
-        self._sessions.sever()
+        self._sessions.disconnect()
 
-    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+    def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns, once all it did is committed and on disk. It may be called more than once.
 
         Raises:
@@ -98,19 +97,22 @@ class Database:
         """
         return self._writer.write(work, caller)
 
-    def rehearse(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
-        """Returns what `work` returns, and undoes all it did.
+    def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, as `write` does, for less where a transaction costs round trips.
+
+        The work executes at most one statement that changes something, and that one decides everything: other
+        statements may see what others commit meanwhile.
 
         Raises: as `write`.
         """
+        return self._writer.write_statement(work, caller)
 
-        def undone(session: Session) -> T:
-            raise _Rehearsed(work(session))
+    def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, and rolls back all it did.
 
-        try:
-            return self.write(undone, caller)
-        except _Rehearsed as rehearsed:
-            return cast("T", rehearsed.result)
+        Raises: as `write`.
+        """
+        return self._writer.dry_run(work, caller)
 
     def close(self) -> None:
         """Commits what was accepted and closes every connection. No thread may be reading."""

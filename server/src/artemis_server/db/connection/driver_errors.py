@@ -1,4 +1,10 @@
-"""What a failing database means to a caller: driver errors become `errors`, their texts go to the log."""
+"""Driver errors: each becomes one of `artemis_server.errors`, and its text goes to the log, never to a caller.
+
+    sqlite3.OperationalError("database or disk is full")  ->  ResourceExhausted, reason STORAGE_FULL
+
+An error may come from the driver itself or wrapped by SQLAlchemy. This module knows the drivers' error codes by name
+and imports neither driver: psycopg need not be installed.
+"""
 
 import enum
 import logging
@@ -13,30 +19,50 @@ log = logging.getLogger(__name__)
 
 
 def translate(error: Exception) -> Exception:
-    """Returns what to tell the caller; the error itself if it is not the database that failed."""
+    """Returns the error for the caller; the same error if it does not say that the database failed."""
     if isinstance(error, PoolTimeoutError):
         return _busy(error)
     if isinstance(error, DatabaseError):
-        return _broken(error)
-    cause = getattr(error, "orig", None) or error
-    meaning = _sqlite(cause) or _postgresql(cause)
-    return meaning(cause) if meaning else error
+        return _unusable(error)
+    cause = _cause(error)
+    translation = _sqlite(cause) or _postgresql(cause)
+    return translation(cause) if translation else error
 
 
 def is_transient(error: Exception) -> bool:
-    """Tells whether the transaction was undone because it collided with another, and may be run again."""
-    cause = getattr(error, "orig", None) or error
-    return getattr(cause, "sqlstate", None) in _COLLISIONS
+    """Tells whether the transaction was rolled back because it collided with another, and may be run again."""
+    return getattr(_cause(error), "sqlstate", None) in _COLLISIONS
 
 
-def cancelled() -> Cancelled:
+class Constraint(enum.Enum):
+    """A kind of constraint."""
+
+    UNIQUE = "unique"
+    FOREIGN_KEY = "foreign key"
+    CHECK = "check"
+    OTHER = "other"
+
+
+def broken_constraint(error: Exception) -> Constraint:
+    """Returns the kind of constraint that the statement broke, OTHER if it failed for another reason."""
+    cause = _cause(error)
+    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
+    return _CONSTRAINTS.get(code or "", Constraint.OTHER)
+
+
+def caller_gone() -> Cancelled:
     """Returns the error of a write whose caller has gone: a new one each time, because it keeps what raised it."""
     return Cancelled("CANCELLED", "the caller has gone; nothing was changed")
 
 
-def stopped() -> Unavailable:
-    """Returns the error of a write that comes too late."""
+def shutting_down() -> Unavailable:
+    """Returns the error of a write that comes after the database was closed."""
     return Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
+
+
+def transaction_lost() -> Unavailable:
+    """Returns the error of a write whose transaction ended before it was committed."""
+    return Unavailable("DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again")
 
 
 def _full(cause: BaseException) -> RequestError:
@@ -48,7 +74,7 @@ def _busy(_: BaseException) -> RequestError:
     return Unavailable("DATABASE_BUSY", "another process holds the database; try again")
 
 
-def _broken(cause: BaseException) -> RequestError:
+def _unusable(cause: BaseException) -> RequestError:
     log.error("the database failed: %s", cause)
     return Unavailable("DATABASE_UNAVAILABLE", "the database cannot be used now; try again")
 
@@ -62,55 +88,69 @@ def _late(_: BaseException) -> RequestError:
     return DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the database worked on the request")
 
 
-_Meaning = Callable[[BaseException], RequestError]
-_SQLITE: dict[str, _Meaning] = {
+_Translation = Callable[[BaseException], RequestError]
+_SQLITE: dict[str, _Translation] = {
     "SQLITE_FULL": _full,
     "SQLITE_BUSY": _busy,
     "SQLITE_LOCKED": _busy,
     "SQLITE_INTERRUPT": _late,
-    "SQLITE_IOERR": _broken,
-    "SQLITE_CANTOPEN": _broken,
-    "SQLITE_CORRUPT": _broken,
-    "SQLITE_NOTADB": _broken,
-    "SQLITE_READONLY": _broken,
-    "SQLITE_NOMEM": _broken,
-    "SQLITE_PROTOCOL": _broken,
-    "SQLITE_PERM": _broken,
-    "SQLITE_AUTH": _broken,
+    "SQLITE_IOERR": _unusable,
+    "SQLITE_CANTOPEN": _unusable,
+    "SQLITE_CORRUPT": _unusable,
+    "SQLITE_NOTADB": _unusable,
+    "SQLITE_READONLY": _unusable,
+    "SQLITE_NOMEM": _unusable,
+    "SQLITE_PROTOCOL": _unusable,
+    "SQLITE_PERM": _unusable,
+    "SQLITE_AUTH": _unusable,
 }
-"""By the name of the error or what it begins with, which names the kind."""
-_COLLISIONS = ("40001", "40P01")  # serialization failure, deadlock
-_POSTGRESQL: dict[str, _Meaning] = {
+"""By the name of the error (SQLite, "Result and Error Codes") or its first part, which names the kind."""
+_POSTGRESQL: dict[str, _Translation] = {
     "53100": _full,
     "55P03": _busy,  # a lock is not available
     "57014": _late,  # the statement timeout
     "42P01": _mismatched,  # no such table
     "42703": _mismatched,  # no such column
     "40": _busy,  # collisions that did not end
-    "08": _broken,  # connection
-    "25006": _broken,  # read only
-    "53": _broken,  # out of memory or connections
-    "57P": _broken,  # shut down, or not up yet
-    "58": _broken,  # the system
-    "XX": _broken,  # damaged
+    "08": _unusable,  # connection
+    "25006": _unusable,  # read only
+    "53": _unusable,  # out of memory or connections
+    "57P": _unusable,  # shut down, or not up yet
+    "58": _unusable,  # the system
+    "XX": _unusable,  # damaged
 }
-"""By the SQLSTATE (PostgreSQL, "Error Codes") or what it begins with, which names the class."""
+"""By the SQLSTATE (PostgreSQL, "Error Codes") or its first characters, which name the class."""
+_COLLISIONS = ("40001", "40P01")  # SQLSTATEs: serialization failure, deadlock
+_CONSTRAINTS = {
+    "SQLITE_CONSTRAINT_UNIQUE": Constraint.UNIQUE,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": Constraint.FOREIGN_KEY,
+    "SQLITE_CONSTRAINT_CHECK": Constraint.CHECK,
+    "23505": Constraint.UNIQUE,
+    "23503": Constraint.FOREIGN_KEY,
+    "23514": Constraint.CHECK,
+}
+"""By the name of SQLite's error, and by the SQLSTATE."""
 
 
-def _sqlite(cause: BaseException) -> _Meaning | None:
+def _cause(error: Exception) -> BaseException:
+    """Returns the driver's error that SQLAlchemy has wrapped, or else the error itself."""
+    return getattr(error, "orig", None) or error
+
+
+def _sqlite(cause: BaseException) -> _Translation | None:
     name = getattr(cause, "sqlite_errorname", "")
     if name == "SQLITE_ERROR" and str(cause).startswith(("no such table", "no such column", "table ")):
         return _mismatched
-    return _first(_SQLITE, name)
+    return _find(_SQLITE, name)
 
 
-def _postgresql(cause: BaseException) -> _Meaning | None:
+def _postgresql(cause: BaseException) -> _Translation | None:
     if type(cause).__module__.partition(".")[0] != "psycopg":
         return None
     state = getattr(cause, "sqlstate", None)
-    if state is None:  # the server did not say anything: it could not be reached, or went away
-        return _broken if _is_operational(cause) else None
-    return _first(_POSTGRESQL, state)
+    if state is None:  # the server said nothing: it could not be reached, or went away
+        return _unusable if _is_operational(cause) else None
+    return _find(_POSTGRESQL, state)
 
 
 def _is_operational(cause: BaseException) -> bool:
@@ -118,31 +158,5 @@ def _is_operational(cause: BaseException) -> bool:
     return any(each.__name__ in ("OperationalError", "InterfaceError") for each in type(cause).__mro__)
 
 
-def _first(meanings: dict[str, _Meaning], name: str) -> _Meaning | None:
-    return next((meaning for prefix, meaning in meanings.items() if name.startswith(prefix)), None)
-
-
-class Constraint(enum.Enum):
-    """A kind of constraint."""
-
-    UNIQUE = "unique"
-    FOREIGN_KEY = "foreign key"
-    CHECK = "check"
-    OTHER = "other"
-
-
-_CONSTRAINTS = {
-    "SQLITE_CONSTRAINT_UNIQUE": Constraint.UNIQUE,
-    "SQLITE_CONSTRAINT_FOREIGNKEY": Constraint.FOREIGN_KEY,
-    "SQLITE_CONSTRAINT_CHECK": Constraint.CHECK,
-    "23505": Constraint.UNIQUE,  # PostgreSQL, "Error Codes"
-    "23503": Constraint.FOREIGN_KEY,
-    "23514": Constraint.CHECK,
-}
-
-
-def broken(error: Exception) -> Constraint:
-    """Returns the kind of constraint that the statement broke, OTHER if it failed for another reason."""
-    cause = getattr(error, "orig", None) or error
-    name = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
-    return _CONSTRAINTS.get(name or "", Constraint.OTHER)
+def _find(translations: dict[str, _Translation], code: str) -> _Translation | None:
+    return next((translation for prefix, translation in translations.items() if code.startswith(prefix)), None)

@@ -1,95 +1,127 @@
-"""Transactions for an engine with many writers: each thread writes on its own session."""
+"""PostgreSQL's writer: each thread writes on its own session.
+
+PostgreSQL has many writers and groups their commits itself. One connection for all of them would make each writer wait
+for the round trips of the others.
+"""
 
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import SERVER, Caller, longest
-from artemis_server.db.connection.driver_errors import cancelled, is_transient, stopped, translate
+from artemis_server.db.connection.cancellation import INTERNAL, Caller, statement_timeout
+from artemis_server.db.connection.driver_errors import caller_gone, is_transient, shutting_down, translate
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import DeadlineExceeded, RequestError
 
 T = TypeVar("T")
-ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 PAUSE = 0.01  # seconds, before the second attempt; each further one waits up to twice as long
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what was committed before it: also what was, while it waited for a lock."""
 
 
 class PostgresqlWriter:
-    """Runs each piece of work in a transaction of its own, and again when it collided with another."""
+    """Runs each piece of work in a transaction of its own, and again when it collided with another.
+
+    A single statement is a transaction by itself, so it is spared the round trips of BEGIN and COMMIT.
+    """
 
     def __init__(self, sessions: ThreadSessions) -> None:
         self._sessions = sessions
         self._closed = False
 
-    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+    def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns, once it is committed.
 
         Raises:
             DeadlineExceeded: the caller's deadline passed; nothing was changed.
-            Cancelled: the caller went away; nothing was changed.
+            Cancelled: the caller went away before the work was done; nothing was changed.
             RequestError: the database failed, or the writer was closed.
             Exception: what `work` raised; nothing was changed.
         """
-        end = time.monotonic() + longest(caller)
-        for attempt in range(ATTEMPTS):
-            if self._closed:
-                raise stopped()
-            if time.monotonic() >= end:
-                raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
-            if not caller.is_active():
-                raise cancelled()
-            try:
-                return self._attempt(work, caller)
-            except RequestError:
-                raise
-            except Exception as error:
-                if attempt == ATTEMPTS - 1 or not is_transient(error):
-                    raise translate(error) from error
-            time.sleep(min(PAUSE * 2**attempt * random.random(), max(end - time.monotonic(), 0)))  # noqa: S311
-        raise AssertionError("the last attempt returns or raises")
+        return self._retry(lambda: self._transact(work, caller, "COMMIT"), caller)
+
+    def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, which executes a single statement that changes something. Raises: as `write`."""
+        return self._retry(lambda: self._execute(work, caller), caller)
+
+    def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, and rolls it back. Raises: as `write`."""
+        return self._retry(lambda: self._transact(work, caller, "ROLLBACK"), caller)
 
     def close(self) -> None:
         """Accepts no more work."""
         self._closed = True
 
-    def _attempt(self, work: Callable[[Session], T], caller: Caller) -> T:
-        session = self._begin(caller)
-        try:
-            return self._commit(work, session)
-        finally:
-            self._sessions.release(session)
+    def _retry(self, attempt: Callable[[], T], caller: Caller) -> T:
+        """Returns what `attempt` returns, and makes it again while it collides with other transactions."""
+        end = time.monotonic() + statement_timeout(caller)
+        for number in range(MAX_ATTEMPTS):
+            if self._closed:
+                raise shutting_down()
+            if time.monotonic() >= end:
+                raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
+            if not caller.is_active():
+                raise caller_gone()
+            try:
+                return attempt()
+            except RequestError:
+                raise
+            except Exception as error:
+                if number == MAX_ATTEMPTS - 1 or not is_transient(error):
+                    raise translate(error) from error
+            time.sleep(min(PAUSE * 2**number * random.random(), max(end - time.monotonic(), 0)))  # noqa: S311
+        raise AssertionError("the last attempt returns or raises")
 
-    def _commit(self, work: Callable[[Session], T], session: Session) -> T:
-        try:
-            result = work(session)
-        except BaseException:
-            self._roll_back(session)
-            raise
-        try:
-            driver_connection(session).execute("COMMIT")
-        except BaseException:
-            self._sessions.discard()
-            raise
-        return result
-
-    def _begin(self, caller: Caller) -> Session:
-        """Begins a transaction, on a new connection if the kept one broke since it was last used."""
+    def _transact(self, work: Callable[[Session], T], caller: Caller, end: str) -> T:
+        """Runs the work in a transaction that begins on a new connection if the kept one broke while it was idle."""
 
         def begin() -> Session:
             session = self._sessions.get(caller)
             driver_connection(session).execute(BEGIN)
             return session
 
-        return self._sessions.retry(begin)
-
-    def _roll_back(self, session: Session) -> None:
+        session = self._sessions.retry(begin)
         try:
-            driver_connection(session).execute("ROLLBACK")
-        except Exception:
+            result = self._run(work, session)
+            self._end(session, end)
+        finally:
+            self._sessions.release(session)
+        return result
+
+    def _run(self, work: Callable[[Session], T], session: Session) -> T:
+        try:
+            return work(session)
+        except BaseException:
+            with suppress(Exception):
+                self._end(session, "ROLLBACK")
+            raise
+
+    def _end(self, session: Session, how: str) -> None:
+        try:
+            driver_connection(session).execute(how)
+        except BaseException:
             self._sessions.discard()
+            raise
+
+    def _execute(self, work: Callable[[Session], T], caller: Caller) -> T:
+        """Runs the work in autocommit.
+
+        Nobody can tell whether a statement was executed whose connection broke meanwhile, so it is not repeated.
+        That is why the connection is probed before.
+        """
+        session = self._sessions.retry(lambda: self._sessions.get(caller, probe=True))
+        try:
+            return work(session)
+        except RequestError:
+            raise
+        except BaseException:
+            self._sessions.discard()
+            raise
+        finally:
+            self._sessions.release(session)

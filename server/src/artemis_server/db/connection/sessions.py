@@ -1,4 +1,4 @@
-"""Sessions that each thread keeps: a connection costs more than most statements.
+"""Sessions: each thread keeps one, because a connection costs more than most statements.
 
 Their connections are in autocommit: a statement is a snapshot, and no transaction is left open.
 """
@@ -12,7 +12,8 @@ from artemis_models import AUTOCOMMIT
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import LIMITS, Caller, Limits, Server
+from artemis_server.db.connection.cancellation import GUARDS, Caller, InternalCaller, StatementGuard
+from artemis_server.db.ids import SPARE_IDS, SpareIds
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import RequestError, Unavailable
 
@@ -20,8 +21,8 @@ T = TypeVar("T")
 PERIOD = 0.5  # seconds between two looks at the callers
 PATIENCE = 5.0  # seconds that what is still executed has to end when all is closed
 _PAUSE = 0.02  # seconds
-_LIMITS = "artemis_limits"
-"""Where a session keeps the limits of its connection, in `Session.info`."""
+_GUARD = "artemis_guard"
+"""Where a session keeps the guard of its connection, in `Session.info`."""
 
 
 class ThreadSessions:
@@ -30,8 +31,9 @@ class ThreadSessions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{AUTOCOMMIT: True})
         self._local = threading.local()
-        self._open: dict[Limits, Connection] = {}
-        self._silent = False
+        self._spare_ids = SpareIds()
+        self._open: dict[StatementGuard, Connection] = {}
+        self._unresponsive = False
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="callers", daemon=True)
         if engine.dialect.name != "sqlite":  # which asks by itself
@@ -68,46 +70,56 @@ class ThreadSessions:
         finally:
             self.release(session)
 
-    def get(self, caller: Caller) -> Session:
+    def get(self, caller: Caller, *, probe: bool = False) -> Session:
         """Returns this thread's session; from now on, its statements are executed for this caller.
 
+        With `probe`, the driver's error is raised if the connection was closed while it was idle.
+
         Raises:
-            Unavailable: the database does not say anything.
+            Unavailable: the database is silent.
         """
-        if self._silent and not isinstance(caller, Server):
+        if self._unresponsive and not isinstance(caller, InternalCaller):
             raise Unavailable("DATABASE_UNAVAILABLE", "the database does not answer; try again")
         session: Session = getattr(self._local, "session", None) or self._connect()
-        session.info[_LIMITS].begin(caller)
+        guard: StatementGuard = session.info[_GUARD]
+        guard.begin(caller)
+        if probe:
+            guard.probe()
         return session
 
     @staticmethod
     def release(session: Session) -> None:
         """Tells that nobody waits for the session's next statements."""
-        session.info[_LIMITS].end()
+        session.info[_GUARD].end()
 
     def discard(self) -> bool:
-        """Closes this thread's connection, which may be broken; returns whether it was, and not by `sever`."""
+        """Closes this thread's connection, which may be broken; returns whether it was, and not by `disconnect`."""
         session: Session | None = self._local.__dict__.pop("session", None)
         if session is None:
             return False
-        limits: Limits = session.info[_LIMITS]
-        limits.end()
-        broken = limits.broken
-        connection = self._open.pop(limits, None)
+        guard: StatementGuard = session.info[_GUARD]
+        guard.end()
+        broken = guard.broken
+        if broken:  # another server may answer from now on, whose sequences are behind
+            self._spare_ids.clear()
+        connection = self._open.pop(guard, None)
         if connection is not None:
             connection.invalidate()
             connection.close()
         return broken
 
-    def sever(self) -> None:
-        """Ends every connection that a thread waits for, and refuses callers until `heard`. A file is never silent."""
-        if self._engine.dialect.name != "sqlite":
-            self._silent = True
-            self._sever()
+    def disconnect(self) -> None:
+        """Ends every connection that a thread waits for, and refuses callers until `mark_responsive` is called.
 
-    def heard(self) -> None:
+        A file is never silent: SQLite's connections stay.
+        """
+        if self._engine.dialect.name != "sqlite":
+            self._unresponsive = True
+            self._disconnect()
+
+    def mark_responsive(self) -> None:
         """Tells that the database answers."""
-        self._silent = False
+        self._unresponsive = False
 
     def close(self) -> None:
         """Closes every connection. What is still executed fails, or is given up after PATIENCE seconds."""
@@ -115,28 +127,29 @@ class ThreadSessions:
         if self._watcher.is_alive():
             self._watcher.join()
         end = time.monotonic() + PATIENCE
-        while any(limits.busy for limits in list(self._open)) and time.monotonic() < end:
-            self._sever()
+        while any(guard.busy for guard in list(self._open)) and time.monotonic() < end:
+            self._disconnect()
             time.sleep(_PAUSE)
-        for limits, connection in list(self._open.items()):
-            if not limits.busy:
-                self._open.pop(limits, None)
+        for guard, connection in list(self._open.items()):
+            if not guard.busy:
+                self._open.pop(guard, None)
                 connection.close()
 
-    def _sever(self) -> None:
-        for limits in list(self._open):
-            limits.sever()
+    def _disconnect(self) -> None:
+        for guard in list(self._open):
+            guard.disconnect()
 
     def _connect(self) -> Session:
         connection = self._engine.connect()
         session = Session(connection)
-        limits = LIMITS[self._engine.dialect.name](driver_connection(session))
-        session.info[_LIMITS] = limits
-        self._open[limits] = connection
+        guard = GUARDS[self._engine.dialect.name](driver_connection(session))
+        session.info[_GUARD] = guard
+        session.info[SPARE_IDS] = self._spare_ids
+        self._open[guard] = connection
         self._local.session = session
         return session
 
     def _watch(self) -> None:
         while not self._closing.wait(PERIOD):
-            for limits in list(self._open):
-                limits.check()
+            for guard in list(self._open):
+                guard.cancel_if_abandoned()

@@ -1,41 +1,40 @@
-"""Group commit: one session that all writers of a process share, so that one fsync serves many of them.
+"""SQLite's writer: group commit, so that one wait for the disk serves many writers.
 
-Writers queue their work; a thread runs whatever has queued up in one transaction, and answers all of them after the
-commit. If a piece fails, all are run again, each in a savepoint of its own, and so are the next few groups.
+Writers queue their work. One thread runs the work that has queued up in one transaction, and answers all of it after
+the commit. SQLite has one writer at a time, so nobody waits for longer than with a connection of its own.
 """
 
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
+from artemis_models import AUTOCOMMIT
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import SERVER, Caller
-from artemis_server.db.connection.driver_errors import cancelled, stopped, translate
-from artemis_server.db.statements import Driver, driver_connection
-from artemis_server.errors import DeadlineExceeded, Unavailable
+from artemis_server.db.connection.cancellation import INTERNAL, Caller
+from artemis_server.db.connection.driver_errors import caller_gone, shutting_down, transaction_lost, translate
+from artemis_server.db.statements import driver_connection
+from artemis_server.errors import DeadlineExceeded
 
 T = TypeVar("T")
-MOST_IN_GROUP = 256
-WARY = 16
-"""How many groups have savepoints from the start after one that failed: failures seldom come alone."""
+MAX_GROUP = 256  # pieces of work
 
 
 class _Ticket(Generic[T]):
-    """A piece of work, and what became of it once `done` can be acquired.
+    """A piece of work in the queue. It has a result or an error once `done` can be acquired.
 
-    A bare lock and not a Future: it costs a tenth, and a ticket is waited for by one thread only.
+    `done` is a bare lock and not a Future: it costs a tenth, and only one thread waits for a ticket.
     """
 
-    __slots__ = ("abandoned", "caller", "done", "error", "result", "work")
+    __slots__ = ("abandoned", "caller", "done", "dry_run", "error", "result", "work")
 
-    def __init__(self, work: Callable[[Session], T], caller: Caller) -> None:
+    def __init__(self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool) -> None:
         self.work = work
         self.caller = caller
+        self.dry_run = dry_run
         self.result: T
         self.error: BaseException | None = None
         self.abandoned = False
@@ -43,24 +42,23 @@ class _Ticket(Generic[T]):
         self.done.acquire()
 
 
-class _Failed(Exception):
-    """Undoes a group in which something failed."""
-
-
 class SqliteWriter:
-    """Runs pieces of work one after the other and commits them in groups."""
+    """Runs pieces of work one after the other and commits them in groups.
+
+    The pieces of a group share a transaction. If one of them fails, the transaction is rolled back and all pieces are
+    run once more, each in a savepoint, so that the failing one leaves its neighbours alone.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._wary = 0
-        """How many groups are still to have savepoints from the start."""
+        self._connection: _WriteConnection | None = None
         self._queue: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def write(self, work: Callable[[Session], T], caller: Caller = SERVER) -> T:
+    def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns, once it is committed.
 
         Raises:
@@ -69,24 +67,34 @@ class SqliteWriter:
             RequestError: the database failed, or the writer was closed; nothing was changed.
             Exception: what `work` raised; nothing was changed.
         """
-        ticket = _Ticket(work, caller)
+        return self._wait_for(_Ticket(work, caller, dry_run=False))
+
+    def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, as `write` does: a single statement shares a transaction as well."""
+        return self.write(work, caller)
+
+    def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
+        """Returns what `work` returns, and rolls it back. Raises: as `write`."""
+        return self._wait_for(_Ticket(work, caller, dry_run=True))
+
+    def close(self) -> None:
+        """Accepts no more work, commits what is queued, and closes the connection."""
+        with self._closing:
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _wait_for(self, ticket: _Ticket[T]) -> T:
         with self._closing:
             if self._closed:
-                raise stopped()
+                raise shutting_down()
             self._queue.put(ticket)
-        if not ticket.done.acquire(timeout=_wait(caller.time_remaining())):
+        if not ticket.done.acquire(timeout=_lock_timeout(ticket.caller.time_remaining())):
             ticket.abandoned = True
             raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the request waited to be written")
         if ticket.error is not None:
             raise ticket.error
         return ticket.result
-
-    def close(self) -> None:
-        """Commits what is queued and ends the thread."""
-        with self._closing:
-            self._closed = True
-            self._queue.put(None)
-        self._thread.join()
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
@@ -98,6 +106,7 @@ class SqliteWriter:
                     ticket.error = failure
             for ticket in group:
                 ticket.done.release()
+        self._disconnect()
 
     def _next_group(self) -> list[_Ticket[Any]] | None:
         """Waits for a ticket and returns it with all that have queued up behind it; None at the end."""
@@ -105,7 +114,7 @@ class SqliteWriter:
         ticket = self._queue.get()
         while ticket is not None:
             group.append(ticket)
-            if len(group) == MOST_IN_GROUP:
+            if len(group) == MAX_GROUP:
                 return group
             try:
                 ticket = self._queue.get_nowait()
@@ -117,71 +126,95 @@ class SqliteWriter:
         return None
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
-        """Runs the group in one transaction; an error of the transaction itself is an error of all."""
-        if self._wary:
-            self._wary -= 1
-        elif self._run_together(group):
-            return
-        else:
-            self._wary = WARY
-        self._run_apart(group)
+        """Commits the group, on a new connection if the last one failed."""
+        if self._connection is None:
+            self._connection = _WriteConnection(self._engine)
+        try:
+            self._connection.commit(group)
+        finally:
+            if self._connection.failed:
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _WriteConnection:
+    """The writer's connection and session.
+
+    It says BEGIN, SAVEPOINT and COMMIT itself: `Session.begin` and `begin_nested` of SQLAlchemy cost more than an
+    insert does.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.execution_options(**{AUTOCOMMIT: True}).connect()
+        self._session = Session(self._connection)
+        self._driver = cast("sqlite3.Connection", driver_connection(self._session))
+        self.failed = False
+        """Whether the database failed, and not only the work: the connection is not to be used again."""
+
+    def commit(self, group: list[_Ticket[Any]]) -> None:
+        """Runs and commits the group. It raises an error of the transaction, which every ticket in the group gets."""
+        try:
+            self._driver.execute("BEGIN IMMEDIATE")
+            if not self._run_together(group):
+                self._driver.execute("ROLLBACK")
+                if len(group) == 1:
+                    return
+                self._driver.execute("BEGIN IMMEDIATE")
+                for ticket in _awaited(group):
+                    self._run_in_savepoint(ticket)
+            self._driver.execute("COMMIT")
+        except BaseException:
+            self.failed = True
+            raise
+
+    def close(self) -> None:
+        """Closes the connection, which rolls back whatever is not committed."""
+        self._connection.invalidate()
+        self._connection.close()
 
     def _run_together(self, group: list[_Ticket[Any]]) -> bool:
-        """Runs and commits the group if nothing in it fails; undoes it otherwise, and tells that it did."""
-        with suppress(_Failed), self._transaction() as (connection, session):
-            for ticket in _wanted(group):
-                try:
-                    ticket.result = ticket.work(session)
-                except Exception as error:
-                    raise _Failed from error
-                if not cast("sqlite3.Connection", connection).in_transaction:
-                    raise _gone()
-            return True
-        return False
+        """Runs the group until a ticket fails, and tells whether none did. Dry runs fail or succeed by themselves."""
+        for ticket in _awaited(group):
+            if ticket.dry_run:
+                self._run_in_savepoint(ticket)
+            elif not self._run(ticket):
+                return False
+        return True
 
-    def _run_apart(self, group: list[_Ticket[Any]]) -> None:
-        """Runs and commits the group, each piece in a savepoint, so that what fails leaves the others alone."""
-        with self._transaction() as (connection, session):
-            for ticket in _wanted(group):
-                connection.execute("SAVEPOINT ticket")
-                try:
-                    ticket.result = ticket.work(session)
-                except Exception as error:
-                    ticket.error = translate(error)
-                    self._end(connection, "ROLLBACK TO", error)
-                self._end(connection, "RELEASE", _gone())
+    def _run_in_savepoint(self, ticket: _Ticket[Any]) -> None:
+        self._driver.execute("SAVEPOINT ticket")
+        if not self._run(ticket) or ticket.dry_run:
+            self._driver.execute("ROLLBACK TO ticket")
+        self._driver.execute("RELEASE ticket")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[tuple[Driver, Session]]:
-        # Not Session.begin_nested for savepoints, which costs more than an insert to keep track of entities that
-        # storage functions do not have.
-        with Session(self._engine) as session, session.begin():
-            yield driver_connection(session), session
-
-    @staticmethod
-    def _end(connection: Driver, how: str, reason: Exception) -> None:
-        """Ends a savepoint; raises `reason` when there is none, because the whole transaction has been undone."""
+    def _run(self, ticket: _Ticket[Any]) -> bool:
+        """Runs the work and tells whether it succeeded. Raises if the transaction has ended with it."""
+        ticket.error = None
         try:
-            connection.execute(f"{how} ticket")
-        except Exception:
-            raise reason from None
+            ticket.result = ticket.work(self._session)
+        except Exception as error:
+            ticket.error = translate(error)
+            self.failed |= ticket.error is not error
+        if not self._driver.in_transaction:
+            raise ticket.error or transaction_lost()
+        return ticket.error is None
 
 
-def _wanted(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
-    """Yields the tickets that somebody still waits for."""
+def _awaited(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
+    """Yields the tickets that a caller still waits for."""
     for ticket in group:
         if ticket.abandoned or not ticket.caller.is_active():
-            ticket.error = cancelled()
+            ticket.error = caller_gone()
         else:
             yield ticket
 
 
-def _gone() -> Unavailable:
-    return Unavailable("DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again")
-
-
-def _wait(timeout: float | None) -> float:
+def _lock_timeout(seconds: float | None) -> float:
     """Returns the timeout as a lock takes it; gRPC tells of no deadline as one in some centuries."""
-    if timeout is None or timeout > threading.TIMEOUT_MAX:
+    if seconds is None or seconds > threading.TIMEOUT_MAX:
         return -1
-    return max(timeout, 0)
+    return max(seconds, 0)
