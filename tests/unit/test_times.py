@@ -49,13 +49,7 @@ def test_micros_are_in_the_order_of_time(one: int, other: int) -> None:
 
 @given(MICROS)
 def test_nanos_count_forward(micros: int) -> None:
-    assert 0 <= filled(micros).nanos < times.NANOS
-
-
-@pytest.mark.parametrize("nanos", [-(2**31), -1, 1_000_000_000, 2**31 - 1])
-def test_nanos_out_of_range_are_refused(nanos: int) -> None:
-    with pytest.raises(ValueError, match="nanos must be between 0 and 999999999"):
-        times.to_micros(Timestamp(seconds=1, nanos=nanos))
+    assert 0 <= filled(micros).nanos < 1_000_000_000
 
 
 @pytest.mark.parametrize(("seconds", "nanos"), [(FIRST, 0), (LAST, 999_999_999), (0, 0), (-1, 999_999_999)])

@@ -16,7 +16,7 @@ from artemis_server.db import etags, times
 from artemis_server.db.ids import allocate
 from artemis_server.db.statements import Statement, Values
 from artemis_server.db.store import Store
-from artemis_server.errors import InvalidArgument, Violation, apply_to_each
+from artemis_server.errors import InvalidArgument, Violation
 
 M = TypeVar("M", bound=Message)
 Path = Callable[[int], str]
@@ -89,9 +89,7 @@ class BatchStore(Store[M]):
         self.check_references(session, messages, path)
         now = times.now()
         common = {**self.codec.new, "create_time": now, "update_time": now}
-        rows = apply_to_each(
-            messages, lambda index, each: common | self._values(each, self.codec.writable, path(index))
-        )
+        rows = [common | self.codec.to_columns(message, self.codec.writable) for message in messages]
         for row, row_id in zip(rows, allocate(session, self._rows, len(rows)), strict=True):
             row["id"] = row_id
         self._insert.many(session, rows)
@@ -102,8 +100,8 @@ class BatchStore(Store[M]):
         self.check_references(session, [change.merged for change in changes], path)
         now = times.now()
         alike: dict[tuple[str, ...], list[Values]] = defaultdict(list)
-        values = apply_to_each(changes, lambda index, each: self._values(each.merged, each.paths, path(index)))
-        for change, changed in zip(changes, values, strict=True):
+        for change in changes:
+            changed = self.codec.to_columns(change.merged, change.paths)
             alike[tuple(change.paths)].append(changed | _as_read(change.stored) | {"now": now})
         for paths, rows in alike.items():
             if paths:
@@ -126,12 +124,6 @@ class BatchStore(Store[M]):
         changed: dict[str, Any] = {name: bindparam(name) for name in paths}
         changed |= {"version": self._table.version + 1, "update_time": bindparam("now")}
         return Statement(update(self._rows).where(*self._matches(conditional=True)).values(changed))
-
-    def _values(self, message: M, paths: Iterable[str], path: str) -> Values:
-        try:
-            return self.codec.to_columns(message, paths)
-        except InvalidArgument as error:
-            raise error.under(path.removesuffix(self.kind)) from None
 
 
 def check_size(response: Message, field: str) -> None:

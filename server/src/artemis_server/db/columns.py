@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 from artemis_server.contract import ETAG, is_timestamp, writable_fields
 from artemis_server.db import etags, times
 from artemis_server.db.statements import Row, Values
-from artemis_server.errors import InvalidArgument, Violation
 
 M = TypeVar("M", bound=Message)
 VERSION = "version"
@@ -30,7 +29,6 @@ class RowCodec(Generic[M]):
         descriptor = cast("Descriptor", message.DESCRIPTOR)
         fields = list(descriptor.fields)
         self._message = message
-        self._prefix = descriptor.name.lower() + "."
         self._readers = {field.name: _reader(field) for field in fields}
         self.names = [_column(field) for field in fields]
         self.writable = writable_fields(descriptor)
@@ -47,18 +45,8 @@ class RowCodec(Generic[M]):
         return message
 
     def to_columns(self, message: Message, paths: Iterable[str]) -> Values:
-        """Returns the values of these fields; an unset field with presence is None.
-
-        Raises:
-            InvalidArgument: a timestamp is malformed.
-        """
-        values: Values = {}
-        for path in paths:
-            try:
-                values[path] = self._readers[path](message)
-            except ValueError as error:
-                raise InvalidArgument(Violation(field=self._prefix + path, description=str(error))) from None
-        return values
+        """Returns the values of these fields of a valid message; an unset field with presence is None."""
+        return {path: self._readers[path](message) for path in paths}
 
 
 def _column(field: FieldDescriptor) -> str:
