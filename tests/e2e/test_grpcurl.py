@@ -126,7 +126,7 @@ def test_the_services_and_their_methods_can_be_listed(tool: Tool) -> None:
 def test_a_message_and_a_service_can_be_described(server: Server, tmp_path: Path) -> None:
     tool = Grpcurl(server.target, tmp_path)
 
-    assert "rpc UpdateEvent ( .artemis.v1.UpdateEventRequest ) returns ( .artemis.v1.Event );" in tool.describe(EVENTS)
+    assert "rpc UpdateEvent ( .artemis.v1.UpdateEventRequest ) returns ( .artemis.v1.Event ) {" in tool.describe(EVENTS)
     assert "string name = 2 [(.google.api.field_behavior) = REQUIRED];" in tool.describe("artemis.v1.Event")
 
 

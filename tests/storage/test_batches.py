@@ -156,17 +156,6 @@ def test_an_owner_who_does_not_exist_refuses_all_and_is_named(database: Database
     assert stored(database) == []
 
 
-@pytest.mark.parametrize("field", ["start_time", "end_time"])
-def test_malformed_nanos_refuse_all_and_are_named(database: Database, field: str) -> None:
-    malformed = Timestamp(seconds=START, nanos=-1)
-
-    with pytest.raises(InvalidArgument) as caught:
-        create_many(database, [new_event(), new_event(**{field: malformed}), new_event()])
-
-    assert [each.field for each in caught.value.violations] == [f"requests[1].event.{field}"]
-    assert stored(database) == []
-
-
 def test_a_batch_that_fails_late_leaves_nothing(database: Database) -> None:
     def work(session: Session) -> None:
         STORE.create_many(session, [new_event()] * 10, path)

@@ -74,22 +74,6 @@ class TestEvents(StoreContract[Event]):
 
         assert ids == [find(place) for place in places]
 
-    @pytest.mark.parametrize("nanos", [-(2**31), -1, 1_000_000_000, 2**31 - 1])
-    @pytest.mark.parametrize("field", ["start_time", "end_time"])
-    def test_malformed_nanos_are_refused(self, database: Database, field: str, nanos: int) -> None:
-        created = self.create(database)
-        malformed = new_event(**{field: Timestamp(seconds=START, nanos=nanos)})
-        malformed.id = created.id
-        for work in (
-            partial(EVENTS.create, message=malformed),
-            partial(EVENTS.update, row_id=created.id, message=malformed, paths=[field], etag=""),
-        ):
-            with pytest.raises(InvalidArgument) as caught:
-                database.write(work)
-            assert [f"event.{field}"] == [violation.field for violation in caught.value.violations]
-        assert [created.id] == self.scan(database)
-        assert created == self.get(database, created.id)
-
     def test_an_end_before_the_start_is_refused_by_the_database_too(self, database: Database) -> None:
         with pytest.raises(InvalidArgument) as caught:
             self.create_event(database, new_event(end_time=Timestamp(seconds=START)))

@@ -22,7 +22,9 @@ _SERVICE_CONFIG = {
                 "backoffMultiplier": 3,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
-        }
+        },
+        # But for the check that finds out why a server cannot be reached, which has no time for retries.
+        {"name": [{"service": "grpc.health.v1.Health"}]},
     ]
 }
 # bytes; gRPC's own 256 KiB would leave a bigger request, such as a batch, untried again. Servers take 4 MiB.

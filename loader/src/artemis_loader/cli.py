@@ -109,7 +109,6 @@ def _load_one(engine: Engine, feed: Feed, options: Options) -> Summary:
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
     from artemis_loader.schedule import Scheduler  # noqa: PLC0415, the other commands start sooner without it
 
-    log.info("artemis-loader %s starts", version("artemis-loader"))
     stopping = threading.Event()
     signals: SimpleQueue[int] = SimpleQueue()  # a signal may come while it is read, which an Event does not bear
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -126,6 +125,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
     scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
     _require(engine)
+    log.info("artemis-loader %s starts", version("artemis-loader"))
     tune_garbage_collector()
     scheduler.start()
     signals.get()

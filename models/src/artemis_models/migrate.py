@@ -88,14 +88,17 @@ def _revision(engine: Engine) -> str | None:
         return current_revision(connection)
 
 
-def check_reachable(engine: Engine) -> None:
+def check_reachable(engine: Engine, *, upgradable: bool = False) -> None:
     """Connects to the database, whatever its schema is.
 
     Raises:
-        DatabaseError: the server is too old, or the database has another encoding.
+        DatabaseError: the server is too old, or the database has another encoding; or with `upgradable`, the database
+            has a newer schema than this code knows.
         sqlalchemy.exc.DBAPIError: the database cannot be reached, does not exist, or refuses the user.
     """
-    _revision(engine)
+    revision = _revision(engine)
+    if upgradable:
+        _check_not_newer(revision)
 
 
 def check_revision(engine: Engine) -> None:

@@ -54,15 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, engine: Engine) -> None:
-    log.info("artemis-server %s starts", version("artemis-server"))
     signals: SimpleQueue[int] = SimpleQueue()  # an Event may deadlock when a signal comes while it is read
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))
     check_address(settings.listen)  # before anything is changed
-    if engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate:
+    migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
+    check_reachable(engine, upgradable=migrating)
+    log.info("artemis-server %s starts", version("artemis-server"))
+    if migrating:
         upgrade(engine)
-    else:
-        check_reachable(engine)
     application = Application(settings, engine)
     try:
         port = application.start()
