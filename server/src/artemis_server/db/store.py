@@ -30,7 +30,7 @@ from artemis_server.query.orders import order_parser
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
 MAX_KEPT_FILTER = 500
-"""The longest filter, in characters, whose statements are kept: those of 8192 characters take a megabyte."""
+"""The longest filter, in characters, whose tree is kept."""
 
 
 class Store(ABC, Generic[M]):
@@ -185,7 +185,7 @@ class Store(ABC, Generic[M]):
         return (self._short_query if len(filter_text) <= MAX_KEPT_FILTER else self._build_query)(filter_text, order_by)
 
     def _build_query(self, filter_text: str, order_by: str) -> Query:
-        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, dict(self._table))
+        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, self._rows)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)

@@ -29,17 +29,13 @@ class Keyset:
         """Returns the terms of ORDER BY."""
         return [_directed(column, descending) for column, descending in self._keys]
 
-    def values(self, position: Position) -> dict[str, Any]:
-        """Returns the values of the parameters of `after`."""
-        return {_name(index): value for index, value in enumerate(position)}
+    def after(self, unset: Sequence[bool]) -> ColumnElement[bool]:
+        """Returns the condition that a row comes after a position, of whose values these are None.
 
-    def after(self, position: Position) -> ColumnElement[bool]:
-        """Returns the condition that a row comes after a position.
-
-        Only which values are None matters: the values themselves are parameters.
+        The values themselves are parameters.
         """
         bounds: list[BindParameter[Any] | None] = [
-            None if value is None else bindparam(_name(index)) for index, value in enumerate(position)
+            None if is_unset else bindparam(f"after_{index}") for index, is_unset in enumerate(unset)
         ]
         if self._uniform and not self._nullable:
             columns = tuple_(*(column for column, _ in self._keys))
@@ -50,10 +46,6 @@ class Keyset:
         column, descending = self._keys[0]
         # It follows from the rest, and lets an index begin at the right place.
         return and_(_from(column, descending, bounds[0]), beyond)
-
-
-def _name(index: int) -> str:
-    return f"after_{index}"
 
 
 def _directed(column: Column, descending: bool) -> ColumnElement[Any]:
