@@ -16,7 +16,6 @@ from typing import NoReturn
 from artemis_models import (
     AUTOCOMMIT,
     DatabaseError,
-    check_exists,
     check_revision,
     create_engine,
     describe,
@@ -86,11 +85,14 @@ def _run(settings: Settings) -> int:
 def _load(settings: Settings, engine: Engine) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     feeds = chosen(read_config(settings.config), settings.feed)
-    _require(engine)
+    check_revision(engine)
     clear(settings.rejects)
     tune_garbage_collector()
     options = Options(rejects=settings.rejects, dry_run=settings.dry_run, force=settings.force)
-    summaries = [_load_one(engine, feed, options) for feed in feeds]
+    summaries = []
+    for feed in feeds:
+        with reporter() as progress:
+            summaries.append(load(engine, feed, options, progress))
     if settings.json:
         print(json.dumps([summary.as_json() for summary in summaries], indent=2))
     else:
@@ -99,11 +101,6 @@ def _load(settings: Settings, engine: Engine) -> int:
         if summary.failed:
             _complain(_failure(summary))
     return int(any(summary.failed for summary in summaries))
-
-
-def _load_one(engine: Engine, feed: Feed, options: Options) -> Summary:
-    with reporter() as progress:
-        return load(engine, feed, options, progress)
 
 
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
@@ -125,7 +122,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
 
     options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
     scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
-    _require(engine)
+    check_revision(engine)
     tune_garbage_collector()
     scheduler.start()
     signals.get()
@@ -155,13 +152,13 @@ def _check(settings: Settings, engine: Engine) -> int:
     for feed in scheduled:
         trigger_of(feed)
     print(f"{settings.config} declares {len(config.feeds)} feeds, {len(scheduled)} of them with a schedule")
-    _require(engine)
+    check_revision(engine)
     print(f"the database is at revision {head_revision()}")
     return 0
 
 
 def _status(settings: Settings, engine: Engine) -> int:
-    _require(engine)
+    check_revision(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         loads = last_loads(connection, settings.feed, settings.limit)
     if settings.json:
@@ -182,11 +179,6 @@ def _as_json(past: PastLoad) -> dict[str, object]:
         **asdict(past.counts),
         "error": past.error,
     }
-
-
-def _require(engine: Engine) -> None:
-    check_exists(engine)
-    check_revision(engine)
 
 
 def _failure(summary: Summary) -> str:

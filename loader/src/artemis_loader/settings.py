@@ -50,18 +50,15 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="load each feed on its schedule, until SIGTERM or SIGINT")
     check = commands.add_parser("check", help="check the configuration, and then the database; change nothing")
     status = commands.add_parser("status", help="show the last loads")
-    for command in (load, run, check, status):
-        Flags(command, environment, Settings).add_common()
+    flags = {command: Flags(command, environment, Settings) for command in (load, run, check, status)}
+    for each in flags.values():
+        each.add_common()
     for command in (load, run, check):
-        Flags(command, environment, Settings).add(
-            "config", "the file that declares the feeds", metavar="FILE", type=Path
-        )
+        flags[command].add("config", "the file that declares the feeds", metavar="FILE", type=Path)
     for command in (load, run):
         rejects = "where to write records that are not stored; {feed} stands for the feed's name, and without it all"
-        Flags(command, environment, Settings).add("rejects", f"{rejects} feeds share one file", metavar="FILE")
-    Flags(run, environment, Settings).add(
-        "shutdown-grace", "how long a stop waits for loads", metavar="SECONDS", type=seconds
-    )
+        flags[command].add("rejects", f"{rejects} feeds share one file", metavar="FILE")
+    flags[run].add("shutdown-grace", "how long a stop waits for loads", metavar="SECONDS", type=seconds)
     for command, text in ((load, "the feed to load"), (status, "the feed to show")):
         command.add_argument("--feed", action="append", metavar="NAME", help=f"{text}; may be repeated (default: all)")
     load.add_argument("--dry-run", action="store_true", help="say what a load would do, and change nothing")

@@ -13,6 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
+from artemis_models.sqlite import check_exists
 
 LOCK = 0x617274656D6973
 """The advisory lock that a migration of a PostgreSQL database holds."""
@@ -99,7 +100,12 @@ def check_reachable(engine: Engine) -> None:
 
 
 def check_revision(engine: Engine) -> None:
-    """Raises DatabaseError when the schema is not the one that this code needs; its text says what to do."""
+    """Raises DatabaseError when there is no database, or its schema is not the one that this code needs.
+
+    The text of the error says what to do.
+    """
+    if engine.dialect.name == "sqlite":
+        check_exists(engine.url)
     _check(_revision(engine))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
 _KEPT = "artemis_driver_connection"
@@ -24,37 +25,13 @@ Values = dict[str, Any]
 """Values by the name of a column or of a parameter."""
 
 
-class Cursor(Protocol):
-    """The part of a driver's cursor (PEP 249) that is used."""
-
-    def fetchone(self) -> Row | None:
-        """Returns the next row."""
-
-    def fetchmany(self, size: int) -> Sequence[Row]:
-        """Returns the next rows."""
-
-    def executemany(self, sql: str, values: Iterable[Sequence[Any]]) -> object:
-        """Executes a statement once for each of the sequences of values."""
-
-    @property
-    def rowcount(self) -> int:
-        """How many rows were changed, by all executions together."""
-
-    @property
-    def lastrowid(self) -> int | None:
-        """The id that SQLite assigned to the row that was inserted. psycopg has no such thing."""
-
-    def close(self) -> None:
-        """Ends the statement, and with it its snapshot."""
-
-
 class Driver(Protocol):
     """The part of a driver's connection that is used; sqlite3 and psycopg both have it."""
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> Cursor:
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> DBAPICursor:
         """Executes a statement."""
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> DBAPICursor:
         """Returns a new cursor."""
 
 
@@ -90,7 +67,7 @@ class Statement:
         """Executes the statement for each of the rows, in one call of the driver; returns how many were changed."""
         driver, compiled = self._prepare(session)
         cursor = driver.cursor()
-        cursor.executemany(compiled.sql, map(compiled.positional, rows))
+        cursor.executemany(compiled.sql, [compiled.positional(row) for row in rows])
         changed = cursor.rowcount
         cursor.close()
         return changed
@@ -104,7 +81,7 @@ class Statement:
         finally:
             cursor.close()
 
-    def _execute(self, session: Session, values: Values) -> Cursor:
+    def _execute(self, session: Session, values: Values) -> DBAPICursor:
         driver, compiled = self._prepare(session)
         return driver.execute(compiled.sql, compiled.positional(values))
 

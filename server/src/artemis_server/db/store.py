@@ -60,7 +60,10 @@ class Store(ABC, Generic[M]):
         self._parse_order = order_parser(descriptor)
         self._short_query = lru_cache(maxsize=128)(self._build_query)
         self._update = lru_cache(maxsize=256)(self._build_update)
-        self._delete = {conditional: self._build_delete(conditional) for conditional in (False, True)}
+        self._delete = {
+            conditional: Statement(delete(self.model).where(*self._matches(conditional)).returning(*self._row))
+            for conditional in (False, True)
+        }
 
     @abstractmethod
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
@@ -191,9 +194,6 @@ class Store(ABC, Generic[M]):
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)
         changed: dict[str, Any] = {path: bindparam(path) for path in paths}
         return Statement(statement.values(**changed, version=self._table.version + 1, update_time=bindparam("now")))
-
-    def _build_delete(self, conditional: bool) -> Statement:
-        return Statement(delete(self.model).where(*self._matches(conditional)).returning(*self._row))
 
     def _matches(self, conditional: bool) -> list[ColumnElement[bool]]:
         by_id = self._table.id == bindparam("row_id")
