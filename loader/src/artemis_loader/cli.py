@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from queue import SimpleQueue
-from types import FrameType
 from typing import NoReturn
 
 from artemis_models import (
@@ -83,7 +82,7 @@ def _run(settings: Settings) -> int:
 
 
 def _load(settings: Settings, engine: Engine) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which raises KeyboardInterrupt
     feeds = chosen(read_config(settings.config), settings.feed)
     check_revision(engine)
     clear(settings.rejects)
@@ -188,10 +187,6 @@ def _failure(summary: Summary) -> str:
 
 def _complain(text: str) -> None:
     print(f"artemis-loader: {text}", file=sys.stderr)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001, what signal handlers are given
-    raise KeyboardInterrupt
 
 
 def end_now(code: int) -> NoReturn:

@@ -106,15 +106,13 @@ def check_revision(engine: Engine) -> None:
     """
     if engine.dialect.name == "sqlite":
         check_exists(engine.url)
-    _check(_revision(engine))
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        check_connection(connection)
 
 
 def check_connection(connection: Connection) -> None:
-    """Raises as `check_revision`."""
-    _check(current_revision(connection))
-
-
-def _check(revision: str | None) -> None:
+    """Raises DatabaseError when the schema is not the one that this code needs."""
+    revision = current_revision(connection)
     _check_not_newer(revision)
     if revision != head_revision():
         raise DatabaseError(

@@ -68,7 +68,10 @@ class SqliteWriter:
             if self._closed:
                 raise shutting_down()
             self._queue.put(ticket)
-        if not ticket.done.acquire(timeout=_lock_timeout(caller.time_remaining())):
+        remaining = caller.time_remaining()
+        # gRPC tells of no deadline as one in some centuries, which is too long for a lock.
+        timeout = -1 if remaining is None or remaining > threading.TIMEOUT_MAX else max(remaining, 0)
+        if not ticket.done.acquire(timeout=timeout):
             ticket.abandoned = True
             raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the request waited to be written")
         if ticket.error is not None:
@@ -199,10 +202,3 @@ def _awaited(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
             ticket.error = caller_gone()
         else:
             yield ticket
-
-
-def _lock_timeout(seconds: float | None) -> float:
-    """Returns the timeout as a lock takes it; gRPC tells of no deadline as one in some centuries."""
-    if seconds is None or seconds > threading.TIMEOUT_MAX:
-        return -1
-    return max(seconds, 0)
