@@ -108,17 +108,13 @@ def _cores(text: str) -> str:
 
 def _address(text: str) -> str:
     match = re.fullmatch(r"(?:[^:\[\]]+|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})", text)
-    if not match or int(match[2]) > LARGEST_PORT or not _is_ipv6(match[1]):
+    try:
+        valid = match and int(match[2]) <= LARGEST_PORT and ipaddress.IPv6Address(match[1] or "::")
+    except ValueError:
+        valid = None
+    if not valid:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT or [IPV6]:PORT")
     return text
-
-
-def _is_ipv6(host: str | None) -> bool:
-    """Tells whether the host is an IPv6 address, or None."""
-    try:
-        return host is None or bool(ipaddress.IPv6Address(host))
-    except ValueError:
-        return False
 
 
 def _is_local(listen: str) -> bool:

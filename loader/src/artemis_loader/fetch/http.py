@@ -105,15 +105,11 @@ def _check_way(response: httpx.Response, name: str) -> None:
 def _check_status(response: httpx.Response, name: str) -> None:
     status = response.status_code
     if status in _TRY_AGAIN or status >= _SERVER_ERROR:
-        raise _TryAgain(f"the server answers {status}", _asked_wait(response))
+        text = response.headers.get("retry-after", "")  # a number of seconds, or a date
+        wait = min(float(text), _MAX_WAIT) if text.isascii() and text.isdecimal() else 0.0
+        raise _TryAgain(f"the server answers {status}", wait)
     if status != httpx.codes.OK:
         raise FeedError(f"{name}: the server answers {status}")
-
-
-def _asked_wait(response: httpx.Response) -> float:
-    """Returns the seconds that the server asks to wait for, when it gives them as a number."""
-    text = response.headers.get("retry-after", "")
-    return min(float(text), _MAX_WAIT) if text.isascii() and text.isdecimal() else 0.0
 
 
 def _store(response: httpx.Response, path: Path, feed: Feed, end: float) -> None:

@@ -29,8 +29,6 @@ from artemis_server.query.orders import order_parser
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
-MAX_KEPT_FILTER = 500
-"""The longest filter, in characters, whose tree is kept."""
 
 
 class Store(ABC, Generic[M]):
@@ -58,7 +56,7 @@ class Store(ABC, Generic[M]):
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
         self._parse_filter = filter_parser(descriptor, self.searched_fields)
         self._parse_order = order_parser(descriptor)
-        self._short_query = lru_cache(maxsize=128)(self._build_query)
+        self._query = lru_cache(maxsize=128)(self._build_query)
         self._update = lru_cache(maxsize=256)(self._build_update)
         self._delete = {
             conditional: Statement(delete(self.model).where(*self._matches(conditional)).returning(*self._row))
@@ -185,7 +183,7 @@ class Store(ABC, Generic[M]):
         Raises:
             InvalidArgument: the filter or the order cannot be understood.
         """
-        return (self._short_query if len(filter_text) <= MAX_KEPT_FILTER else self._build_query)(filter_text, order_by)
+        return self._query(filter_text, order_by)
 
     def _build_query(self, filter_text: str, order_by: str) -> Query:
         return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, self._rows)

@@ -42,7 +42,8 @@ class Keyset:
             return columns < tuple_(*bounds) if self._keys[0][1] else columns > tuple_(*bounds)
         beyond: ColumnElement[bool] = false()
         for (column, descending), bound in reversed(list(zip(self._keys, bounds, strict=True))):
-            beyond = or_(_after(column, descending, bound), and_(_same(column, bound), beyond))
+            same = column.is_(None) if bound is None else column == bound
+            beyond = or_(_after(column, descending, bound), and_(same, beyond))
         column, descending = self._keys[0]
         # It follows from the rest, and lets an index begin at the right place.
         return and_(_from(column, descending, bounds[0]), beyond)
@@ -53,10 +54,6 @@ def _directed(column: Column, descending: bool) -> ColumnElement[Any]:
     if not column.nullable:
         return directed
     return directed.nulls_last() if descending else directed.nulls_first()
-
-
-def _same(column: Column, bound: "BindParameter[Any] | None") -> ColumnElement[bool]:
-    return column.is_(None) if bound is None else column == bound
 
 
 def _after(column: Column, descending: bool, bound: "BindParameter[Any] | None") -> ColumnElement[bool]:
