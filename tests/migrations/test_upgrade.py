@@ -56,6 +56,7 @@ def test_every_database_has_a_key_of_its_own(empty: Engine, database: Database) 
 
 
 def test_a_database_without_tables_says_what_to_run(empty: Engine) -> None:
+    empty.connect().close()  # SQLite makes the file
     with pytest.raises(DatabaseError, match=r"revision none.*needs .*artemis-server migrate"):
         check_revision(empty)
 

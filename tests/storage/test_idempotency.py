@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from artemis.v1.events_pb2 import (
@@ -19,7 +19,7 @@ from artemis_models import IdempotencyKey, create_engine
 from artemis_server.db import times
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.db.idempotency import KEPT, MAX_PRUNED, Key, once, prune
+from artemis_server.db.idempotency import KEPT, MAX_PRUNED, Key, prune
 from artemis_server.errors import FailedPrecondition, InvalidArgument, Violation
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -35,7 +35,13 @@ OTHER_ID = "5f8d2c44-90ab-4e1d-8a55-13c7e2b6f001"
 
 BROKEN = (ValueError("broken"), InvalidArgument(Violation(field="event.name", description="is bad")))
 
+M = TypeVar("M", bound=Message)
 Work = Callable[[Session], Event]
+
+
+def once(request: Message, request_id: str, response: type[M], work: Callable[[Session], M]) -> Callable[[Session], M]:
+    """Returns work that answers a repeat of the request as it answered the first."""
+    return partial(Key(request, request_id).answer, response=response, work=work)
 
 
 def creating(event: Event, request_id: str = ID) -> Work:

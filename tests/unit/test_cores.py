@@ -136,4 +136,7 @@ def test_a_process_whose_cores_the_system_does_not_count_is_not_confined(
 
     monkeypatch.setattr(cores, "_sample", sample)
     cores.confine()
+    for thread in threading.enumerate():
+        if thread.name == "cores":
+            thread.join(20)
     assert {frozenset(allowed)} == affinities()

@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from queue import SimpleQueue
-from types import FrameType
 from typing import NoReturn
 
 from artemis_models import (
     AUTOCOMMIT,
     DatabaseError,
-    check_exists,
     check_revision,
     create_engine,
     describe,
@@ -84,13 +82,16 @@ def _run(settings: Settings) -> int:
 
 
 def _load(settings: Settings, engine: Engine) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which raises KeyboardInterrupt
     feeds = chosen(read_config(settings.config), settings.feed)
-    _require(engine)
+    check_revision(engine)
     clear(settings.rejects)
     tune_garbage_collector()
     options = Options(rejects=settings.rejects, dry_run=settings.dry_run, force=settings.force)
-    summaries = [_load_one(engine, feed, options) for feed in feeds]
+    summaries = []
+    for feed in feeds:
+        with reporter() as progress:
+            summaries.append(load(engine, feed, options, progress))
     if settings.json:
         print(json.dumps([summary.as_json() for summary in summaries], indent=2))
     else:
@@ -99,11 +100,6 @@ def _load(settings: Settings, engine: Engine) -> int:
         if summary.failed:
             _complain(_failure(summary))
     return int(any(summary.failed for summary in summaries))
-
-
-def _load_one(engine: Engine, feed: Feed, options: Options) -> Summary:
-    with reporter() as progress:
-        return load(engine, feed, options, progress)
 
 
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
@@ -124,7 +120,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
 
     options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
     scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
-    _require(engine)
+    check_revision(engine)
     log.info("artemis-loader %s starts", version("artemis-loader"))
     tune_garbage_collector()
     scheduler.start()
@@ -155,13 +151,13 @@ def _check(settings: Settings, engine: Engine) -> int:
     for feed in scheduled:
         trigger_of(feed)
     print(f"{settings.config} declares {len(config.feeds)} feeds, {len(scheduled)} of them with a schedule")
-    _require(engine)
+    check_revision(engine)
     print(f"the database is at revision {head_revision()}")
     return 0
 
 
 def _status(settings: Settings, engine: Engine) -> int:
-    _require(engine)
+    check_revision(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         loads = last_loads(connection, settings.feed, settings.limit)
     if settings.json:
@@ -184,11 +180,6 @@ def _as_json(past: PastLoad) -> dict[str, object]:
     }
 
 
-def _require(engine: Engine) -> None:
-    check_exists(engine)
-    check_revision(engine)
-
-
 def _failure(summary: Summary) -> str:
     prefix = f"feed {summary.feed}: "
     return summary.error if summary.error.startswith(prefix) else prefix + summary.error
@@ -196,10 +187,6 @@ def _failure(summary: Summary) -> str:
 
 def _complain(text: str) -> None:
     print(f"artemis-loader: {text}", file=sys.stderr)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001, what signal handlers are given
-    raise KeyboardInterrupt
 
 
 def end_now(code: int) -> NoReturn:

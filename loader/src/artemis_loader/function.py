@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from artemis_models import check_exists, check_revision, create_engine, tune_garbage_collector
+from artemis_models import check_revision, create_engine, tune_garbage_collector
 
 from artemis_loader.cli import chosen, configure_logging, log_summary
 from artemis_loader.config.reader import read_config
@@ -29,7 +29,6 @@ def lambda_handler(event: Mapping[str, Any] | None, context: object) -> dict[str
     engine = create_engine(settings.database_url, password_file=settings.database_password_file)
     try:
         feeds = chosen(read_config(settings.config), tuple(request.get("feeds", ())))
-        check_exists(engine)
         check_revision(engine)
         options = Options(rejects=settings.rejects, force=request.get("force") is True)
         summaries = [load(engine, feed, options, LogReporter()) for feed in feeds]

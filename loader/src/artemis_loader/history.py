@@ -51,7 +51,10 @@ def last_loads(connection: Connection, feeds: Sequence[str], limit: int) -> list
     if feeds:
         query = query.where(Load.feed.in_(feeds))
     loads = [_past(row) for row in connection.execute(query)]
-    return [_checked(connection, load) for load in loads]
+    for index, load in enumerate(loads):  # one that was killed is still recorded as running
+        if load.status is Status.RUNNING and not is_held(connection, load.feed):
+            loads[index] = replace(load, status=Status.INTERRUPTED, error="the process ended")
+    return loads
 
 
 def validators(connection: Connection, feed: str) -> Validators | None:
@@ -81,13 +84,6 @@ def _past(row: Row[tuple[object, ...]]) -> PastLoad:
         counts=Counts(**counts),
         error=values["error"],
     )
-
-
-def _checked(connection: Connection, load: PastLoad) -> PastLoad:
-    """Returns the load with its true state: one that was killed is still recorded as running."""
-    if load.status is not Status.RUNNING or is_held(connection, load.feed):
-        return load
-    return replace(load, status=Status.INTERRUPTED, error="the process ended")
 
 
 def _now() -> int:

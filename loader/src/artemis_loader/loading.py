@@ -71,21 +71,18 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
     """
     started = time.monotonic()
     try:
-        summary = _load(engine, feed, options, reporter, reader)
-    except LoaderError as error:
-        summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
-    except (SQLAlchemyError, OSError) as error:
-        log.debug("feed %s: the load failed", feed.name, exc_info=True)
+        with own_connection(engine) as connection:
+            loading = _Loading(connection, feed, options, reporter, reader)
+            if options.dry_run:
+                summary = loading.run()
+            else:
+                with only_load(connection, feed.name):
+                    summary = _recorded(connection, loading)
+    except (LoaderError, SQLAlchemyError, OSError) as error:
+        if not isinstance(error, LoaderError):
+            log.debug("feed %s: the load failed", feed.name, exc_info=True)
         summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
     return replace(summary, seconds=time.monotonic() - started)
-
-
-def _load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reader: Reader) -> Summary:
-    with own_connection(engine) as connection:
-        if options.dry_run:
-            return _Loading(connection, feed, options, reporter, reader).run()
-        with only_load(connection, feed.name):
-            return _recorded(connection, _Loading(connection, feed, options, reporter, reader))
 
 
 def _recorded(connection: Connection, loading: "_Loading") -> Summary:

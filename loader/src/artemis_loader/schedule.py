@@ -32,7 +32,8 @@ def trigger_of(feed: Feed) -> BaseTrigger:
     fields = dict(zip(FIELDS, feed.schedule.split(), strict=True))
     try:
         any_day = "*" in (fields["day"][0], fields["day_of_week"][0])
-        fields["day_of_week"] = _named_days(fields["day_of_week"])
+        days = fields["day_of_week"].lower().split(",")
+        fields["day_of_week"] = ",".join(map(_named_days, days))
         if any_day:
             return CronTrigger(timezone=feed.time_zone, **fields)
         either = [fields | {"day_of_week": "*"}, fields | {"day": "*"}]
@@ -48,11 +49,7 @@ def next_time(feed: Feed, after: datetime) -> datetime | None:
 
 
 def _named_days(text: str) -> str:
-    """Returns the days of the week by name: APScheduler counts from Monday, and cron from Sunday."""
-    return ",".join(_named_range(part) for part in text.lower().split(","))
-
-
-def _named_range(text: str) -> str:
+    """Returns a range of days of the week by name: APScheduler counts from Monday, and cron from Sunday."""
     days, slash, step = text.partition("/")
     if days == "*":
         return _listed(0, 6, int(step)) if slash else "*"

@@ -4,7 +4,7 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 """
 
 from artemis_models import triggers as _triggers  # noqa: F401, it adds the triggers to the tables
-from artemis_models.engine import check_exists, create_engine, describe
+from artemis_models.engine import create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from artemis_models.garbage_collector import tune_garbage_collector
 from artemis_models.migrate import (
@@ -29,7 +29,6 @@ __all__ = [
     "Secret",
     "User",
     "check_connection",
-    "check_exists",
     "check_reachable",
     "check_revision",
     "create_engine",

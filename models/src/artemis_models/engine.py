@@ -71,12 +71,6 @@ def _read_password(path: Path) -> str:
     return lines[0]
 
 
-def check_exists(engine: Engine) -> None:
-    """Raises DatabaseError when the SQLite file does not exist; connecting would create it."""
-    if engine.dialect.name == "sqlite":
-        sqlite.check_exists(engine.url)
-
-
 def describe(error: BaseException, engine: Engine) -> str:
     """Returns the database's fault in one line, without SQL and without the password."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

@@ -13,6 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
+from artemis_models.sqlite import check_exists
 
 LOCK = 0x617274656D6973
 """The advisory lock that a migration of a PostgreSQL database holds."""
@@ -102,16 +103,19 @@ def check_reachable(engine: Engine, *, upgradable: bool = False) -> None:
 
 
 def check_revision(engine: Engine) -> None:
-    """Raises DatabaseError when the schema is not the one that this code needs; its text says what to do."""
-    _check(_revision(engine))
+    """Raises DatabaseError when there is no database, or its schema is not the one that this code needs.
+
+    The text of the error says what to do.
+    """
+    if engine.dialect.name == "sqlite":
+        check_exists(engine.url)
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        check_connection(connection)
 
 
 def check_connection(connection: Connection) -> None:
-    """Raises as `check_revision`."""
-    _check(current_revision(connection))
-
-
-def _check(revision: str | None) -> None:
+    """Raises DatabaseError when the schema is not the one that this code needs."""
+    revision = current_revision(connection)
     _check_not_newer(revision)
     if revision != head_revision():
         raise DatabaseError(

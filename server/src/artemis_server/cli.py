@@ -9,7 +9,6 @@ from queue import SimpleQueue
 
 from artemis_models import (
     DatabaseError,
-    check_exists,
     check_reachable,
     check_revision,
     create_engine,
@@ -88,7 +87,6 @@ def _migrate(settings: Settings, engine: Engine) -> None:
 
 
 def _check(settings: Settings, engine: Engine) -> None:
-    check_exists(engine)
     check_revision(engine)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"

@@ -81,37 +81,30 @@ def confine() -> None:
     if not hasattr(os, "sched_setaffinity"):
         return
     allowed = os.sched_getaffinity(0)
-    if len(allowed) == 1:
-        return
-    placement = Placement(allowed, sorted(allowed)[os.getpid() % len(allowed)])
+    if len(allowed) > 1:
+        placement = Placement(allowed, sorted(allowed)[os.getpid() % len(allowed)])
+        threading.Thread(target=_watch, args=(placement, allowed), name="cores", daemon=True).start()
+
+
+def _watch(placement: Placement, allowed: Set[int]) -> None:
+    """Moves the threads as the placement says. Ends when somebody else has set the affinity of the process."""
+    cores = allowed
     try:
         before = _sample(allowed)
-        _move(placement.cores)
-    except (OSError, LookupError) as error:
-        log.debug("the threads run on all cores: %r", error)
-        return
-    threading.Thread(target=_watch, args=(placement, before), name="cores", daemon=True).start()
-
-
-def _watch(placement: Placement, before: Sample) -> None:
-    """Moves the threads as the placement says. Ends when somebody else has set the affinity of the process."""
-    allowed, cores = before.idle.keys(), placement.cores
-    try:
-        while True:
-            time.sleep(random.uniform(*PERIOD))  # noqa: S311, no secret
-            if os.sched_getaffinity(os.getpid()) != cores:
-                return
-            after = _sample(allowed)
-            placement.update(before, after)
+        while os.sched_getaffinity(os.getpid()) == cores:
             if placement.cores != cores:
                 cores = placement.cores
                 log.debug("the threads move to %s", sorted(cores))
                 _move(cores)
+            time.sleep(random.uniform(*PERIOD))  # noqa: S311, no secret
+            after = _sample(allowed)
+            placement.update(before, after)
             before = after
     except (OSError, LookupError) as error:
         log.debug("the threads run on all cores: %r", error)
-        with suppress(OSError):
-            _move(allowed)
+        if cores != allowed:
+            with suppress(OSError):
+                _move(allowed)
 
 
 def _sample(cores: Set[int]) -> Sample:

@@ -5,26 +5,22 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
+from configparser import ConfigParser
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PREFIX = "ARTEMIS_"
+from artemis_models.flags import PREFIX, Flags, positive, seconds
+
 LARGEST_PORT = 65535
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 CORES = ("one", "all")
-_BOOLEANS = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
+_SWITCHES = {
+    "migrate": ("bring the database's schema up to date at start", "on for SQLite, off for others"),
+    "reflection": ("let grpcurl and others discover the API", "on"),
+    "insecure": ("listen on any address, unencrypted and without authentication", "off"),
 }
-_SWITCHES = ("migrate", "reflection", "insecure")
+"""What each switch does, and its default as the help tells it."""
 
 
 class SettingsError(Exception):
@@ -81,66 +77,27 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this program needs")
     check = commands.add_parser("check", help="check the settings, the database and its schema; change nothing")
     for command in (serve, migrate, check):
-        flags = _Flags(command, environment)
-        flags.add(
-            "database-url",
-            "the database, such as sqlite:////var/lib/artemis.db or postgresql://user@host/name",
-            metavar="URL",
-        )
-        flags.add("database-password-file", "the file with the password", metavar="FILE", type=Path)
-        flags.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
+        Flags(command, environment, Settings).add_common()
     migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
     for command in (serve, check):
-        flags = _Flags(command, environment)
+        flags = Flags(command, environment, Settings)
         flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=_address)
-        flags.add("threads", "how many requests are answered at once", metavar="N", type=_positive)
+        flags.add("threads", "how many requests are answered at once", metavar="N", type=positive)
         flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
-        flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=_seconds)
-        flags.switch("migrate", "bring the database's schema up to date at start")
-        flags.switch("reflection", "let grpcurl and others discover the API")
-        flags.switch("insecure", "listen on any address, unencrypted and without authentication")
+        flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+        for name, (text, shown) in _SWITCHES.items():  # a default from the environment is text until `_switched`
+            flags.add(name, text, shown=shown, action=argparse.BooleanOptionalAction)
     return parser
-
-
-class _Flags:
-    """Adds flags to a parser, with defaults from the environment."""
-
-    def __init__(self, parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
-        self._parser = parser
-        self._environment = environment
-
-    def add(self, flag: str, text: str, **options: Any) -> None:
-        """Adds --flag; its default is ARTEMIS_FLAG, or else the default in Settings."""
-        name = flag.replace("-", "_")
-        default = self._environment.get(PREFIX + name.upper()) or getattr(Settings, name)
-        shown = f"{text} (default: {getattr(Settings, name)})"  # not the environment's value, which may be secret
-        self._parser.add_argument(f"--{flag}", default=default, help=shown, **options)
-
-    def switch(self, flag: str, text: str) -> None:
-        """Adds --flag and --no-flag likewise; a default from the environment is text until `_switched` converts it."""
-        default = self._environment.get(PREFIX + flag.upper()) or getattr(Settings, flag)
-        shown = {"True": "on", "False": "off", "None": "on for SQLite, off for others"}.get(str(default), default)
-        self._parser.add_argument(
-            f"--{flag}",
-            default=default,
-            help=f"{text} (default: {shown})",
-            action=argparse.BooleanOptionalAction,
-        )
 
 
 def _switched(name: str, value: Any, parser: argparse.ArgumentParser) -> Any:
     """Returns the value of a setting. A switch set in the environment is text, such as "yes", and becomes a boolean."""
     if not isinstance(value, str) or name not in _SWITCHES:
         return value
-    if value.lower() not in _BOOLEANS:
-        parser.error(f"{PREFIX}{name.upper()} must be one of {', '.join(_BOOLEANS)}, not {value!r}")
-    return _BOOLEANS[value.lower()]
-
-
-def _log_level(text: str) -> str:
-    if text.upper() not in LOG_LEVELS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(LOG_LEVELS)}")
-    return text.upper()
+    booleans = ConfigParser.BOOLEAN_STATES
+    if value.lower() not in booleans:
+        parser.error(f"{PREFIX}{name.upper()} must be one of {', '.join(booleans)}, not {value!r}")
+    return booleans[value.lower()]
 
 
 def _cores(text: str) -> str:
@@ -151,33 +108,13 @@ def _cores(text: str) -> str:
 
 def _address(text: str) -> str:
     match = re.fullmatch(r"(?:[^:\[\]]+|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})", text)
-    if not match or int(match[2]) > LARGEST_PORT or not _is_ipv6(match[1]):
+    try:
+        valid = match and int(match[2]) <= LARGEST_PORT and ipaddress.IPv6Address(match[1] or "::")
+    except ValueError:
+        valid = None
+    if not valid:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT or [IPV6]:PORT")
     return text
-
-
-def _is_ipv6(host: str | None) -> bool:
-    """Tells whether the host is an IPv6 address, or None."""
-    try:
-        return host is None or bool(ipaddress.IPv6Address(host))
-    except ValueError:
-        return False
-
-
-def _positive(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < 1e6:  # noqa: PLR2004, longer than any grace, and finite
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds
 
 
 def _is_local(listen: str) -> bool:

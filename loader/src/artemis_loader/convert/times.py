@@ -82,7 +82,8 @@ def _cached(source: Source, zone: tzinfo, *, whole_day: bool) -> Callable[[str],
             if found is not None:
                 break
         else:
-            raise InvalidTime(f"{text!r} is not a time in the format {_described(source.formats)}")
+            described = " or ".join(source.formats) or "of ISO 8601, such as 2024-03-09 or 2024-03-09T10:00:00Z"
+            raise InvalidTime(f"{text!r} is not a time in the format {described}")
         if isinstance(found, datetime):
             return _micros(found, zone)
         if isinstance(found, int):
@@ -135,10 +136,6 @@ class _Cache(dict[str, int | None]):
 
 _MIDNIGHTS = _Cache(_midnight)
 _CLOCKS = _Cache(_clock)
-
-
-def _described(formats: tuple[str, ...]) -> str:
-    return " or ".join(formats) or "of ISO 8601, such as 2024-03-09 or 2024-03-09T10:00:00Z"
 
 
 def _parser(form: str) -> Callable[[str], date | int | None]:

@@ -1,7 +1,7 @@
 """Gets a feed over http into a temporary file."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -105,15 +105,11 @@ def _check_way(response: httpx.Response, name: str) -> None:
 def _check_status(response: httpx.Response, name: str) -> None:
     status = response.status_code
     if status in _TRY_AGAIN or status >= _SERVER_ERROR:
-        raise _TryAgain(f"the server answers {status}", _asked_wait(response))
+        text = response.headers.get("retry-after", "")  # a number of seconds, or a date
+        wait = min(float(text), _MAX_WAIT) if text.isascii() and text.isdecimal() else 0.0
+        raise _TryAgain(f"the server answers {status}", wait)
     if status != httpx.codes.OK:
         raise FeedError(f"{name}: the server answers {status}")
-
-
-def _asked_wait(response: httpx.Response) -> float:
-    """Returns the seconds that the server asks to wait for, when it gives them as a number."""
-    text = response.headers.get("retry-after", "")
-    return min(float(text), _MAX_WAIT) if text.isascii() and text.isdecimal() else 0.0
 
 
 def _store(response: httpx.Response, path: Path, feed: Feed, end: float) -> None:
@@ -122,20 +118,15 @@ def _store(response: httpx.Response, path: Path, feed: Feed, end: float) -> None
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip", ""):
         raise FeedError(f"{name}: is encoded as {encoding[:20]!r}, which was not asked for")
-    with path.open("wb") as file:
-        for chunk in _within(response.iter_raw(_CHUNK), feed, end):
-            file.write(chunk)
-
-
-def _within(chunks: Iterator[bytes], feed: Feed, end: float) -> Iterator[bytes]:
     size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > feed.limits.max_bytes:
-            raise FeedError(f"{public_url(feed.url)}: is larger than {feed.limits.max_bytes} bytes (max_bytes)")
-        if time.monotonic() > end:
-            raise FeedError(f"{public_url(feed.url)}: takes longer than {feed.limits.deadline:g} seconds (deadline)")
-        yield chunk
+    with path.open("wb") as file:
+        for chunk in response.iter_raw(_CHUNK):
+            size += len(chunk)
+            if size > feed.limits.max_bytes:
+                raise FeedError(f"{name}: is larger than {feed.limits.max_bytes} bytes (max_bytes)")
+            if time.monotonic() > end:
+                raise FeedError(f"{name}: takes longer than {feed.limits.deadline:g} seconds (deadline)")
+            file.write(chunk)
 
 
 def _fetched(response: httpx.Response, path: Path, feed: Feed) -> Fetched:

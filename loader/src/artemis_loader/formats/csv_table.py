@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from artemis_loader.errors import FeedError
-from artemis_loader.feeds import Csv, Feed, Source
+from artemis_loader.feeds import Feed, Source
 from artemis_loader.files import LocalFile
 from artemis_loader.formats.rows import MAX_RECORD, Fault, Rows, is_unicode, shown
 
@@ -25,7 +25,9 @@ def read_table(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
     """
     csv.field_size_limit(MAX_RECORD)
     text = io.TextIOWrapper(stream, feed.csv.encoding, errors="surrogateescape", newline="")
-    table = _reader(_lines(text, file), feed.csv)
+    delimiter, quote = feed.csv.delimiter, feed.csv.quote or None
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+    table = csv.reader(_lines(text, file), delimiter=delimiter, quotechar=quote, quoting=quoting, strict=True)
     try:
         header = feed.csv.header or _first_row(table, feed, file)
         _check_header(header, feed, file)
@@ -36,12 +38,6 @@ def read_table(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
         raise FeedError(f"{file.name}: is not {feed.csv.encoding} after line {table.line_num}") from None
     finally:
         text.detach()
-
-
-def _reader(lines: Iterator[str], dialect: Csv) -> "Reader":
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE
-    quote = dialect.quote or None
-    return csv.reader(lines, delimiter=dialect.delimiter, quotechar=quote, quoting=quoting, strict=True)
 
 
 def _lines(text: io.TextIOWrapper, file: LocalFile) -> Iterator[str]:

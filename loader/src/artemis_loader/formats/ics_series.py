@@ -38,7 +38,7 @@ def occurrences(events: Sequence[Event], days: tuple[date, date]) -> list[Event]
     """
     uid = str(events[0].component.get("UID", ""))
     cores = _newest(event for event in events if not _is_override(event))
-    cancelled = bool(cores) and _is_cancelled(cores[-1].component)
+    cancelled = bool(cores) and str(cores[-1].component.get("STATUS", "")).strip().upper() == "CANCELLED"
     ended = _sequence(cores[-1].component) if cancelled else -inf
     cores = [] if cancelled else cores
     start = cores[-1].component.start if cores else None
@@ -84,10 +84,6 @@ def _overrides(events: Iterable[Event], start: date | None, ended: float) -> Ite
     for override in (_newest(each)[-1] for each in revisions.values()):
         if _sequence(override.component) > ended:
             yield override
-
-
-def _is_cancelled(component: Any) -> bool:
-    return str(component.get("STATUS", "")).strip().upper() == "CANCELLED"
 
 
 class _Occurrence(recurring_ical_events.Occurrence):  # type: ignore[misc]  # as above

@@ -74,7 +74,8 @@ class Merge:
     def compare(self) -> Difference:
         """Returns the difference as of now; others can read and write meanwhile."""
         with self._dialect.reading(self._connection):
-            self._clear()
+            for table in (self._staging.new, self._staging.changed, self._staging.gone):
+                self._connection.execute(delete(table))
             stored = self._rows(self._live, self._ours)
             if stored or self._staging.entity.unique_email:
                 self._staging.analyze()
@@ -111,10 +112,6 @@ class Merge:
             inserted = self._insert(now, difference) if difference.inserted else 0
             finish(self._connection, replace(difference, deleted=deleted, updated=updated, inserted=inserted))
         return time.monotonic() - started
-
-    def _clear(self) -> None:
-        for table in (self._staging.new, self._staging.changed, self._staging.gone):
-            self._connection.execute(delete(table))
 
     def _find_gone(self) -> int:
         """Finds rows that the feed no longer has; returns how many more must stay, because they own events."""

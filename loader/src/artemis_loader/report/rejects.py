@@ -25,7 +25,11 @@ class RejectsFile:
     def write(self, reject: Reject) -> None:
         """Adds a reject."""
         if self._file is None:
-            self._file = self._open()
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
+            except OSError as error:
+                raise LoaderError(f"cannot write the rejects to {self.path}: {error.strerror}") from None
         line = {
             "feed": self._feed,
             "file": reject.file,
@@ -43,13 +47,6 @@ class RejectsFile:
         """Closes the file if there is one."""
         if self._file is not None:
             self._file.close()
-
-    def _open(self) -> IO[str]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            return self.path.open("a", encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise LoaderError(f"cannot write the rejects to {self.path}: {error.strerror}") from None
 
 
 def clear(pattern: str) -> None:

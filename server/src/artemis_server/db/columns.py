@@ -30,7 +30,7 @@ class RowCodec(Generic[M]):
         fields = list(descriptor.fields)
         self._message = message
         self._readers = {field.name: _reader(field) for field in fields}
-        self.names = [_column(field) for field in fields]
+        self.names = tuple(_column(field) for field in fields)
         self.writable = writable_fields(descriptor)
         others = [
             field for field in fields if field.name not in (*self.writable, "id", ETAG) and not is_timestamp(field)

@@ -72,7 +72,10 @@ class Key:
         if found is None:
             return None
         if found[0] != self._fingerprint:
-            raise _reused()
+            raise InvalidArgument(
+                Violation(field="request_id", description="is that of another request", rule="request_id.reused"),
+                reason="REQUEST_ID_REUSED",
+            )
         return response.FromString(found[1])
 
     def values(self, response: Message) -> dict[str, Any]:
@@ -87,18 +90,6 @@ class Key:
 
     def _lock(self) -> int:
         return int.from_bytes(self._id[:8], "big", signed=True)
-
-
-def once(request: Message, request_id: str, response: type[M], work: Callable[[Session], M]) -> Callable[[Session], M]:
-    """Returns the work, or, if the request has an id, work that answers a repeat as it answered the first.
-
-    Raises:
-        InvalidArgument: by the work; the id was that of another request.
-    """
-    if not request_id:
-        return work
-    key = Key(request, request_id)
-    return lambda session: key.answer(session, response, work)
 
 
 def insert_once(table: Table, names: Sequence[str]) -> Statement:
@@ -144,10 +135,3 @@ def _fingerprint(request: Message) -> bytes:
         content.ClearField(field)
     name = request.DESCRIPTOR.full_name.encode()
     return hashlib.sha256(name + b"\0" + content.SerializeToString(deterministic=True)).digest()
-
-
-def _reused() -> InvalidArgument:
-    return InvalidArgument(
-        Violation(field="request_id", description="is that of another request", rule="request_id.reused"),
-        reason="REQUEST_ID_REUSED",
-    )

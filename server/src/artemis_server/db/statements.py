@@ -8,58 +8,30 @@ same SQL and bound parameters. Rows are plain tuples.
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Literal, Protocol, cast
 
-from sqlalchemy import ClauseElement, Dialect, Select
+from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
-from sqlalchemy.util import LRUCache
 
 _KEPT = "artemis_driver_connection"
 """The key in `Session.info` of the connection that `driver_connection` found."""
 _CHUNK = 128
 """How many rows are fetched at a time: a page of 100 and the row after it at once."""
-MAX_KEPT_SQL = 4096
-"""The longest SQL, in characters, that is kept for other statements."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
 Row = tuple[Any, ...]
 """The columns of a row, in the order of the statement."""
 Values = dict[str, Any]
 """Values by the name of a column or of a parameter."""
-_COMPILED: LRUCache[Any, tuple[str, list[str], list[str], Values]] = LRUCache(256)
-"""By dialect and cache key: SQL, the names of its parameters, those of the key's parameters, and the constants."""
-
-
-class Cursor(Protocol):
-    """The part of a driver's cursor (PEP 249) that is used."""
-
-    def fetchone(self) -> Row | None:
-        """Returns the next row."""
-
-    def fetchmany(self, size: int) -> Sequence[Row]:
-        """Returns the next rows."""
-
-    def executemany(self, sql: str, values: Iterable[Sequence[Any]]) -> object:
-        """Executes a statement once for each of the sequences of values."""
-
-    @property
-    def rowcount(self) -> int:
-        """How many rows were changed, by all executions together."""
-
-    @property
-    def lastrowid(self) -> int | None:
-        """The id that SQLite assigned to the row that was inserted. psycopg has no such thing."""
-
-    def close(self) -> None:
-        """Ends the statement, and with it its snapshot."""
 
 
 class Driver(Protocol):
     """The part of a driver's connection that is used; sqlite3 and psycopg both have it."""
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> Cursor:
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> DBAPICursor:
         """Executes a statement."""
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> DBAPICursor:
         """Returns a new cursor."""
 
 
@@ -95,7 +67,7 @@ class Statement:
         """Executes the statement for each of the rows, in one call of the driver; returns how many were changed."""
         driver, compiled = self._prepare(session)
         cursor = driver.cursor()
-        cursor.executemany(compiled.sql, map(compiled.positional, rows))
+        cursor.executemany(compiled.sql, [compiled.positional(row) for row in rows])
         changed = cursor.rowcount
         cursor.close()
         return changed
@@ -109,7 +81,7 @@ class Statement:
         finally:
             cursor.close()
 
-    def _execute(self, session: Session, values: Values) -> Cursor:
+    def _execute(self, session: Session, values: Values) -> DBAPICursor:
         driver, compiled = self._prepare(session)
         return driver.execute(compiled.sql, compiled.positional(values))
 
@@ -124,28 +96,17 @@ class Statement:
 class _Compiled:
     """A statement as one dialect has it.
 
-    Selects that differ in nothing but constants, such as those of the filters `id > 5` and `id > 7`, share their SQL:
-    compiling it costs as much as reading the rows of a page.
-
     Parameters are positional: to bind a named one, sqlite3 gives up the interpreter's lock and takes it
     again, which under load costs more than the binding.
     """
 
     def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
-        key = clause._generate_cache_key() if isinstance(clause, Select) else None  # as SQLAlchemy's recipes do
-        parameters = key.bindparams if key else []
-        compiled = _COMPILED.get((dialect.name, key.key)) if key else None
-        if compiled is None:
-            compiler: Any = clause.compile(
-                dialect=cast("type[DefaultDialect]", type(dialect))(paramstyle=_POSITIONAL[dialect.name])
-            )
-            names = [compiler.bind_names[parameter] for parameter in parameters]
-            compiled = str(compiler), compiler.positiontup, names, compiler.params
-            if key and len(compiled[0]) <= MAX_KEPT_SQL:
-                _COMPILED[dialect.name, key.key] = compiled
-        self.sql, self._names, names, constants = compiled
-        constants = constants | {name: parameter.value for name, parameter in zip(names, parameters, strict=True)}
-        self._constants = {name: value for name, value in constants.items() if value is not None}
+        compiler: Any = clause.compile(
+            dialect=cast("type[DefaultDialect]", type(dialect))(paramstyle=_POSITIONAL[dialect.name])
+        )
+        self.sql = str(compiler)
+        self._names: list[str] = compiler.positiontup
+        self._constants = {name: value for name, value in compiler.params.items() if value is not None}
 
     def positional(self, values: Values) -> list[Any]:
         """Returns the values in the order of the parameters."""

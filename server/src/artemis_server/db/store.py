@@ -29,8 +29,6 @@ from artemis_server.query.orders import order_parser
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
-MAX_KEPT_FILTER = 500
-"""The longest filter, in characters, whose statements are kept: those of 8192 characters take a megabyte."""
 
 
 class Store(ABC, Generic[M]):
@@ -58,9 +56,12 @@ class Store(ABC, Generic[M]):
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
         self._parse_filter = filter_parser(descriptor, self.searched_fields)
         self._parse_order = order_parser(descriptor)
-        self._short_query = lru_cache(maxsize=128)(self._build_query)
+        self._query = lru_cache(maxsize=128)(self._build_query)
         self._update = lru_cache(maxsize=256)(self._build_update)
-        self._delete = {conditional: self._build_delete(conditional) for conditional in (False, True)}
+        self._delete = {
+            conditional: Statement(delete(self.model).where(*self._matches(conditional)).returning(*self._row))
+            for conditional in (False, True)
+        }
 
     @abstractmethod
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
@@ -182,18 +183,15 @@ class Store(ABC, Generic[M]):
         Raises:
             InvalidArgument: the filter or the order cannot be understood.
         """
-        return (self._short_query if len(filter_text) <= MAX_KEPT_FILTER else self._build_query)(filter_text, order_by)
+        return self._query(filter_text, order_by)
 
     def _build_query(self, filter_text: str, order_by: str) -> Query:
-        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, dict(self._table))
+        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, self._rows)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)
         changed: dict[str, Any] = {path: bindparam(path) for path in paths}
         return Statement(statement.values(**changed, version=self._table.version + 1, update_time=bindparam("now")))
-
-    def _build_delete(self, conditional: bool) -> Statement:
-        return Statement(delete(self.model).where(*self._matches(conditional)).returning(*self._row))
 
     def _matches(self, conditional: bool) -> list[ColumnElement[bool]]:
         by_id = self._table.id == bindparam("row_id")

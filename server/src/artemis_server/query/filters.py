@@ -20,8 +20,6 @@ MAX_RESTRICTIONS = 200
 MAX_LEVELS = 10  # of parentheses: at 13, SQLite's own parser can fail
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _KEYWORDS = {"and", "or", "not"}
-
-
 _ENDS_FACTOR = {"NAME", "VALUE", "STRING", "RPAR"}
 _BEGINS_FACTOR = {"NAME", "STRING", "LPAR", "MINUS", "NOT"}
 

@@ -13,7 +13,7 @@ from artemis_server.db.connection.database import Database
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
 from artemis_server.rpc import masks
-from artemis_server.rpc.writes import Write, create, run
+from artemis_server.rpc.writes import Write, key_of, run
 
 M = TypeVar("M", bound=Message)
 
@@ -46,8 +46,10 @@ class Resources(Generic[M]):
         self._store = store
 
     def create(self, request: Write, context: grpc.ServicerContext) -> M:
-        """Stores the resource and returns it."""
-        return create(self._database, request, self._store, context)
+        """Stores the resource and returns it, or what it returned when a request with this id came first."""
+        work = partial(self._store.create, message=getattr(request, self._store.kind), key=key_of(request))
+        write = self._database.dry_run if request.validate_only else self._database.write_statement
+        return write(work, context)
 
     def get(self, resource_id: int, context: grpc.ServicerContext) -> M:
         """Returns the resource."""

@@ -103,10 +103,6 @@ def _retry(_: errors.RequestError) -> list[Message]:
     return [retry]
 
 
-def _no_details(_: errors.RequestError) -> list[Message]:
-    return []
-
-
 _CODES_AND_DETAILS: dict[type[errors.RequestError], tuple[int, Callable[[errors.RequestError], list[Message]]]] = {
     errors.InvalidArgument: (code_pb2.INVALID_ARGUMENT, _bad_request),
     errors.NotFound: (code_pb2.NOT_FOUND, _resource),
@@ -115,6 +111,6 @@ _CODES_AND_DETAILS: dict[type[errors.RequestError], tuple[int, Callable[[errors.
     errors.Aborted: (code_pb2.ABORTED, _resource),
     errors.Unavailable: (code_pb2.UNAVAILABLE, _retry),
     errors.ResourceExhausted: (code_pb2.RESOURCE_EXHAUSTED, _retry),
-    errors.DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, _no_details),
-    errors.Cancelled: (code_pb2.CANCELLED, _no_details),
+    errors.DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, lambda _: []),
+    errors.Cancelled: (code_pb2.CANCELLED, lambda _: []),
 }

@@ -9,8 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.database import Database
-from artemis_server.db.idempotency import Key, once
-from artemis_server.db.store import Store
+from artemis_server.db.idempotency import Key
 
 M = TypeVar("M", bound=Message)
 
@@ -22,24 +21,18 @@ class Write(Protocol):
     validate_only: bool
 
 
+def key_of(request: Write) -> Key | None:
+    """Returns the key of the request, if it has an id."""
+    return Key(cast("Message", request), request.request_id) if request.request_id else None
+
+
 def run(
-    database: Database,
-    request: Write,
-    response: type[M],
-    work: Callable[[Session], M],
-    context: grpc.ServicerContext,
+    database: Database, request: Write, response: type[M], work: Callable[[Session], M], context: grpc.ServicerContext
 ) -> M:
     """Returns what the work returns, or what it returned when a request with this id came first.
 
     If the request is to be validated only, nothing that the work does stays.
     """
+    key = key_of(request)
     write = database.dry_run if request.validate_only else database.write
-    return write(once(cast("Message", request), request.request_id, response, work), context)
-
-
-def create(database: Database, request: Write, store: Store[M], context: grpc.ServicerContext) -> M:
-    """Stores the resource of the request and returns it, as `run` does: to store one, a single statement will do."""
-    message: M = getattr(request, store.kind)
-    key = Key(cast("Message", request), request.request_id) if request.request_id else None
-    write = database.dry_run if request.validate_only else database.write_statement
-    return write(partial(store.create, message=message, key=key), context)
+    return write(partial(key.answer, response=response, work=work) if key else work, context)

@@ -20,19 +20,15 @@ _CHECKER = InternalCaller(1.0)
 
 
 class Writer(Protocol):
-    """Runs work and commits it, as the engine does best. `SqliteWriter` and `PostgresqlWriter` are the two.
+    """Runs work and commits it, as the engine does best. `SqliteWriter` and `PostgresqlWriter` are the two."""
 
-    The methods and their errors are those of `Database`.
-    """
+    def write(
+        self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool = False, single_statement: bool = False
+    ) -> T:
+        """Returns what `work` returns, once it is committed, or for a dry run rolled back. Raises: as `Database.write`.
 
-    def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, once it is committed."""
-
-    def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, which executes a single statement that changes something."""
-
-    def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, and rolls it back."""
+        With `single_statement`, the work executes at most one statement that changes something.
+        """
 
     def close(self) -> None:
         """Accepts no more work, and returns when the accepted work of other threads than the callers' is committed."""
@@ -105,14 +101,14 @@ class Database:
 
         Raises: as `write`.
         """
-        return self._writer.write_statement(work, caller)
+        return self._writer.write(work, caller, single_statement=True)
 
     def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns, and rolls back all it did.
 
         Raises: as `write`.
         """
-        return self._writer.dry_run(work, caller)
+        return self._writer.write(work, caller, dry_run=True)
 
     def close(self) -> None:
         """Commits what was accepted and closes every connection. No thread may be reading."""

@@ -60,11 +60,6 @@ def shutting_down() -> Unavailable:
     return Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
-def transaction_lost() -> Unavailable:
-    """Returns the error of a write whose transaction ended before it was committed."""
-    return Unavailable("DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again")
-
-
 def _full(cause: BaseException) -> RequestError:
     log.error("the disk is full: %s", cause)
     return ResourceExhausted("STORAGE_FULL", "the database has no space left; nothing was changed")

@@ -8,11 +8,12 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import INTERNAL, Caller, statement_timeout
+from artemis_server.db.connection.cancellation import Caller, statement_timeout
 from artemis_server.db.connection.driver_errors import caller_gone, is_transient, shutting_down, translate
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.statements import driver_connection
@@ -35,31 +36,12 @@ class PostgresqlWriter:
         self._sessions = sessions
         self._closed = False
 
-    def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, once it is committed.
-
-        Raises:
-            DeadlineExceeded: the caller's deadline passed; nothing was changed.
-            Cancelled: the caller went away before the work was done; nothing was changed.
-            RequestError: the database failed, or the writer was closed.
-            Exception: what `work` raised; nothing was changed.
-        """
-        return self._retry(lambda: self._transact(work, caller, "COMMIT"), caller)
-
-    def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, which executes a single statement that changes something. Raises: as `write`."""
-        return self._retry(lambda: self._execute(work, caller), caller)
-
-    def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, and rolls it back. Raises: as `write`."""
-        return self._retry(lambda: self._transact(work, caller, "ROLLBACK"), caller)
-
-    def close(self) -> None:
-        """Accepts no more work."""
-        self._closed = True
-
-    def _retry(self, attempt: Callable[[], T], caller: Caller) -> T:
-        """Returns what `attempt` returns, and makes it again while it collides with other transactions."""
+    def write(
+        self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool = False, single_statement: bool = False
+    ) -> T:
+        """Returns what `work` returns, as `Writer` has it; runs it again while it collides with other transactions."""
+        transact = partial(self._transact, work, caller, "ROLLBACK" if dry_run else "COMMIT")
+        attempt = partial(self._execute, work, caller) if single_statement and not dry_run else transact
         end = time.monotonic() + statement_timeout(caller)
         for number in range(MAX_ATTEMPTS):
             if self._closed:
@@ -78,6 +60,10 @@ class PostgresqlWriter:
             time.sleep(min(PAUSE * 2**number * random.random(), max(end - time.monotonic(), 0)))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
 
+    def close(self) -> None:
+        """Accepts no more work."""
+        self._closed = True
+
     def _transact(self, work: Callable[[Session], T], caller: Caller, end: str) -> T:
         """Runs the work in a transaction that begins on a new connection if the kept one broke while it was idle."""
 
@@ -88,19 +74,16 @@ class PostgresqlWriter:
 
         session = self._sessions.retry(begin)
         try:
-            result = self._run(work, session)
-            self._end(session, end)
-        finally:
-            self._sessions.release(session)
-        return result
-
-    def _run(self, work: Callable[[Session], T], session: Session) -> T:
-        try:
-            return work(session)
+            result = work(session)
         except BaseException:
             with suppress(Exception):
                 self._end(session, "ROLLBACK")
             raise
+        else:
+            self._end(session, end)
+        finally:
+            self._sessions.release(session)
+        return result
 
     def _end(self, session: Session, how: str) -> None:
         try:

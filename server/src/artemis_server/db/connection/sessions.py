@@ -44,31 +44,27 @@ class ThreadSessions:
 
         After an error that is not a RequestError the connection is thrown away.
         """
-        return self.retry(lambda: self._run(work, caller))
+
+        def attempt() -> T:
+            session = self.get(caller)
+            try:
+                return work(session)
+            finally:
+                self.release(session)
+
+        return self.retry(attempt)
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """Returns what `attempt` returns. See `run`."""
-        try:
-            return attempt()
-        except RequestError:
-            raise
-        except Exception:
-            if not self.discard():
+        for repeated in (False, True):
+            try:
+                return attempt()
+            except RequestError:
                 raise
-        try:
-            return attempt()
-        except RequestError:
-            raise
-        except Exception:
-            self.discard()
-            raise
-
-    def _run(self, work: Callable[[Session], T], caller: Caller) -> T:
-        session = self.get(caller)
-        try:
-            return work(session)
-        finally:
-            self.release(session)
+            except Exception:
+                if not self.discard() or repeated:
+                    raise
+        raise AssertionError("the second attempt returns or raises")
 
     def get(self, caller: Caller, *, probe: bool = False) -> Session:
         """Returns this thread's session; from now on, its statements are executed for this caller.

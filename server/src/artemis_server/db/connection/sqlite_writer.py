@@ -14,10 +14,10 @@ from artemis_models import AUTOCOMMIT
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import INTERNAL, Caller
-from artemis_server.db.connection.driver_errors import caller_gone, shutting_down, transaction_lost, translate
+from artemis_server.db.connection.cancellation import Caller
+from artemis_server.db.connection.driver_errors import caller_gone, shutting_down, translate
 from artemis_server.db.statements import driver_connection
-from artemis_server.errors import DeadlineExceeded
+from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 MAX_GROUP = 256  # pieces of work
@@ -58,24 +58,25 @@ class SqliteWriter:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, once it is committed.
-
-        Raises:
-            DeadlineExceeded: the caller's deadline passed. Work that had begun by then may still be committed.
-            Cancelled: the caller went away before the work was done; nothing was changed.
-            RequestError: the database failed, or the writer was closed; nothing was changed.
-            Exception: what `work` raised; nothing was changed.
-        """
-        return self._wait_for(_Ticket(work, caller, dry_run=False))
-
-    def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, as `write` does: a single statement shares a transaction as well."""
-        return self.write(work, caller)
-
-    def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
-        """Returns what `work` returns, and rolls it back. Raises: as `write`."""
-        return self._wait_for(_Ticket(work, caller, dry_run=True))
+    def write(
+        self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool = False, single_statement: bool = False
+    ) -> T:
+        """Returns what `work` returns, as `Writer` has it. A single statement shares a transaction as well."""
+        del single_statement
+        ticket = _Ticket(work, caller, dry_run=dry_run)
+        with self._closing:
+            if self._closed:
+                raise shutting_down()
+            self._queue.put(ticket)
+        remaining = caller.time_remaining()
+        # gRPC tells of no deadline as one in some centuries, which is too long for a lock.
+        timeout = -1 if remaining is None or remaining > threading.TIMEOUT_MAX else max(remaining, 0)
+        if not ticket.done.acquire(timeout=timeout):
+            ticket.abandoned = True
+            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the request waited to be written")
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.result
 
     def close(self) -> None:
         """Accepts no more work, commits what is queued, and closes the connection."""
@@ -83,18 +84,6 @@ class SqliteWriter:
             self._closed = True
             self._queue.put(None)
         self._thread.join()
-
-    def _wait_for(self, ticket: _Ticket[T]) -> T:
-        with self._closing:
-            if self._closed:
-                raise shutting_down()
-            self._queue.put(ticket)
-        if not ticket.done.acquire(timeout=_lock_timeout(ticket.caller.time_remaining())):
-            ticket.abandoned = True
-            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the request waited to be written")
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.result
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
@@ -200,7 +189,9 @@ class _WriteConnection:
             ticket.error = translate(error)
             self.failed |= ticket.error is not error
         if not self._driver.in_transaction:
-            raise ticket.error or transaction_lost()
+            raise ticket.error or Unavailable(
+                "DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again"
+            )
         return ticket.error is None
 
 
@@ -211,10 +202,3 @@ def _awaited(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
             ticket.error = caller_gone()
         else:
             yield ticket
-
-
-def _lock_timeout(seconds: float | None) -> float:
-    """Returns the timeout as a lock takes it; gRPC tells of no deadline as one in some centuries."""
-    if seconds is None or seconds > threading.TIMEOUT_MAX:
-        return -1
-    return max(seconds, 0)

@@ -6,15 +6,17 @@ compares by code point, with regard to case, on every engine (LIKE does not).
 
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Text, and_, false, func, literal, not_, or_, true
+from sqlalchemy import ColumnElement, Integer, Text, and_, bindparam, false, func, not_, or_, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from artemis_server.db import etags
-from artemis_server.query.tree import And, Compare, HasEtag, Matches, Node, Not, Operator, Or, Present
+from artemis_server.db.statements import Values
+from artemis_server.query.tree import ALWAYS, And, Compare, HasEtag, Matches, Node, Not, Operator, Or, Present
 
 Column = ColumnElement[Any]
 Columns = Mapping[str, Column]
@@ -42,8 +44,43 @@ def _position(element: position, compiler: SQLCompiler, **options: Any) -> str:
     return f"strpos{compiler.process(element.clauses.self_group(), **options)}"
 
 
+def parameterize(node: Node, values: Values) -> Node:  # noqa: PLR0911, one for each kind of node
+    """Adds the values in a tree to `values`, and returns the tree with the names of parameters in their places.
+
+        id > 5 AND name = "py*"     And((Compare("id", Operator.GT, "value_0"),
+                                         And((Compare("name", Operator.GE, "value_1"),
+                                              Compare("name", Operator.LT, "value_2")))))
+                                    with {"value_0": 5, "value_1": "py", "value_2": "pz"}
+
+    Filters that differ in nothing but values give equal trees. A prefix becomes a range, for which an index is used.
+    """
+    match node:
+        case And(terms) | Or(terms):
+            return type(node)(tuple(parameterize(term, values) for term in terms))
+        case Not(term):
+            return Not(parameterize(term, values))
+        case Compare(value=value):
+            return replace(node, value=_add(value, values))
+        case HasEtag(etag):
+            return parameterize(Compare("version", Operator.EQ, etags.to_version(etag)), values)
+        case Matches(field, text, open_start=False, open_end=True):
+            begins, end = Compare(field, Operator.GE, text), _successor(text)
+            return parameterize(And((begins, Compare(field, Operator.LT, end))) if end else begins, values)
+        case Matches(field, text, open_start=False):
+            return parameterize(Compare(field, Operator.EQ, text), values)
+        case Matches(text=text):
+            return replace(node, text=_add(text, values)) if text else ALWAYS
+    return node
+
+
+def _add(value: int | str, values: Values) -> str:
+    name = f"value_{len(values)}"
+    values[name] = value
+    return name
+
+
 def condition(node: Node, columns: Columns) -> ColumnElement[bool]:  # noqa: PLR0911, one for each kind of node
-    """Returns the expression that is true for the rows for which the tree holds."""
+    """Returns the expression that is true for the rows for which the tree, one of `parameterize`, holds."""
     match node:
         case And(terms):
             return and_(true(), *(condition(term, columns) for term in terms))
@@ -51,42 +88,24 @@ def condition(node: Node, columns: Columns) -> ColumnElement[bool]:  # noqa: PLR
             return or_(false(), *(condition(term, columns) for term in terms))
         case Not(term):
             return not_(condition(term, columns))
-        case Compare(field, how, value):
-            return _not_null(columns[field], _OPERATORS[how](columns[field], value))
-        case Matches(field):
-            return _matches(columns[field], node)
+        case Compare(field, how, name):
+            column = columns[field]
+            comparison = _OPERATORS[how](column, bindparam(str(name), type_=column.type))
+            return and_(column.is_not(None), comparison) if column.nullable else comparison  # false, and not NULL
+        case Matches(field, name):
+            text, part = columns[field], bindparam(name, type_=Text())
+            if node.open_end:
+                return position(text, part) > 0
+            return func.substr(text, func.length(text) - func.length(part) + 1) == part
         case Present(field):
             return _present(columns[field])
-        case HasEtag(etag):
-            return columns["version"] == etags.to_version(etag)
-
-
-def _not_null(column: Column, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Returns a comparison that is false, and not NULL, for an unset column."""
-    return and_(column.is_not(None), comparison) if column.nullable else comparison
+    raise AssertionError(f"{node} is not parameterized")
 
 
 def _present(column: Column) -> ColumnElement[bool]:
     if isinstance(column.type, Text):
         return column != ""
     return column.is_not(None) if column.nullable else true()
-
-
-def _matches(column: Column, pattern: Matches) -> ColumnElement[bool]:
-    text = pattern.text
-    if not pattern.open_start:
-        return _begins(column, text) if pattern.open_end else column == text
-    if not text:
-        return true()
-    if pattern.open_end:
-        return position(column, literal(text)) > 0
-    return func.substr(column, func.length(column) - (len(text) - 1)) == text
-
-
-def _begins(column: Column, text: str) -> ColumnElement[bool]:
-    """Returns a range and not a search, for which an index can be used."""
-    end = _successor(text)
-    return and_(column >= text, column < end) if end else column >= text
 
 
 def _successor(text: str) -> str:

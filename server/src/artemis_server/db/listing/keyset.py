@@ -29,31 +29,24 @@ class Keyset:
         """Returns the terms of ORDER BY."""
         return [_directed(column, descending) for column, descending in self._keys]
 
-    def values(self, position: Position) -> dict[str, Any]:
-        """Returns the values of the parameters of `after`."""
-        return {_name(index): value for index, value in enumerate(position)}
+    def after(self, unset: Sequence[bool]) -> ColumnElement[bool]:
+        """Returns the condition that a row comes after a position, of whose values these are None.
 
-    def after(self, position: Position) -> ColumnElement[bool]:
-        """Returns the condition that a row comes after a position.
-
-        Only which values are None matters: the values themselves are parameters.
+        The values themselves are parameters.
         """
         bounds: list[BindParameter[Any] | None] = [
-            None if value is None else bindparam(_name(index)) for index, value in enumerate(position)
+            None if is_unset else bindparam(f"after_{index}") for index, is_unset in enumerate(unset)
         ]
         if self._uniform and not self._nullable:
             columns = tuple_(*(column for column, _ in self._keys))
             return columns < tuple_(*bounds) if self._keys[0][1] else columns > tuple_(*bounds)
         beyond: ColumnElement[bool] = false()
         for (column, descending), bound in reversed(list(zip(self._keys, bounds, strict=True))):
-            beyond = or_(_after(column, descending, bound), and_(_same(column, bound), beyond))
+            same = column.is_(None) if bound is None else column == bound
+            beyond = or_(_after(column, descending, bound), and_(same, beyond))
         column, descending = self._keys[0]
         # It follows from the rest, and lets an index begin at the right place.
         return and_(_from(column, descending, bounds[0]), beyond)
-
-
-def _name(index: int) -> str:
-    return f"after_{index}"
 
 
 def _directed(column: Column, descending: bool) -> ColumnElement[Any]:
@@ -61,10 +54,6 @@ def _directed(column: Column, descending: bool) -> ColumnElement[Any]:
     if not column.nullable:
         return directed
     return directed.nulls_last() if descending else directed.nulls_first()
-
-
-def _same(column: Column, bound: "BindParameter[Any] | None") -> ColumnElement[bool]:
-    return column.is_(None) if bound is None else column == bound
 
 
 def _after(column: Column, descending: bool, bound: "BindParameter[Any] | None") -> ColumnElement[bool]:

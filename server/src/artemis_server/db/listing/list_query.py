@@ -1,53 +1,59 @@
 """Lists: the rows that a filter chooses, in an order, a page at a time."""
 
 from collections.abc import Generator, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam
+from sqlalchemy import Select, Table, bindparam
 from sqlalchemy.orm import Session
 
-from artemis_server.db.listing.filter_sql import Columns, condition
+from artemis_server.db.listing.filter_sql import condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.statements import Row, Statement
+from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import Key
 from artemis_server.query.tree import ALWAYS, Node
 
+MAX_KEPT_VALUES = 50
+"""The most values in a filter whose statement is kept. One with 600, as many as a filter can have, takes a megabyte."""
+
 
 class Query:
-    """A list of the rows of one table. Its statements are compiled once, whatever page is asked for.
+    """A list of the rows of one table. `selected` names the columns of a row."""
 
-    `selected` names the columns of a row; `columns` has every column by name.
-    """
-
-    def __init__(self, where: Node, keys: Sequence[Key], selected: Sequence[str], columns: Columns) -> None:
-        self._where = where
-        self._selected = [columns[name] for name in selected]
-        self._columns = columns
-        self._keyset = Keyset(keys, columns)
+    def __init__(self, where: Node, keys: tuple[Key, ...], selected: tuple[str, ...], table: Table) -> None:
+        self._values: Values = {}
+        self._shape = parameterize(where, self._values), keys, selected, table
         self._indexes = [selected.index(key.field.name) for key in keys]
-        self._statements: dict[tuple[bool, ...] | None, Statement] = {}
 
     def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
         """Returns an iterator of the rows after a position, at most `limit`, a chunk at a time.
 
         The rows are one snapshot. Close the iterator to stop early.
         """
-        nulls = None if after is None else tuple(value is None for value in after)
-        statement = self._statements.get(nulls)
-        if statement is None:
-            statement = self._statements[nulls] = Statement(self._select(after))
-        values = {} if after is None else self._keyset.values(after)
-        return statement.chunks(session, {**values, "max_rows": limit})
+        kept = len(self._values) <= MAX_KEPT_VALUES
+        unset = None if after is None else tuple(value is None for value in after)
+        statement = (_statement if kept else _statement.__wrapped__)(*self._shape, unset)
+        bounds = {f"after_{index}": value for index, value in enumerate(after or ())}
+        return statement.chunks(session, {**self._values, **bounds, "max_rows": limit})
 
     def position(self, row: Row) -> Position:
         """Returns the position of a row in the list."""
         return [row[index] for index in self._indexes]
 
-    def _select(self, after: Position | None) -> "Select[Any]":
-        """Returns the statement for the rows after a position; the values of the position are parameters."""
-        statement: Select[Any] = Select(*self._selected)
-        if self._where != ALWAYS:
-            statement = statement.where(condition(self._where, self._columns))
-        if after is not None:
-            statement = statement.where(self._keyset.after(after))
-        return statement.order_by(*self._keyset.order()).limit(bindparam("max_rows"))
+
+@lru_cache(maxsize=256)
+def _statement(
+    where: Node, keys: tuple[Key, ...], selected: tuple[str, ...], table: Table, unset: tuple[bool, ...] | None
+) -> Statement:
+    """Returns the statement for the rows after a position, of whose values these are None. Each value is a parameter.
+
+    Filters that differ in nothing but values share a statement: compiling it costs as much as reading a page.
+    """
+    columns = dict(table.c)
+    keyset = Keyset(keys, columns)
+    statement: Select[Any] = Select(*(columns[name] for name in selected))
+    if where != ALWAYS:
+        statement = statement.where(condition(where, columns))
+    if unset is not None:
+        statement = statement.where(keyset.after(unset))
+    return Statement(statement.order_by(*keyset.order()).limit(bindparam("max_rows")))
