@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from artemis.v1 import events_pb2, users_pb2
+from google.protobuf.descriptor_pb2 import FileOptions
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
@@ -34,3 +36,17 @@ def test_every_row_that_is_followed_names_its_proof() -> None:
     assert rows
     for row in rows:
         assert "`" in row.rpartition(" | ")[2], row
+
+
+def test_both_files_set_the_same_packages_of_other_languages() -> None:
+    expected = FileOptions(
+        csharp_namespace="Artemis.V1",
+        go_package="artemis/v1;artemisv1",
+        java_multiple_files=True,
+        java_package="artemis.v1",
+    )
+    for module, outer in ((events_pb2, "EventsProto"), (users_pb2, "UsersProto")):
+        options = FileOptions()
+        options.CopyFrom(module.DESCRIPTOR.GetOptions())
+        expected.java_outer_classname = outer
+        assert expected == options
