@@ -26,7 +26,7 @@ Row = tuple[Any, ...]
 Values = dict[str, Any]
 """Values by the name of a column or of a parameter."""
 _COMPILED: LRUCache[Any, tuple[str, list[str], list[str], Values]] = LRUCache(256)
-"""By dialect and cache key: SQL, the names of its parameters, those of the key's parameters, and the constants."""
+"""By dialect and cache key: the SQL, its parameters' names, the cache key's parameters' names, and the constants."""
 
 
 class Cursor(Protocol):
@@ -82,7 +82,7 @@ class Statement:
         self._execute(session, values).close()
 
     def insert(self, session: Session, values: Values) -> int:
-        """Executes the INSERT of a row and returns its id: that of the values, or if it is None, the one assigned.
+        """Executes the INSERT of a row and returns its id: the one in `values`, or else the one that SQLite assigned.
 
         SQLite's cursor knows it, for less than half of what RETURNING costs.
         """
@@ -122,7 +122,7 @@ class Statement:
 
 
 class _Compiled:
-    """A statement as one dialect has it.
+    """A statement that is compiled for one dialect.
 
     Selects that differ in nothing but constants, such as those of the filters `id > 5` and `id > 7`, share their SQL:
     compiling it costs as much as reading the rows of a page.
@@ -132,7 +132,7 @@ class _Compiled:
     """
 
     def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
-        key = clause._generate_cache_key() if isinstance(clause, Select) else None  # as SQLAlchemy's recipes do
+        key = clause._generate_cache_key() if isinstance(clause, Select) else None  # SQLAlchemy's recipes do it
         parameters = key.bindparams if key else []
         compiled = _COMPILED.get((dialect.name, key.key)) if key else None
         if compiled is None:

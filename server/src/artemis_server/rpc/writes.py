@@ -29,7 +29,7 @@ def run(
     work: Callable[[Session], M],
     context: grpc.ServicerContext,
 ) -> M:
-    """Returns what the work returns, or what it returned when a request with this id came first.
+    """Returns the result of the work, or the stored response if a request with this id came before.
 
     If the request is to be validated only, nothing that the work does stays.
     """
@@ -38,7 +38,7 @@ def run(
 
 
 def create(database: Database, request: Write, store: Store[M], context: grpc.ServicerContext) -> M:
-    """Stores the resource of the request and returns it, as `run` does: to store one, a single statement will do."""
+    """Stores the resource of the request and returns it. See `run`, but a single statement is enough here."""
     message: M = getattr(request, store.kind)
     key = Key(cast("Message", request), request.request_id) if request.request_id else None
     write = database.dry_run if request.validate_only else database.write_statement

@@ -214,7 +214,7 @@ def _awaited(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
 
 
 def _lock_timeout(seconds: float | None) -> float:
-    """Returns the timeout as a lock takes it; gRPC tells of no deadline as one in some centuries."""
+    """Returns the timeout as a lock takes it; for a call without a deadline, gRPC gives one in some centuries."""
     if seconds is None or seconds > threading.TIMEOUT_MAX:
         return -1
     return max(seconds, 0)

@@ -36,7 +36,7 @@ class Keyset:
     def after(self, position: Position) -> ColumnElement[bool]:
         """Returns the condition that a row comes after a position.
 
-        Only which values are None matters: the values themselves are parameters.
+        The condition depends only on which values are None: the values themselves are parameters.
         """
         bounds: list[BindParameter[Any] | None] = [
             None if value is None else bindparam(_name(index)) for index, value in enumerate(position)
