@@ -2,10 +2,10 @@
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from artemis.v1 import events_pb2, users_pb2
 from google.protobuf.descriptor_pb2 import FileOptions
 
 ROOT = Path(__file__).parents[2]
@@ -38,15 +38,15 @@ def test_every_row_that_is_followed_names_its_proof() -> None:
         assert "`" in row.rpartition(" | ")[2], row
 
 
-def test_both_files_set_the_same_packages_of_other_languages() -> None:
+@pytest.mark.parametrize("path", sorted(ROOT.glob("protos/artemis/v1/*.proto")), ids=lambda path: path.name)
+def test_every_file_sets_the_same_packages_of_other_languages(path: Path) -> None:
     expected = FileOptions(
         csharp_namespace="Artemis.V1",
         go_package="artemis/v1;artemisv1",
         java_multiple_files=True,
+        java_outer_classname=f"{path.stem.title()}Proto",
         java_package="artemis.v1",
     )
-    for module, outer in ((events_pb2, "EventsProto"), (users_pb2, "UsersProto")):
-        options = FileOptions()
-        options.CopyFrom(module.DESCRIPTOR.GetOptions())
-        expected.java_outer_classname = outer
-        assert expected == options
+    options = FileOptions()
+    options.CopyFrom(import_module(f"artemis.v1.{path.stem}_pb2").DESCRIPTOR.GetOptions())
+    assert expected == options
