@@ -44,7 +44,7 @@ def test_every_file_sets_the_same_packages_of_other_languages(path: Path) -> Non
         csharp_namespace="Artemis.V1",
         go_package="artemis/v1;artemisv1",
         java_multiple_files=True,
-        java_outer_classname=f"{path.stem.title()}Proto",
+        java_outer_classname=f"{path.stem.title().replace('_', '')}Proto",
         java_package="artemis.v1",
     )
     options = FileOptions()
