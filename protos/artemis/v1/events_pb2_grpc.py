@@ -30,8 +30,8 @@ class EventServiceStub(object):
     as a conference, a release or a maintenance window.
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
-    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` the ids,
-    fields, positions and limits that its message names (AIP-193).
+    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
+    of its message that varies, such as an id or a limit (AIP-193).
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -106,8 +106,8 @@ class EventServiceServicer(object):
     as a conference, a release or a maintenance window.
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
-    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` the ids,
-    fields, positions and limits that its message names (AIP-193).
+    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
+    of its message that varies, such as an id or a limit (AIP-193).
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -283,8 +283,8 @@ class EventService(object):
     as a conference, a release or a maintenance window.
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
-    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` the ids,
-    fields, positions and limits that its message names (AIP-193).
+    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
+    of its message that varies, such as an id or a limit (AIP-193).
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
