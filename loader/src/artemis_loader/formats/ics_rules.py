@@ -57,10 +57,10 @@ def _check_ever(rule: Any) -> None:
     """Refuses a series that never happens, such as on 30 February, or on a position that its periods do not have."""
     days = ";".join(f"{key}={_values(rule, key)}" for key in _DAYS if key in rule)
     if days and next(iter(rrulestr(f"FREQ=YEARLY;{days}", dtstart=_LAST_YEARS)), None) is None:
-        raise ValueError(f"RRULE: there is no day of {days}")
+        raise ValueError(f"RRULE: no day has {days}")
     most = _times(rule) * _PERIODS[_frequency(rule)]
     if "BYSETPOS" in rule and all(abs(position) > most for position in rule["BYSETPOS"]):
-        raise ValueError(f"RRULE: there is no position of BYSETPOS={_values(rule, 'BYSETPOS')}")
+        raise ValueError(f"RRULE: no period has the position BYSETPOS={_values(rule, 'BYSETPOS')}")
 
 
 def _values(rule: Any, key: str) -> str:
