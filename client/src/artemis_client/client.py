@@ -32,7 +32,7 @@ _RECONNECT = (  # milliseconds
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # Despite its name, this limits an attempt to connect. gRPC's own 20 seconds are more than the default deadline: a
-    # call to an address that never answers would end without the cause.
+    # call to an address that never answers would not name the cause.
     ("grpc.min_reconnect_backoff_ms", 5000),
 )
 

@@ -148,6 +148,6 @@ def _fingerprint(request: Message) -> bytes:
 
 def _reused() -> InvalidArgument:
     return InvalidArgument(
-        Violation(field="request_id", description="is that of another request", rule="request_id.reused"),
+        Violation(field="request_id", description="was used for another request", rule="request_id.reused"),
         reason="REQUEST_ID_REUSED",
     )
