@@ -116,7 +116,7 @@ def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: 
         with engine.begin() as connection:
             history.end(connection, loading.entry, status, loading.read_counts, error)
     except SQLAlchemyError as second:
-        log.warning("feed %s: cannot record the failure in the history: %s", loading.feed.name, describe(second, engine))
+        log.warning("feed %s: cannot record that it failed: %s", loading.feed.name, describe(second, engine))
 
 
 class _Loading:
