@@ -2,9 +2,11 @@
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileOptions
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
@@ -34,3 +36,17 @@ def test_every_row_that_is_followed_names_its_proof() -> None:
     assert rows
     for row in rows:
         assert "`" in row.rpartition(" | ")[2], row
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("protos/artemis/v1/*.proto")), ids=lambda path: path.name)
+def test_every_file_sets_the_same_packages_of_other_languages(path: Path) -> None:
+    expected = FileOptions(
+        csharp_namespace="Artemis.V1",
+        go_package="artemis/v1;artemisv1",
+        java_multiple_files=True,
+        java_outer_classname=f"{path.stem.title().replace('_', '')}Proto",
+        java_package="artemis.v1",
+    )
+    options = FileOptions()
+    options.CopyFrom(import_module(f"artemis.v1.{path.stem}_pb2").DESCRIPTOR.GetOptions())
+    assert expected == options

@@ -1,5 +1,6 @@
 """What the packages say of themselves to those who install them."""
 
+import re
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -32,3 +33,10 @@ def test_a_package_says_what_it_is_and_for_whom(package: str) -> None:
 
 def test_the_client_knows_its_version() -> None:
     assert artemis_client.__version__ == version("artemis-client") == project("client")["version"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_newest_release_of_the_changelog_has_the_version_of_every_package(package: str) -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d{2}-\d{2})?$", changelog, re.MULTILINE)
+    assert ["Unreleased", project(package)["version"]] == releases[:2]

@@ -32,7 +32,7 @@ def records(count: int, changed: float) -> Iterator[dict[str, str]]:
 
 
 def write(count: int, changed: float, jsonl: Path, table: Path | None = None) -> None:
-    """Writes the events as JSON lines, and as CSV if they are wanted so."""
+    """Writes the events as JSON lines, and as CSV if `table` is given."""
     with ExitStack() as stack:
         lines = stack.enter_context(jsonl.open("w", encoding="utf-8"))
         rows = csv.writer(stack.enter_context(table.open("w", encoding="utf-8", newline=""))) if table else None

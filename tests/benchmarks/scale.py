@@ -61,27 +61,27 @@ class Files(NamedTuple):
         requests = (events_pb2.GetEventRequest(id=row_id) for row_id in self._anywhere())
         return [partial(self.stub.GetEvent, request) for request in requests]
 
-    def first(self, wanted: List) -> list[Callable[[], object]]:
+    def first(self, query: List) -> list[Callable[[], object]]:
         """Returns the call for the first page of a list."""
-        return [partial(self.stub.ListEvents, self._request(wanted))]
+        return [partial(self.stub.ListEvents, self._request(query))]
 
-    def pages(self, wanted: List) -> list[Callable[[], object]]:
+    def pages(self, query: List) -> list[Callable[[], object]]:
         """Returns calls for pages anywhere in a list."""
-        sql = f"SELECT {wanted.keys} FROM events WHERE {wanted.where} AND id >= ? ORDER BY id LIMIT 1"  # noqa: S608, ours
+        sql = f"SELECT {query.keys} FROM events WHERE {query.where} AND id >= ? ORDER BY id LIMIT 1"  # noqa: S608, ours
         with closing(sqlite3.connect(self.path)) as connection:
             (key,) = connection.execute("SELECT value FROM secrets WHERE name = 'page_token'").fetchone()
             found = (connection.execute(sql, (row_id,)).fetchone() for row_id in self._anywhere())
             positions = [row for row in found if row is not None]
-        tokens, listing = PageTokens(lambda: key), json.dumps(["event", wanted.filter, wanted.order_by])
-        requests = (self._request(wanted, tokens.encode(position, listing)) for position in positions)
+        tokens, listing = PageTokens(lambda: key), json.dumps(["event", query.filter, query.order_by])
+        requests = (self._request(query, tokens.encode(position, listing)) for position in positions)
         return [partial(self.stub.ListEvents, request) for request in requests]
 
     def _anywhere(self) -> list[int]:
         return [random.randint(1, self.rows) for _ in range(PLACES)]  # noqa: S311, not for secrets
 
-    def _request(self, wanted: List, token: str = "") -> events_pb2.ListEventsRequest:
+    def _request(self, query: List, token: str = "") -> events_pb2.ListEventsRequest:
         return events_pb2.ListEventsRequest(
-            page_size=PAGE_SIZE, filter=wanted.filter, order_by=wanted.order_by, page_token=token
+            page_size=PAGE_SIZE, filter=query.filter, order_by=query.order_by, page_token=token
         )
 
 
@@ -130,10 +130,10 @@ def main() -> None:
     with events(FEW) as few, events(options.rows) as many:
         print(f"milliseconds with {FEW:,} events, with {options.rows:,}, and their ratio; pages of {PAGE_SIZE}")
         print(line("GetEvent", few.gets(), many.gets(), options.rounds))
-        for wanted in LISTS:
-            title = f"{wanted.filter or 'all'}, by {wanted.order_by or 'id'}"
-            print(line(f"{title}: first page", few.first(wanted), many.first(wanted), options.rounds), flush=True)
-            print(line(f"{title}: any page", few.pages(wanted), many.pages(wanted), options.rounds), flush=True)
+        for query in LISTS:
+            title = f"{query.filter or 'all'}, by {query.order_by or 'id'}"
+            print(line(f"{title}: first page", few.first(query), many.first(query), options.rounds), flush=True)
+            print(line(f"{title}: any page", few.pages(query), many.pages(query), options.rounds), flush=True)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ class Tutorial(events_pb2_grpc.EventServiceServicer):
         self, request: events_pb2.ListEventsRequest, _: grpc.ServicerContext
     ) -> events_pb2.ListEventsResponse:
         after = int(request.page_token or 0)
-        wanted = select(Event).where(Event.id > after).order_by(Event.id).limit(request.page_size)
+        statement = select(Event).where(Event.id > after).order_by(Event.id).limit(request.page_size)
         with self._sessions() as session:
-            events = [to_message(stored) for stored in session.scalars(wanted)]
+            events = [to_message(stored) for stored in session.scalars(statement)]
         return events_pb2.ListEventsResponse(events=events, next_page_token=str(events[-1].id))
 
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+from google.api import client_pb2
 from google.protobuf import json_format
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
@@ -196,15 +198,23 @@ def _failure(error: grpc.Call) -> str:
     lines = ["ERROR:", f"  Code: {code}", f"  Message: {error.details()}", "  Details:"]
     for number, detail in enumerate(status_of(error).details, start=1):
         shown = json_format.MessageToDict(detail, preserving_proto_field_name=True)
+        if "metadata" in shown:
+            shown["metadata"] = dict(sorted(shown["metadata"].items()))
         first, *rest = json.dumps(dict(sorted(shown.items())), indent=2, ensure_ascii=False).splitlines()
         lines += [f"  {number})\t{first}", *(f"    \t{line}" for line in rest)]
     return "\n".join(lines) + "\n"
 
 
+def _signature(method: MethodDescriptor) -> str:
+    (signature,) = method.GetOptions().Extensions[client_pb2.method_signature]
+    return str(signature)
+
+
 def _described(name: str) -> str:
     service = next(each for each in SERVICES if each.full_name == name)
     methods = "".join(
-        f"  rpc {method.name} ( .{method.input_type.full_name} ) returns ( .{method.output_type.full_name} );\n"
+        f"  rpc {method.name} ( .{method.input_type.full_name} ) returns ( .{method.output_type.full_name} ) {{\n"
+        f'    option (.google.api.method_signature) = "{_signature(method)}";\n  }}\n'
         for method in sorted(service.methods, key=lambda method: method.name)
     )
     return f"{name} is a service:\nservice {service.name} {{\n{methods}}}\n"

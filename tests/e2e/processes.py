@@ -36,11 +36,11 @@ class Process:
         self.returncode: int | None = None
         self.stdout, out = _pipe()
         self.stderr, err = _pipe()
-        report, told = os.pipe()
+        report, reported = os.pipe()
         self._report = os.fdopen(report, "rb", buffering=0)
         request = {"module": command[0], "arguments": list(command[1:]), "env": env, "cwd": str(cwd or Path.cwd())}
-        socket.send_fds(_nursery(), [json.dumps(request).encode()], [out, err, told])
-        for each in (out, err, told):
+        socket.send_fds(_nursery(), [json.dumps(request).encode()], [out, err, reported])
+        for each in (out, err, reported):
             os.close(each)
         self.pid = int(self._report.readline() or self._fail())
 
@@ -141,17 +141,17 @@ def _serve(requests: socket.socket) -> None:
             os.close(each)
 
 
-def _start(request: dict[str, object], out: int, err: int, told: int) -> None:
+def _start(request: dict[str, object], out: int, err: int, reported: int) -> None:
     """Starts a program and reports its id and how it ended; returns in neither process."""
     pid = os.fork()
     if pid == 0:
-        os.close(told)
+        os.close(reported)
         _become(request, out, err)
     os.close(out)
     os.close(err)
-    os.write(told, f"{pid}\n".encode())
+    os.write(reported, f"{pid}\n".encode())
     _, status = os.waitpid(pid, 0)
-    os.write(told, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os.write(reported, f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 

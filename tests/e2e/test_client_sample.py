@@ -1,4 +1,4 @@
-"""The sample of the client's README: it passes a type checker, and it runs, also a second time.
+"""The samples of the READMEs pass a type checker, and the client's runs, also a second time.
 
 Types are checked in the environment that holds the client's dependencies alone, the oldest that it supports.
 """
@@ -13,7 +13,11 @@ import pytest
 from tests.e2e.servers import PATIENCE, Server
 from tests.e2e.test_floor import CLIENT, ROOT
 
-(SAMPLE,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "client" / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+SAMPLE, README_SAMPLE = (
+    sample
+    for page in (ROOT / "client" / "README.md", ROOT / "README.md")
+    for sample in re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+)
 PRINTED = "Compiler day 2030-05-04 09:00:00+00:00\n"
 
 
@@ -36,7 +40,7 @@ def test_the_sample_runs_again_and_again(server: Server, python: Path) -> None:
 
 
 def test_types_are_checked(tmp_path: Path) -> None:
-    """The sample passes, and mistakes do not, so that nothing that a consumer calls is of type Any."""
+    """The samples pass, and mistakes do not, so that nothing that a consumer calls is of type Any."""
     mistakes = {
         'Event(nmae="x")': 'Unexpected keyword argument "nmae" for "Event"',
         "Event(start_time=3)": 'Argument "start_time" to "Event" has incompatible type "int"',
@@ -49,9 +53,10 @@ def test_types_are_checked(tmp_path: Path) -> None:
     }
     given = "from artemis_client import *\ndef f(client: ArtemisClient, event: Event, error: ArtemisError) -> None:\n"
     (tmp_path / "right.py").write_text(SAMPLE, encoding="utf-8")
+    (tmp_path / "readme.py").write_text(README_SAMPLE, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(given + "".join(f"    {each}\n" for each in mistakes), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, "right.py", "wrong.py"],
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, "right.py", "readme.py", "wrong.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

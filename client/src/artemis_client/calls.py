@@ -15,7 +15,7 @@ Response = TypeVar("Response")
 Write = TypeVar("Write", bound="WriteRequest")
 DEFAULT_TIMEOUT = 10.0  # seconds
 _PROBE_TIMEOUT = 0.1  # seconds; a channel that cannot connect fails a call in less than a millisecond
-_TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")  # gRPC's words on a message: its bytes, the limit
+_TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")  # in gRPC's text: the size and the limit
 
 
 class Method(Protocol[Request_contra, Response_co]):

@@ -33,8 +33,8 @@ _RECONNECT = (  # milliseconds
     # gRPC's own second or more between attempts would use up the retries while a server restarts.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # How long one attempt may take, whatever its name says: less than gRPC's 20 seconds, so that a call that waits the
-    # default deadline for an address that never answers is told so.
+    # Despite its name, this limits an attempt to connect. gRPC's own 20 seconds are more than the default deadline: a
+    # call to an address that never answers would not name the cause.
     ("grpc.min_reconnect_backoff_ms", 5000),
 )
 

@@ -1,4 +1,4 @@
-"""What a failed call raises: one exception for each status code, with the details that the server sent.
+"""Exceptions of failed calls: one for each status code, with the details that the server sent.
 
 ArtemisError
 +-- InvalidArgument       violations: which fields are wrong, and how
@@ -31,7 +31,7 @@ D = TypeVar("D", bound=Message)
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One bad field of a request: its path, what is wrong with it, and the stable name of that (AIP-193)."""
+    """One bad field of a request: its path, a description, and the stable name of the broken rule (AIP-193)."""
 
     field: str
     description: str
@@ -63,7 +63,7 @@ class ArtemisError(Exception):
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What the reason adds, by name."""
+        """The values that the message names, such as an id or a limit, by name."""
         info = self.detail(error_details_pb2.ErrorInfo)
         return dict(info.metadata) if info else {}
 
@@ -100,11 +100,11 @@ class NotFound(ArtemisError):
 
 
 class AlreadyExists(ArtemisError):
-    """Another resource has what must be unique."""
+    """Another resource has the same value in a field that must be unique."""
 
 
 class FailedPrecondition(ArtemisError):
-    """What is stored does not allow it."""
+    """The stored resources do not allow the change."""
 
 
 class Aborted(ArtemisError):
@@ -112,7 +112,7 @@ class Aborted(ArtemisError):
 
 
 class OutOfRange(ArtemisError):
-    """The request asks for what is no longer kept."""
+    """The request asks for data that is no longer kept."""
 
 
 class Unauthenticated(ArtemisError):

@@ -44,9 +44,9 @@ class EventClient:
         page_size: int = 0,
         timeout: float | None = None,
     ) -> Iterator[Event]:
-        """Yields the events that match `filter` in the order of `order_by`: all of them in order of id without these.
+        """Yields the events that match `filter` in the order of `order_by`. Without these it yields all events, by id.
 
-        They are written as the contract says, such as `category = "python"` and `start_time desc, name`.
+        docs/filters.md describes both, such as `category = "python"` and `start_time desc, name`.
         Pages are fetched as they are needed; the timeout is one page's.
         """
         request = events_pb2.ListEventsRequest(filter=filter, order_by=order_by, page_size=page_size)

@@ -42,9 +42,9 @@ class UserClient:
         page_size: int = 0,
         timeout: float | None = None,
     ) -> Iterator[User]:
-        """Yields the users that match `filter` in the order of `order_by`: all of them in order of id without these.
+        """Yields the users that match `filter` in the order of `order_by`. Without these it yields all users, by id.
 
-        They are written as the contract says, such as `email = "*@example.com"` and `last_name, first_name`.
+        docs/filters.md describes both, such as `email = "*@example.com"` and `last_name, first_name`.
         Pages are fetched as they are needed; the timeout is one page's.
         """
         request = users_pb2.ListUsersRequest(filter=filter, order_by=order_by, page_size=page_size)

@@ -106,7 +106,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     from artemis_loader.schedule import Scheduler  # noqa: PLC0415, the other commands start sooner without it
 
     stopping = threading.Event()
-    signals: SimpleQueue[int] = SimpleQueue()  # a signal may come while it is read, which an Event does not bear
+    signals: SimpleQueue[int] = SimpleQueue()  # an Event may deadlock when a signal comes while it is read
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))
     config = read_config(settings.config)

@@ -113,7 +113,7 @@ def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: 
         with engine.begin() as connection:
             history.end(connection, loading.entry, status, loading.read_counts, error)
     except SQLAlchemyError as second:
-        log.warning("feed %s: the history lacks that the load failed: %s", loading.feed.name, describe(second, engine))
+        log.warning("feed %s: cannot record that it failed: %s", loading.feed.name, describe(second, engine))
 
 
 class _Loading:

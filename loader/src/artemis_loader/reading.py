@@ -80,7 +80,7 @@ def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile)
 
 
 def _external_id(fault: Fault, convert: Callable[[Row], Record]) -> str:
-    """Returns the external_id of a record that was read in part; empty when it cannot be known."""
+    """Returns the external_id of a record that was read in part; empty if it could not be read."""
     if not isinstance(fault.partial, dict):
         return ""
     try:

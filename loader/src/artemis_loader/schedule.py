@@ -24,10 +24,10 @@ FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 
 
 def trigger_of(feed: Feed) -> BaseTrigger:
-    """Returns when a feed is due, by the rules of cron: of day and day of the week, either is enough.
+    """Returns when a feed is due, by the rules of cron: with a day and a day of the week, either is enough.
 
     Raises:
-        ConfigError: the expression means nothing.
+        ConfigError: the expression is malformed.
     """
     fields = dict(zip(FIELDS, feed.schedule.split(), strict=True))
     try:
@@ -80,7 +80,7 @@ class Scheduler:
         self._load = load
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(AT_ONCE)},
-            # A feed that is still loading when it is due again is left out that time, and late is better than never.
+            # A feed that is still loading when it is due again skips that time. A load that comes late is still made.
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
             timezone=UTC,
         )

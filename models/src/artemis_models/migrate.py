@@ -43,7 +43,7 @@ def current_revision(connection: Connection) -> str | None:
     try:
         return MigrationContext.configure(connection).get_current_revision()
     except CommandError as error:
-        raise DatabaseError(f"the database's schema revision cannot be told: {error}") from None
+        raise DatabaseError(f"cannot read the schema revision: {error}") from None
 
 
 def upgrade(engine: Engine) -> None:

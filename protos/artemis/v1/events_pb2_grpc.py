@@ -29,12 +29,19 @@ class EventServiceStub(object):
     """EventService stores events: things that happen at a time and a place, such
     as a conference, a release or a maintenance window.
 
-    Every error carries `google.rpc.ErrorInfo` with the domain "artemis" and a
-    reason in UPPER_SNAKE_CASE (AIP-193). INVALID_ARGUMENT also carries
-    `google.rpc.BadRequest` with one violation for each bad field, NOT_FOUND and
-    ALREADY_EXISTS carry `google.rpc.ResourceInfo`, FAILED_PRECONDITION carries
-    `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
-    carry `google.rpc.RetryInfo`.
+    Every error that the server makes carries `google.rpc.ErrorInfo` with the
+    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
+    of its message that varies, such as an id or a limit (AIP-193).
+    INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
+    each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
+    FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
+    and RESOURCE_EXHAUSTED carry `google.rpc.RetryInfo`.
+
+    gRPC itself makes other errors, which carry no details: RESOURCE_EXHAUSTED
+    for a request above 4 MiB, as sent or decompressed, and for metadata above
+    8 KiB; UNIMPLEMENTED for a method that the server does not have;
+    DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
+    and UNAVAILABLE if the caller reaches no server.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -98,12 +105,19 @@ class EventServiceServicer(object):
     """EventService stores events: things that happen at a time and a place, such
     as a conference, a release or a maintenance window.
 
-    Every error carries `google.rpc.ErrorInfo` with the domain "artemis" and a
-    reason in UPPER_SNAKE_CASE (AIP-193). INVALID_ARGUMENT also carries
-    `google.rpc.BadRequest` with one violation for each bad field, NOT_FOUND and
-    ALREADY_EXISTS carry `google.rpc.ResourceInfo`, FAILED_PRECONDITION carries
-    `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
-    carry `google.rpc.RetryInfo`.
+    Every error that the server makes carries `google.rpc.ErrorInfo` with the
+    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
+    of its message that varies, such as an id or a limit (AIP-193).
+    INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
+    each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
+    FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
+    and RESOURCE_EXHAUSTED carry `google.rpc.RetryInfo`.
+
+    gRPC itself makes other errors, which carry no details: RESOURCE_EXHAUSTED
+    for a request above 4 MiB, as sent or decompressed, and for metadata above
+    8 KiB; UNIMPLEMENTED for a method that the server does not have;
+    DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
+    and UNAVAILABLE if the caller reaches no server.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -268,12 +282,19 @@ class EventService(object):
     """EventService stores events: things that happen at a time and a place, such
     as a conference, a release or a maintenance window.
 
-    Every error carries `google.rpc.ErrorInfo` with the domain "artemis" and a
-    reason in UPPER_SNAKE_CASE (AIP-193). INVALID_ARGUMENT also carries
-    `google.rpc.BadRequest` with one violation for each bad field, NOT_FOUND and
-    ALREADY_EXISTS carry `google.rpc.ResourceInfo`, FAILED_PRECONDITION carries
-    `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
-    carry `google.rpc.RetryInfo`.
+    Every error that the server makes carries `google.rpc.ErrorInfo` with the
+    domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
+    of its message that varies, such as an id or a limit (AIP-193).
+    INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
+    each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
+    FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
+    and RESOURCE_EXHAUSTED carry `google.rpc.RetryInfo`.
+
+    gRPC itself makes other errors, which carry no details: RESOURCE_EXHAUSTED
+    for a request above 4 MiB, as sent or decompressed, and for metadata above
+    8 KiB; UNIMPLEMENTED for a method that the server does not have;
+    DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
+    and UNAVAILABLE if the caller reaches no server.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the

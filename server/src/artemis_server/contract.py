@@ -60,7 +60,7 @@ def _limit(value: object) -> dict[str, str]:
 
 
 def _malformed_times(message: Message, prefix: str) -> Iterator[Violation]:
-    """Yields a violation for each Timestamp whose nanos are not within 0 and 999,999,999, which no rule can look at."""
+    """Yields a violation for each Timestamp whose nanos are not within 0 and 999,999,999: no rule can check them."""
     times, nested = _time_fields(message.DESCRIPTOR)
     for name in times:
         if not 0 <= getattr(message, name).nanos <= MAX_NANOS:

@@ -75,8 +75,8 @@ class Placement:
 def confine() -> None:
     """Confines all threads to one core at a time, among the allowed cores, until the process ends.
 
-    The allowed cores are the affinity of the process when this is called. The threads keep them where there is only
-    one, and where the system has no affinity (macOS) or no counters (a container without /proc/stat).
+    The allowed cores are the affinity of the process when this is called. Nothing is confined if
+    only one is allowed, or if the system has no affinity (macOS) or no counters (a container without /proc/stat).
     """
     if not hasattr(os, "sched_setaffinity"):
         return

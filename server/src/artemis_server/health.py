@@ -1,4 +1,4 @@
-"""Health (grpc.health.v1): the status follows the database and its schema. A probe apart from requests looks."""
+"""Health (grpc.health.v1): the status follows the database and its schema, which a thread of its own probes."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from artemis_server.streams import OpenStreams
 INTERVAL = 2.0
 """Seconds between probes, and the longest that a probe may take."""
 MAX_NOTIFY = 1.0
-"""The longest that a server that stops waits until its watches have received NOT_SERVING, in seconds."""
+"""Seconds that a stopping server waits at most for its watches to receive NOT_SERVING."""
 
 log = logging.getLogger(__name__)
 

@@ -40,7 +40,7 @@ class Settings:
     cores: str = "one"
     """One of CORES."""
     migrate: bool | None = None
-    """None: on SQLite only, where no other server can depend on the schema."""
+    """None means yes on SQLite, where no other server can depend on the schema, and no on PostgreSQL."""
     sql: bool = False
     insecure: bool = False
     reflection: bool = True

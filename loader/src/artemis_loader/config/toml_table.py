@@ -94,7 +94,7 @@ class TomlTable:
         """Checks that every key was taken.
 
         Raises:
-            ConfigError: one was not, so it means nothing.
+            ConfigError: a key was not taken, so nothing would use it.
         """
         for key in self._values:
             if key not in self._taken:

@@ -1,4 +1,4 @@
-"""Converts rows column by column, which takes half the time of one by one, where nothing is unusual in them.
+"""Converts rows column by column, in half the time of one by one, if nothing in them is unusual.
 
 It gives the same records as `row_by_row`, or none: then `row_by_row` finds out which row is wrong, and why.
 tests/unit/test_loader_mapping.py compares the two.

@@ -181,6 +181,6 @@ def _scalar(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, (int, float)):
         if abs(value) == math.inf:
-            raise TypeError("is a number beyond all bounds")
+            raise TypeError("is a number that is too large")
         return str(value)
     raise TypeError("is an object or an array of arrays, not a text")

@@ -96,7 +96,7 @@ def _conditions(validators: Validators | None) -> dict[str, str]:
 
 
 def _check_way(response: httpx.Response, name: str) -> None:
-    """Refuses to come from https to http, where anyone could change the feed."""
+    """Refuses a redirect from https to http, where anyone could change the feed."""
     schemes = [step.url.scheme for step in (*response.history, response)]
     if schemes != sorted(schemes):
         raise FeedError(f"{name}: redirects from https to http")

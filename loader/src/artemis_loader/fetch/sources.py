@@ -1,4 +1,4 @@
-"""Fetches a feed: finds its local files, or has them downloaded."""
+"""Fetches a feed: finds its local files, or downloads it."""
 
 import glob
 import time

@@ -21,7 +21,7 @@ from artemis_loader.formats.ics_series import Event, occurrences
 from artemis_loader.formats.rows import Fault, Rows
 
 _MATTERS = {None, "UID", "SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES", "STATUS", "DURATION", "SEQUENCE"}
-"""Properties that an event cannot do without when they are broken; None is a line that is no property."""
+"""An event with one of these properties broken is rejected; None stands for a line that is no property."""
 _TIMES = {"DTSTART", "DTEND", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID"}
 _ONCE = ("UID", "SEQUENCE", "DTSTART", "DTEND", "RECURRENCE-ID")
 _UID = re.compile(rb"^UID[;:][^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE | re.MULTILINE)
@@ -96,7 +96,7 @@ def _parse(block: Block) -> Any:
         raise ValueError("is not UTF-8") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # guesses that it makes about names of time zones
+            warnings.simplefilter("ignore")  # it guesses the time zone that a name means, and warns
             component = Component.from_ical(text)
     except Exception as error:  # the parser may raise anything
         raise ValueError(_one_line(error)) from None

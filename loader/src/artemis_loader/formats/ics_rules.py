@@ -9,7 +9,7 @@ _MAX_PER_DAY = 24
 _MAX_YEARS = 100
 _DAYS = ("BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY", "BYEASTER")
 _LAST_YEARS = datetime(9960, 1, 1)
-"""From here to the end of all years, each kind of year begins on each day of the week."""
+"""The years from here to 9999 have every kind of year: common and leap, beginning on each day of the week."""
 _PERIODS = {"HOURLY": 1, "DAILY": 1, "WEEKLY": 7}
 """Days of the periods that are so short that going through all of them until the year 9999 takes seconds."""
 
@@ -54,13 +54,13 @@ def _check_often(rule: Any) -> None:
 
 
 def _check_ever(rule: Any) -> None:
-    """Refuses a series of no day, such as 30 February, or of no position within its periods."""
+    """Refuses a series that never happens, such as on 30 February, or on a position that its periods do not have."""
     days = ";".join(f"{key}={_values(rule, key)}" for key in _DAYS if key in rule)
     if days and next(iter(rrulestr(f"FREQ=YEARLY;{days}", dtstart=_LAST_YEARS)), None) is None:
-        raise ValueError(f"RRULE: there is no day of {days}")
+        raise ValueError(f"RRULE: no day has {days}")
     most = _times(rule) * _PERIODS[_frequency(rule)]
     if "BYSETPOS" in rule and all(abs(position) > most for position in rule["BYSETPOS"]):
-        raise ValueError(f"RRULE: there is no position of BYSETPOS={_values(rule, 'BYSETPOS')}")
+        raise ValueError(f"RRULE: no period has the position BYSETPOS={_values(rule, 'BYSETPOS')}")
 
 
 def _values(rule: Any, key: str) -> str:

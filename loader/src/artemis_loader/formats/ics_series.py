@@ -117,7 +117,7 @@ def _day(moment: date) -> date:
 
 
 def _written(planned: date, start: date | None) -> str:
-    """Returns a time of a series, in one way only, although an override may tell it in another than the series."""
+    """Returns a time of a series in UTC, because an override may write it in another zone than the series."""
     moment = _like(planned, start) if start is not None else planned
     if not isinstance(moment, datetime):
         return f"{moment:%Y%m%d}"

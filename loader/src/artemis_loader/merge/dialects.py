@@ -43,10 +43,10 @@ class Dialect(Protocol):
         """
 
     def analyze(self, connection: Connection, table: Table) -> None:
-        """Lets the engine look at a temporary table that has been filled."""
+        """Gives the engine statistics of a temporary table, after its rows were added."""
 
     def rebuilding_indexes(self, connection: Connection, table: Table) -> AbstractContextManager[object]:
-        """Makes a very large insert faster, where that keeps nobody from reading what is there."""
+        """Makes a very large insert faster by making the indexes afterwards, if that keeps no reader waiting."""
 
 
 class _Sqlite:
@@ -88,7 +88,7 @@ class _Postgresql:
     """Temporary tables belong to the session, which the server ends when the process does."""
 
     def set_up(self, connection: Connection) -> None:
-        with suppress(DBAPIError), connection.begin():  # not every system that it runs on can tell
+        with suppress(DBAPIError), connection.begin():  # PostgreSQL refuses it on some systems
             connection.exec_driver_sql(f"SET client_connection_check_interval = '{GONE_WITHIN}'")
 
     def reading(self, connection: Connection) -> AbstractContextManager[object]:
@@ -130,7 +130,7 @@ _POSTGRESQL_INDEXES = text(
     " WHERE schemaname = current_schema() AND tablename = :name AND pg_has_role(tableowner, 'USAGE')"
     " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname AND conrelid = to_regclass(tablename))"
 )
-"""Those of a table that are no constraints, and that the user may drop."""
+"""The indexes of a table that belong to no constraint and that the user may drop."""
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def _taken(staging: Staging, feed: str) -> Select[tuple[int]]:
 
 
 def _leaves(staging: Staging) -> ColumnElement[bool]:
-    """Tells whether a row of the feed gives up its address: it is deleted, or becomes what a record says."""
+    """Tells whether a row of the feed gives up its address: it is deleted, or a record of the feed updates it."""
     live, staged = staging.entity.table, staging.records.alias()
     return or_(
         select(staging.gone.c.id).where(staging.gone.c.id == live.c.id).exists(),

@@ -228,8 +228,8 @@ class Merge:
     def _to_insert(self, difference: Difference) -> tuple[FromClause, ColumnElement[int] | None]:
         """Returns the records that are new, and their order, which tells SQLite from which table to come.
 
-        While the feed has no row, all are new, and are read as they lie, which is in the order of the feed.
-        Otherwise those are not new that came since the comparison.
+        If the feed has no row, all records are new, and are read in the order of the feed. Otherwise a record whose row
+        came since the comparison is left out.
         """
         records, new = self._staging.records, self._staging.new
         if not self._rows(self._live, self._ours):

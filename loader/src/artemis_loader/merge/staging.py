@@ -86,7 +86,7 @@ class Staging:
             return self._index_and_drop_duplicates()
 
     def analyze(self) -> None:
-        """Lets the engine look at what was staged, before statements that join it with other tables."""
+        """Gives the engine statistics of the staged rows, before statements that join them with other tables."""
         self._dialect.analyze(self._connection, self.records)
         self._dialect.analyze(self._connection, self.refused)
 

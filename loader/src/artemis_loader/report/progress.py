@@ -18,7 +18,7 @@ class Reporter:
     """Takes the progress of one load, and shows nothing. Subclasses show it."""
 
     def start(self, feed: str, size: int) -> None:
-        """Begins to read files of so many bytes."""
+        """Begins to read files of `size` bytes together."""
 
     def bytes_read(self, count: int) -> None:
         """Adds to the bytes that have been read."""

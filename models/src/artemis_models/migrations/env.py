@@ -10,7 +10,7 @@ context.configure(
     target_metadata=Base.metadata,
     literal_binds=context.is_offline_mode(),
     render_as_batch=True,
-    transactional_ddl=True,  # SQLite's is, in a transaction that was begun explicitly
+    transactional_ddl=True,  # true of SQLite, too, after an explicit BEGIN
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""Many rows at once: a few statements, however many rows there are. All or none, as the transaction is."""
+"""Batches of rows: a few statements, however many rows there are. The transaction makes a batch all or none."""
 
 from abc import abstractmethod
 from collections import defaultdict
@@ -26,7 +26,7 @@ _CHUNK = 100  # rows fetched at a time
 
 @dataclass(frozen=True)
 class Change(Generic[M]):
-    """A row as it is, what it is to be, and the fields that differ."""
+    """A change of one row: the row as it is stored, the row after the change, and the fields that change."""
 
     stored: M
     merged: M
@@ -61,7 +61,7 @@ class BatchStore(Store[M]):
         return found
 
     def lock_many(self, session: Session, ids: Iterable[int]) -> dict[int, M]:
-        """Returns the rows that there are, by id; nobody else can change them until the transaction ends."""
+        """Returns those of the rows that exist, by id; nobody else can change them until the transaction ends."""
         statement = select(*self._row).where(self._table.id.in_(set(ids)))
         in_order = statement.order_by(self._table.id).with_for_update()  # in one order, or two could deadlock
         return {_id(message): message for message in self._read(session, in_order)}
@@ -111,12 +111,12 @@ class BatchStore(Store[M]):
         return [found[row_id] for row_id in ids]
 
     def delete_many(self, session: Session, messages: Sequence[M]) -> None:
-        """Deletes the rows, which are as they were read."""
+        """Deletes the rows. Raises Aborted if one of them was changed since it was read."""
         if messages:
             self._change_many(session, self._delete_many, [_as_read(message) for message in messages])
 
     def _change_many(self, session: Session, statement: Statement, rows: Sequence[Values]) -> None:
-        """Executes the statement for each row. Raises Aborted if one of them is not as it was read."""
+        """Executes the statement for each row. Raises Aborted if one of them was changed since it was read."""
         if statement.many(session, rows) != len(rows):
             raise self.aborted(rows[0]["row_id"])
 

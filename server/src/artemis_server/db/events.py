@@ -20,7 +20,7 @@ class EventStore(BatchStore[Event]):
     searched_fields = ("name", "description")
 
     def refusal(self, constraint: Constraint, message: Event) -> RequestError | None:
-        """Returns the error of an owner that does not exist, or of an end that a concurrent change put too early."""
+        """Returns the error of an owner that does not exist, or of an end that another change put before the start."""
         if constraint is Constraint.FOREIGN_KEY:
             return self._owner_not_found(message)
         if constraint is Constraint.CHECK:
@@ -34,7 +34,7 @@ class EventStore(BatchStore[Event]):
         return None
 
     def check_references(self, session: Session, messages: Sequence[Event], path: Path) -> None:
-        """Raises FailedPrecondition if an owner does not exist; until the transaction ends, the others do."""
+        """Raises FailedPrecondition if an owner does not exist. Until the transaction ends, the others stay."""
         owners = {message.owner_id for message in messages if message.HasField("owner_id")}
         if not owners:
             return

@@ -19,7 +19,7 @@ KEPT = 24 * 60 * 60 * times.MICROS
 """How long a response is kept, in microseconds."""
 MAX_PRUNED = 1000
 MAX_PRUNED_BYTES = 8 * 1024 * 1024
-"""How much is removed in one transaction, which others wait for; at least one response is."""
+"""The most bytes that one transaction removes, because writers wait for it; one response may be larger."""
 _NOT_CONTENT = ("request_id", "validate_only")
 
 M = TypeVar("M", bound=Message)
@@ -52,7 +52,7 @@ class Key:
         self._fingerprint = _fingerprint(request)
 
     def answer(self, session: Session, response: type[M], work: Callable[[Session], M]) -> M:
-        """Returns the response that is kept, or what the work returns, which is kept then.
+        """Returns the stored response; without one, runs the work, stores its response and returns it.
 
         Raises:
             InvalidArgument: the id was that of another request.
@@ -73,7 +73,7 @@ class Key:
             return None
         if found[0] != self._fingerprint:
             raise InvalidArgument(
-                Violation(field="request_id", description="is that of another request", rule="request_id.reused"),
+                Violation(field="request_id", description="was used for another request", rule="request_id.reused"),
                 reason="REQUEST_ID_REUSED",
             )
         return response.FromString(found[1])
@@ -95,7 +95,7 @@ class Key:
 def insert_once(table: Table, names: Sequence[str]) -> Statement:
     """Returns the statement that keeps a response and inserts a row, and returns the row's id (PostgreSQL).
 
-    If the request's id is taken, also by a transaction that it waits for, it does neither and returns no row:
+    If a response with the request's id is stored already, the statement does neither and returns no row:
 
         WITH turn AS (SELECT pg_advisory_xact_lock(...)),
              kept AS (INSERT INTO idempotency_keys SELECT ... FROM turn ON CONFLICT DO NOTHING RETURNING request_id)
@@ -128,7 +128,7 @@ def prune(session: Session, before: int) -> bool:
 
 
 def _fingerprint(request: Message) -> bytes:
-    """Returns what tells requests apart: their type and all that they ask for."""
+    """Returns a hash of the type and the content of a request: another request has another hash."""
     content = type(request)()
     content.CopyFrom(request)
     for field in _NOT_CONTENT:

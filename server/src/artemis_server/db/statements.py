@@ -54,7 +54,7 @@ class Statement:
         self._execute(session, values).close()
 
     def insert(self, session: Session, values: Values) -> int:
-        """Executes the INSERT of a row and returns its id: that of the values, or if it is None, the one assigned.
+        """Executes the INSERT of a row and returns its id: the one in `values`, or else the one that SQLite assigned.
 
         SQLite's cursor knows it, for less than half of what RETURNING costs.
         """
@@ -94,7 +94,7 @@ class Statement:
 
 
 class _Compiled:
-    """A statement as one dialect has it.
+    """A statement that is compiled for one dialect.
 
     Parameters are positional: to bind a named one, sqlite3 gives up the interpreter's lock and takes it
     again, which under load costs more than the binding.

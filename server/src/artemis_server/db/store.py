@@ -65,7 +65,7 @@ class Store(ABC, Generic[M]):
 
     @abstractmethod
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
-        """Returns what to tell the caller of a broken constraint; None if it cannot be the caller's fault."""
+        """Returns the error for the caller who broke a constraint; None if it cannot be the caller's fault."""
 
     def create(self, session: Session, message: M, key: Key | None = None) -> M:
         """Stores the writable fields of the message as a new row and returns it as it was stored.
@@ -87,7 +87,7 @@ class Store(ABC, Generic[M]):
         row |= key.values(made)
         while self._change(self._insert_once.first, session, row, message) is None:
             found = key.find(session, self.message)
-            if found is not None:  # or else it has expired meanwhile
+            if found is not None:  # otherwise it has expired meanwhile, and the insert is tried again
                 return found
         return made
 
@@ -178,7 +178,7 @@ class Store(ABC, Generic[M]):
             raise refusal from None
 
     def query(self, filter_text: str, order_by: str) -> Query:
-        """Returns the list of the rows that a filter chooses, in an order; both empty, all of them by id.
+        """Returns the list of the rows that a filter chooses, in an order. Without both it has all rows, by id.
 
         Raises:
             InvalidArgument: the filter or the order cannot be understood.

@@ -27,7 +27,7 @@ _BEGINS_FACTOR = {"NAME", "STRING", "LPAR", "MINUS", "NOT"}
 class _TokenRules:
     """Checks each token as it is read, so that a filter that is too deep or too long is not read to its end.
 
-    It also refuses what AIP-160 has and these filters have not, with the position and what to write instead:
+    It also refuses the parts of AIP-160 that these filters do not have, and says what to write instead:
     `lower("a")` is a function, `category = (a OR b)` a list of values, `"category" = a` a quoted field, and
     `"Py""Con"` two factors without a blank between them.
     """
@@ -51,7 +51,7 @@ class _TokenRules:
 
 
 def _refuse_unsupported(first: Token, second: Token, third: Token) -> None:
-    """Raises Mistake if three tokens in a row are none that filters have."""
+    """Raises Mistake if these three tokens in a row are something that filters do not have, such as a function."""
     touching = second.end_pos == third.start_pos
     match second.type, third.type:
         case "COMPARATOR", "LPAR":

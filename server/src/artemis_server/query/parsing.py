@@ -66,7 +66,7 @@ class Language:
         position = len(text) if error.pos_in_stream is None or error.pos_in_stream < 0 else error.pos_in_stream
         if isinstance(error, UnexpectedCharacters):
             if text[position] in "\"'":
-                return position, f"{text[position]} has no counterpart"
+                return position, f"{text[position]} is never closed"
             return position, f'expected {self._list(error.allowed)}, not "{text[position]}"'
         assert isinstance(error, UnexpectedToken)  # noqa: S101, for the type checker
         if error.token.type == _END:

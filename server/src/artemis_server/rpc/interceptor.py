@@ -20,7 +20,7 @@ from artemis_server.rpc.status import status_of
 MAX_DRAIN = 1.0
 """The longest that `drain` waits, in seconds."""
 QUIET = 0.05
-"""Seconds without a call after which `drain` takes it that no more calls come."""
+"""Seconds without a call after which `drain` assumes that no more calls come."""
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)

@@ -69,7 +69,7 @@ class Resources(Generic[M]):
         return run(self._database, request, self._store.message, work, context)
 
     def delete(self, request: DeleteRequest, context: grpc.ServicerContext) -> M:
-        """Deletes the resource and returns it as it last was; an empty one if it may be and is missing."""
+        """Deletes the resource and returns it as it last was; an empty one if it is missing and may be."""
 
         def work(session: Session) -> M:
             try:

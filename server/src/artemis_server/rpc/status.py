@@ -12,9 +12,9 @@ from artemis_server import errors
 DOMAIN = "artemis"
 RETRY_SECONDS = 1
 MAX_DETAILS_BYTES = 4096
-"""The size of all violations together: details travel in the trailers, where HTTP/2 peers accept 8 KiB."""
+"""The most bytes of all violations together: details travel in the trailers, where HTTP/2 peers accept 8 KiB."""
 MAX_TEXT_BYTES = 256
-"""The size of one text, which may quote the request."""
+"""The most bytes of one text, which may quote the request."""
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ def key_of(request: Write) -> Key | None:
 def run(
     database: Database, request: Write, response: type[M], work: Callable[[Session], M], context: grpc.ServicerContext
 ) -> M:
-    """Returns what the work returns, or what it returned when a request with this id came first.
+    """Returns the result of the work, or the stored response if a request with this id came before.
 
     If the request is to be validated only, nothing that the work does stays.
     """

@@ -30,7 +30,7 @@ class Caller(Protocol):
 
 
 class InternalCaller:
-    """The server itself, which waits for so many seconds, or as long as it takes."""
+    """The server itself as a caller, which waits for `seconds`, or without limit."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self._seconds = seconds
@@ -170,4 +170,4 @@ def rounded_up(number: float) -> int:
 
 
 GUARDS: dict[str, Callable[[Any], StatementGuard]] = {"sqlite": _SqliteGuard, "postgresql": _PostgresqlGuard}
-"""By the name of the dialect: what makes the guard of a driver's connection."""
+"""The class that guards a driver's connection, by the name of the dialect."""

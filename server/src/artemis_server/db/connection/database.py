@@ -16,7 +16,7 @@ from artemis_server.errors import RequestError
 
 T = TypeVar("T")
 _CHECKER = InternalCaller(1.0)
-"""A database that answers at all says within a second that it has no answer."""
+"""The caller of `check`, which waits for a second: a database that works answers within it."""
 
 
 class Writer(Protocol):

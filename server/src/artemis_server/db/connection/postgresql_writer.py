@@ -23,7 +23,7 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 5
 PAUSE = 0.01  # seconds, before the second attempt; each further one waits up to twice as long
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-"""Each statement sees what was committed before it: also what was, while it waited for a lock."""
+"""Each statement sees all that was committed before it ran, also while it waited for a lock."""
 
 
 class PostgresqlWriter:

@@ -19,7 +19,7 @@ from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
 PERIOD = 0.5  # seconds between two looks at the callers
-PATIENCE = 5.0  # seconds that what is still executed has to end when all is closed
+PATIENCE = 5.0  # seconds that running statements have to end when the sessions are closed
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"
 """Where a session keeps the guard of its connection, in `Session.info`."""
@@ -36,11 +36,11 @@ class ThreadSessions:
         self._unresponsive = False
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="callers", daemon=True)
-        if engine.dialect.name != "sqlite":  # which asks by itself
+        if engine.dialect.name != "sqlite":  # whose progress handler looks after the caller itself
             self._watcher.start()
 
     def run(self, work: Callable[[Session], T], caller: Caller) -> T:
-        """Returns what `work` returns; again on a new connection, where the kept one had broken since it was last used.
+        """Returns the result of `work`, which runs again on a new connection if the kept one broke while it was idle.
 
         After an error that is not a RequestError the connection is thrown away.
         """
@@ -118,7 +118,7 @@ class ThreadSessions:
         self._unresponsive = False
 
     def close(self) -> None:
-        """Closes every connection. What is still executed fails, or is given up after PATIENCE seconds."""
+        """Closes every connection. A statement that still runs fails, or is given up after PATIENCE seconds."""
         self._closing.set()
         if self._watcher.is_alive():
             self._watcher.join()

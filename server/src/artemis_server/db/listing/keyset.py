@@ -1,7 +1,7 @@
 """Keyset pagination: a page begins after the sort keys of the row that ended the one before.
 
-Unlike an offset, it costs the same at any depth and does not move when rows come and go. What is unset
-sorts before everything else, on every engine.
+Unlike an offset, it costs the same at any depth and does not move when rows come and go. An unset
+field sorts before every value, on every engine.
 """
 
 from collections.abc import Sequence
