@@ -16,10 +16,12 @@ from artemis_models.migrate import (
     upgrade,
     upgrade_sql,
 )
+from artemis_models.sequences import NUMBERED, check_sequences, sequence_repair
 from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User
 
 __all__ = [
     "AUTOCOMMIT",
+    "NUMBERED",
     "Base",
     "DatabaseError",
     "Event",
@@ -32,10 +34,12 @@ __all__ = [
     "check_exists",
     "check_reachable",
     "check_revision",
+    "check_sequences",
     "create_engine",
     "current_revision",
     "describe",
     "head_revision",
+    "sequence_repair",
     "tune_garbage_collector",
     "upgrade",
     "upgrade_sql",

@@ -12,6 +12,7 @@ from artemis_models import (
     check_exists,
     check_reachable,
     check_revision,
+    check_sequences,
     create_engine,
     describe,
     head_revision,
@@ -90,6 +91,7 @@ def _migrate(settings: Settings, engine: Engine) -> None:
 def _check(settings: Settings, engine: Engine) -> None:
     check_exists(engine)
     check_revision(engine)
+    check_sequences(engine)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
     )
