@@ -42,6 +42,12 @@ def test_every_command_has_help(command: str) -> None:
     assert "usage: artemis-loader" in done.stdout
 
 
+def test_a_misplaced_url_does_not_show_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["load", "--database-ulr", "postgresql://ada:qxzk@host/artemis"])
+    assert "qxzk" not in capsys.readouterr().err
+
+
 def test_version_is_the_packages_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(["--version"])

@@ -2,11 +2,12 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -42,7 +43,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="artemis-loader",
         description="Loads external feeds into the tables of Artemis.",
         epilog="Flags with a default can be set in the environment too: --log-level as ARTEMIS_LOG_LEVEL. A flag wins.",
@@ -63,6 +64,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     _Flags(run, environment).add("shutdown-grace", "how long a stop waits for loads", metavar="SECONDS", type=_seconds)
     _add_status(status)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Shows no password when a database's URL stands where no argument is expected."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(re.sub("://.*", "://...", message, flags=re.DOTALL))
 
 
 class _Flags:

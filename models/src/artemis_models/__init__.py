@@ -16,12 +16,11 @@ from artemis_models.migrate import (
     upgrade,
     upgrade_sql,
 )
-from artemis_models.sequences import NUMBERED, check_sequences, sequence_repair
+from artemis_models.sequences import check_sequences, sequence_repair
 from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User
 
 __all__ = [
     "AUTOCOMMIT",
-    "NUMBERED",
     "Base",
     "DatabaseError",
     "Event",

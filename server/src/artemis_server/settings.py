@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PREFIX = "ARTEMIS_"
 LARGEST_PORT = 65535
@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="artemis-server",
         description="The gRPC service of Artemis.",
         epilog="Every flag can also be set in the environment: --log-level as ARTEMIS_LOG_LEVEL. A flag wins.",
@@ -100,6 +100,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         flags.switch("reflection", "let grpcurl and others discover the API")
         flags.switch("insecure", "listen on any address, unencrypted and without authentication")
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Shows no password when a database's URL stands where no argument is expected."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(re.sub("://.*", "://...", message, flags=re.DOTALL))
 
 
 class _Flags:

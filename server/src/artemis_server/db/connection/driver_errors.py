@@ -11,7 +11,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from artemis_models import NUMBERED, DatabaseError, sequence_repair
+from artemis_models import DatabaseError, sequence_repair
+from artemis_models.sequences import NUMBERED
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from artemis_server.db.connection.cancellation import StatementEnded
