@@ -187,7 +187,9 @@ def test_a_write_that_an_operator_cancels_may_be_tried_again(postgresql_url: str
         cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         eventually(lambda: bool(operator.execute(cancel).fetchall()))
 
-        error = from_rpc_error(call.exception())
+        with pytest.raises(grpc.RpcError) as failed:
+            call.result()
+        error = from_rpc_error(failed.value)
 
         assert (Unavailable, "STATEMENT_CANCELLED") == (type(error), error.reason)
         assert error.retry_delay
