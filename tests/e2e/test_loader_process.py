@@ -10,12 +10,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from artemis_loader import function
 from artemis_loader.errors import LoaderError
+from artemis_loader.settings import parse
 
 from tests.e2e.loaders import Loader, loading
 from tests.e2e.servers import PATIENCE, Log
@@ -38,6 +40,19 @@ def test_every_command_has_help(command: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "usage: artemis-loader" in done.stdout
+
+
+def test_a_misplaced_url_does_not_show_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["load", "--database-ulr", "postgresql://ada:qxzk@host/artemis"])
+    assert "qxzk" not in capsys.readouterr().err
+
+
+def test_version_is_the_packages_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"artemis-loader {version('artemis-loader')}\n"
 
 
 def test_a_load_prints_a_table(loader: Loader) -> None:

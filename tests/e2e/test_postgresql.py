@@ -172,6 +172,47 @@ def test_a_write_whose_caller_goes_away_ends(postgresql_url: str) -> None:
         assert client.events.update(Event(id=stored.id, location="Nice")).location == "Nice"
 
 
+def test_a_write_that_an_operator_cancels_may_be_tried_again(postgresql_url: str) -> None:
+    with (
+        serving(postgresql_url) as server,
+        grpc.insecure_channel(server.target) as channel,
+        closing(psycopg.connect(driver_url(postgresql_url))) as connection,
+        closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as operator,
+    ):
+        service = events_pb2_grpc.EventServiceStub(channel)
+        stored = service.CreateEvent(events_pb2.CreateEventRequest(event=event()))
+        connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
+        request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
+        call = service.UpdateEvent.future(request, timeout=2 * PATIENCE)
+        cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        eventually(lambda: bool(operator.execute(cancel).fetchall()))
+
+        with pytest.raises(grpc.RpcError) as failed:
+            call.result()
+        error = from_rpc_error(failed.value)
+
+        assert (Unavailable, "STATEMENT_CANCELLED") == (type(error), error.reason)
+        assert error.retry_delay
+        connection.rollback()
+        assert service.UpdateEvent(request).location == "Lyon"
+
+
+def test_check_finds_a_sequence_that_is_behind_its_table(postgresql_url: str) -> None:
+    with closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as connection:
+        for number in (1, 2):
+            user = (number, f"ada{number}@example.com")
+            connection.execute("INSERT INTO users (id, email, create_time, update_time) VALUES (%s, %s, 0, 0)", user)
+
+        found = run("check", postgresql_url)
+        said = found.stderr.removeprefix("artemis-server: new rows of users would get ids that are taken, ").strip()
+        assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+        assert said.startswith("because sequences are behind: execute SELECT setval(")
+
+        connection.execute(said.partition("execute ")[2].encode())
+
+        assert run("check", postgresql_url).returncode == 0
+
+
 def test_a_stop_does_not_wait_for_a_lock_beyond_the_grace(postgresql_url: str) -> None:
     with (
         serving(postgresql_url, "--shutdown-grace", "0.5") as server,

@@ -1,18 +1,22 @@
 """What `Database` promises to threads that read and write at the same time."""
 
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from threading import Barrier
-from typing import cast
+from typing import Any, cast
 
+import psycopg
 import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_models import create_engine
 from artemis_server.db import secrets
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.errors import Aborted, Cancelled, DeadlineExceeded, NotFound
+from artemis_server.errors import Aborted, Cancelled, DeadlineExceeded, NotFound, Unavailable
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -211,7 +215,7 @@ def test_a_read_ends_when_its_caller_goes_away_and_the_next_is_answered(database
         session.scalar(ENDLESS)
 
     before = time.monotonic()
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(Cancelled):
         database.read(go_away_and_count, caller)
     assert time.monotonic() - before < PATIENCE
     assert created == get(database, created.id)
@@ -237,7 +241,33 @@ def test_a_caller_who_goes_away_costs_no_connection(engine: Engine, database: Da
             caller.go_away()
             session.scalar(ENDLESS)
 
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(Cancelled):
             database.read(give_up, caller)
         assert created == get(database, created.id)
         assert used == pool.checkedout()
+
+
+def cancel(driver: Any) -> None:
+    """Cancels what a driver's connection executes, as an operator does, without the server's knowledge."""
+    with suppress(sqlite3.ProgrammingError, psycopg.OperationalError):  # the connection is closed by now
+        (getattr(driver, "interrupt", None) or driver.cancel_safe)()
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+def test_a_statement_that_somebody_else_cancels_is_not_late(database: Database, seconds: float | None) -> None:
+    created = create(database)
+    drivers: SimpleQueue[Any] = SimpleQueue()
+
+    def count(session: Session) -> None:
+        drivers.put(session.connection().connection.dbapi_connection)
+        session.scalar(ENDLESS)
+
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(database.read, count, Waiting(seconds))
+        driver, end = drivers.get(timeout=PATIENCE), time.monotonic() + PATIENCE
+        while not call.done() and time.monotonic() < end:  # the statement may not have begun yet
+            cancel(driver)
+        with pytest.raises(Unavailable) as told:
+            call.result(PATIENCE)
+    assert told.value.reason == "STATEMENT_CANCELLED"
+    assert created == get(database, created.id)

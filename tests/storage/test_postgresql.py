@@ -1,5 +1,6 @@
 """What is particular to PostgreSQL: which servers are taken, and how its errors are told."""
 
+import re
 import sys
 import threading
 import time
@@ -9,28 +10,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 import pytest
 from artemis.v1.events_pb2 import CreateEventRequest, Event
-from artemis_models import DatabaseError, create_engine
+from artemis_models import DatabaseError, check_sequences, create_engine, sequence_repair
 from artemis_models.postgresql import _check as check_server
 from artemis_server.db import secrets
+from artemis_server.db.connection import driver_errors
 from artemis_server.db.connection.cancellation import rounded_up
 from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, is_transient, translate
 from artemis_server.db.events import EventStore
 from artemis_server.db.idempotency import Key
 from artemis_server.db.ids import BLOCK, SPARE_IDS
-from artemis_server.errors import DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
+from artemis_server.db.users import UserStore
+from artemis_server.errors import Cancelled, DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
 from psycopg import errors
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from tests.storage.conftest import PATIENCE
-from tests.storage.samples import Waiting, new_event
+from tests.storage.samples import Waiting, new_event, new_user
 
 
 def connection_to(version: int, encoding: str) -> Any:
@@ -64,7 +68,11 @@ def test_a_missing_driver_is_told_with_what_to_install(monkeypatch: pytest.Monke
     ("error", "kind", "reason"),
     [
         (errors.DiskFull(), ResourceExhausted, "STORAGE_FULL"),
-        (errors.QueryCanceled(), DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        (errors.QueryCanceled(), Unavailable, "STATEMENT_CANCELLED"),
+        (errors.LockNotAvailable(), Unavailable, "DATABASE_BUSY"),
+        (errors.DatabaseDropped(), Unavailable, "DATABASE_UNAVAILABLE"),
+        (errors.IdleInTransactionSessionTimeout(), Unavailable, "DATABASE_UNAVAILABLE"),
+        (errors.InsufficientPrivilege(), Unavailable, "DATABASE_UNAVAILABLE"),
         (errors.DeadlockDetected(), Unavailable, "DATABASE_BUSY"),
         (errors.SerializationFailure(), Unavailable, "DATABASE_BUSY"),
         (errors.AdminShutdown(), Unavailable, "DATABASE_UNAVAILABLE"),
@@ -256,6 +264,156 @@ def test_ids_are_not_those_of_a_sequence_that_went_back(database: Database, data
     assert spare.take(None, EventStore.model.__table__, 1) == [first.id + 1]
     end_connections(database_url)
     assert database.write_statement(create).id > first.id + BLOCK - 1
+
+
+Use = Callable[[Database, Callable[[Session], object], Waiting], object]
+WAYS: list[Use] = [Database.read, Database.write, Database.write_statement, Database.dry_run]
+
+
+def stop_when_it_sleeps(url: str, function: str) -> None:
+    """Calls a function of PostgreSQL on the connection that executes `sleep`, as an operator does."""
+    end = time.monotonic() + PATIENCE
+    with closing(psycopg.connect(url.replace("+psycopg", ""), autocommit=True)) as connection:
+        while not connection.execute(SQL(STOP).format(Identifier(function))).fetchall():
+            assert time.monotonic() < end, "nothing sleeps"
+
+
+STOP: LiteralString = (
+    "SELECT {}(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+)
+
+
+def sleep(session: Session) -> None:
+    session.execute(text("SELECT pg_sleep(60)"))
+
+
+@pytest.mark.parametrize("use", WAYS)
+@pytest.mark.parametrize("seconds", [None, 50.0])
+def test_a_statement_that_an_operator_cancels_is_unavailable(
+    database: Database, database_url: str, use: Use, seconds: float | None
+) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(use, database, sleep, Waiting(seconds))
+        stop_when_it_sleeps(database_url, "pg_cancel_backend")
+        with pytest.raises(Unavailable) as told:
+            call.result(PATIENCE)
+        assert told.value.reason == "STATEMENT_CANCELLED"
+        assert executor.submit(use, database, lambda session: session.scalar(text("SELECT 1")), Waiting()).result() == 1
+
+
+@pytest.mark.parametrize("use", WAYS)
+def test_a_statement_that_takes_longer_than_its_caller_waits_is_late(database: Database, use: Use) -> None:
+    with pytest.raises(DeadlineExceeded) as told:
+        use(database, sleep, Waiting(0.2))
+    assert told.value.reason == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("use", WAYS)
+def test_a_statement_whose_caller_goes_away_is_cancelled(database: Database, use: Use) -> None:
+    caller = Waiting()
+
+    def go_away_and_sleep(session: Session) -> None:
+        caller.go_away()
+        sleep(session)
+
+    with pytest.raises(Cancelled):
+        use(database, go_away_and_sleep, caller)
+
+
+@pytest.mark.parametrize("use", WAYS[1:])
+def test_a_write_whose_connection_an_operator_ends_is_unavailable(
+    database: Database, database_url: str, use: Use
+) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(use, database, sleep, Waiting())
+        stop_when_it_sleeps(database_url, "pg_terminate_backend")
+        with pytest.raises(Unavailable) as told:
+            call.result(PATIENCE)
+    assert told.value.reason == "DATABASE_UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"), [("lock_timeout", "DATABASE_BUSY"), ("transaction_timeout", "DATABASE_UNAVAILABLE")]
+)
+def test_a_timeout_that_an_operator_sets_is_unavailable(database_url: str, setting: str, reason: str) -> None:
+    url = make_url(database_url).update_query_dict({"options": f"-c {setting}=200ms"})
+    with closing(psycopg.connect(database_url.replace("+psycopg", ""))) as connection:
+        if setting == "transaction_timeout" and connection.info.server_version < 170_000:
+            pytest.skip("PostgreSQL 17 has it first")
+        connection.execute("LOCK TABLE events")
+        database = Database(create_engine(url.render_as_string(hide_password=False)))
+        try:
+            with pytest.raises(Unavailable) as told:
+                database.write(partial(EventStore().create, message=new_event()))
+        finally:
+            database.close()
+    assert told.value.reason == reason
+
+
+def move_sequence(database: Database, table: str, last: int) -> None:
+    statement = text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), :last)")
+    database.write(lambda session: session.execute(statement, {"last": last}))
+
+
+def create_event(database: Database, _: int) -> int:
+    return database.write_statement(create_once()).id
+
+
+def create_events(database: Database, _: int) -> int:
+    work = partial(EventStore().create_many, messages=[new_event()] * 3, path=lambda index: f"requests[{index}].event")
+    return database.write(work)[-1].id
+
+
+def create_user(database: Database, number: int) -> int:
+    return database.write_statement(partial(UserStore().create, message=new_user(number))).id
+
+
+@pytest.mark.parametrize(
+    ("table", "create"), [("events", create_event), ("events", create_events), ("users", create_user)]
+)
+def test_a_sequence_behind_its_table_is_told_with_what_mends_it(
+    database_url: str, caplog: pytest.LogCaptureFixture, table: str, create: Callable[[Database, int], int]
+) -> None:
+    driver_errors._logged.clear()
+    with closing(Database(create_engine(database_url))) as before:
+        last = [create(before, number) for number in range(5)][-1]
+        check_sequences(before._engine)
+
+    with closing(Database(create_engine(database_url))) as database:  # on what was restored
+        for number in range(5, 8):
+            move_sequence(database, table, 1)
+            with pytest.raises(Unavailable) as told:
+                create(database, number)
+            assert told.value.reason == "DATABASE_INCONSISTENT"
+        (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+        assert sequence_repair(table) in line
+        move_sequence(database, table, 1)
+        with pytest.raises(DatabaseError, match=re.escape(sequence_repair(table))):
+            check_sequences(database._engine)
+
+        database.write(lambda session: session.execute(text(sequence_repair(table))))
+
+        check_sequences(database._engine)
+        assert last < create(database, 5)
+
+
+def test_a_sequence_that_was_never_used_is_behind_a_table_that_has_rows(database: Database, database_url: str) -> None:
+    """As when rows are copied into a fresh schema."""
+    check_sequences(database._engine)
+    with closing(psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True)) as connection:
+        connection.execute("INSERT INTO users (id, email, create_time, update_time) VALUES (1, 'a@b.example', 0, 0)")
+        with pytest.raises(DatabaseError, match="users"):
+            check_sequences(database._engine)
+        connection.execute("SELECT setval(pg_get_serial_sequence('users', 'id'), 2, false)")
+    check_sequences(database._engine)
+
+
+def test_a_missing_sequence_is_told_in_one_line(database: Database, database_url: str) -> None:
+    with closing(psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True)) as connection:
+        connection.execute("ALTER TABLE events ALTER id DROP DEFAULT")
+        connection.execute("DROP SEQUENCE events_id_seq")
+    with pytest.raises(DatabaseError, match="no sequence numbers the rows of table events"):
+        check_sequences(database._engine)
 
 
 def test_what_waits_when_all_is_closed_is_given_up(database: Database) -> None:

@@ -336,3 +336,20 @@ def test_reading_only_sees_what_the_log_alone_has(database: Database, sqlite_fil
 
     with reading.execution_options(artemis_autocommit=True).connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM events").scalar() == 1
+
+
+def test_new_ids_come_after_those_of_a_table_whose_sequence_was_lost(database: Database, sqlite_file: Path) -> None:
+    """As after a restore from a dump that lacks `sqlite_sequence`, or has an old one."""
+    for lose in ("DELETE FROM sqlite_sequence", "UPDATE sqlite_sequence SET seq = 1"):
+        last = create(database).id
+        with closing(sqlite3.connect(sqlite_file)) as connection:
+            connection.execute(lose)
+            connection.commit()
+
+        database.write(lambda session: create_large(session, 2))
+
+        with closing(sqlite3.connect(sqlite_file)) as connection:
+            made = [row_id for (row_id,) in connection.execute("SELECT id FROM events WHERE id > ?", (last,))]
+            assert connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone() == (last + 2,)
+        assert made == [last + 1, last + 2]
+        assert create(database).id == last + 3

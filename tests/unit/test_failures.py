@@ -23,6 +23,8 @@ def failing(name: str) -> sqlite3.Error:
         ("SQLITE_LOCKED", Unavailable, "DATABASE_BUSY"),
         ("SQLITE_LOCKED_SHAREDCACHE", Unavailable, "DATABASE_BUSY"),
         ("SQLITE_IOERR_FSYNC", Unavailable, "DATABASE_UNAVAILABLE"),
+        ("SQLITE_INTERRUPT", Unavailable, "STATEMENT_CANCELLED"),
+        ("SQLITE_CONSTRAINT_PRIMARYKEY", Unavailable, "DATABASE_INCONSISTENT"),
         ("SQLITE_CANTOPEN", Unavailable, "DATABASE_UNAVAILABLE"),
         ("SQLITE_CORRUPT_INDEX", Unavailable, "DATABASE_UNAVAILABLE"),
         ("SQLITE_NOTADB", Unavailable, "DATABASE_UNAVAILABLE"),
@@ -60,6 +62,7 @@ def test_an_error_that_is_not_the_databases_stays_what_it_is(error: Exception) -
     ("name", "expected"),
     [
         ("SQLITE_CONSTRAINT_UNIQUE", Constraint.UNIQUE),
+        ("SQLITE_CONSTRAINT_PRIMARYKEY", Constraint.PRIMARY_KEY),
         ("SQLITE_CONSTRAINT_FOREIGNKEY", Constraint.FOREIGN_KEY),
         ("SQLITE_CONSTRAINT_CHECK", Constraint.CHECK),
         ("SQLITE_CONSTRAINT_NOTNULL", Constraint.OTHER),

@@ -133,6 +133,15 @@ def test_help_shows_no_value_of_the_environment(capsys: pytest.CaptureFixture[st
     assert "secret" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [["URL"], ["--database-ulr", "URL"], ["--threads", "URL"]])
+def test_a_misplaced_url_does_not_show_its_password(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    url = "postgresql://ada:qx zk@host/artemis"
+    assert exit_code(["serve", *(url if each == "URL" else each for each in arguments)], {}) == 2
+    said = capsys.readouterr().err
+    assert "qx" not in said
+    assert "zk" not in said
+
+
 def test_version_is_the_packages_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(["--version"], {})

@@ -52,27 +52,43 @@ def is_held(connection: Connection, feed: str) -> bool:
 
 
 def lock_path(connection: Connection, feed: str) -> Path:
-    """Returns the file whose lock stands for loads of the feed into a SQLite database. It stays when they end."""
+    """Returns the file whose lock stands for a load of the feed into a SQLite database; its end removes the file."""
     database = Path(str(connection.engine.url.database)).resolve()
     return database.with_name(f"{database.name}-load-{quote(feed, safe=' ')}")
 
 
 @contextmanager
 def _hold_file(connection: Connection, feed: str) -> Iterator[None]:
-    handle = os.open(lock_path(connection, feed), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    path = lock_path(connection, feed)
+    handle = _take(path, feed)
     try:
-        _take(handle, feed)
         yield
     finally:
+        with suppress(OSError):  # the load is done, and the next one takes over a file that stays
+            if _is_at(path, handle):
+                path.unlink()
         os.close(handle)
 
 
-def _take(handle: int, feed: str) -> None:
+def _take(path: Path, feed: str) -> int:
+    """Returns the handle of the file at the path, which it has locked.
+
+    The file may be removed, and another made in its place, between opening and locking it: its lock keeps nobody out.
+    """
     for _ in range(ATTEMPTS):
-        if _try(handle, fcntl.LOCK_EX):
-            return
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if _try(handle, fcntl.LOCK_EX) and _is_at(path, handle):
+            return handle
+        os.close(handle)
         time.sleep(PAUSE)
     raise _running(feed)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _try(handle: int, kind: int) -> bool:
@@ -84,14 +100,18 @@ def _try(handle: int, kind: int) -> bool:
 
 
 def _is_file_held(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _try(handle, fcntl.LOCK_SH)
-    finally:
-        os.close(handle)
+    for _ in range(ATTEMPTS):
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            held = not _try(handle, fcntl.LOCK_SH)
+            if _is_at(path, handle):
+                return held
+        finally:
+            os.close(handle)
+    return True  # loads follow one another
 
 
 @contextmanager

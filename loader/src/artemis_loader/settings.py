@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from artemis_models.flags import Flags, positive, seconds
+from artemis_models.flags import Flags, Parser, positive, seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="artemis-loader",
         description="Loads external feeds into the tables of Artemis.",
         epilog="Flags with a default can be set in the environment too: --log-level as ARTEMIS_LOG_LEVEL. A flag wins.",

@@ -16,6 +16,7 @@ from artemis_models.migrate import (
     upgrade,
     upgrade_sql,
 )
+from artemis_models.sequences import check_sequences, sequence_repair
 from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User
 
 __all__ = [
@@ -31,10 +32,12 @@ __all__ = [
     "check_connection",
     "check_reachable",
     "check_revision",
+    "check_sequences",
     "create_engine",
     "current_revision",
     "describe",
     "head_revision",
+    "sequence_repair",
     "tune_garbage_collector",
     "upgrade",
     "upgrade_sql",

@@ -7,11 +7,19 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_NUMBER = 1_000_000
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows no password when a database's URL stands where no argument is expected."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the usage and the message, and exits."""
+        super().error(re.sub("://.*", "://...", message, flags=re.DOTALL))
 
 
 class Flags:

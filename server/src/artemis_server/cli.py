@@ -11,6 +11,7 @@ from artemis_models import (
     DatabaseError,
     check_reachable,
     check_revision,
+    check_sequences,
     create_engine,
     describe,
     head_revision,
@@ -88,6 +89,7 @@ def _migrate(settings: Settings, engine: Engine) -> None:
 
 def _check(settings: Settings, engine: Engine) -> None:
     check_revision(engine)
+    check_sequences(engine)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
     )

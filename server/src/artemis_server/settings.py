@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from artemis_models.flags import PREFIX, Flags, positive, seconds
+from artemis_models.flags import PREFIX, Flags, Parser, positive, seconds
 
 LARGEST_PORT = 65535
 CORES = ("one", "all")
@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="artemis-server",
         description="The gRPC service of Artemis.",
         epilog="Every flag can also be set in the environment: --log-level as ARTEMIS_LOG_LEVEL. A flag wins.",

@@ -17,7 +17,7 @@ BLOCK = 100
 """How many ids are taken from a sequence at a time: one round trip for so many rows that are created one by one."""
 SPARE_IDS = "artemis_spare_ids"
 """Where a session has the `SpareIds` that it shares with others, in `Session.info`."""
-_LAST = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+_LAST = text("SELECT max(seq) FROM sqlite_sequence WHERE name = :name")
 _NEXT = Statement(
     select(func.nextval(func.pg_get_serial_sequence(bindparam("name", type_=Text), "id"))).select_from(
         func.generate_series(1, bindparam("count", type_=Integer))
@@ -63,5 +63,7 @@ def allocate(session: Session, table: Table, count: int) -> Sequence[int]:
     if session.get_bind().dialect.name == "postgresql":
         spare: SpareIds = session.info.setdefault(SPARE_IDS, SpareIds())
         return spare.take(session, table, count)
-    last: int = session.scalar(_LAST, {"name": table.name}) or 0
+    sequence = session.scalar(_LAST, {"name": table.name}) or 0
+    in_table = session.scalar(select(func.max(table.c.id))) or 0  # larger after a restore that lost the sequence
+    last = max(sequence, in_table)
     return range(last + 1, last + 1 + count)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the clock and the caller
 _CANCEL_TIMEOUT = 2.0  # seconds
+_CLOCK_DRIFT = 0.05  # seconds that PostgreSQL's clock may gain on ours in MAX_TIMEOUT
 
 
 class Caller(Protocol):
@@ -53,14 +54,25 @@ def statement_timeout(caller: Caller) -> float:
     return MAX_TIMEOUT if remaining is None else min(remaining, MAX_TIMEOUT)
 
 
+class StatementEnded(Exception):
+    """The guard ended a statement, which failed with this error of the driver or of SQLAlchemy."""
+
+    def __init__(self, error: Exception, *, late: bool) -> None:
+        super().__init__(str(getattr(error, "orig", None) or error))
+        self.late = late
+        """Whether the deadline had passed; otherwise the caller had gone."""
+
+
 class StatementGuard:
     """Ends the statements of one connection in time.
 
-    The thread that has the connection calls `begin`, `end` and `probe`; other threads call the rest.
+    The thread that has the connection calls `begin`, `end`, `explain` and `probe`; other threads call the rest.
     """
 
     def __init__(self) -> None:
         self._caller: Caller | None = None
+        self._end = math.inf
+        """When the caller's time is up, as `time.monotonic` has it."""
 
     @property
     def busy(self) -> bool:
@@ -75,6 +87,17 @@ class StatementGuard:
     def begin(self, caller: Caller) -> None:
         """Guards the statements that follow: they are executed for this caller."""
         self._caller = caller
+        self._end = time.monotonic() + statement_timeout(caller)
+
+    def explain(self, error: Exception) -> None:
+        """Raises StatementEnded if a statement was cancelled because its caller's time is up, or its caller has gone.
+
+        Otherwise somebody else cancelled it, such as the database's operator. The error is the same.
+        """
+        if time.monotonic() > self._end - _CLOCK_DRIFT:
+            raise StatementEnded(error, late=True) from error
+        if self._caller is not None and not self._caller.is_active():
+            raise StatementEnded(error, late=False) from error
 
     def end(self) -> None:
         """Stops guarding: the statements that follow are executed whatever becomes of the caller."""
@@ -98,12 +121,7 @@ class _SqliteGuard(StatementGuard):
 
     def __init__(self, driver: Any) -> None:
         super().__init__()
-        self._end = math.inf
         driver.set_progress_handler(self._is_over, _INSTRUCTIONS)
-
-    def begin(self, caller: Caller) -> None:
-        self._caller = caller
-        self._end = time.monotonic() + statement_timeout(caller)
 
     def end(self) -> None:
         self._caller = None
@@ -132,8 +150,10 @@ class _PostgresqlGuard(StatementGuard):
         return bool(self._driver.broken) and not self._disconnected
 
     def begin(self, caller: Caller) -> None:
+        seconds = statement_timeout(caller)
         self._caller = caller
-        milliseconds = rounded_up(statement_timeout(caller) * 1000)
+        self._end = time.monotonic() + seconds
+        milliseconds = rounded_up(seconds * 1000)
         if milliseconds != self._timeout:
             self._driver.execute(f"SET statement_timeout = {milliseconds}")
             self._timeout = milliseconds

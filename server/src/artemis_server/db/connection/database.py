@@ -53,7 +53,8 @@ class Database:
         """Returns what `work` returns. Each statement in it is one snapshot.
 
         Raises:
-            DeadlineExceeded: a statement took longer than the caller waits, or the caller went away.
+            DeadlineExceeded: a statement took longer than the caller waits.
+            Cancelled: the caller went away.
             RequestError: the database failed.
         """
         try:

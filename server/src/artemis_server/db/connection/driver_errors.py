@@ -8,14 +8,20 @@ and imports neither driver: psycopg need not be installed.
 
 import enum
 import logging
+import time
 from collections.abc import Callable
 
-from artemis_models import DatabaseError
+from artemis_models import DatabaseError, sequence_repair
+from artemis_models.sequences import NUMBERED
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from artemis_server.db.connection.cancellation import StatementEnded
 from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
 
 log = logging.getLogger(__name__)
+_LOG_INTERVAL = 60.0  # seconds between two lines about the same sequence
+_logged: dict[str, float] = {}
+"""When each table's sequence was logged last, as `time.monotonic` has it."""
 
 
 def translate(error: Exception) -> Exception:
@@ -24,7 +30,11 @@ def translate(error: Exception) -> Exception:
         return _busy(error)
     if isinstance(error, DatabaseError):
         return _unusable(error)
+    if isinstance(error, StatementEnded):
+        return _late() if error.late else caller_gone()
     cause = _cause(error)
+    if broken_constraint(error) is Constraint.PRIMARY_KEY:
+        return _inconsistent(cause)
     translation = _sqlite(cause) or _postgresql(cause)
     return translation(cause) if translation else error
 
@@ -34,9 +44,15 @@ def is_transient(error: Exception) -> bool:
     return getattr(_cause(error), "sqlstate", None) in _COLLISIONS
 
 
+def is_cancellation(error: Exception) -> bool:
+    """Tells whether the statement was cancelled, by whomever."""
+    return _code(error) in ("57014", "SQLITE_INTERRUPT")
+
+
 class Constraint(enum.Enum):
     """A kind of constraint."""
 
+    PRIMARY_KEY = "primary key"
     UNIQUE = "unique"
     FOREIGN_KEY = "foreign key"
     CHECK = "check"
@@ -45,9 +61,14 @@ class Constraint(enum.Enum):
 
 def broken_constraint(error: Exception) -> Constraint:
     """Returns the kind of constraint that the statement broke, OTHER if it failed for another reason."""
-    cause = _cause(error)
-    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
-    return _CONSTRAINTS.get(code or "", Constraint.OTHER)
+    kind = _CONSTRAINTS.get(_code(error), Constraint.OTHER)
+    return Constraint.PRIMARY_KEY if kind is Constraint.UNIQUE and _primary_key_table(_cause(error)) else kind
+
+
+def _primary_key_table(cause: BaseException) -> str:
+    """Returns the table whose primary key a PostgreSQL statement broke, or nothing: "users" of "pk_users"."""
+    name = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    return next((table for table in NUMBERED if name == f"pk_{table}"), "")
 
 
 def caller_gone() -> Cancelled:
@@ -79,8 +100,23 @@ def _mismatched(cause: BaseException) -> RequestError:
     return Unavailable("SCHEMA_MISMATCH", "the database's schema is not the one that this server needs")
 
 
-def _late(_: BaseException) -> RequestError:
+def _late() -> RequestError:
     return DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the database worked on the request")
+
+
+def _cancelled(cause: BaseException) -> RequestError:
+    log.warning("somebody cancelled a statement: %s", cause)
+    return Unavailable("STATEMENT_CANCELLED", "the database's operator cancelled the statement; try again")
+
+
+def _inconsistent(cause: BaseException) -> RequestError:
+    """Returns the error of a new row whose id is taken: the ids come from a sequence that is behind its table."""
+    table, now = _primary_key_table(cause), time.monotonic()
+    if now - _logged.get(table, -_LOG_INTERVAL) >= _LOG_INTERVAL:
+        _logged[table] = now
+        mend = f"sequence of {table} is behind; execute {sequence_repair(table)}" if table else "database is damaged"
+        log.error("the ids of new rows are taken, because the %s (%s)", mend, str(cause).partition("\n")[0])
+    return Unavailable("DATABASE_INCONSISTENT", "the database cannot number new rows; its operator has to mend it")
 
 
 _Translation = Callable[[BaseException], RequestError]
@@ -88,7 +124,7 @@ _SQLITE: dict[str, _Translation] = {
     "SQLITE_FULL": _full,
     "SQLITE_BUSY": _busy,
     "SQLITE_LOCKED": _busy,
-    "SQLITE_INTERRUPT": _late,
+    "SQLITE_INTERRUPT": _cancelled,
     "SQLITE_IOERR": _unusable,
     "SQLITE_CANTOPEN": _unusable,
     "SQLITE_CORRUPT": _unusable,
@@ -103,20 +139,23 @@ _SQLITE: dict[str, _Translation] = {
 _POSTGRESQL: dict[str, _Translation] = {
     "53100": _full,
     "55P03": _busy,  # a lock is not available
-    "57014": _late,  # the statement timeout
+    "57014": _cancelled,
     "42P01": _mismatched,  # no such table
     "42703": _mismatched,  # no such column
     "40": _busy,  # collisions that did not end
     "08": _unusable,  # connection
     "25006": _unusable,  # read only
+    "25P": _unusable,  # a timeout of the transaction that the operator has set
+    "42501": _unusable,  # the user may not
     "53": _unusable,  # out of memory or connections
-    "57P": _unusable,  # shut down, or not up yet
+    "57": _unusable,  # shut down, not up yet, or dropped
     "58": _unusable,  # the system
     "XX": _unusable,  # damaged
 }
 """By the SQLSTATE (PostgreSQL, "Error Codes") or its first characters, which name the class."""
 _COLLISIONS = ("40001", "40P01")  # SQLSTATEs: serialization failure, deadlock
 _CONSTRAINTS = {
+    "SQLITE_CONSTRAINT_PRIMARYKEY": Constraint.PRIMARY_KEY,
     "SQLITE_CONSTRAINT_UNIQUE": Constraint.UNIQUE,
     "SQLITE_CONSTRAINT_FOREIGNKEY": Constraint.FOREIGN_KEY,
     "SQLITE_CONSTRAINT_CHECK": Constraint.CHECK,
@@ -130,6 +169,12 @@ _CONSTRAINTS = {
 def _cause(error: Exception) -> BaseException:
     """Returns the driver's error that SQLAlchemy has wrapped, or else the error itself."""
     return getattr(error, "orig", None) or error
+
+
+def _code(error: Exception) -> str:
+    """Returns the name of SQLite's error or the SQLSTATE; nothing if the error is no driver's."""
+    cause = _cause(error)
+    return getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
 
 
 def _sqlite(cause: BaseException) -> _Translation | None:

@@ -72,18 +72,17 @@ class PostgresqlWriter:
             driver_connection(session).execute(BEGIN)
             return session
 
-        session = self._sessions.retry(begin)
-        try:
-            result = work(session)
-        except BaseException:
-            with suppress(Exception):
-                self._end(session, "ROLLBACK")
-            raise
-        else:
+        def finish(session: Session) -> T:
+            try:
+                result = work(session)
+            except BaseException:
+                with suppress(Exception):
+                    self._end(session, "ROLLBACK")
+                raise
             self._end(session, end)
-        finally:
-            self._sessions.release(session)
-        return result
+            return result
+
+        return self._sessions.lend(self._sessions.retry(begin), finish)
 
     def _end(self, session: Session, how: str) -> None:
         try:
@@ -100,11 +99,9 @@ class PostgresqlWriter:
         """
         session = self._sessions.retry(lambda: self._sessions.get(caller, probe=True))
         try:
-            return work(session)
+            return self._sessions.lend(session, work)
         except RequestError:
             raise
         except BaseException:
             self._sessions.discard()
             raise
-        finally:
-            self._sessions.release(session)

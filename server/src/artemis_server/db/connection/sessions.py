@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import GUARDS, Caller, InternalCaller, StatementGuard
+from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, is_cancellation
 from artemis_server.db.ids import SPARE_IDS, SpareIds
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import RequestError, Unavailable
@@ -44,15 +45,7 @@ class ThreadSessions:
 
         After an error that is not a RequestError the connection is thrown away.
         """
-
-        def attempt() -> T:
-            session = self.get(caller)
-            try:
-                return work(session)
-            finally:
-                self.release(session)
-
-        return self.retry(attempt)
+        return self.retry(lambda: self.lend(self.get(caller), work))
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """Returns what `attempt` returns. See `run`."""
@@ -65,6 +58,25 @@ class ThreadSessions:
                 if not self.discard() or repeated:
                     raise
         raise AssertionError("the second attempt returns or raises")
+
+    def lend(self, session: Session, work: Callable[[Session], T]) -> T:
+        """Returns what `work` returns; nobody waits for the session's next statements then.
+
+        Raises:
+            StatementEnded: a statement was cancelled because its caller's deadline passed, or its caller went away.
+            Exception: what `work` raised.
+        """
+        guard: StatementGuard = session.info[_GUARD]
+        try:
+            return work(session)
+        except Exception as error:
+            if is_cancellation(error):
+                guard.explain(error)
+            elif broken_constraint(error) is Constraint.PRIMARY_KEY:
+                self._spare_ids.clear()  # they may be taken as well, also when the sequence is right again
+            raise
+        finally:
+            guard.end()
 
     def get(self, caller: Caller, *, probe: bool = False) -> Session:
         """Returns this thread's session; from now on, its statements are executed for this caller.
@@ -82,11 +94,6 @@ class ThreadSessions:
         if probe:
             guard.probe()
         return session
-
-    @staticmethod
-    def release(session: Session) -> None:
-        """Tells that nobody waits for the session's next statements."""
-        session.info[_GUARD].end()
 
     def discard(self) -> bool:
         """Closes this thread's connection, which may be broken; returns whether it was, and not by `disconnect`."""
