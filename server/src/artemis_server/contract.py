@@ -28,10 +28,16 @@ def validate(message: Message, prefix: str = "") -> None:
     Raises:
         InvalidArgument: with every violation; field paths begin with `prefix`.
     """
-    found = [_violation(each, prefix) for each in _VALIDATOR.collect_violations(message)]
-    found += _malformed_times(message, prefix)
+    found = violations(message, prefix)
     if found:
         raise InvalidArgument(*found)
+
+
+def violations(message: Message, prefix: str = "") -> list[Violation]:
+    """Returns the violations of the rules in the message's .proto file; field paths begin with `prefix`."""
+    found = [_violation(each, prefix) for each in _VALIDATOR.collect_violations(message)]
+    found += _malformed_times(message, prefix)
+    return found
 
 
 def _violation(found: protovalidate.Violation, prefix: str) -> Violation:
