@@ -49,12 +49,13 @@ def split(mask: FieldMask, message: Message) -> tuple[tuple[str, ...], list[str]
         paths = {field.name for field, _ in message.ListFields()}
     elif paths == {ALL}:
         paths = set(writable)
-    unknown = sorted(paths - _names(message.DESCRIPTOR))
+    unknown = sorted(paths - field_names(message.DESCRIPTOR))
     return tuple(name for name in writable if name in paths), unknown
 
 
 @cache
-def _names(descriptor: "Descriptor") -> frozenset[str]:
+def field_names(descriptor: "Descriptor") -> frozenset[str]:
+    """Returns the names of the fields of a message."""
     return frozenset(descriptor.fields_by_name)
 
 

@@ -4,7 +4,7 @@ Both derive from the descriptors: a request with an `update_mask` is an update (
 batch (AIP-231 to 235). This module knows messages, and neither gRPC nor the database.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -69,7 +69,7 @@ def _keep_content(request: Any, resource: Message) -> None:
     if _MASK in request.DESCRIPTOR.fields_by_name:
         paths, _ = masks.split(request.update_mask, resource)
         request.update_mask.paths[:] = paths
-        ignored = [field.name for field, _ in resource.ListFields() if field.name not in (_ID, ETAG, *paths)]
+        ignored = masks.field_names(resource.DESCRIPTOR).difference((_ID, ETAG, *paths))
     for name in ignored:
         resource.ClearField(name)
     for name in times:
@@ -80,7 +80,7 @@ def _keep_content(request: Any, resource: Message) -> None:
 
 
 @cache
-def _ignored_and_times(descriptor: "Descriptor") -> tuple[Sequence[str], Sequence[str]]:
+def _ignored_and_times(descriptor: "Descriptor") -> tuple[Iterable[str], Iterable[str]]:
     """Returns the fields that a create ignores, and the times that callers set."""
     writable = writable_fields(descriptor)
     ignored = [field.name for field in descriptor.fields if field.name not in writable]
