@@ -34,8 +34,10 @@ from tests.e2e.wire import EVENTS, METHODS, refusal, send, status_of
 
 BEFORE_YEAR_1 = -62_135_596_801
 YEAR_10000 = 253_402_300_800
-CONSTANT = re.compile(r'such as ("[^"]*"|\S+)|version 4|64-bit|years 0001 to 9999|U\+0000')
-"""The parts with digits of messages that are the same in every error of their kind."""
+CONSTANT = re.compile(
+    r"""such as ("[^"]*"|\S+)|version 4|64-bit|years 0001 to 9999|U\+0000|UTF-8|= "null"|before \\, ", ' or \*"""
+)
+"""The parts with digits or quotes of messages that are the same in every error of their kind."""
 QUOTE = '"'
 
 
@@ -321,7 +323,7 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
         for text, values in {
             "nme7 = x": {"position": "1", "name": "nme7"},
             "name =": {"position": "7"},
-            "name = x 7 )": {"position": "10", "found": ")"},
+            "name = x 7 )": {"position": "12", "found": ")"},
             "owner_id = x": {"position": "12", "name": "owner_id", "operator": "="},
             "start_time < x": {"position": "14", "name": "start_time", "operator": "<"},
             "etag > x": {"position": "8", "name": "etag", "operator": ">"},
@@ -364,7 +366,8 @@ def test_every_part_of_a_message_that_varies_stands_in_the_metadata(
 
 def test_a_response_that_is_too_large_names_the_limit(server: Server, channel: grpc.Channel) -> None:
     with ArtemisClient(server.target) as client:
-        ids = [each.id for each in client.events.batch_create([event(description="d" * 8000)] * 450)]
+        half = [event(description="d" * 8000)] * 225
+        ids = [each.id for _ in range(2) for each in client.events.batch_create(half)]
     request = BatchGetEventsRequest(ids=ids)
 
     status = status_of(refused(channel, METHODS[BatchGetEventsRequest], request.SerializeToString()))
@@ -375,20 +378,22 @@ def test_a_response_that_is_too_large_names_the_limit(server: Server, channel: g
 
 
 BAD_ID = "not a UUID"
+GOOD_ID = "0b7a3c1e-5d2f-4a68-9c3b-7e1f00aa42d9"
+FOREIGN = "x"
 AT_ONCE: list[tuple[Message, str, list[str]]] = [
     (
-        ListEventsRequest(filter="name =", order_by="nme", page_token="x"),
+        ListEventsRequest(filter="name =", order_by="nme", page_token=FOREIGN),
         "INVALID_FILTER",
         ["filter", "order_by", "page_token"],
     ),
     (
-        ListUsersRequest(page_size=-1, filter="email =", order_by="nme", page_token="x"),
+        ListUsersRequest(page_size=-1, filter="email =", order_by="nme", page_token=FOREIGN),
         "INVALID_FIELD",
         ["page_size", "filter", "order_by", "page_token"],
     ),
     (ListEventsRequest(filter="a" * 8193, order_by="nme"), "INVALID_FIELD", ["filter", "order_by"]),
-    (ListEventsRequest(order_by="nme", page_token="x"), "INVALID_ORDER_BY", ["order_by", "page_token"]),
-    (ListEventsRequest(page_size=-1, page_token="x"), "INVALID_FIELD", ["page_size", "page_token"]),
+    (ListEventsRequest(order_by="nme", page_token=FOREIGN), "INVALID_ORDER_BY", ["order_by", "page_token"]),
+    (ListEventsRequest(page_size=-1, page_token=FOREIGN), "INVALID_FIELD", ["page_size", "page_token"]),
     (masked(Event(id=1, name=" "), "name", "nme"), "UNKNOWN_FIELD", ["update_mask", "event.name"]),
     (masked(Event(id=1, name=" "), "category", "nme"), "UNKNOWN_FIELD", ["update_mask"]),
     (
@@ -416,7 +421,7 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
                 masked(Event(id=1, name=" "), "name"),
                 masked(Event(id=2, name="x"), "nme"),
                 masked(Event(id=1, name="x"), "name"),
-                UpdateEvent(event=Event(id=3, name="x"), request_id=BAD_ID, validate_only=True),
+                UpdateEvent(event=Event(id=3, name="x"), request_id=GOOD_ID, validate_only=True),
             ]
         ),
         "INVALID_FIELD",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from artemis.v1.events_pb2 import (
@@ -39,6 +39,7 @@ OTHER_ID = "5f8d2c44-90ab-4e1d-8a55-13c7e2b6f001"
 
 BROKEN = (ValueError("broken"), InvalidArgument(Violation(field="event.name", description="is bad")))
 
+M = TypeVar("M", bound=Message)
 Work = Callable[[Session], Event]
 
 
@@ -60,7 +61,7 @@ def changing(*paths: str, **fields: Any) -> UpdateEventRequest:
     )
 
 
-def with_unknown_fields(request: Message) -> Message:
+def with_unknown_fields(request: M) -> M:
     """Returns the request with a field that its message has not."""
     return type(request).FromString(request.SerializeToString() + b"\xa2\x06\x01x")
 

@@ -237,7 +237,10 @@ def test_times_that_callers_do_not_set_are_not_looked_at() -> None:
     [
         (create_event(name="x" * 201), {"field": "event.name", "limit": "200"}),
         (create_event(owner_id=-1), {"field": "event.owner_id", "limit": "0"}),
-        (create_event(start_time=Timestamp(nanos=-1)), {"field": "event.start_time", "limit": "999999999"}),
+        (
+            create_event(start_time=Timestamp(nanos=-1)),
+            {"field": "event.start_time", "minimum": "0", "maximum": "999999999"},
+        ),
         (
             create_event(start_time=Timestamp(seconds=2**40), end_time=Timestamp(seconds=2**40)),
             {

@@ -61,8 +61,10 @@ def _violation(found: protovalidate.Violation, prefix: str) -> Violation:
 
 def _limits(found: protovalidate.Violation) -> dict[str, str]:
     """Returns the numbers or times that a rule compares with: {"limit": "200"} of "must be at most 200 characters"."""
-    if isinstance(found.rule_value, (str, bytes, bool)) or (found.rule_value is None and found.proto.rule):
-        return {}  # a rule of another kind: digits in its message are the same in each error
+    if isinstance(found.rule_value, (str, bool)) or (
+        found.proto.rule and found.proto.rule.elements[0].field_name == "cel"
+    ):
+        return {}  # the digits in its message, if any, are not limits
     limits = _LIMIT.findall(found.proto.message)
     return dict(zip(("minimum", "maximum") if len(limits) > 1 else ("limit",), limits, strict=False))
 
@@ -72,7 +74,10 @@ def _malformed_times(message: Message, prefix: str) -> Iterator[Violation]:
     times, nested = _time_fields(message.DESCRIPTOR)
     for name in times:
         if not 0 <= getattr(message, name).nanos <= MAX_NANOS:
-            description, values = f"nanos must be between 0 and {MAX_NANOS}", {"limit": str(MAX_NANOS)}
+            description, values = (
+                f"nanos must be between 0 and {MAX_NANOS}",
+                {"minimum": "0", "maximum": str(MAX_NANOS)},
+            )
             yield Violation(field=prefix + name, description=description, rule="timestamp.nanos", values=values)
     for name, repeated in nested:
         value = getattr(message, name)
