@@ -36,6 +36,10 @@ class EventServiceStub(object):
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
+
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
     rule is reported on that field.
@@ -104,6 +108,10 @@ class EventServiceServicer(object):
     ALREADY_EXISTS carry `google.rpc.ResourceInfo`, FAILED_PRECONDITION carries
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
+
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -274,6 +282,10 @@ class EventService(object):
     ALREADY_EXISTS carry `google.rpc.ResourceInfo`, FAILED_PRECONDITION carries
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
+
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the

@@ -37,6 +37,10 @@ class EventServiceStub:
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
+
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
     rule is reported on that field.
@@ -121,6 +125,10 @@ class EventServiceAsyncStub(EventServiceStub):
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
 
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
+
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
     rule is reported on that field.
@@ -200,6 +208,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ALREADY_EXISTS carry `google.rpc.ResourceInfo`, FAILED_PRECONDITION carries
     `google.rpc.PreconditionFailure`, and UNAVAILABLE and RESOURCE_EXHAUSTED
     carry `google.rpc.RetryInfo`.
+
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
