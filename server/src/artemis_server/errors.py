@@ -120,8 +120,16 @@ def attempt_both(first: Callable[[], T], second: Callable[[], R]) -> tuple[T, R]
 
 
 def join(errors: Sequence[InvalidArgument]) -> InvalidArgument:
-    """Returns one error with the violations of all errors, of which there is one at least; the first has the reason."""
-    return InvalidArgument(*(each for error in errors for each in error.violations), reason=errors[0].reason)
+    """Returns one error with the violations of all errors, of which there is one at least, and the reason of the first.
+
+    A field that an error blames is not blamed again for the violations of the errors after it.
+    """
+    violations: list[Violation] = []
+    blamed: set[str] = set()
+    for error in errors:
+        violations += [each for each in error.violations if each.field not in blamed]
+        blamed.update(each.field for each in error.violations)
+    return InvalidArgument(*violations, reason=errors[0].reason)
 
 
 class ResourceError(RequestError):
