@@ -3,13 +3,23 @@
 Requests go out as bytes, past the client and what it would not let through.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
 from artemis.v1 import users_pb2
-from artemis.v1.events_pb2 import CreateEventRequest, DeleteEventRequest, GetEventRequest, ListEventsRequest
+from artemis.v1.events_pb2 import (
+    BatchCreateEventsRequest,
+    BatchDeleteEventsRequest,
+    BatchGetEventsRequest,
+    BatchUpdateEventsRequest,
+    CreateEventRequest,
+    DeleteEventRequest,
+    GetEventRequest,
+    ListEventsRequest,
+)
 from artemis.v1.events_pb2 import UpdateEventRequest as UpdateEvent
 from artemis.v1.users_pb2 import CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest
 from artemis.v1.users_pb2 import UpdateUserRequest as UpdateUser
@@ -24,6 +34,11 @@ from tests.e2e.wire import EVENTS, METHODS, refusal, send, status_of
 
 BEFORE_YEAR_1 = -62_135_596_801
 YEAR_10000 = 253_402_300_800
+CONSTANT = re.compile(
+    r"""such as ("[^"]*"|\S+)|version 4|64-bit|years 0001 to 9999|U\+0000|UTF-8|= "null"|before \\, ", ' or \*"""
+)
+"""The parts with digits or quotes of messages that are the same in every error of their kind."""
+QUOTE = '"'
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +68,17 @@ def detail(status: status_pb2.Status, kind: type[Message]) -> Any:
     return found
 
 
+def unexplained(status: status_pb2.Status) -> list[str]:
+    """Returns the numbers and the quoted texts of an error's message that its metadata does not have (AIP-193)."""
+    values = detail(status, error_details_pb2.ErrorInfo).metadata.values()
+    varying = CONSTANT.sub("", status.message)
+    return [
+        part
+        for part in re.findall(r'"[^"]*"|\d+', varying)
+        if not any(re.search(rf"(?<![0-9]){re.escape(part.strip(QUOTE))}(?![0-9])", value) for value in values)
+    ]
+
+
 def assert_refused(server: Server, channel: grpc.Channel, method: str, request: bytes) -> list[str]:
     """Checks all that holds of every INVALID_ARGUMENT, and returns the fields that it names."""
     before = contents(server.database)
@@ -61,6 +87,7 @@ def assert_refused(server: Server, channel: grpc.Channel, method: str, request: 
     info = detail(status_of(call), error_details_pb2.ErrorInfo)
     assert info.domain == "artemis"
     assert info.reason.isupper()
+    assert unexplained(status_of(call)) == []
     assert before == contents(server.database)
     violations = detail(status_of(call), error_details_pb2.BadRequest).field_violations
     assert all(each.description for each in violations)
@@ -248,3 +275,193 @@ def test_a_message_above_4_mib_is_refused_by_the_transport(server: Server, chann
 @pytest.mark.parametrize("method", [f"/{EVENTS}/Nonsense", "/artemis.v1.Nonsense/GetEvent", "/", "/x", "/a/b/c"])
 def test_an_unknown_method_is_unimplemented(channel: grpc.Channel, method: str) -> None:
     assert refused(channel, method, b"").code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+STALE = "AAAAAAAAAAk="
+UNKNOWN = 2**62
+REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
+    (GetEventRequest(id=UNKNOWN), "EVENT_NOT_FOUND", {"id": str(UNKNOWN)}),
+    (GetUserRequest(id=UNKNOWN), "USER_NOT_FOUND", {"id": str(UNKNOWN)}),
+    (DeleteEventRequest(id=1, etag=STALE), "ETAG_MISMATCH", {"id": "1"}),
+    (UpdateEvent(event=Event(id=1, name="x", etag=STALE)), "ETAG_MISMATCH", {"id": "1"}),
+    (DeleteUserRequest(id=1), "USER_OWNS_EVENTS", {"id": "1"}),
+    (
+        CreateEventRequest(event=event(owner_id=UNKNOWN)),
+        "OWNER_NOT_FOUND",
+        {"id": str(UNKNOWN), "field": "event.owner_id"},
+    ),
+    (
+        CreateUserRequest(user=user(email="taken7@example.com")),
+        "EMAIL_TAKEN",
+        {"email": "taken7@example.com", "field": "user.email"},
+    ),
+    (BatchGetEventsRequest(ids=[1, UNKNOWN]), "EVENT_NOT_FOUND", {"id": str(UNKNOWN), "field": "ids[1]"}),
+    (
+        BatchUpdateEventsRequest(requests=[UpdateEvent(event=Event(id=UNKNOWN, name="x"))]),
+        "EVENT_NOT_FOUND",
+        {"id": str(UNKNOWN), "field": "requests[0].event.id"},
+    ),
+    (
+        BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1), DeleteEventRequest(id=1)]),
+        "INVALID_FIELD",
+        {"id": "1", "field": "requests[1].id", "earlier": "requests[0]"},
+    ),
+    (
+        BatchCreateEventsRequest(requests=[CreateEventRequest(event=event(owner_id=UNKNOWN))]),
+        "OWNER_NOT_FOUND",
+        {"id": str(UNKNOWN), "field": "requests[0].event.owner_id"},
+    ),
+    (
+        BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1, etag=STALE)]),
+        "ETAG_MISMATCH",
+        {"id": "1", "field": "requests[0].etag"},
+    ),
+    (BatchGetEventsRequest(ids=[1] * 1001), "INVALID_FIELD", {"field": "ids", "limit": "1000"}),
+    (masked(Event(id=1), "a7", "b8"), "UNKNOWN_FIELD", {"field": "update_mask", "path": "a7", "more": "1"}),
+    *(
+        (ListEventsRequest(filter=text), "INVALID_FILTER", {"field": "filter", **values})
+        for text, values in {
+            "nme7 = x": {"position": "1", "name": "nme7"},
+            "name =": {"position": "7"},
+            "name = x 7 )": {"position": "12", "found": ")"},
+            "owner_id = x": {"position": "12", "name": "owner_id", "operator": "="},
+            "start_time < x": {"position": "14", "name": "start_time", "operator": "<"},
+            "etag > x": {"position": "8", "name": "etag", "operator": ">"},
+            "lower7(name)": {"position": "1", "name": "lower7"},
+            '"name7" = x': {"position": "1", "name": "name7", "operator": "="},
+            "name = (a OR b)": {"position": "8", "name": "name", "operator": "="},
+            '"a" "b""c7"': {"position": "8", "found": '"c7"'},
+            "name = null": {"position": "8", "name": "name"},
+            "a and b": {"position": "3", "found": "and"},
+            '"a7': {"position": "1", "found": '"'},
+            'name = "\\7"': {"position": "9", "found": "7"},
+            "(" * 11 + "a": {"position": "11", "limit": "10"},
+            "a " * 201: {"position": "401", "limit": "200"},
+        }.items()
+    ),
+    *(
+        (ListEventsRequest(order_by=text), "INVALID_ORDER_BY", {"field": "order_by", **values})
+        for text, values in {
+            "nme7": {"position": "1", "name": "nme7"},
+            "name, name": {"position": "7", "name": "name"},
+            "name 7": {"position": "6", "found": "7"},
+        }.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "reason", "metadata"), REFUSALS, ids=short)
+def test_every_part_of_a_message_that_varies_stands_in_the_metadata(
+    channel: grpc.Channel, request_: Message, reason: str, metadata: dict[str, str]
+) -> None:
+    taken = CreateUserRequest(user=user(email="taken7@example.com"))
+    refusal(channel, METHODS[CreateUserRequest], taken.SerializeToString())
+
+    status = status_of(refused(channel, METHODS[type(request_)], request_.SerializeToString()))
+
+    info = detail(status, error_details_pb2.ErrorInfo)
+    assert (info.reason, dict(info.metadata)) == (reason, metadata)
+    assert unexplained(status) == []
+
+
+def test_a_response_that_is_too_large_names_the_limit(server: Server, channel: grpc.Channel) -> None:
+    with ArtemisClient(server.target) as client:
+        half = [event(description="d" * 8000)] * 225
+        ids = [each.id for _ in range(2) for each in client.events.batch_create(half)]
+    request = BatchGetEventsRequest(ids=ids)
+
+    status = status_of(refused(channel, METHODS[BatchGetEventsRequest], request.SerializeToString()))
+
+    info = detail(status, error_details_pb2.ErrorInfo)
+    assert (info.reason, dict(info.metadata)) == ("RESPONSE_TOO_LARGE", {"field": "ids", "limit": "3 MiB"})
+    assert unexplained(status) == []
+
+
+BAD_ID = "not a UUID"
+GOOD_ID = "0b7a3c1e-5d2f-4a68-9c3b-7e1f00aa42d9"
+FOREIGN = "x"
+AT_ONCE: list[tuple[Message, str, list[str]]] = [
+    (
+        ListEventsRequest(filter="name =", order_by="nme", page_token=FOREIGN),
+        "INVALID_FILTER",
+        ["filter", "order_by", "page_token"],
+    ),
+    (
+        ListUsersRequest(page_size=-1, filter="email =", order_by="nme", page_token=FOREIGN),
+        "INVALID_FIELD",
+        ["page_size", "filter", "order_by", "page_token"],
+    ),
+    (ListEventsRequest(filter="a" * 8193, order_by="nme"), "INVALID_FIELD", ["filter", "order_by"]),
+    (ListEventsRequest(order_by="nme", page_token=FOREIGN), "INVALID_ORDER_BY", ["order_by", "page_token"]),
+    (ListEventsRequest(page_size=-1, page_token=FOREIGN), "INVALID_FIELD", ["page_size", "page_token"]),
+    (masked(Event(id=1, name=" "), "name", "nme"), "UNKNOWN_FIELD", ["update_mask", "event.name"]),
+    (masked(Event(id=1, name=" "), "category", "nme"), "UNKNOWN_FIELD", ["update_mask"]),
+    (
+        UpdateEvent(
+            event=Event(name=" ", owner_id=-1),
+            update_mask=FieldMask(paths=["name", "x", "owner_id"]),
+            request_id=BAD_ID,
+        ),
+        "INVALID_FIELD",
+        ["request_id", "event.id", "update_mask", "event.name", "event.owner_id"],
+    ),
+    (
+        UpdateEvent(event=event(id=1, start_time=at(2), end_time=at(1)), request_id=BAD_ID),
+        "INVALID_FIELD",
+        ["request_id", "event.end_time"],
+    ),
+    (
+        UpdateUser(user=User(id=1, email="x"), update_mask=FieldMask(paths=["email", "nme"])),
+        "UNKNOWN_FIELD",
+        ["update_mask", "user.email"],
+    ),
+    (
+        BatchUpdateEventsRequest(
+            requests=[
+                masked(Event(id=1, name=" "), "name"),
+                masked(Event(id=2, name="x"), "nme"),
+                masked(Event(id=1, name="x"), "name"),
+                UpdateEvent(event=Event(id=3, name="x"), request_id=GOOD_ID, validate_only=True),
+            ]
+        ),
+        "INVALID_FIELD",
+        [
+            "requests[3].request_id",
+            "requests[3].validate_only",
+            "requests[2].event.id",
+            "requests[1].update_mask",
+            "requests[0].event.name",
+        ],
+    ),
+    (
+        BatchDeleteEventsRequest(
+            requests=[DeleteEventRequest(id=1), DeleteEventRequest(id=1, validate_only=True), DeleteEventRequest()]
+        ),
+        "INVALID_FIELD",
+        ["requests[2].id", "requests[1].validate_only", "requests[1].id"],
+    ),
+    (
+        BatchCreateEventsRequest(
+            requests=[CreateEventRequest(event=event(name=" ")), CreateEventRequest(event=event(), validate_only=True)]
+        ),
+        "INVALID_FIELD",
+        ["requests[0].event.name", "requests[1].validate_only"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "reason", "fields"), AT_ONCE, ids=short)
+def test_every_bad_field_is_told_at_once(
+    server: Server, channel: grpc.Channel, request_: Message, reason: str, fields: list[str]
+) -> None:
+    """The reason of the error is that of its first violation."""
+    method, raw = METHODS[type(request_)], request_.SerializeToString()
+
+    assert sorted(fields) == sorted(assert_refused(server, channel, method, raw))
+    assert detail(status_of(refused(channel, method, raw)), error_details_pb2.ErrorInfo).reason == reason
+
+
+def test_a_batch_far_too_large_is_refused_like_any_other(server: Server, channel: grpc.Channel) -> None:
+    request = BatchUpdateEventsRequest(requests=[masked(Event(id=1), "nme")] * 20_000).SerializeToString()
+
+    assert "requests" in assert_refused(server, channel, METHODS[BatchUpdateEventsRequest], request)

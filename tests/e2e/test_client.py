@@ -176,7 +176,8 @@ def test_not_found_names_the_resource(client: ArtemisClient) -> None:
     resource = refused.value.detail(error_details_pb2.ResourceInfo)
     assert resource is not None
     assert (resource.resource_type, resource.resource_name) == ("artemis/event", str(2**40))
-    assert (refused.value.reason, refused.value.metadata, refused.value.violations) == ("EVENT_NOT_FOUND", {}, ())
+    assert (refused.value.reason, refused.value.violations) == ("EVENT_NOT_FOUND", ())
+    assert refused.value.metadata == {"id": str(2**40)}
 
 
 def test_already_exists_names_the_resource(client: ArtemisClient) -> None:

@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 
 import pytest
 from artemis.v1.events_pb2 import (
+    BatchCreateEventsRequest,
+    BatchDeleteEventsRequest,
+    BatchUpdateEventsRequest,
     CreateEventRequest,
     DeleteEventRequest,
     Event,
     UpdateEventRequest,
 )
-from artemis.v1.users_pb2 import DeleteUserRequest
+from artemis.v1.users_pb2 import CreateUserRequest, DeleteUserRequest, User
 from artemis_models import IdempotencyKey, create_engine
 from artemis_server.db import times
 from artemis_server.db.connection.database import Database
@@ -23,6 +26,7 @@ from artemis_server.db.idempotency import KEPT, MAX_PRUNED, Key, prune
 from artemis_server.errors import FailedPrecondition, InvalidArgument, Violation
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
@@ -53,6 +57,18 @@ def creating(event: Event, request_id: str = ID) -> Work:
 def answering(request: Message, request_id: str = ID) -> Work:
     """Returns work that only the first of two requests does."""
     return once(request, request_id, Event, lambda _: Event(name="answer"))
+
+
+def changing(*paths: str, **fields: Any) -> UpdateEventRequest:
+    """Returns a request to change the name of an event."""
+    return UpdateEventRequest(
+        event=Event(**{"id": 1, "name": "a", **fields}), update_mask=FieldMask(paths=paths) if paths else None
+    )
+
+
+def with_unknown_fields(request: M) -> M:
+    """Returns the request with a field that its message has not."""
+    return type(request).FromString(request.SerializeToString() + b"\xa2\x06\x01x")
 
 
 @pytest.fixture
@@ -141,8 +157,16 @@ def test_an_empty_response_is_kept_too(database: Database) -> None:
     [
         (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="b"))),
         (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(description="a"))),
-        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a", id=1))),
-        (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=1), update_mask=FieldMask())),
+        (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=2))),
+        (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=1, etag="AAAAAAAAAAE="))),
+        (DeleteEventRequest(id=1), DeleteEventRequest(id=1, etag="AAAAAAAAAAE=")),
+        (changing("name"), changing("*")),
+        (changing("name"), changing("name", "category")),
+        (changing("name"), changing("name", name="b")),
+        (
+            CreateEventRequest(event=Event(start_time=Timestamp(nanos=1000))),
+            CreateEventRequest(event=Event(start_time=Timestamp(nanos=2000))),
+        ),
         (
             UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["name"])),
             UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["category"])),
@@ -163,6 +187,63 @@ def test_an_id_is_that_of_one_request(database: Database, first: Message, second
     assert [each.field for each in caught.value.violations] == ["request_id"]
     assert database.write(answering(first)) == Event(name="answer")
     assert kept(database) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a", id=1, etag="x"))),
+        (
+            CreateEventRequest(event=Event(name="a")),
+            CreateEventRequest(event=Event(name="a", source="f", external_id="1", create_time=Timestamp(seconds=1))),
+        ),
+        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a"), validate_only=True)),
+        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=with_unknown_fields(Event(name="a")))),
+        (CreateEventRequest(event=Event(name="a")), with_unknown_fields(CreateEventRequest(event=Event(name="a")))),
+        (
+            CreateEventRequest(event=Event(start_time=Timestamp(nanos=1001))),
+            CreateEventRequest(event=Event(start_time=Timestamp(nanos=1999))),
+        ),
+        (CreateUserRequest(user=User(email="a@b.c")), CreateUserRequest(user=User(email="a@b.c", id=5, source="f"))),
+        (changing("name", "category"), changing("category", "name")),
+        (changing("name"), changing("name", "name")),
+        (changing("name"), changing("name", "id", "etag", "source", "update_time")),
+        (changing("name"), changing("name", source="f", create_time=Timestamp(seconds=1))),
+        (changing("name"), changing("name", description="not in the mask")),
+        (changing("name"), changing()),
+        (changing(), UpdateEventRequest(event=Event(id=1, name="a"), update_mask=FieldMask())),
+        (changing("name"), with_unknown_fields(changing("name"))),
+        (DeleteEventRequest(id=1), with_unknown_fields(DeleteEventRequest(id=1))),
+        (
+            BatchCreateEventsRequest(requests=[CreateEventRequest(event=Event(name="a"))]),
+            BatchCreateEventsRequest(requests=[CreateEventRequest(event=Event(name="a", id=1, source="f"))]),
+        ),
+        (
+            BatchUpdateEventsRequest(requests=[changing("name"), changing("category", "name")]),
+            BatchUpdateEventsRequest(requests=[changing("name", source="f"), changing("name", "category")]),
+        ),
+        (
+            BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1)]),
+            BatchDeleteEventsRequest(requests=[with_unknown_fields(DeleteEventRequest(id=1))]),
+        ),
+    ],
+)
+def test_a_request_that_differs_in_ignored_parts_is_a_repeat(
+    database: Database, first: Message, second: Message
+) -> None:
+    """Whichever of the two came first."""
+    database.write(answering(first))
+    database.write(answering(second, OTHER_ID))
+    assert database.write(answering(second)) == Event(name="answer")
+    assert database.write(answering(first, OTHER_ID)) == Event(name="answer")
+    assert kept(database) == 2
+
+
+def test_keeping_a_request_leaves_it_as_it_was_sent(database: Database) -> None:
+    request = changing("name", "id", description="ignored", source="f")
+    before = request.SerializeToString(deterministic=True)
+    database.write(answering(request))
+    assert before == request.SerializeToString(deterministic=True)
 
 
 def test_a_refused_request_does_nothing(database: Database) -> None:

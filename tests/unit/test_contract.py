@@ -237,8 +237,24 @@ def test_times_that_callers_do_not_set_are_not_looked_at() -> None:
     [
         (create_event(name="x" * 201), {"field": "event.name", "limit": "200"}),
         (create_event(owner_id=-1), {"field": "event.owner_id", "limit": "0"}),
-        (create_event(start_time=Timestamp(nanos=-1)), {"field": "event.start_time", "limit": "999999999"}),
+        (
+            create_event(start_time=Timestamp(nanos=-1)),
+            {"field": "event.start_time", "minimum": "0", "maximum": "999999999"},
+        ),
+        (
+            create_event(start_time=Timestamp(seconds=2**40), end_time=Timestamp(seconds=2**40)),
+            {
+                "field": "event.start_time",
+                "minimum": "0001-01-01T00:00:00Z",
+                "maximum": "9999-12-31T23:59:59.999999999Z",
+                "more": "1",
+            },
+        ),
         (events_pb2.GetEventRequest(), {"field": "id", "limit": "0"}),
+        (events_pb2.UpdateEventRequest(event=new_event()), {"field": "event.id", "limit": "0"}),
+        (create_event(name=" "), {"field": "event.name"}),
+        (create_event(name="\0a"), {"field": "event.name"}),
+        (events_pb2.DeleteEventRequest(id=1, request_id="x"), {"field": "request_id"}),
         (events_pb2.BatchGetEventsRequest(ids=[1] * 1001), {"field": "ids", "limit": "1000"}),
         (create_event(name=" ", description="x" * 8193), {"field": "event.name", "more": "1"}),
     ],

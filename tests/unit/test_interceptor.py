@@ -46,7 +46,7 @@ def intercept(interceptor: ContractInterceptor, registry: Registry, method: str)
 
 
 def test_a_method_of_the_contract_is_guarded_once() -> None:
-    interceptor, registry = ContractInterceptor(POOLS), Registry(OURS)
+    interceptor, registry = ContractInterceptor(POOLS, {}), Registry(OURS)
     first = intercept(interceptor, registry, OURS)
     assert first is not None
     assert first.request_deserializer is None, "the guard parses, so that it can tell what is malformed"
@@ -56,7 +56,7 @@ def test_a_method_of_the_contract_is_guarded_once() -> None:
 
 def test_a_method_with_a_pool_is_answered_by_its_threads() -> None:
     create = "/artemis.v1.EventService/CreateEvent"
-    interceptor, registry = ContractInterceptor(POOLS), Registry(OURS, create)
+    interceptor, registry = ContractInterceptor(POOLS, {}), Registry(OURS, create)
     pools = []
     for method in (OURS, create):
         handler = intercept(interceptor, registry, method)
@@ -67,11 +67,11 @@ def test_a_method_with_a_pool_is_answered_by_its_threads() -> None:
 
 def test_other_services_are_left_alone() -> None:
     registry = Registry(HEALTH)
-    assert intercept(ContractInterceptor(POOLS), registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
+    assert intercept(ContractInterceptor(POOLS, {}), registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
 
 
 def test_an_unknown_method_stays_unknown() -> None:
-    interceptor, registry = ContractInterceptor(POOLS), Registry()
+    interceptor, registry = ContractInterceptor(POOLS, {}), Registry()
     for _ in range(2):
         assert intercept(interceptor, registry, OURS) is None
     assert registry.asked == [OURS, OURS], "it is not kept: there is no end to unknown names"
@@ -80,11 +80,11 @@ def test_an_unknown_method_stays_unknown() -> None:
 def test_a_service_whose_name_begins_alike_is_left_alone() -> None:
     method = "/artemis.v10.EventService/GetEvent"
     registry = Registry(method)
-    assert intercept(ContractInterceptor(POOLS), registry, method) is registry.look_up(CallDetails(method))
+    assert intercept(ContractInterceptor(POOLS, {}), registry, method) is registry.look_up(CallDetails(method))
 
 
 def test_a_server_that_drains_refuses_new_calls_as_ones_to_make_again() -> None:
-    interceptor, registry = ContractInterceptor(POOLS), Registry(OURS, HEALTH)
+    interceptor, registry = ContractInterceptor(POOLS, {}), Registry(OURS, HEALTH)
     interceptor.drain()
     refused = intercept(interceptor, registry, OURS)
     assert refused is not None

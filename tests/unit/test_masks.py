@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
-from artemis_server import contract
+from artemis_server import contract, masks
 from artemis_server.errors import InvalidArgument
-from artemis_server.rpc import masks
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp

@@ -1,7 +1,11 @@
 """Pages: how large they are, and tokens that nobody else can make."""
 
 import base64
+import hashlib
+import hmac
+import json
 import string
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from artemis_server.errors import InvalidArgument
@@ -90,7 +94,7 @@ def test_a_token_of_another_list_is_refused(position: str, listing: str) -> None
 
 @given(st.text(st.characters(codec="utf-8"), max_size=4), st.text(st.characters(codec="utf-8"), max_size=4))
 def test_position_and_list_cannot_be_shifted_into_each_other(position: str, listing: str) -> None:
-    """What is signed says where the position ends and the list begins."""
+    """The position and the list are authenticated apart from each other."""
     assume(position)
     shifted = TOKENS.encode(position[:-1], position[-1] + listing)
     raw = base64.urlsafe_b64decode(shifted + "=" * (-len(shifted) % 4))
@@ -108,8 +112,42 @@ def test_garbage_in_base64_is_refused(raw: bytes) -> None:
     refuse(base64.urlsafe_b64encode(raw).decode().rstrip("="))
 
 
-def test_a_token_signed_with_another_key_is_refused() -> None:
+def test_a_token_of_another_key_is_refused() -> None:
     refuse(PageTokens(lambda: b"x" * 32).encode("1", "event"))
+
+
+@pytest.mark.parametrize("position", [["Kyoto Jazz Night", 2**40], [1795478400000000, 2**50], [None, 2**62]])
+def test_a_token_shows_no_sort_value(position: list[int | str | None]) -> None:
+    token = TOKENS.encode(position, "event")
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+
+    assert [value for value in position if json.dumps(value).strip('"').encode() in raw] == []
+    assert position == TOKENS.decode(token, "event")
+
+
+def test_two_tokens_of_a_position_differ_and_are_both_good() -> None:
+    tokens = {TOKENS.encode([17], "event") for _ in range(10)}
+
+    assert len(tokens) == 10
+    assert [TOKENS.decode(token, "event") for token in tokens] == [[17]] * 10
+
+
+def test_a_token_from_before_tokens_were_encrypted_is_refused() -> None:
+    payload = b'["Kyoto",17]'
+    signature = hmac.digest(b"k" * 32, len(payload).to_bytes(4, "big") + payload + b"event", hashlib.sha256)[:16]
+    error = refuse(base64.urlsafe_b64encode(signature + payload).decode().rstrip("="))
+
+    assert error.reason == "INVALID_PAGE_TOKEN"
+
+
+def test_many_threads_share_the_tokens() -> None:
+    tokens = PageTokens(lambda: b"k" * 32)
+
+    def there_and_back(number: int) -> bool:
+        return [number] == tokens.decode(tokens.encode([number], f"list {number}"), f"list {number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(there_and_back, range(2000)))
 
 
 def test_servers_that_share_the_key_take_each_others_tokens() -> None:

@@ -43,6 +43,10 @@ class EventServiceStub(object):
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
 
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
+
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
     rule is reported on that field.
@@ -118,6 +122,10 @@ class EventServiceServicer(object):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
+
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -295,6 +303,10 @@ class EventService(object):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
+
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the

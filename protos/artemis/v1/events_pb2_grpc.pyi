@@ -44,6 +44,10 @@ class EventServiceStub:
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
 
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
+
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
     rule is reported on that field.
@@ -135,6 +139,10 @@ class EventServiceAsyncStub(EventServiceStub):
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
 
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
+
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
     rule is reported on that field.
@@ -221,6 +229,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
+
+    The metadata of ErrorInfo has every part of the message that varies, such as
+    an id, a field, a position or a limit. If several fields are bad, the reason is
+    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the

@@ -1,7 +1,7 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
 from artemis_server.pruning import Pruner
 from artemis_server.reflection import add_reflection
+from artemis_server.requests import Check
 from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.interceptor import ContractInterceptor
@@ -47,6 +48,8 @@ class Service:
     register: Callable[[Any, grpc.Server], None]
     """The generated function that adds a servicer to a server."""
     servicer: object
+    checks: Mapping[str, Check]
+    """The checks that methods make themselves, by the method's name."""
     get_methods: tuple[str, ...]
     """The methods that read one row by its id: GET_THREADS threads of their own answer them."""
 
@@ -62,12 +65,14 @@ def services(database: Database) -> tuple[Service, ...]:
             servicer=EventServicer(
                 Resources(database, events), Lists(database, events, tokens), Batches(database, events)
             ),
+            checks={"ListEvents": Lists(database, events, tokens).check},
             get_methods=("GetEvent",),
         ),
         Service(
             descriptor=users_pb2.DESCRIPTOR.services_by_name["UserService"],
             register=users_pb2_grpc.add_UserServiceServicer_to_server,
             servicer=UserServicer(Resources(database, users), Lists(database, users, tokens)),
+            checks={"ListUsers": Lists(database, users, tokens).check},
             get_methods=("GetUser",),
         ),
     )
@@ -87,7 +92,10 @@ class Application:
         self._pruner = Pruner(self._database)
         self._getters = ThreadPoolExecutor(GET_THREADS, thread_name_prefix="get")
         get_methods = [f"/{each.descriptor.full_name}/{name}" for each in contract for name in each.get_methods]
-        self._interceptor = ContractInterceptor(dict.fromkeys(get_methods, self._getters))
+        checks = {
+            f"/{each.descriptor.full_name}/{name}": check for each in contract for name, check in each.checks.items()
+        }
+        self._interceptor = ContractInterceptor(dict.fromkeys(get_methods, self._getters), checks)
         self.server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
             interceptors=[self._interceptor],

@@ -3,6 +3,7 @@
 This module knows messages, and neither gRPC nor the database.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -10,7 +11,6 @@ import protovalidate
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from artemis_server.errors import InvalidArgument, Violation
 
@@ -19,6 +19,7 @@ MAX_NANOS = 999_999_999
 MAX_RESPONSE_BYTES = 3 * 1024 * 1024
 """The largest response, in bytes: below the 4 MiB that gRPC clients accept by default."""
 _READ_ONLY = {field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER}
+_LIMIT = re.compile(r"-?\d[\d:.TZ-]*")  # a number or a time
 _VALIDATOR = protovalidate.Validator()
 
 
@@ -28,10 +29,16 @@ def validate(message: Message, prefix: str = "") -> None:
     Raises:
         InvalidArgument: with every violation; field paths begin with `prefix`.
     """
-    found = [_violation(each, prefix) for each in _VALIDATOR.collect_violations(message)]
-    found += _malformed_times(message, prefix)
+    found = violations(message, prefix)
     if found:
         raise InvalidArgument(*found)
+
+
+def violations(message: Message, prefix: str = "") -> list[Violation]:
+    """Returns the violations of the rules in the message's .proto file; field paths begin with `prefix`."""
+    found = [_violation(each, prefix) for each in _VALIDATOR.collect_violations(message)]
+    found += _malformed_times(message, prefix)
+    return found
 
 
 def _violation(found: protovalidate.Violation, prefix: str) -> Violation:
@@ -48,15 +55,18 @@ def _violation(found: protovalidate.Violation, prefix: str) -> Violation:
         field=prefix + ".".join(path),
         description=violation.message,
         rule=violation.rule_id,
-        values=_limit(found.rule_value),
+        values=_limits(found),
     )
 
 
-def _limit(value: object) -> dict[str, str]:
-    """Returns the number or time that a rule compares with: {"limit": "200"} of "at most 200 characters"."""
-    if isinstance(value, Timestamp):
-        return {"limit": value.ToJsonString()}
-    return {"limit": str(value)} if isinstance(value, (int, float)) and not isinstance(value, bool) else {}
+def _limits(found: protovalidate.Violation) -> dict[str, str]:
+    """Returns the numbers or times that a rule compares with: {"limit": "200"} of "must be at most 200 characters"."""
+    if isinstance(found.rule_value, (str, bool)) or (
+        found.proto.rule and found.proto.rule.elements[0].field_name == "cel"
+    ):
+        return {}  # the digits in its message, if any, are not limits
+    limits = _LIMIT.findall(found.proto.message)
+    return dict(zip(("minimum", "maximum") if len(limits) > 1 else ("limit",), limits, strict=False))
 
 
 def _malformed_times(message: Message, prefix: str) -> Iterator[Violation]:
@@ -64,7 +74,10 @@ def _malformed_times(message: Message, prefix: str) -> Iterator[Violation]:
     times, nested = _time_fields(message.DESCRIPTOR)
     for name in times:
         if not 0 <= getattr(message, name).nanos <= MAX_NANOS:
-            description, values = f"nanos must be between 0 and {MAX_NANOS}", {"limit": str(MAX_NANOS)}
+            description, values = (
+                f"nanos must be between 0 and {MAX_NANOS}",
+                {"minimum": "0", "maximum": str(MAX_NANOS)},
+            )
             yield Violation(field=prefix + name, description=description, rule="timestamp.nanos", values=values)
     for name, repeated in nested:
         value = getattr(message, name)

@@ -17,7 +17,7 @@ They know neither gRPC nor the database. The caller reads their texts.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
@@ -98,8 +98,38 @@ def apply_to_each(items: Iterable[T], work: Callable[[int, T], R]) -> list[R]:
         except InvalidArgument as error:
             found.append(error)
     if found:
-        raise InvalidArgument(*(violation for each in found for violation in each.violations), reason=found[0].reason)
+        raise join(found)
     return results
+
+
+def attempt_both(first: Callable[[], T], second: Callable[[], R]) -> tuple[T, R]:
+    """Calls both and returns their results.
+
+    Raises:
+        InvalidArgument: with the violations of both, if either raises it.
+    """
+    try:
+        result = first()
+    except InvalidArgument as error:
+        try:
+            second()
+        except InvalidArgument as other:
+            raise join([error, other]) from None
+        raise
+    return result, second()
+
+
+def join(errors: Sequence[InvalidArgument]) -> InvalidArgument:
+    """Returns one error with the violations of all errors, of which there is one at least, and the reason of the first.
+
+    A field that an error blames is not blamed again for the violations of the errors after it.
+    """
+    violations: list[Violation] = []
+    blamed: set[str] = set()
+    for error in errors:
+        violations += [each for each in error.violations if each.field not in blamed]
+        blamed.update(each.field for each in error.violations)
+    return InvalidArgument(*violations, reason=errors[0].reason)
 
 
 class ResourceError(RequestError):

@@ -133,11 +133,13 @@ def check_size(response: Message, field: str) -> None:
 
 
 def _too_large(field: str) -> InvalidArgument:
+    limit = f"{MAX_RESPONSE_BYTES // 2**20} MiB"
     return InvalidArgument(
         Violation(
             field=field,
-            description=f"the response would be larger than {MAX_RESPONSE_BYTES // 2**20} MiB; ask for fewer at a time",
+            description=f"the response would be larger than {limit}; ask for fewer at a time",
             rule=f"{field}.response_size",
+            values={"limit": limit},
         ),
         reason="RESPONSE_TOO_LARGE",
     )

@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from artemis_server.db import times
 from artemis_server.db.statements import Statement
 from artemis_server.errors import InvalidArgument, Violation
+from artemis_server.requests import content
 
 KEPT = 24 * 60 * 60 * times.MICROS
 """How long a response is kept, in microseconds."""
 MAX_PRUNED = 1000
 MAX_PRUNED_BYTES = 8 * 1024 * 1024
 """The most bytes that one transaction removes, because writers wait for it; one response may be larger."""
-_NOT_CONTENT = ("request_id", "validate_only")
 
 M = TypeVar("M", bound=Message)
 _table = IdempotencyKey.__table__.c
@@ -129,9 +129,5 @@ def prune(session: Session, before: int) -> bool:
 
 def _fingerprint(request: Message) -> bytes:
     """Returns a hash of the type and the content of a request: another request has another hash."""
-    content = type(request)()
-    content.CopyFrom(request)
-    for field in _NOT_CONTENT:
-        content.ClearField(field)
     name = request.DESCRIPTOR.full_name.encode()
-    return hashlib.sha256(name + b"\0" + content.SerializeToString(deterministic=True)).digest()
+    return hashlib.sha256(name + b"\0" + content(request).SerializeToString(deterministic=True)).digest()

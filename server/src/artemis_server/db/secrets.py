@@ -6,5 +6,5 @@ from sqlalchemy.orm import Session
 
 
 def page_token_key(session: Session) -> bytes:
-    """Returns the key that page tokens are signed with."""
+    """Returns the key of 32 bytes that page tokens are encrypted with."""
     return session.execute(select(Secret.value).where(Secret.name == "page_token")).scalar_one()

@@ -23,7 +23,7 @@ from artemis_server.db.idempotency import Key, insert_once
 from artemis_server.db.ids import next_id
 from artemis_server.db.listing.list_query import Query
 from artemis_server.db.statements import Row, Statement, Values
-from artemis_server.errors import Aborted, NotFound, RequestError
+from artemis_server.errors import Aborted, NotFound, RequestError, attempt_both
 from artemis_server.query.filters import filter_parser
 from artemis_server.query.orders import order_parser
 
@@ -181,12 +181,13 @@ class Store(ABC, Generic[M]):
         """Returns the list of the rows that a filter chooses, in an order. Without both it has all rows, by id.
 
         Raises:
-            InvalidArgument: the filter or the order cannot be understood.
+            InvalidArgument: the filter or the order cannot be understood, or neither can.
         """
         return self._query(filter_text, order_by)
 
     def _build_query(self, filter_text: str, order_by: str) -> Query:
-        return Query(self._parse_filter(filter_text), self._parse_order(order_by), self.codec.names, self._rows)
+        where, keys = attempt_both(lambda: self._parse_filter(filter_text), lambda: self._parse_order(order_by))
+        return Query(where, keys, self.codec.names, self._rows)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)

@@ -24,6 +24,7 @@ class UserStore(Store[User]):
                 resource_type="user",
                 resource_name=message.email,
                 field="user.email",
+                named_by="email",
             )
         if constraint is Constraint.FOREIGN_KEY:
             return FailedPrecondition(

@@ -42,9 +42,13 @@ class _TokenRules:
             levels += {"LPAR": 1, "RPAR": -1}.get(third.type, 0)
             restrictions += third.type in ("NAME", "STRING") and second.type != "COMPARATOR"
             if levels > MAX_LEVELS:
-                raise Mistake(_position(third), f"there are more than {MAX_LEVELS} levels of parentheses")
+                raise Mistake(
+                    _position(third), f"there are more than {MAX_LEVELS} levels of parentheses", limit=MAX_LEVELS
+                )
             if restrictions > MAX_RESTRICTIONS:
-                raise Mistake(_position(third), f"there are more than {MAX_RESTRICTIONS} restrictions")
+                raise Mistake(
+                    _position(third), f"there are more than {MAX_RESTRICTIONS} restrictions", limit=MAX_RESTRICTIONS
+                )
             _refuse_unsupported(first, second, third)
             first, second = second, third
             yield third
@@ -55,13 +59,23 @@ def _refuse_unsupported(first: Token, second: Token, third: Token) -> None:
     touching = second.end_pos == third.start_pos
     match second.type, third.type:
         case "COMPARATOR", "LPAR":
-            raise Mistake(_position(third), f"write ({first} {second} a OR {first} {second} b) for several values")
+            raise Mistake(
+                _position(third),
+                f"write ({first} {second} a OR {first} {second} b) for several values",
+                name=first,
+                operator=second,
+            )
         case "STRING", "COMPARATOR" if first.type != "COMPARATOR":
-            raise Mistake(_position(second), f"a field has no quotes: write {second[1:-1]} {third} and a value")
+            raise Mistake(
+                _position(second),
+                f"a field has no quotes: write {second[1:-1]} {third} and a value",
+                name=second[1:-1],
+                operator=third,
+            )
         case "NAME" | "VALUE", "LPAR" if touching:
-            raise Mistake(_position(second), f"there is no function {second}; filters have no functions")
+            raise Mistake(_position(second), f"there is no function {second}; filters have no functions", name=second)
         case before, after if touching and before in _ENDS_FACTOR and after in _BEGINS_FACTOR:
-            raise Mistake(_position(third), f"expected a blank, AND or OR before {third}")
+            raise Mistake(_position(third), f"expected a blank, AND or OR before {third}", found=third)
 
 
 _LANGUAGE = Language(
@@ -128,13 +142,13 @@ class _Builder(Transformer[Token, Node]):
         field = self._fields.get(name)
         if field is None:
             names = ", ".join(self._fields)
-            raise Mistake(_position(name), f'there is no field "{name}"; the fields are {names}')
+            raise Mistake(_position(name), f'there is no field "{name}"; the fields are {names}', name=name)
         if value.type == "VALUE" and value.lower() == "null":
-            raise Mistake(_position(value), _null_advice(field))
+            raise Mistake(_position(value), _null_advice(field), name=field.name)
         try:
             return restriction(field, str(operator), _value(value))
         except ValueError as error:
-            raise Mistake(_position(value), f"{name} {operator} needs {error}") from None
+            raise Mistake(_position(value), f"{name} {operator} needs {error}", name=name, operator=operator) from None
 
     def value(self, token: Token) -> Token:
         """A value, with or without quotes."""
@@ -144,7 +158,7 @@ class _Builder(Transformer[Token, Node]):
         """A word or a quoted text by itself."""
         if token.lower() in _KEYWORDS:  # "a and b" would look for the word "and"
             meant = "joins terms" if token.isupper() else f"is written {token.upper()} to join terms"
-            raise Mistake(_position(token), f"{token} {meant}; as a word it needs quotes")
+            raise Mistake(_position(token), f"{token} {meant}; as a word it needs quotes", found=token)
         value = _value(token)
         return Or(tuple(contains(name, value) for name in self._searched_fields))
 
@@ -190,7 +204,7 @@ def _unescape(text: str, token: Token) -> str:
     def character(match: re.Match[str]) -> str:
         if match[1] not in "\\\"'*":
             place = _position(token) + token.find(match[0])
-            raise Mistake(place, f'a backslash stands before \\, ", \' or *, not before "{match[1]}"')
+            raise Mistake(place, f'a backslash stands before \\, ", \' or *, not before "{match[1]}"', found=match[1])
         return match[1]
 
     return _ESCAPE.sub(character, text)

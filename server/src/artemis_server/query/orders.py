@@ -40,7 +40,7 @@ class _Builder(Transformer[Token, tuple[Key, ...]]):
         names = [str(name) for name, _ in parts]
         for index, (name, _) in enumerate(parts):
             if name in names[:index]:
-                raise Mistake(name.start_pos or 0, f"{name} is there already")
+                raise Mistake(name.start_pos or 0, f"{name} is there already", name=name)
         keys = tuple(key for _, key in parts)
         return keys[: names.index("id") + 1] if "id" in names else (*keys, Key(self._fields["id"], descending=False))
 
@@ -49,5 +49,5 @@ class _Builder(Transformer[Token, tuple[Key, ...]]):
         field = self._fields.get(name)
         if field is None or field.kind is Kind.ETAG:
             names = ", ".join(each.name for each in self._fields.values() if each.kind is not Kind.ETAG)
-            raise Mistake(name.start_pos or 0, f'cannot sort by "{name}"; the fields are {names}')
+            raise Mistake(name.start_pos or 0, f'cannot sort by "{name}"; the fields are {names}', name=name)
         return name, Key(field, direction is not None and direction.type == "DESC")

@@ -13,12 +13,13 @@ _END = "$END"
 
 
 class Mistake(Exception):
-    """A mistake in the text: its position (from 0) and its description."""
+    """A mistake in the text: its position (from 0), its description and, by name, the parts of it that vary."""
 
-    def __init__(self, position: int, description: str) -> None:
+    def __init__(self, position: int, description: str, **values: object) -> None:
         super().__init__(description)
         self.position = position
         self.description = description
+        self.values = {name: str(value) for name, value in values.items()}
 
 
 class Language:
@@ -45,33 +46,37 @@ class Language:
             try:
                 return lark.parse(text)  # type: ignore[return-value]
             except UnexpectedInput as error:
-                raise self._error(*self._explain(error, text)) from None
+                raise self._error(self._explain(error, text)) from None
             except Mistake as error:
-                raise self._error(error.position, error.description) from None
+                raise self._error(error) from None
 
         return parse
 
-    def _error(self, position: int, description: str) -> InvalidArgument:
+    def _error(self, mistake: Mistake) -> InvalidArgument:
+        position = str(mistake.position + 1)
         return InvalidArgument(
             Violation(
                 field=self._field,
-                description=f"at position {position + 1}: {description}",
+                description=f"at position {position}: {mistake.description}",
                 rule=f"{self._field}.syntax",
-                values={"position": str(position + 1)},
+                values={"position": position, **mistake.values},
             ),
             reason=f"INVALID_{self._field.upper()}",
         )
 
-    def _explain(self, error: UnexpectedInput, text: str) -> tuple[int, str]:
+    def _explain(self, error: UnexpectedInput, text: str) -> Mistake:
         position = len(text) if error.pos_in_stream is None or error.pos_in_stream < 0 else error.pos_in_stream
         if isinstance(error, UnexpectedCharacters):
             if text[position] in "\"'":
-                return position, f"{text[position]} is never closed"
-            return position, f'expected {self._list(error.allowed)}, not "{text[position]}"'
+                return Mistake(position, f"{text[position]} is never closed", found=text[position])
+            return self._unexpected(position, error.allowed, text[position])
         assert isinstance(error, UnexpectedToken)  # noqa: S101, for the type checker
         if error.token.type == _END:
-            return len(text), f"expected {self._list(error.accepts or error.expected)}, not the end"
-        return position, f'expected {self._list(error.accepts or error.expected)}, not "{error.token}"'
+            return Mistake(len(text), f"expected {self._list(error.accepts or error.expected)}, not the end")
+        return self._unexpected(position, error.accepts or error.expected, error.token)
+
+    def _unexpected(self, position: int, expected: set[str], found: str) -> Mistake:
+        return Mistake(position, f'expected {self._list(expected)}, not "{found}"', found=found)
 
     def _list(self, terminals: set[str]) -> str:
         names = sorted({self._names[each] for each in terminals if each in self._names})

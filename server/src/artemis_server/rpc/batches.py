@@ -8,11 +8,10 @@ import grpc
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
-from artemis_server import contract
+from artemis_server import contract, masks
 from artemis_server.db.batches import BatchStore, Change, check_size
 from artemis_server.db.connection.database import Database
-from artemis_server.errors import InvalidArgument, Violation, apply_to_each
-from artemis_server.rpc import masks
+from artemis_server.errors import apply_to_each
 from artemis_server.rpc.resources import DeleteRequest, UpdateRequest
 from artemis_server.rpc.writes import Write, run
 
@@ -47,7 +46,6 @@ class Batches(Generic[M]):
 
     def create(self, batch: BatchRequest[Write], response: type[R], context: grpc.ServicerContext) -> R:
         """Stores the resources and returns them."""
-        _check_options(batch)
         messages: list[M] = [getattr(request, self._store.kind) for request in batch.requests]
 
         def work(session: Session) -> R:
@@ -57,13 +55,11 @@ class Batches(Generic[M]):
 
     def update(self, batch: BatchRequest[UpdateRequest], response: type[R], context: grpc.ServicerContext) -> R:
         """Updates the resources and returns them as they now are."""
-        _check_options(batch)
         messages = [getattr(request, self._store.kind) for request in batch.requests]
         ids = [message.id for message in messages]
-        _check_distinct(ids, f"{self._store.kind}.id")
         paths = [
-            _paths(request, message, index)
-            for index, (request, message) in enumerate(zip(batch.requests, messages, strict=True))
+            masks.updated_fields(request.update_mask, message)
+            for request, message in zip(batch.requests, messages, strict=True)
         ]
 
         def work(session: Session) -> R:
@@ -75,9 +71,7 @@ class Batches(Generic[M]):
 
     def delete(self, batch: BatchRequest[DeleteRequest], response: type[R], context: grpc.ServicerContext) -> R:
         """Deletes the resources and returns them as they last were; an empty one stands for one that may be missing."""
-        _check_options(batch)
         ids = [request.id for request in batch.requests]
-        _check_distinct(ids, "id")
 
         def work(session: Session) -> R:
             found = self._store.lock_many(session, ids)
@@ -109,35 +103,3 @@ class Batches(Generic[M]):
         getattr(answer, self._plural).extend(messages)
         check_size(answer, field)
         return answer
-
-
-def _paths(request: UpdateRequest, message: Message, index: int) -> tuple[str, ...]:
-    try:
-        return masks.updated_fields(request.update_mask, message)
-    except InvalidArgument as error:
-        raise error.under(f"requests[{index}].") from None
-
-
-def _check_options(batch: BatchRequest[Write]) -> None:
-    """Raises InvalidArgument when a request of the batch has an id or is a dry run: only the batch can be."""
-
-    def check(index: int, request: Write) -> None:
-        field = "request_id" if request.request_id else "validate_only" if request.validate_only else ""
-        if field:
-            path, description = f"requests[{index}].{field}", "must not be set; set that of the batch"
-            raise InvalidArgument(Violation(field=path, description=description, rule=f"requests.{field}"))
-
-    apply_to_each(batch.requests, check)
-
-
-def _check_distinct(ids: Sequence[int], field: str) -> None:
-    """Raises InvalidArgument for each id that an earlier request of the batch has as well."""
-    seen: dict[int, int] = {}
-
-    def check(index: int, row_id: int) -> None:
-        first = seen.setdefault(row_id, index)
-        if first != index:
-            path, description = f"requests[{index}].{field}", f"{row_id} is in requests[{first}] already"
-            raise InvalidArgument(Violation(field=path, description=description, rule="requests.repeated"))
-
-    apply_to_each(ids, check)

@@ -13,8 +13,9 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_status import rpc_status
 
-from artemis_server import contract
+from artemis_server import requests
 from artemis_server.errors import InvalidArgument, Unavailable, Violation
+from artemis_server.requests import Check
 from artemis_server.rpc.status import status_of
 
 MAX_DRAIN = 1.0
@@ -32,11 +33,18 @@ class ContractInterceptor(grpc.ServerInterceptor):
 
     `pools` maps the full name of a method, such as "/artemis.v1.EventService/GetEvent", to the threads that
     answer it; the server's own threads answer all other methods. A small pool for short methods changes less
-    between threads, and its queue has no writes and lists that wait (docs/adr/0002).
+    between threads, and its queue has no writes and lists that wait (docs/adr/0002). `checks` maps such names to the
+    checks that methods make themselves: their violations join those of the contract.
     """
 
-    def __init__(self, pools: Mapping[str, ThreadPoolExecutor], package: str = "artemis.v1") -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, ThreadPoolExecutor],
+        checks: Mapping[str, Check],
+        package: str = "artemis.v1",
+    ) -> None:
         self._pools = pools
+        self._checks = checks
         self._prefix = f"/{package}."
         self._handlers: dict[str, Handler] = {}
         self._draining = False
@@ -75,7 +83,7 @@ class ContractInterceptor(grpc.ServerInterceptor):
     def _guard(self, method: str, handler: Handler) -> Handler:
         assert handler.unary_unary is not None  # noqa: S101, for the type checker
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
-        answer = guarded(handler.unary_unary, handler.request_deserializer)
+        answer = guarded(handler.unary_unary, handler.request_deserializer, self._checks.get(method))
         if method in self._pools:
             answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
@@ -84,13 +92,14 @@ class ContractInterceptor(grpc.ServerInterceptor):
 def guarded(
     method: Callable[[Request, grpc.ServicerContext], Response],
     parse: Callable[[bytes], Request],
+    check: Check | None = None,
 ) -> Callable[[bytes, grpc.ServicerContext], Response]:
     """Returns the method as it is served: from the bytes of the request to its response, or a status."""
 
     def answer(raw: bytes, context: grpc.ServicerContext) -> Response:
         try:
             request = parse(raw)
-            contract.validate(request)
+            requests.validate(request, check)
             return method(request, context)
         except DecodeError:
             _abort(context, _MALFORMED)

@@ -13,6 +13,7 @@ from artemis_server.db.listing.keyset import Position
 from artemis_server.db.listing.list_query import Query
 from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
+from artemis_server.errors import attempt_both
 from artemis_server.rpc import pages
 from artemis_server.rpc.pages import PageTokens
 
@@ -40,9 +41,8 @@ class Lists(Generic[M]):
 
     def page(self, request: ListRequest, response: type[R], context: grpc.ServicerContext) -> R:
         """Returns a response of this type with the resources of the page, and the token of the next page if any."""
-        query = self._store.query(request.filter, request.order_by)
-        listing = json.dumps([self._store.kind, request.filter, request.order_by])
-        after = self._tokens.decode(request.page_token, listing) if request.page_token else None
+        listing = self._listing(request)
+        query, after = self._parse(request, listing)
         size = pages.page_size(request.page_size)
 
         def read(session: Session) -> tuple[Any, Position | None]:
@@ -53,6 +53,19 @@ class Lists(Generic[M]):
         if last is not None:
             page.next_page_token = self._tokens.encode(last, listing)
         return cast("R", page)
+
+    def check(self, request: ListRequest) -> None:
+        """Raises InvalidArgument if the filter, the order or the page token is bad, with a violation for each."""
+        self._parse(request, self._listing(request))
+
+    def _listing(self, request: ListRequest) -> str:
+        return json.dumps([self._store.kind, request.filter, request.order_by])
+
+    def _parse(self, request: ListRequest, listing: str) -> tuple[Query, Position | None]:
+        return attempt_both(
+            lambda: self._store.query(request.filter, request.order_by),
+            lambda: self._tokens.decode(request.page_token, listing) if request.page_token else None,
+        )
 
     def _add_resources(
         self, page: Message, session: Session, query: Query, after: Position | None, size: int

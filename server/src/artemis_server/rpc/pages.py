@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-import hashlib
-import hmac
 import json
+import os
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import Message
 
@@ -21,7 +22,7 @@ FRAME_BYTES = 4
 """The bytes of the tag and the length of a resource of up to 64 KiB in a page."""
 MAX_TOKEN_BYTES = 128 * 1024
 """The largest token of the next page, in bytes: it has the sorted fields of a row."""
-_SIGNATURE_BYTES = 16
+_NONCE_BYTES = 12
 M = TypeVar("M", bound=Message)
 
 
@@ -45,19 +46,23 @@ def trim(page: Message, resources: RepeatedCompositeFieldContainer[M], size: int
 
 
 class PageTokens:
-    """Makes and reads page tokens: a position in a list, signed together with the list that it is of.
+    """Makes and reads page tokens: a position in a list, encrypted, that only servers with the same key can read.
 
-    `key` returns the key that all servers on one database share; it is called once, when first needed.
+    A token is the base64 of a random nonce and of the position as AES-GCM-SIV (RFC 8452) encrypts it. The list is the
+    associated data, so the token is good for that list alone. Two tokens of one position differ.
+
+    `key` returns the 32 bytes that all servers on one database share; it is called once, when first needed.
     """
 
     def __init__(self, key: Callable[[], bytes]) -> None:
-        self._load = key
-        self._key: bytes | None = None
+        self._key = key
+        self._loaded: AESGCMSIV | None = None
 
     def encode(self, position: Position, listing: str) -> str:
-        """Returns the token for a position in a list."""
-        payload = json.dumps(position, ensure_ascii=False, separators=(",", ":")).encode()
-        return _to_text(self._sign(payload, listing) + payload)
+        """Returns a token for a position in a list."""
+        text = json.dumps(position, ensure_ascii=False, separators=(",", ":"))
+        nonce = os.urandom(_NONCE_BYTES)
+        return _to_text(nonce + self._cipher().encrypt(nonce, text.encode(), listing.encode()))
 
     def decode(self, token: str, listing: str) -> Position:
         """Returns the position.
@@ -65,20 +70,20 @@ class PageTokens:
         Raises:
             InvalidArgument: the token was not made by `encode` for this list.
         """
+        cipher = self._cipher()
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
+            if _to_text(raw) != token:
+                raise _foreign()
+            text = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], listing.encode())
+        except (binascii.Error, ValueError, InvalidTag):  # a ValueError for a token without a whole nonce
             raise _foreign() from None
-        signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-        if _to_text(raw) != token or not hmac.compare_digest(signature, self._sign(payload, listing)):
-            raise _foreign()
-        return cast("Position", json.loads(payload))
+        return cast("Position", json.loads(text))
 
-    def _sign(self, payload: bytes, listing: str) -> bytes:
-        if self._key is None:
-            self._key = self._load()
-        signed = len(payload).to_bytes(4, "big") + payload + listing.encode()
-        return hmac.digest(self._key, signed, hashlib.sha256)[:_SIGNATURE_BYTES]
+    def _cipher(self) -> AESGCMSIV:
+        if self._loaded is None:
+            self._loaded = AESGCMSIV(self._key())
+        return self._loaded
 
 
 def _to_text(raw: bytes) -> str:

@@ -8,11 +8,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
-from artemis_server import contract
+from artemis_server import contract, masks
 from artemis_server.db.connection.database import Database
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
-from artemis_server.rpc import masks
 from artemis_server.rpc.writes import Write, key_of, run
 
 M = TypeVar("M", bound=Message)

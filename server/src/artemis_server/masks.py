@@ -1,8 +1,10 @@
 """Update masks: which fields an update sets, and the resource that results from it (AIP-134, 161, 203)."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
@@ -21,13 +23,7 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
     Raises:
         InvalidArgument: the mask has a path that the message has not, or "*" beside other paths.
     """
-    writable = writable_fields(message.DESCRIPTOR)
-    paths = set(mask.paths)
-    if not paths:
-        paths = {field.name for field, _ in message.ListFields()}
-    elif paths == {ALL}:
-        paths = set(writable)
-    unknown = sorted(paths - set(message.DESCRIPTOR.fields_by_name))
+    fields, unknown = split(mask, message)
     if unknown:
         kind = message.DESCRIPTOR.name
         raise InvalidArgument(
@@ -42,7 +38,25 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
             ),
             reason="UNKNOWN_FIELD",
         )
-    return tuple(name for name in writable if name in paths)
+    return fields
+
+
+def split(mask: FieldMask, message: Message) -> tuple[tuple[str, ...], list[str]]:
+    """Returns what `updated_fields` returns, and the paths that the message has not."""
+    writable = writable_fields(message.DESCRIPTOR)
+    paths = set(mask.paths)
+    if not paths:
+        paths = {field.name for field, _ in message.ListFields()}
+    elif paths == {ALL}:
+        paths = set(writable)
+    unknown = sorted(paths - field_names(message.DESCRIPTOR))
+    return tuple(name for name in writable if name in paths), unknown
+
+
+@cache
+def field_names(descriptor: "Descriptor") -> frozenset[str]:
+    """Returns the names of the fields of a message."""
+    return frozenset(descriptor.fields_by_name)
 
 
 def merge(stored: M, sent: M, paths: Sequence[str]) -> None:
