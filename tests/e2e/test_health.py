@@ -1,13 +1,15 @@
 """Health and reflection: what monitors and tools see of a server."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 
 import grpc
 import pytest
 from artemis_client import ArtemisClient, Unavailable
-from artemis_server.reflection import MAX_STREAMS
+from artemis_server.reflection import MAX_STREAMS, add_reflection
+from artemis_server.streams import OpenStreams
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -178,6 +180,25 @@ def test_idle_streams_of_reflection_keep_no_other_from_being_answered(channel: g
     assert streams[0].file_of(USERS).name == "artemis/v1/users.proto"
     for stream in streams:
         stream.close()
+
+
+def test_servers_of_one_process_answer_reflection_apart() -> None:
+    """The streams of one server take no threads from another one."""
+    servers = [grpc.server(ThreadPoolExecutor(1)) for _ in range(2)]
+    for server in servers:
+        add_reflection([EVENTS], server, OpenStreams())
+    ports = [server.add_insecure_port("127.0.0.1:0") for server in servers]
+    for server in servers:
+        server.start()
+    try:
+        with ExitStack() as stack:
+            one, other = (stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}")) for port in ports)
+            for channel in [one] * MAX_STREAMS + [other] * 2:
+                stream = stack.enter_context(reflection(channel))
+                assert stream.file_of(EVENTS).name == "artemis/v1/events.proto"
+    finally:
+        for server in servers:
+            server.stop(None).wait()
 
 
 @VERSIONS

@@ -22,7 +22,7 @@ from artemis_models import IdempotencyKey, create_engine
 from artemis_server.db import times
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.db.idempotency import KEPT, MAX_PRUNED, Key, prune
+from artemis_server.db.idempotency import KEPT, MAX_PRUNED, RequestKey, prune
 from artemis_server.errors import FailedPrecondition, InvalidArgument, Violation
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -45,12 +45,12 @@ Work = Callable[[Session], Event]
 
 def once(request: Message, request_id: str, response: type[M], work: Callable[[Session], M]) -> Callable[[Session], M]:
     """Returns work that answers a repeat of the request as it answered the first."""
-    return partial(Key(request, request_id).answer, response=response, work=work)
+    return partial(RequestKey(request, request_id).answer, response=response, work=work)
 
 
 def creating(event: Event, request_id: str = ID) -> Work:
     """Returns what a request to create does."""
-    key = Key(CreateEventRequest(event=event), request_id) if request_id else None
+    key = RequestKey(CreateEventRequest(event=event), request_id) if request_id else None
     return partial(STORE.create, message=event, key=key)
 
 

@@ -1,6 +1,8 @@
 """What is particular to PostgreSQL: which servers are taken, and how its errors are told."""
 
+import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -18,18 +20,20 @@ from artemis.v1.events_pb2 import CreateEventRequest, Event
 from artemis_models import DatabaseError, check_sequences, create_engine, sequence_repair
 from artemis_models.postgresql import _check as check_server
 from artemis_server.db import secrets
-from artemis_server.db.connection import driver_errors
+from artemis_server.db.connection import cancellation, driver_errors
 from artemis_server.db.connection.cancellation import rounded_up
 from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, is_transient, translate
 from artemis_server.db.events import EventStore
-from artemis_server.db.idempotency import Key
+from artemis_server.db.idempotency import RequestKey
 from artemis_server.db.ids import BLOCK, SPARE_IDS
+from artemis_server.db.statements import driver_connection
 from artemis_server.db.users import UserStore
 from artemis_server.errors import Cancelled, DeadlineExceeded, ResourceExhausted, ServerError, Unavailable
 from psycopg import errors
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
@@ -168,9 +172,22 @@ def end_connections(url: str) -> None:
         )
 
 
+def die_silently(session: Session) -> None:
+    """Makes the connection one that a router has forgotten: it looks open, and breaks when something is sent."""
+    ours, theirs = socket.socketpair()
+    os.dup2(ours.fileno(), cast("Any", driver_connection(session)).fileno())
+    ours.close()
+
+    def break_when_used() -> None:
+        theirs.recv(1)
+        theirs.close()
+
+    threading.Thread(target=break_when_used).start()
+
+
 def create_once() -> Callable[[Session], Event]:
     """Returns the work of a request that was not made before."""
-    key = Key(CreateEventRequest(event=new_event()), str(uuid.uuid4()))
+    key = RequestKey(CreateEventRequest(event=new_event()), str(uuid.uuid4()))
     return partial(EventStore().create, message=new_event(), key=key)
 
 
@@ -192,6 +209,37 @@ def test_a_connection_that_ended_while_idle_is_not_noticed(
     before = use(database)
     end_connections(database_url)
     assert before == use(database)
+
+
+def test_a_create_notices_an_idle_connection_that_died_silently(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancellation, "MAX_UNPROBED", 0.0)
+    database.read(die_silently)
+    assert database.write_statement(create_once()).id
+
+
+def test_a_create_notices_a_dead_connection_after_another_one_broke(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancellation, "MAX_UNPROBED", 1000.0)
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        for thread in (first, second):
+            thread.submit(database.read, die_silently).result()
+        assert isinstance(first.submit(database.write_statement, create_once()).exception(), Unavailable)
+        assert second.submit(database.write_statement, create_once()).result().id
+
+
+@pytest.mark.parametrize("condition", ["serialization_failure", "check_violation"])
+def test_an_error_that_leaves_a_connection_whole_does_not_cost_it(database: Database, condition: str) -> None:
+    def fail(session: Session) -> None:
+        session.execute(text(f"DO $$ BEGIN RAISE {condition}; END $$"))
+
+    backend: Callable[[Session], int | None] = lambda session: session.scalar(text("SELECT pg_backend_pid()"))  # noqa: E731
+    before = database.read(backend)
+    with pytest.raises((Unavailable, IntegrityError)):
+        database.write_statement(fail)
+    assert before == database.read(backend)
 
 
 def test_work_whose_connection_ends_is_unavailable_and_leaves_nothing(database: Database, database_url: str) -> None:
@@ -264,6 +312,45 @@ def test_ids_are_not_those_of_a_sequence_that_went_back(database: Database, data
     assert spare.take(None, EventStore.model.__table__, 1) == [first.id + 1]
     end_connections(database_url)
     assert database.write_statement(create).id > first.id + BLOCK - 1
+
+
+def time_out(database: Database) -> None:
+    with pytest.raises(DeadlineExceeded):
+        database.read(sleep, Waiting(0.2))
+
+
+@pytest.mark.parametrize("give_up", [Database.disconnect, time_out])
+def test_ids_are_not_kept_when_the_server_may_be_another_one(
+    database: Database, give_up: Callable[[Database], None]
+) -> None:
+    create = partial(EventStore().create, message=new_event())
+    first = database.write_statement(create)
+    give_up(database)
+    assert database.write_statement(create).id > first.id + BLOCK - 1
+
+
+def test_a_create_waits_for_the_ids_of_another_no_longer_than_its_deadline(
+    database: Database, database_url: str
+) -> None:
+    create = partial(EventStore().create, message=new_event())
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    url = database_url.replace("+psycopg", "")
+    with (
+        closing(psycopg.connect(url)) as holder,
+        closing(psycopg.connect(url, autocommit=True)) as observer,
+        ThreadPoolExecutor(2) as executor,
+    ):
+        holder.execute("ALTER SEQUENCE events_id_seq CACHE 1")
+        slow = executor.submit(database.write_statement, create)
+        end = time.monotonic() + PATIENCE
+        while not observer.execute(waiting).fetchall():
+            assert time.monotonic() < end, "nothing waits for the sequence"
+        hasty = executor.submit(database.write_statement, create, Waiting(0.2))
+        try:
+            assert isinstance(hasty.exception(PATIENCE), DeadlineExceeded)
+        finally:
+            holder.rollback()
+        assert slow.result(PATIENCE).id
 
 
 Use = Callable[[Database, Callable[[Session], object], Waiting], object]

@@ -9,7 +9,10 @@ from artemis_server.contract import is_timestamp
 from artemis_server.db import etags
 from artemis_server.db.columns import RowCodec
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 MESSAGES = (Event, User)
@@ -42,6 +45,22 @@ def test_the_columns_of_the_writable_fields_come_back(message: type[Message]) ->
     codec, row = RowCodec(message), sample(message)
     filled = codec.to_message(tuple(row.values()))
     assert codec.to_columns(filled, codec.writable) == {name: row[name] for name in codec.writable}
+
+
+def test_a_field_may_be_named_by_a_keyword() -> None:
+    file = FileDescriptorProto(name="keywords.proto", package="keywords", syntax="proto3")
+    file.dependency.append("google/protobuf/timestamp.proto")
+    kind = file.message_type.add(name="Trip")
+    kind.field.add(name="from", number=1, type=FieldDescriptorProto.TYPE_STRING)
+    kind.field.add(
+        name="while", number=2, type=FieldDescriptorProto.TYPE_MESSAGE, type_name=".google.protobuf.Timestamp"
+    )
+    pool = DescriptorPool()
+    pool.AddSerializedFile(Timestamp.DESCRIPTOR.file.serialized_pb)
+    pool.Add(file)
+    trip = GetMessageClass(pool.FindMessageTypeByName("keywords.Trip"))
+    filled: Any = RowCodec(trip).to_message(("Rome", 3_000_004))
+    assert (getattr(filled, "from"), getattr(filled, "while").ToNanoseconds()) == ("Rome", 3_000_004_000)
 
 
 @pytest.mark.parametrize("message", MESSAGES)

@@ -108,7 +108,7 @@ def test_all_threads_move_from_a_core_that_is_full_and_then_stay_where_an_operat
         return Sample(time=looks, used=0, switches=0, idle={core: 0 if core == filled else looks for core in names})
 
     monkeypatch.setattr(cores, "_sample", sample)
-    monkeypatch.setattr(cores, "PERIOD", (0, 0))
+    monkeypatch.setattr(cores, "LOOK_INTERVAL", (0, 0))
     for thread in threads:
         thread.start()
     try:

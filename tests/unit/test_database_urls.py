@@ -25,6 +25,11 @@ def test_an_escaped_password_is_read() -> None:
     assert create_engine("postgres://ada@127.0.0.1:1/artemis").dialect.name == "postgresql"
 
 
+def test_a_user_may_have_an_at_sign_if_there_is_no_password() -> None:
+    url = create_engine("postgresql://ada@server@127.0.0.1:1/artemis").url
+    assert (url.username, url.host, url.database) == ("ada@server", "127.0.0.1", "artemis")
+
+
 @pytest.mark.parametrize("password", [*PASSWORDS, "päss wörd", "%40"])
 def test_a_password_file_may_have_any_password(tmp_path: Path, password: str) -> None:
     file = tmp_path / "password"

@@ -9,7 +9,7 @@ from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_server.errors import InvalidArgument
 from artemis_server.query.fields import Kind
-from artemis_server.query.orders import Key, order_parser
+from artemis_server.query.orders import SortKey, order_parser
 from google.protobuf.descriptor import Descriptor
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -22,12 +22,12 @@ USER_FIELDS = sorted(set(User.DESCRIPTOR.fields_by_name) - {"etag"})
 DESCRIPTION = re.compile(r"at position [1-9][0-9]*: .", re.DOTALL)
 
 
-def written(keys: tuple[Key, ...]) -> list[str]:
+def written(keys: tuple[SortKey, ...]) -> list[str]:
     """Returns the names of the fields, with a - before those that descend."""
     return ["-" * key.descending + key.field.name for key in keys]
 
 
-def refusal(parse: Callable[[str], tuple[Key, ...]], text: str) -> InvalidArgument | None:
+def refusal(parse: Callable[[str], tuple[SortKey, ...]], text: str) -> InvalidArgument | None:
     """Returns the error with which the order is refused, None if it is not; any other error is raised."""
     try:
         parse(text)

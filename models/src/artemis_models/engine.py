@@ -54,7 +54,7 @@ def _parse(url: str) -> URL:
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
     except (ArgumentError, ValueError):
         raise DatabaseError(_UNESCAPED if url.count("@") > 1 else _MALFORMED) from None
-    if parsed.get_backend_name() == "postgresql" and url.count("@") > 1:
+    if parsed.get_backend_name() == "postgresql" and parsed.password is not None and url.count("@") > 1:
         raise DatabaseError(_UNESCAPED)  # its host and its database may be parts of the password: show neither
     return parsed
 

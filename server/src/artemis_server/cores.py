@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PERIOD = 0.25, 0.75  # seconds between looks, random: two servers that share a core must not both leave it at once
+LOOK_INTERVAL = 0.25, 0.75  # seconds, random: two servers that share a core must not both leave it at once
 MARGIN = 0.2  # the share of a core that another core must offer beyond the present one: less is noise
 RECOVERY = 0.005  # growth per look of what a core may offer: one that gave as little as this one is tried after 20 s
 BUSY = 0.1  # the share of a core that the process must use before its switches count
@@ -96,7 +96,7 @@ def _watch(placement: Placement, allowed: Set[int]) -> None:
                 cores = placement.cores
                 log.debug("the threads move to %s", sorted(cores))
                 _move(cores)
-            time.sleep(random.uniform(*PERIOD))  # noqa: S311, no secret
+            time.sleep(random.uniform(*LOOK_INTERVAL))  # noqa: S311, no secret
             after = _sample(allowed)
             placement.update(before, after)
             before = after

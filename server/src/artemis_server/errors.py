@@ -69,7 +69,7 @@ class RequestError(Exception):
 
 
 class InvalidArgument(RequestError):
-    """The request breaks the contract, whatever is stored."""
+    """The request breaks the contract. It fails with any data in the database."""
 
     def __init__(self, *violations: Violation, reason: str = "INVALID_FIELD") -> None:
         first = violations[0]

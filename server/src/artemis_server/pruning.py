@@ -9,7 +9,7 @@ from artemis_server.db.connection.database import Database
 from artemis_server.db.idempotency import KEPT, prune
 from artemis_server.errors import RequestError
 
-PERIOD = 600.0
+PRUNE_INTERVAL = 600.0
 """Seconds between two rounds."""
 MAX_STOP = 5.0
 """The longest that `stop` waits for a transaction to end, in seconds."""
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Pruner:
-    """Prunes when it is started, and every PERIOD seconds after that."""
+    """Prunes when it is started, and every PRUNE_INTERVAL seconds after that."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -37,7 +37,7 @@ class Pruner:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._prune()
-            self._stopping.wait(PERIOD)
+            self._stopping.wait(PRUNE_INTERVAL)
 
     def _prune(self) -> None:
         """Prunes in small transactions, so that others can write between them. The next round retries a failure."""

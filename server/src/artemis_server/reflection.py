@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -93,10 +94,11 @@ def _v1_file() -> descriptor_pb2.FileDescriptorProto:
 
 def add_reflection(services: Iterable[str], server: grpc.Server, streams: OpenStreams) -> None:
     """Adds the service to the server, under the names of both its versions, whose messages are the same."""
+    answer = partial(ReflectionServicer(services, streams).ServerReflectionInfo)  # unlike a method, it has attributes
     pool = ThreadPoolExecutor(MAX_STREAMS + 1, thread_name_prefix="reflection")
-    ReflectionServicer.ServerReflectionInfo.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
     handler = grpc.stream_stream_rpc_method_handler(
-        ReflectionServicer(services, streams).ServerReflectionInfo,
+        answer,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

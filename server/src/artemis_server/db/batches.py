@@ -14,14 +14,13 @@ from sqlalchemy.orm import Session
 from artemis_server.contract import ETAG, MAX_RESPONSE_BYTES
 from artemis_server.db import etags, times
 from artemis_server.db.ids import allocate
-from artemis_server.db.statements import Statement, Values
+from artemis_server.db.statements import MAX_FETCH, Statement, Values
 from artemis_server.db.store import Store
 from artemis_server.errors import InvalidArgument, Violation
 
 M = TypeVar("M", bound=Message)
-Path = Callable[[int], str]
+FieldPath = Callable[[int], str]
 """Returns the field path of the message with this index, such as "requests[3].event"."""
-_CHUNK = 100  # rows fetched at a time
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,10 @@ class BatchStore(Store[M]):
     def __init__(self) -> None:
         super().__init__()
         self._update_many = lru_cache(maxsize=256)(self._build_update_many)
-        self._delete_many = Statement(delete(self._rows).where(*self._matches(conditional=True)))
+        self._delete_many = Statement(delete(self._table).where(*self._matches(conditional=True)))
 
     @abstractmethod
-    def check_references(self, session: Session, messages: Sequence[M], path: Path) -> None:
+    def check_references(self, session: Session, messages: Sequence[M], path: FieldPath) -> None:
         """Raises FailedPrecondition if one of the messages refers to a row that does not exist."""
 
     def find_many(self, session: Session, ids: Iterable[int], field: str) -> dict[int, M]:
@@ -53,7 +52,7 @@ class BatchStore(Store[M]):
         """
         found: dict[int, M] = {}
         space = MAX_RESPONSE_BYTES
-        for message in self._read(session, select(*self._row).where(self._table.id.in_(set(ids)))):
+        for message in self._read(session, select(*self._row).where(self._columns.id.in_(set(ids)))):
             found[_id(message)] = message
             space -= message.ByteSize()
             if space < 0:
@@ -62,12 +61,12 @@ class BatchStore(Store[M]):
 
     def lock_many(self, session: Session, ids: Iterable[int]) -> dict[int, M]:
         """Returns those of the rows that exist, by id; nobody else can change them until the transaction ends."""
-        statement = select(*self._row).where(self._table.id.in_(set(ids)))
-        in_order = statement.order_by(self._table.id).with_for_update()  # in one order, or two could deadlock
+        statement = select(*self._row).where(self._columns.id.in_(set(ids)))
+        in_order = statement.order_by(self._columns.id).with_for_update()  # in one order, or two could deadlock
         return {_id(message): message for message in self._read(session, in_order)}
 
     def _read(self, session: Session, statement: "Select[Any]") -> Iterator[M]:
-        for row in session.execute(statement).yield_per(_CHUNK):
+        for row in session.execute(statement).yield_per(MAX_FETCH):
             yield self.codec.to_message(tuple(row))
 
     def expect(self, found: Mapping[int, M], row_id: int, etag: str, path: str) -> M:
@@ -84,18 +83,18 @@ class BatchStore(Store[M]):
             raise self.aborted(row_id).at(f"{path}{ETAG}")
         return message
 
-    def create_many(self, session: Session, messages: Sequence[M], path: Path) -> list[M]:
+    def create_many(self, session: Session, messages: Sequence[M], path: FieldPath) -> list[M]:
         """Stores the messages as new rows and returns them as they were stored, in the same order."""
         self.check_references(session, messages, path)
         now = times.now()
         common = {**self.codec.new, "create_time": now, "update_time": now}
         rows = [common | self.codec.to_columns(message, self.codec.writable) for message in messages]
-        for row, row_id in zip(rows, allocate(session, self._rows, len(rows)), strict=True):
+        for row, row_id in zip(rows, allocate(session, self._table, len(rows)), strict=True):
             row["id"] = row_id
         self._insert.many(session, rows)
         return [self._to_message(row) for row in rows]
 
-    def update_many(self, session: Session, changes: Sequence[Change[M]], path: Path) -> list[M]:
+    def update_many(self, session: Session, changes: Sequence[Change[M]], path: FieldPath) -> list[M]:
         """Makes the changes and returns the rows as they now are, in the same order."""
         self.check_references(session, [change.merged for change in changes], path)
         now = times.now()
@@ -122,8 +121,8 @@ class BatchStore(Store[M]):
 
     def _build_update_many(self, paths: tuple[str, ...]) -> Statement:
         changed: dict[str, Any] = {name: bindparam(name) for name in paths}
-        changed |= {"version": self._table.version + 1, "update_time": bindparam("now")}
-        return Statement(update(self._rows).where(*self._matches(conditional=True)).values(changed))
+        changed |= {"version": self._columns.version + 1, "update_time": bindparam("now")}
+        return Statement(update(self._table).where(*self._matches(conditional=True)).values(changed))
 
 
 def check_size(response: Message, field: str) -> None:

@@ -1,9 +1,10 @@
-"""Rows as messages and messages as column values, derived from the descriptor of the message.
+"""Turns rows into messages and messages into column values, as the descriptor of the message tells.
 
-Columns are named as fields, but for `version`, which becomes the etag.
+A column has the name of its field, except `version`, whose field is `etag`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from keyword import iskeyword
 from typing import Any, Generic, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -62,36 +63,36 @@ def _reader(field: FieldDescriptor) -> Callable[[Message], Any]:
     return lambda message: getattr(message, name)
 
 
-def _compile_fill(fields: Iterable[FieldDescriptor]) -> Callable[[Any, Row], None]:
+def _compile_fill(fields: Sequence[FieldDescriptor]) -> Callable[[Any, Row], None]:
     """Returns a function that sets the fields of a message from a row, compiled from source code as dataclasses do.
 
     A loop over the fields makes a page of 100 events cost a tenth more. For the fields `name`, `start_time`
     (a Timestamp), `owner_id` (optional) and `etag`, the source is
 
         def fill(_message, _row):
-            (name, start_time, owner_id, version) = _row
-            _message.name = name
+            (f0, f1, f2, f3) = _row
+            _message.name = f0
             _time = _message.start_time
-            _time.seconds = start_time // 1000000
-            if _rest := start_time % 1000000: _time.nanos = _rest * 1000
-            if owner_id is not None: _message.owner_id = owner_id
-            _message.etag = _etag(version)
+            _time.seconds = f1 // 1000000
+            if _rest := f1 % 1000000: _time.nanos = _rest * 1000
+            if f2 is not None: _message.owner_id = f2
+            _message.etag = _etag(f3)
+
+    A field that is named as a keyword of Python, such as `from`, is set by `setattr`.
     """
-    lines = [f"({', '.join(map(_column, fields))}) = _row"]
-    for field in fields:
-        name = field.name
+    lines = [f"({''.join(f'f{index}, ' for index, _ in enumerate(fields))}) = _row"]
+    for index, field in enumerate(fields):
+        name, value = field.name, f"f{index}"
         if is_timestamp(field):
             lines += [
-                f"_time = _message.{name}",
-                f"_time.seconds = {name} // {times.MICROS}",
-                f"if _rest := {name} % {times.MICROS}: _time.nanos = _rest * 1000",
+                f"_time = getattr(_message, {name!r})" if iskeyword(name) else f"_time = _message.{name}",
+                f"_time.seconds = {value} // {times.MICROS}",
+                f"if _rest := {value} % {times.MICROS}: _time.nanos = _rest * 1000",
             ]
-        elif name == ETAG:
-            lines.append(f"_message.{ETAG} = _etag({VERSION})")
-        elif field.has_presence:
-            lines.append(f"if {name} is not None: _message.{name} = {name}")
-        else:
-            lines.append(f"_message.{name} = {name}")
+            continue
+        stored = f"_etag({value})" if name == ETAG else value
+        change = f"setattr(_message, {name!r}, {stored})" if iskeyword(name) else f"_message.{name} = {stored}"
+        lines.append(f"if {value} is not None: {change}" if field.has_presence else change)
     source = "\n    ".join(["def fill(_message, _row):", *lines])
     namespace: dict[str, Any] = {"_etag": etags.from_version}
     exec(source, namespace)  # noqa: S102, the source has nothing but names of the contract

@@ -7,7 +7,7 @@ from artemis.v1.events_pb2 import Event
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from artemis_server.db.batches import BatchStore, Path
+from artemis_server.db.batches import BatchStore, FieldPath
 from artemis_server.db.connection.driver_errors import Constraint
 from artemis_server.errors import FailedPrecondition, InvalidArgument, RequestError, Violation
 
@@ -33,7 +33,7 @@ class EventStore(BatchStore[Event]):
             )
         return None
 
-    def check_references(self, session: Session, messages: Sequence[Event], path: Path) -> None:
+    def check_references(self, session: Session, messages: Sequence[Event], path: FieldPath) -> None:
         """Raises FailedPrecondition if an owner does not exist. Until the transaction ends, the others stay."""
         owners = {message.owner_id for message in messages if message.HasField("owner_id")}
         if not owners:

@@ -1,4 +1,4 @@
-"""Requests that may be repeated (AIP-155): the response to each is kept in the transaction that made it."""
+"""Requests that callers may repeat (AIP-155): the response is stored in the transaction of the write."""
 
 import hashlib
 import uuid
@@ -23,28 +23,29 @@ MAX_PRUNED_BYTES = 8 * 1024 * 1024
 """The most bytes that one transaction removes, because writers wait for it; one response may be larger."""
 
 M = TypeVar("M", bound=Message)
-_table = IdempotencyKey.__table__.c
-_KEPT = {
-    "request_id": bindparam("key_id", type_=_table.request_id.type),
-    "fingerprint": bindparam("key_fingerprint", type_=_table.fingerprint.type),
-    "response": bindparam("key_response", type_=_table.response.type),
-    "create_time": bindparam("key_time", type_=_table.create_time.type),
+_columns = IdempotencyKey.__table__.c
+_PARAMETERS = {
+    "request_id": bindparam("key_id", type_=_columns.request_id.type),
+    "fingerprint": bindparam("key_fingerprint", type_=_columns.fingerprint.type),
+    "response": bindparam("key_response", type_=_columns.response.type),
+    "create_time": bindparam("key_time", type_=_columns.create_time.type),
 }
 """The parameter of each column."""
-_FIND = Statement(select(_table.fingerprint, _table.response).where(_table.request_id == _KEPT["request_id"]))
-_KEEP = Statement(insert(IdempotencyKey).values(_KEPT))
+_BY_ID = _columns.request_id == _PARAMETERS["request_id"]
+_FIND = Statement(select(_columns.fingerprint, _columns.response).where(_BY_ID))
+_KEEP = Statement(insert(IdempotencyKey).values(_PARAMETERS))
 _LOCK = select(func.pg_advisory_xact_lock(bindparam("key_lock", type_=BigInteger)).label("locked"))
 """Waits until no other transaction works on a request with this id (PostgreSQL)."""
 _WAIT = Statement(_LOCK)
 _EXPIRED = (
-    select(_table.request_id, func.length(_table.response))
-    .where(_table.create_time < bindparam("before"))
-    .order_by(_table.create_time)
+    select(_columns.request_id, func.length(_columns.response))
+    .where(_columns.create_time < bindparam("before"))
+    .order_by(_columns.create_time)
     .limit(MAX_PRUNED)
 )
 
 
-class Key:
+class RequestKey:
     """The id of a request, and a digest of its content that tells it from other requests with the same id."""
 
     def __init__(self, request: Message, request_id: str) -> None:
@@ -67,7 +68,7 @@ class Key:
         return made
 
     def find(self, session: Session, response: type[M]) -> M | None:
-        """Returns the response that is kept, if there is one. Raises: as `answer`."""
+        """Returns the stored response, None if there is none. Raises: as `answer`."""
         found = _FIND.first(session, {"key_id": self._id})
         if found is None:
             return None
@@ -79,7 +80,7 @@ class Key:
         return response.FromString(found[1])
 
     def values(self, response: Message) -> dict[str, Any]:
-        """Returns the parameters that keep the response."""
+        """Returns the parameters of the statement that stores the response."""
         return {
             "key_id": self._id,
             "key_fingerprint": self._fingerprint,
@@ -93,7 +94,7 @@ class Key:
 
 
 def insert_once(table: Table, names: Sequence[str]) -> Statement:
-    """Returns the statement that keeps a response and inserts a row, and returns the row's id (PostgreSQL).
+    """Returns the statement that stores a response, inserts a row and returns the row's id (PostgreSQL).
 
     If a response with the request's id is stored already, the statement does neither and returns no row:
 
@@ -104,9 +105,9 @@ def insert_once(table: Table, names: Sequence[str]) -> Statement:
     turn = _LOCK.cte("turn")
     kept = (
         postgresql.insert(IdempotencyKey)
-        .from_select(list(_KEPT), select(*_KEPT.values()).select_from(turn))
+        .from_select(list(_PARAMETERS), select(*_PARAMETERS.values()).select_from(turn))
         .on_conflict_do_nothing()
-        .returning(_table.request_id)
+        .returning(_columns.request_id)
         .cte("kept")
     )
     row = [bindparam(name, type_=table.c[name].type) for name in names]
@@ -123,11 +124,11 @@ def prune(session: Session, before: int) -> bool:
         if space < 0:
             break
     if expired:
-        session.execute(delete(IdempotencyKey).where(_table.request_id.in_(expired)))
+        session.execute(delete(IdempotencyKey).where(_columns.request_id.in_(expired)))
     return len(expired) == MAX_PRUNED or space < 0
 
 
 def _fingerprint(request: Message) -> bytes:
-    """Returns a hash of the type and the content of a request: another request has another hash."""
+    """Returns a hash of the type and the content of a request."""
     name = request.DESCRIPTOR.full_name.encode()
     return hashlib.sha256(name + b"\0" + content(request).SerializeToString(deterministic=True)).digest()

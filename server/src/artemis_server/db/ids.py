@@ -1,7 +1,8 @@
 """New ids, known before their rows are inserted, so that the database need not be asked row by row.
 
 On PostgreSQL a server takes blocks of each table's sequence. A block that is not used up leaves a gap, and servers that
-share a database interleave their blocks, so ids tell the order of creation only within one server.
+share a database interleave their blocks, so ids tell the order of creation only within one server; and there only
+while the database answers within MAX_WAIT.
 """
 
 import threading
@@ -15,6 +16,8 @@ from artemis_server.db.statements import Statement
 
 BLOCK = 100
 """How many ids are taken from a sequence at a time: one round trip for so many rows that are created one by one."""
+MAX_WAIT = 0.1
+"""Seconds that a thread waits for another one that takes a block; after that it takes a block of its own."""
 SPARE_IDS = "artemis_spare_ids"
 """Where a session has the `SpareIds` that it shares with others, in `Session.info`."""
 _LAST = text("SELECT max(seq) FROM sqlite_sequence WHERE name = :name")
@@ -31,17 +34,21 @@ class SpareIds:
     def __init__(self) -> None:
         self._spare: dict[str, list[int]] = defaultdict(list)  # by table, ascending
         self._lock = threading.Lock()
-        """Held also while more ids are taken, so that ids are handed out in ascending order."""
+        """Held also while a block is taken, so that ids are handed out in ascending order."""
 
     def take(self, session: Session, table: Table, count: int) -> list[int]:
         """Returns so many ids, ascending, none of which was ever given out."""
-        with self._lock:
-            spare = self._spare[table.name]
+        shared = self._lock.acquire(timeout=MAX_WAIT)
+        try:
+            spare = self._spare[table.name] if shared else []
             if len(spare) < count:
                 more = _NEXT.chunks(session, {"name": table.name, "count": max(BLOCK, count)})
                 spare.extend(row_id for chunk in more for (row_id,) in chunk)
             taken = spare[:count]
             del spare[:count]
+        finally:
+            if shared:
+                self._lock.release()
         return taken
 
     def clear(self) -> None:

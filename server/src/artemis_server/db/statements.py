@@ -13,9 +13,9 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
-_KEPT = "artemis_driver_connection"
+_DRIVER = "artemis_driver_connection"
 """The key in `Session.info` of the connection that `driver_connection` found."""
-_CHUNK = 128
+MAX_FETCH = 128
 """How many rows are fetched at a time: a page of 100 and the row after it at once."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
@@ -76,7 +76,7 @@ class Statement:
         """Executes the statement and yields its rows, many at a time. Close the iterator to stop early."""
         cursor = self._execute(session, values)
         try:
-            while chunk := cursor.fetchmany(_CHUNK):
+            while chunk := cursor.fetchmany(MAX_FETCH):
                 yield chunk
         finally:
             cursor.close()
@@ -86,7 +86,7 @@ class Statement:
         return driver.execute(compiled.sql, compiled.positional(values))
 
     def _prepare(self, session: Session) -> "tuple[Driver, _Compiled]":
-        driver, dialect = session.info.get(_KEPT) or _find(session)
+        driver, dialect = session.info.get(_DRIVER) or _find(session)
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self._clause, dialect)
@@ -120,7 +120,7 @@ def driver_connection(session: Session) -> Driver:
 
     Only the owner of a session calls it, because the session must not change its connection afterwards.
     """
-    session.info[_KEPT] = found = _find(session)
+    session.info[_DRIVER] = found = _find(session)
     return found[0]
 
 

@@ -19,7 +19,7 @@ from artemis_server.contract import ETAG
 from artemis_server.db import etags, times
 from artemis_server.db.columns import RowCodec
 from artemis_server.db.connection.driver_errors import Constraint, broken_constraint
-from artemis_server.db.idempotency import Key, insert_once
+from artemis_server.db.idempotency import RequestKey, insert_once
 from artemis_server.db.ids import next_id
 from artemis_server.db.listing.list_query import Query
 from artemis_server.db.statements import Row, Statement, Values
@@ -47,12 +47,12 @@ class Store(ABC, Generic[M]):
         descriptor = cast("Descriptor", self.message.DESCRIPTOR)
         self.kind = descriptor.name.lower()
         self.codec = RowCodec(self.message)
-        self._rows = cast("Table", self.model.__table__)
-        self._table = self._rows.c
-        self._row = [self._table[name] for name in self.codec.names]
-        self._insert = Statement(insert(self._rows).values({name: bindparam(name) for name in self.codec.names}))
-        self._insert_once = insert_once(self._rows, self.codec.names)
-        by_id = select(*self._row).where(self._table.id == bindparam("row_id"))
+        self._table = cast("Table", self.model.__table__)
+        self._columns = self._table.c
+        self._row = [self._columns[name] for name in self.codec.names]
+        self._insert = Statement(insert(self._table).values({name: bindparam(name) for name in self.codec.names}))
+        self._insert_once = insert_once(self._table, self.codec.names)
+        by_id = select(*self._row).where(self._columns.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
         self._parse_filter = filter_parser(descriptor, self.searched_fields)
         self._parse_order = order_parser(descriptor)
@@ -67,7 +67,7 @@ class Store(ABC, Generic[M]):
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
         """Returns the error for the caller who broke a constraint; None if it cannot be the caller's fault."""
 
-    def create(self, session: Session, message: M, key: Key | None = None) -> M:
+    def create(self, session: Session, message: M, key: RequestKey | None = None) -> M:
         """Stores the writable fields of the message as a new row and returns it as it was stored.
 
         With the key of a request, the response is kept as well, and a repeat of the request gets it. That is a single
@@ -162,7 +162,7 @@ class Store(ABC, Generic[M]):
     def _new_row(self, session: Session, message: M) -> Values:
         now = times.now()
         values = self.codec.to_columns(message, self.codec.writable)
-        return {**self.codec.new, **values, "id": next_id(session, self._rows), "create_time": now, "update_time": now}
+        return {**self.codec.new, **values, "id": next_id(session, self._table), "create_time": now, "update_time": now}
 
     def _to_message(self, row: Values) -> M:
         return self.codec.to_message(tuple(row[name] for name in self.codec.names))
@@ -187,16 +187,16 @@ class Store(ABC, Generic[M]):
 
     def _build_query(self, filter_text: str, order_by: str) -> Query:
         where, keys = attempt_both(lambda: self._parse_filter(filter_text), lambda: self._parse_order(order_by))
-        return Query(where, keys, self.codec.names, self._rows)
+        return Query(where, keys, self.codec.names, self._table)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)
         changed: dict[str, Any] = {path: bindparam(path) for path in paths}
-        return Statement(statement.values(**changed, version=self._table.version + 1, update_time=bindparam("now")))
+        return Statement(statement.values(**changed, version=self._columns.version + 1, update_time=bindparam("now")))
 
     def _matches(self, conditional: bool) -> list[ColumnElement[bool]]:
-        by_id = self._table.id == bindparam("row_id")
-        return [by_id, self._table.version == bindparam("at_version")] if conditional else [by_id]
+        by_id = self._columns.id == bindparam("row_id")
+        return [by_id, self._columns.version == bindparam("at_version")] if conditional else [by_id]
 
 
 def _condition(row_id: int, etag: str) -> Values:

@@ -11,16 +11,16 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from artemis_server.contract import ETAG, is_timestamp
 from artemis_server.query.tree import NEVER, Compare, HasEtag, Matches, Node, Not, Operator, Present
 
-MICROS = 1_000_000
 _EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
 _INT64 = range(-(2**63), 2**63)
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _TIME = re.compile(  # RFC 3339, or its full-date alone
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d)))?", re.ASCII
 )
 _BOUNDS = (
-    (datetime.min - _EPOCH) // timedelta(microseconds=1),
-    (datetime.max - _EPOCH) // timedelta(microseconds=1),
+    (datetime.min - _EPOCH) // _MICROSECOND,
+    (datetime.max - _EPOCH) // _MICROSECOND,
 )
 
 
@@ -158,7 +158,7 @@ def _to_micros(text: str) -> tuple[int, bool]:
     except ValueError:
         raise ValueError(Kind.TIME.value) from None
     digits = digits or ""
-    micros = (wall - _EPOCH) // timedelta(microseconds=1) + int(digits[:6].ljust(6, "0"))
+    micros = (wall - _EPOCH) // _MICROSECOND + int(digits[:6].ljust(6, "0"))
     micros += offset if sign == "-" else -offset
     if not _BOUNDS[0] <= micros <= _BOUNDS[1]:
         raise ValueError("a time in the years 0001 to 9999")
@@ -170,4 +170,4 @@ def _offset(hours: str | None, minutes: str | None) -> int:
         return 0
     if int(hours) > 23 or int(minutes) > 59:  # noqa: PLR2004, a clock
         raise ValueError
-    return (int(hours) * 60 + int(minutes)) * 60 * MICROS
+    return timedelta(hours=int(hours), minutes=int(minutes)) // _MICROSECOND

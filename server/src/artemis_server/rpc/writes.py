@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.database import Database
-from artemis_server.db.idempotency import Key
+from artemis_server.db.idempotency import RequestKey
 
 M = TypeVar("M", bound=Message)
 
@@ -21,9 +21,9 @@ class Write(Protocol):
     validate_only: bool
 
 
-def key_of(request: Write) -> Key | None:
+def key_of(request: Write) -> RequestKey | None:
     """Returns the key of the request, if it has an id."""
-    return Key(cast("Message", request), request.request_id) if request.request_id else None
+    return RequestKey(cast("Message", request), request.request_id) if request.request_id else None
 
 
 def run(

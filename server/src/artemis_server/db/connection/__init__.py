@@ -1,1 +1,1 @@
-"""Connections: the database that is shared, the sessions it lends, how writes are committed, and what ends them."""
+"""Connections: the shared database object, its sessions, its writers, and the end of statements that take too long."""

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the clock and the caller
 _CANCEL_TIMEOUT = 2.0  # seconds
+MAX_UNPROBED = 1.0  # seconds that a connection may be idle and still be used without a SELECT 1
 _CLOCK_DRIFT = 0.05  # seconds that PostgreSQL's clock may gain on ours in MAX_TIMEOUT
 
 
@@ -66,7 +67,7 @@ class StatementEnded(Exception):
 class StatementGuard:
     """Ends the statements of one connection in time.
 
-    The thread that has the connection calls `begin`, `end`, `explain` and `probe`; other threads call the rest.
+    The thread that has the connection calls `begin`, `end`, `explain` and `probe`; any thread calls the rest.
     """
 
     def __init__(self) -> None:
@@ -104,7 +105,10 @@ class StatementGuard:
         self._caller = None
 
     def probe(self) -> None:
-        """Raises the driver's error if the other side closed the connection while it was idle."""
+        """Raises the driver's error if the connection broke while it was idle."""
+
+    def distrust(self) -> None:
+        """Makes the next `probe` ask the server, because the connection may lead nowhere."""
 
     def cancel_if_abandoned(self) -> None:
         """Cancels the statement if its caller has gone."""
@@ -144,6 +148,7 @@ class _PostgresqlGuard(StatementGuard):
         """Held by a thread that ends the statement of another one, so that it does not end the next statement."""
         self._idle = select.poll()
         self._idle.register(driver.fileno(), select.POLLIN)
+        self._last_used = time.monotonic()
 
     @property
     def broken(self) -> bool:
@@ -161,10 +166,18 @@ class _PostgresqlGuard(StatementGuard):
     def end(self) -> None:
         with self._lock:
             self._caller = None
+        self._last_used = time.monotonic()
 
     def probe(self) -> None:
-        if self._idle.poll(0):  # an idle connection has nothing to read, unless PostgreSQL said goodbye
+        """Looks whether PostgreSQL closed the socket, and sends SELECT 1 if it did, or may have gone without a word.
+
+        A socket does not tell that a router forgot the connection, or that the server's address moved.
+        """
+        if self._idle.poll(0) or time.monotonic() - self._last_used > MAX_UNPROBED:
             self._driver.execute("SELECT 1")
+
+    def distrust(self) -> None:
+        self._last_used = -math.inf
 
     def cancel_if_abandoned(self) -> None:
         with self._lock, suppress(Exception):  # the thread that has the connection sees that it fails
@@ -183,11 +196,11 @@ class _PostgresqlGuard(StatementGuard):
 def rounded_up(number: float) -> int:
     """Returns the least integer with one digit and zeros that is not below a number: 734 becomes 800.
 
-    A timeout that is rounded seldom has to be set again.
+    A connection's timeout is set again only when it changes; rounded timeouts seldom do.
     """
     unit: int = 10 ** max(0, math.ceil(math.log10(max(number, 1))) - 1)
     return math.ceil(max(number, 1) / unit) * unit
 
 
 GUARDS: dict[str, Callable[[Any], StatementGuard]] = {"sqlite": _SqliteGuard, "postgresql": _PostgresqlGuard}
-"""The class that guards a driver's connection, by the name of the dialect."""
+"""By the dialect's name, the class whose instances guard a driver's connections."""

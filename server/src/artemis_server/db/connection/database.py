@@ -80,7 +80,7 @@ class Database:
         check_connection(connection)
 
     def disconnect(self) -> None:
-        """Gives up a database that is silent: what waits fails, and calls are refused until `check` gets an answer."""
+        """Tells that the database is silent. Statements that wait fail; calls are refused until it answers."""
         self._sessions.disconnect()
 
     def write(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:

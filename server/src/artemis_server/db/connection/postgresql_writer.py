@@ -14,7 +14,14 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import Caller, statement_timeout
-from artemis_server.db.connection.driver_errors import caller_gone, is_transient, shutting_down, translate
+from artemis_server.db.connection.driver_errors import (
+    Constraint,
+    broken_constraint,
+    caller_gone,
+    is_transient,
+    shutting_down,
+    translate,
+)
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import DeadlineExceeded, RequestError
@@ -102,6 +109,7 @@ class PostgresqlWriter:
             return self._sessions.lend(session, work)
         except RequestError:
             raise
-        except BaseException:
-            self._sessions.discard()
+        except Exception as error:
+            if not is_transient(error) and broken_constraint(error) is Constraint.OTHER:
+                self._sessions.discard()  # the connection may be unusable
             raise

@@ -19,7 +19,7 @@ from artemis_server.db.statements import driver_connection
 from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
-PERIOD = 0.5  # seconds between two looks at the callers
+CALLER_CHECK_INTERVAL = 0.5  # seconds between two looks at the callers
 PATIENCE = 5.0  # seconds that running statements have to end when the sessions are closed
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"
@@ -27,7 +27,7 @@ _GUARD = "artemis_guard"
 
 
 class ThreadSessions:
-    """Lends each thread its session. Threads do not share them."""
+    """Opens a session for each thread that asks for one, and keeps it for the thread's next calls."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{AUTOCOMMIT: True})
@@ -81,7 +81,7 @@ class ThreadSessions:
     def get(self, caller: Caller, *, probe: bool = False) -> Session:
         """Returns this thread's session; from now on, its statements are executed for this caller.
 
-        With `probe`, the driver's error is raised if the connection was closed while it was idle.
+        With `probe`, the driver's error is raised if the connection broke while it was idle (`StatementGuard.probe`).
 
         Raises:
             Unavailable: the database is silent.
@@ -103,8 +103,7 @@ class ThreadSessions:
         guard: StatementGuard = session.info[_GUARD]
         guard.end()
         broken = guard.broken
-        if broken:  # another server may answer from now on, whose sequences are behind
-            self._spare_ids.clear()
+        self._distrust()
         connection = self._open.pop(guard, None)
         if connection is not None:
             connection.invalidate()
@@ -119,6 +118,7 @@ class ThreadSessions:
         if self._engine.dialect.name != "sqlite":
             self._unresponsive = True
             self._disconnect()
+            self._distrust()
 
     def mark_responsive(self) -> None:
         """Tells that the database answers."""
@@ -138,6 +138,12 @@ class ThreadSessions:
                 self._open.pop(guard, None)
                 connection.close()
 
+    def _distrust(self) -> None:
+        """Prepares for another server: its sequences may be behind, and no open connection may lead to it."""
+        self._spare_ids.clear()
+        for guard in list(self._open):
+            guard.distrust()
+
     def _disconnect(self) -> None:
         for guard in list(self._open):
             guard.disconnect()
@@ -153,6 +159,6 @@ class ThreadSessions:
         return session
 
     def _watch(self) -> None:
-        while not self._closing.wait(PERIOD):
+        while not self._closing.wait(CALLER_CHECK_INTERVAL):
             for guard in list(self._open):
                 guard.cancel_if_abandoned()

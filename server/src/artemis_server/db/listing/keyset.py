@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, false, or_, true, tuple_
 from sqlalchemy.sql.elements import BindParameter
 
 from artemis_server.db.listing.filter_sql import Column, Columns
-from artemis_server.query.orders import Key
+from artemis_server.query.orders import SortKey
 
 Position: TypeAlias = Sequence[int | str | None]
 """The values of a row's sort keys."""
@@ -20,7 +20,7 @@ Position: TypeAlias = Sequence[int | str | None]
 class Keyset:
     """The order of a list, and where in it a page begins."""
 
-    def __init__(self, keys: Sequence[Key], columns: Columns) -> None:
+    def __init__(self, keys: Sequence[SortKey], columns: Columns) -> None:
         self._keys = [(columns[key.field.name], key.descending) for key in keys]
         self._nullable = any(key.field.nullable for key in keys)
         self._uniform = len({key.descending for key in keys}) == 1

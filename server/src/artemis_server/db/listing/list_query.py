@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from artemis_server.db.listing.filter_sql import condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
 from artemis_server.db.statements import Row, Statement, Values
-from artemis_server.query.orders import Key
+from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node
 
 MAX_KEPT_VALUES = 50
@@ -20,7 +20,7 @@ MAX_KEPT_VALUES = 50
 class Query:
     """A list of the rows of one table. `selected` names the columns of a row."""
 
-    def __init__(self, where: Node, keys: tuple[Key, ...], selected: tuple[str, ...], table: Table) -> None:
+    def __init__(self, where: Node, keys: tuple[SortKey, ...], selected: tuple[str, ...], table: Table) -> None:
         self._values: Values = {}
         self._shape = parameterize(where, self._values), keys, selected, table
         self._indexes = [selected.index(key.field.name) for key in keys]
@@ -43,7 +43,7 @@ class Query:
 
 @lru_cache(maxsize=256)
 def _statement(
-    where: Node, keys: tuple[Key, ...], selected: tuple[str, ...], table: Table, unset: tuple[bool, ...] | None
+    where: Node, keys: tuple[SortKey, ...], selected: tuple[str, ...], table: Table, unset: tuple[bool, ...] | None
 ) -> Statement:
     """Returns the statement for the rows after a position, of whose values these are None. Each value is a parameter.
 
