@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 CALLERS_CANNOT_SET = {"id", "source", "external_id", "create_time", "update_time", "etag"}
-WRITABLE = {
+WRITABLE: dict[type[Message], tuple[str, ...]] = {
     kind: tuple(field.name for field in kind.DESCRIPTOR.fields if field.name not in CALLERS_CANNOT_SET)
     for kind in (Event, User)
 }
