@@ -9,6 +9,13 @@ from artemis_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "adr"
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+REASON = re.compile(
+    r"""(?:\b(?:Unavailable|ResourceExhausted|DeadlineExceeded|Cancelled|NotFound|AlreadyExists|FailedPrecondition|Aborted)
+    \(\s* | \breason(?::\ str\ )?=\ ?)f?"([^"]+)\"""",
+    re.VERBOSE,
+)
+"""The reason of an error where the server makes it: `Aborted("ETAG_MISMATCH"` or `reason="UNKNOWN_FIELD"`."""
 PAGES = [
     path
     for path in sorted(ROOT.rglob("*.md"))
@@ -71,7 +78,18 @@ def test_every_decision_has_a_status_under_its_title_and_is_listed_in_order() ->
 
 
 def test_every_setting_of_the_server_is_explained() -> None:
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     names = {field.name for field in dataclasses.fields(Settings)} - {"command", "sql"}
-    missing = {name for name in names if f"| `ARTEMIS_{name.upper()}` |" not in page}
+    missing = {name for name in names if f"| `ARTEMIS_{name.upper()}` |" not in OPERATIONS}
     assert not missing
+
+
+def test_every_reason_of_an_error_is_explained_and_no_other() -> None:
+    sources = (ROOT / "server" / "src").rglob("*.py")
+    raised = {found for path in sources for found in REASON.findall(path.read_text(encoding="utf-8"))}
+    patterns = {re.sub(r"\{.+?\}", "[A-Z_]+", reason) for reason in raised}  # f"{kind}_NOT_FOUND" stands for several
+    rows = OPERATIONS.partition("## Errors while serving")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`[A-Z_`, ]+`) \|", rows, re.MULTILINE)
+    explained = {reason for cell in cells for reason in re.findall(r"`(\w+)`", cell)}
+    assert len(raised) > 20
+    assert {each for each in patterns if not any(re.fullmatch(each, reason) for reason in explained)} == set()
+    assert {reason for reason in explained if not any(re.fullmatch(each, reason) for each in patterns)} == set()

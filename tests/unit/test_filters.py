@@ -23,19 +23,32 @@ from artemis_server.query.tree import (
     Or,
     Present,
 )
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 events = filter_parser(cast("Descriptor", Event.DESCRIPTOR), ("name", "description"))
 users = filter_parser(cast("Descriptor", User.DESCRIPTOR), ("email", "first_name", "last_name"))
 
-EVENT_TEXTS = ("name", "description", "category", "location", "publisher", "source", "external_id")
-EVENT_TIMES = ("start_time", "end_time", "create_time", "update_time")
-EVENT_NUMBERS = ("id", "owner_id")
-USER_TEXTS = ("email", "first_name", "last_name", "source", "external_id")
-USER_TIMES = ("create_time", "update_time")
-USER_NUMBERS = ("id",)
+
+def fields_of(message: type[Message], kind: int, type_name: str = "") -> tuple[str, ...]:
+    """Returns the fields of a protobuf type but the etag; of messages, those of one type."""
+    return tuple(
+        field.name
+        for field in message.DESCRIPTOR.fields
+        if field.type == kind
+        and field.name != "etag"
+        and (field.message_type.full_name if field.message_type else "") == type_name
+    )
+
+
+EVENT_TEXTS = fields_of(Event, FieldDescriptor.TYPE_STRING)
+EVENT_TIMES = fields_of(Event, FieldDescriptor.TYPE_MESSAGE, "google.protobuf.Timestamp")
+EVENT_NUMBERS = fields_of(Event, FieldDescriptor.TYPE_INT64)
+USER_TEXTS = fields_of(User, FieldDescriptor.TYPE_STRING)
+USER_TIMES = fields_of(User, FieldDescriptor.TYPE_MESSAGE, "google.protobuf.Timestamp")
+USER_NUMBERS = fields_of(User, FieldDescriptor.TYPE_INT64)
 OPERATORS = {"=": Operator.EQ, "<": Operator.LT, "<=": Operator.LE, ">": Operator.GT, ">=": Operator.GE}
 ORDERED = {sign: operator for sign, operator in OPERATORS.items() if sign != "="}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -358,8 +371,8 @@ INTEGER_WANTED = "needs a 64-bit integer such as 42"
         ("a or b", 3, "is written OR to join terms; as a word it needs quotes"),
         ("not a", 1, "not is written NOT"),
         ("a And b", 3, "is written AND to join terms; as a word it needs quotes"),
-        ("a, b", 2, 'not ","'),
-        ("name = a, b", 9, 'not ","'),
+        ("a, b", 2, "a comma makes no list"),
+        ("name = a, b", 9, "a comma makes no list"),
         ("name =", 7, "expected a value or text in quotes, not the end"),
         ("name = )", 8, 'expected a value or text in quotes, not ")"'),
         ("name == a", 7, 'expected a value or text in quotes, not "="'),
@@ -429,6 +442,7 @@ def test_what_is_wrong_is_told_and_where(text: str, position: int, told: str) ->
 
 
 NO_FUNCTION = "filters have no functions"
+NO_LIST = "write (field = a OR field = b), or put quotes around text that has a comma"
 
 
 @pytest.mark.parametrize(
@@ -450,6 +464,12 @@ NO_FUNCTION = "filters have no functions"
         ('"a"(b)', 4, "expected a blank, AND or OR before ("),
         ("category = (a OR b)", 12, "write (category = a OR category = b) for several values"),
         ("category:(a b)", 10, "write (category : a OR category : b) for several values"),
+        ("category = release, meetup", 19, f"a comma makes no list of values: {NO_LIST}"),
+        ("location = Kyoto,Japan", 17, f"a comma makes no list of values: {NO_LIST}"),
+        ('name = "a", "b"', 11, f"a comma makes no list of values: {NO_LIST}"),
+        ("(a, b)", 3, f"a comma makes no list of values: {NO_LIST}"),
+        (", a", 1, f"a comma makes no list of values: {NO_LIST}"),
+        ("category =,", 11, f"a comma makes no list of values: {NO_LIST}"),
         ('"category" = 21', 1, "a field has no quotes: write category = and a value"),
         ("'a' AND \"b\" != c", 9, "a field has no quotes: write b != and a value"),
     ],

@@ -8,47 +8,29 @@ from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 from artemis_server import contract, masks
 from artemis_server.errors import InvalidArgument
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-WRITABLE = {
-    Event: (
-        "name",
-        "description",
-        "category",
-        "location",
-        "publisher",
-        "start_time",
-        "end_time",
-        "owner_id",
-    ),
-    User: ("email", "first_name", "last_name"),
+CALLERS_CANNOT_SET = {"id", "source", "external_id", "create_time", "update_time", "etag"}
+WRITABLE: dict[type[Message], tuple[str, ...]] = {
+    kind: tuple(field.name for field in kind.DESCRIPTOR.fields if field.name not in CALLERS_CANNOT_SET)
+    for kind in (Event, User)
 }
 EVENT_FIELDS = tuple(field.name for field in Event.DESCRIPTOR.fields)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=3)
 TIMES = st.builds(Timestamp, seconds=st.integers(-2, 2), nanos=st.integers(0, 2))
+VALUES = {
+    FieldDescriptor.TYPE_STRING: TEXT,
+    FieldDescriptor.TYPE_INT64: st.integers(0, 3),
+    FieldDescriptor.TYPE_MESSAGE: TIMES,
+}
 EVENTS = st.builds(
     lambda fields: Event(**fields),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "id": st.integers(0, 3),
-            "name": TEXT,
-            "description": TEXT,
-            "category": TEXT,
-            "location": TEXT,
-            "publisher": TEXT,
-            "start_time": TIMES,
-            "end_time": TIMES,
-            "owner_id": st.integers(0, 3),
-            "source": TEXT,
-            "etag": TEXT,
-            "create_time": TIMES,
-        },
-    ),
+    st.fixed_dictionaries({}, optional={field.name: VALUES[field.type] for field in Event.DESCRIPTOR.fields}),
 )
 
 

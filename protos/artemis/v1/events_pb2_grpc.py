@@ -31,7 +31,10 @@ class EventServiceStub(object):
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
     domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
-    of its message that varies, such as an id or a limit (AIP-193).
+    of its message that varies, such as an id, a field, a position or a limit
+    (AIP-193). If several fields are bad, the reason is that of the first
+    violation.
+
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -42,10 +45,6 @@ class EventServiceStub(object):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
-
-    The metadata of ErrorInfo has every part of the message that varies, such as
-    an id, a field, a position or a limit. If several fields are bad, the reason is
-    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -111,7 +110,10 @@ class EventServiceServicer(object):
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
     domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
-    of its message that varies, such as an id or a limit (AIP-193).
+    of its message that varies, such as an id, a field, a position or a limit
+    (AIP-193). If several fields are bad, the reason is that of the first
+    violation.
+
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -122,10 +124,6 @@ class EventServiceServicer(object):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
-
-    The metadata of ErrorInfo has every part of the message that varies, such as
-    an id, a field, a position or a limit. If several fields are bad, the reason is
-    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -292,7 +290,10 @@ class EventService(object):
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
     domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
-    of its message that varies, such as an id or a limit (AIP-193).
+    of its message that varies, such as an id, a field, a position or a limit
+    (AIP-193). If several fields are bad, the reason is that of the first
+    violation.
+
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -303,10 +304,6 @@ class EventService(object):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
-
-    The metadata of ErrorInfo has every part of the message that varies, such as
-    an id, a field, a position or a limit. If several fields are bad, the reason is
-    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the

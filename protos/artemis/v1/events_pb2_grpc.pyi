@@ -32,7 +32,10 @@ class EventServiceStub:
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
     domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
-    of its message that varies, such as an id or a limit (AIP-193).
+    of its message that varies, such as an id, a field, a position or a limit
+    (AIP-193). If several fields are bad, the reason is that of the first
+    violation.
+
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -43,10 +46,6 @@ class EventServiceStub:
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
-
-    The metadata of ErrorInfo has every part of the message that varies, such as
-    an id, a field, a position or a limit. If several fields are bad, the reason is
-    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -127,7 +126,10 @@ class EventServiceAsyncStub(EventServiceStub):
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
     domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
-    of its message that varies, such as an id or a limit (AIP-193).
+    of its message that varies, such as an id, a field, a position or a limit
+    (AIP-193). If several fields are bad, the reason is that of the first
+    violation.
+
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -138,10 +140,6 @@ class EventServiceAsyncStub(EventServiceStub):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
-
-    The metadata of ErrorInfo has every part of the message that varies, such as
-    an id, a field, a position or a limit. If several fields are bad, the reason is
-    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -218,7 +216,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every error that the server makes carries `google.rpc.ErrorInfo` with the
     domain "artemis", a reason in UPPER_SNAKE_CASE, and in `metadata` every part
-    of its message that varies, such as an id or a limit (AIP-193).
+    of its message that varies, such as an id, a field, a position or a limit
+    (AIP-193). If several fields are bad, the reason is that of the first
+    violation.
+
     INVALID_ARGUMENT also carries `google.rpc.BadRequest` with one violation for
     each bad field, NOT_FOUND and ALREADY_EXISTS carry `google.rpc.ResourceInfo`,
     FAILED_PRECONDITION carries `google.rpc.PreconditionFailure`, and UNAVAILABLE
@@ -229,10 +230,6 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
-
-    The metadata of ErrorInfo has every part of the message that varies, such as
-    an id, a field, a position or a limit. If several fields are bad, the reason is
-    that of the first violation.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the

@@ -28,11 +28,11 @@ class _TokenRules:
     """Checks each token as it is read, so that a filter that is too deep or too long is not read to its end.
 
     It also refuses the parts of AIP-160 that these filters do not have, and says what to write instead:
-    `lower("a")` is a function, `category = (a OR b)` a list of values, `"category" = a` a quoted field, and
-    `"Py""Con"` two factors without a blank between them.
+    `lower("a")` is a function, `category = (a OR b)` and `category = a, b` are lists of values, `"category" = a` is a
+    quoted field, and `"Py""Con"` two factors without a blank between them.
     """
 
-    always_accept = ("LPAR", "COMPARATOR")
+    always_accept = ("LPAR", "COMPARATOR", "COMMA")
 
     def process(self, tokens: Iterator[Token]) -> Iterator[Token]:
         """Yields the tokens. Raises Mistake at the one that breaks a rule."""
@@ -72,6 +72,9 @@ def _refuse_unsupported(first: Token, second: Token, third: Token) -> None:
                 name=second[1:-1],
                 operator=third,
             )
+        case _, "COMMA":
+            advice = "write (field = a OR field = b), or put quotes around text that has a comma"
+            raise Mistake(_position(third), f"a comma makes no list of values: {advice}")
         case "NAME" | "VALUE", "LPAR" if touching:
             raise Mistake(_position(second), f"there is no function {second}; filters have no functions", name=second)
         case before, after if touching and before in _ENDS_FACTOR and after in _BEGINS_FACTOR:
