@@ -67,7 +67,7 @@ FORGOTTEN = (
         ),
     },
 )
-"""Steps that are forgotten together, by section and number; the test that each makes fail, and a pattern of its text."""
+"""Steps that are forgotten together, by section and number; the test that fails then, and a pattern of its text."""
 PROGRAMS = {"python": [sys.executable], "make": ["make", "--old-file=.venv-proto/.done"]}
 """Programs of the page, as they run in a copy: with this interpreter, and the generator as it is installed."""
 SAMPLES = "docs/samples/feeds.toml"
