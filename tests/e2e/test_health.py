@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 import grpc
 import pytest
 from artemis_client import ArtemisClient, Unavailable
-from artemis_server.reflection import MAX_STREAMS, add_reflection
+from artemis_server.reflection import MAX_STREAMS, ReflectionServicer, add_reflection
 from artemis_server.streams import OpenStreams
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
@@ -182,23 +182,11 @@ def test_idle_streams_of_reflection_keep_no_other_from_being_answered(channel: g
         stream.close()
 
 
-def test_servers_of_one_process_answer_reflection_apart() -> None:
-    """The streams of one server take no threads from another one."""
-    servers = [grpc.server(ThreadPoolExecutor(1)) for _ in range(2)]
-    for server in servers:
-        add_reflection([EVENTS], server, OpenStreams())
-    ports = [server.add_insecure_port("127.0.0.1:0") for server in servers]
-    for server in servers:
-        server.start()
-    try:
-        with ExitStack() as stack:
-            one, other = (stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}")) for port in ports)
-            for channel in [one] * MAX_STREAMS + [other] * 2:
-                stream = stack.enter_context(reflection(channel))
-                assert stream.file_of(EVENTS).name == "artemis/v1/events.proto"
-    finally:
-        for server in servers:
-            server.stop(None).wait()
+def test_the_threads_of_reflection_belong_to_one_server() -> None:
+    """A pool that is set on the class would be the pool of every server in the process."""
+    add_reflection([EVENTS], grpc.server(ThreadPoolExecutor(1)), OpenStreams())
+
+    assert not hasattr(ReflectionServicer.ServerReflectionInfo, "experimental_thread_pool")
 
 
 @VERSIONS
