@@ -88,7 +88,7 @@ def _text(field: str, source: Source, file: LocalFile, *, keep_places: bool = Fa
         get = _joined(field, source, file, keep_places=keep_places)
     elif source.first:
         texts = [_text(field, part, file) for part in source.first]
-        get: _GetText = lambda row: next(filter(None, (text(row) for text in texts)), "")  # noqa: E731, like `find` below
+        get = lambda row: next(filter(None, (text(row) for text in texts)), "")  # noqa: E731, like `find` below
     else:
         fixed = {"": source.constant, "stem": file.stem, "name": file.base, "folder": file.folder}[source.file]
         return lambda _: fixed
