@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ("server", "loader")
 PREFIX = "/opt/artemis"
 OTHER = {"server": "artemis_loader", "loader": "artemis_server"}
-"""What an image does not have."""
+"""Files that no image has."""
 
 
 class Step(NamedTuple):
@@ -73,7 +73,7 @@ def copy(source: Path, target: Path) -> None:
 
 @pytest.mark.timeout(170)
 def test_the_images_can_be_built_and_their_programs_start(tmp_path: Path) -> None:
-    """What they have in common, the locked dependencies, is installed once."""
+    """The locked dependencies, which the images have in common, are installed once."""
     base = tmp_path / "base"
     common = SHARED[: 1 + max(index for index, step in enumerate(SHARED) if "--require-hashes" in step.text)]
     build(common, tmp_path / "common", base)
@@ -108,10 +108,10 @@ def test_an_image_runs_as_nobody_special_and_tells_its_health(image: str) -> Non
 
 
 def test_the_server_image_sets_settings_that_exist() -> None:
-    known = {f"ARTEMIS_{field.name.upper()}" for field in fields(Settings)}
+    settings = {f"ARTEMIS_{field.name.upper()}" for field in fields(Settings)}
     found = set(re.findall(r"ARTEMIS_[A-Z_]+(?==)", only(stages("server")[1], "ENV")))
     assert found
-    assert found <= known
+    assert found <= settings
 
 
 @pytest.mark.parametrize("image", IMAGES)

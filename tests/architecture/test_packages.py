@@ -1,4 +1,4 @@
-"""What the packages say of themselves to those who install them."""
+"""The metadata of the packages, for those who install them."""
 
 import re
 import tomllib
@@ -21,14 +21,14 @@ def project(package: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_says_what_it_is_and_for_whom(package: str) -> None:
-    told = project(package)
+    table = project(package)
 
-    assert told["authors"] == [{"name": "The Artemis maintainers"}]
-    assert told["description"]
-    assert "artemis" in told["keywords"]
-    assert (ROOT / package / told["readme"]).is_file()
-    assert "Typing :: Typed" in told["classifiers"]
-    assert f"Programming Language :: Python :: {told['requires-python'].removeprefix('>=')}" in told["classifiers"]
+    assert table["authors"] == [{"name": "The Artemis maintainers"}]
+    assert table["description"]
+    assert "artemis" in table["keywords"]
+    assert (ROOT / package / table["readme"]).is_file()
+    assert "Typing :: Typed" in table["classifiers"]
+    assert f"Programming Language :: Python :: {table['requires-python'].removeprefix('>=')}" in table["classifiers"]
 
 
 def test_the_client_knows_its_version() -> None:

@@ -1,4 +1,4 @@
-"""What the packages show, and what they need and do to be imported."""
+"""The public names of the packages, and the cost and the effects of importing them."""
 
 import ast
 import subprocess

@@ -42,7 +42,7 @@ CHANGED = 0.01
 
 
 class Cost(NamedTuple):
-    """What a process took: seconds, seconds of processor time, and MiB of memory at most."""
+    """The cost of a process: seconds, seconds of processor time, and MiB of memory at most."""
 
     seconds: float
     processor: float

@@ -24,7 +24,7 @@ Row = tuple[Any, ...]
 
 
 class Log:
-    """What a process wrote to stderr so far, line by line."""
+    """The lines that a process has written to stderr so far."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream

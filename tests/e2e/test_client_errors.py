@@ -1,4 +1,4 @@
-"""What a failed call raises: all that the server sent, whole in another process, and the cause if gRPC failed."""
+"""The error of a failed call: all that the server sent, whole in another process, and the cause if gRPC failed."""
 
 import copy
 import multiprocessing

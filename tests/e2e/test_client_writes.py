@@ -1,4 +1,4 @@
-"""What the client sends, seen by a server that records it: ids that make writes safe to repeat, filters, batches."""
+"""The requests of the client, seen by a server that records it: ids that make retries safe, filters, batches."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is never UNKNOWN and never INTERNAL: those are bugs of the server."""
+"""The answer to any request is never UNKNOWN and never INTERNAL: those are bugs of the server."""
 
 from typing import Any
 

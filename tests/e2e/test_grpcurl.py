@@ -186,8 +186,8 @@ def test_events_are_created_in_a_batch_and_filtered(tool: Tool) -> None:
     code, _ = tool.call(f"{EVENTS}/BatchCreateEvents", {"requests": requests, "requestId": str(uuid.uuid4())})
     assert code == 0
 
-    wanted = {"filter": f'category = "{category}" AND NOT name:"Tw"', "orderBy": "name desc"}
-    code, page = tool.call(f"{EVENTS}/ListEvents", wanted)
+    request = {"filter": f'category = "{category}" AND NOT name:"Tw"', "orderBy": "name desc"}
+    code, page = tool.call(f"{EVENTS}/ListEvents", request)
 
     assert code == 0
     assert [each["name"] for each in page["events"]] == ["Three", "One"]

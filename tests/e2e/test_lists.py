@@ -161,7 +161,7 @@ def test_a_token_is_good_after_a_restart(serve: Serve) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_that_come_and_go_meanwhile_move_no_other_row(client: ArtemisClient, seed: int) -> None:
-    """What was there before and stays is seen exactly once, whatever is inserted and deleted between the pages."""
+    """A row that was there before and stays is seen exactly once, whatever else comes and goes between the pages."""
     chance = random.Random(seed)  # noqa: S311, the same every time is what is wanted
     kept = [each.id for each in client.events.list(page_size=1000)]
     passing: list[int] = []

@@ -18,7 +18,7 @@ def stored_ids(server: Server) -> set[int]:
 
 
 def test_sigterm_under_load_ends_well_and_finishes_what_was_accepted(serve: Serve) -> None:
-    """What was acknowledged is stored, and what was stored was acknowledged."""
+    """Each acknowledged write is stored, and each stored write was acknowledged."""
     server = serve()
     with load_on(server.target) as load:
         load.wait_for(CREATES)

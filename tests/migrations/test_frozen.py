@@ -84,7 +84,7 @@ FROZEN_EVENTS = [
         etag=etags.from_version(1),
     ),
 ]
-"""What is in every frozen database."""
+"""The rows that every frozen database has."""
 NEWEST_USER, NEWEST_EVENT = 7, 9
 """Ids that were given out before the database was frozen, and whose rows were deleted."""
 

@@ -1,4 +1,4 @@
-"""What every store promises, whatever it keeps and on whatever engine: a base for test classes."""
+"""The promises of every store, for each entity and engine: a base for test classes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What `Database` promises to threads that read and write at the same time."""
+"""The promises of `Database` to threads that read and write at the same time."""
 
 import sqlite3
 import time
@@ -267,7 +267,7 @@ def test_a_statement_that_somebody_else_cancels_is_not_late(database: Database, 
         driver, end = drivers.get(timeout=PATIENCE), time.monotonic() + PATIENCE
         while not call.done() and time.monotonic() < end:  # the statement may not have begun yet
             cancel(driver)
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as caught:
             call.result(PATIENCE)
-    assert told.value.reason == "STATEMENT_CANCELLED"
+    assert caught.value.reason == "STATEMENT_CANCELLED"
     assert created == get(database, created.id)

@@ -252,7 +252,7 @@ def test_work_that_is_interrupted_does_not_end_the_writer(database: Database, er
 
 
 def test_no_error_is_answered_by_a_driver_error(queueing: Queueing) -> None:
-    """What fails for everybody is told in the terms of `artemis_server.errors`."""
+    """A failure of the whole group reaches each caller as one of `artemis_server.errors`."""
 
     def end_transaction(session: Session) -> None:
         session.connection().exec_driver_sql("ROLLBACK")

@@ -1,4 +1,4 @@
-"""What a load does to the tables: all of it or nothing, and no more than has changed."""
+"""A load changes the tables: all of it or nothing, and no more than has changed."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What is particular to PostgreSQL: which servers are taken, and how its errors are told."""
+"""PostgreSQL alone: which servers are accepted, and the errors that a caller gets for its failures."""
 
 import os
 import re
@@ -90,10 +90,10 @@ def test_a_missing_driver_is_told_with_what_to_install(monkeypatch: pytest.Monke
 def test_a_failing_server_is_told_without_the_drivers_words(
     error: psycopg.Error, kind: type[ServerError], reason: str
 ) -> None:
-    told = translate(error)
-    assert isinstance(told, kind)
-    assert reason == told.reason
-    assert "secret" not in told.message
+    found = translate(error)
+    assert isinstance(found, kind)
+    assert reason == found.reason
+    assert "secret" not in found.message
 
 
 @pytest.mark.parametrize("error", [errors.SyntaxError(), psycopg.ProgrammingError(), errors.DatatypeMismatch()])
@@ -382,17 +382,17 @@ def test_a_statement_that_an_operator_cancels_is_unavailable(
     with ThreadPoolExecutor(1) as executor:
         call = executor.submit(use, database, sleep, Waiting(seconds))
         stop_when_it_sleeps(database_url, "pg_cancel_backend")
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as caught:
             call.result(PATIENCE)
-        assert told.value.reason == "STATEMENT_CANCELLED"
+        assert caught.value.reason == "STATEMENT_CANCELLED"
         assert executor.submit(use, database, lambda session: session.scalar(text("SELECT 1")), Waiting()).result() == 1
 
 
 @pytest.mark.parametrize("use", WAYS)
 def test_a_statement_that_takes_longer_than_its_caller_waits_is_late(database: Database, use: Use) -> None:
-    with pytest.raises(DeadlineExceeded) as told:
+    with pytest.raises(DeadlineExceeded) as caught:
         use(database, sleep, Waiting(0.2))
-    assert told.value.reason == "DEADLINE_EXCEEDED"
+    assert caught.value.reason == "DEADLINE_EXCEEDED"
 
 
 @pytest.mark.parametrize("use", WAYS)
@@ -414,9 +414,9 @@ def test_a_write_whose_connection_an_operator_ends_is_unavailable(
     with ThreadPoolExecutor(1) as executor:
         call = executor.submit(use, database, sleep, Waiting())
         stop_when_it_sleeps(database_url, "pg_terminate_backend")
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as caught:
             call.result(PATIENCE)
-    assert told.value.reason == "DATABASE_UNAVAILABLE"
+    assert caught.value.reason == "DATABASE_UNAVAILABLE"
 
 
 @pytest.mark.parametrize(
@@ -430,11 +430,11 @@ def test_a_timeout_that_an_operator_sets_is_unavailable(database_url: str, setti
         connection.execute("LOCK TABLE events")
         database = Database(create_engine(url.render_as_string(hide_password=False)))
         try:
-            with pytest.raises(Unavailable) as told:
+            with pytest.raises(Unavailable) as caught:
                 database.write(partial(EventStore().create, message=new_event()))
         finally:
             database.close()
-    assert told.value.reason == reason
+    assert caught.value.reason == reason
 
 
 def move_sequence(database: Database, table: str, last: int) -> None:
@@ -469,9 +469,9 @@ def test_a_sequence_behind_its_table_is_told_with_what_mends_it(
     with closing(Database(create_engine(database_url))) as database:  # on what was restored
         for number in range(5, 8):
             move_sequence(database, table, 1)
-            with pytest.raises(Unavailable) as told:
+            with pytest.raises(Unavailable) as caught:
                 create(database, number)
-            assert told.value.reason == "DATABASE_INCONSISTENT"
+            assert caught.value.reason == "DATABASE_INCONSISTENT"
         (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
         assert sequence_repair(table) in line
         move_sequence(database, table, 1)

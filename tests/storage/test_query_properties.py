@@ -290,7 +290,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 EXAMPLES = {"sqlite": 1000, "postgresql": 300}
-"""What differs between the engines is how expressions are spelled, which takes fewer examples to see."""
+"""The engines differ only in how expressions are spelled, which takes fewer examples to see."""
 
 
 @pytest.mark.timeout(170)
@@ -436,7 +436,7 @@ def listing(database: Database) -> Callable[[ListEventsRequest], ListEventsRespo
 
 @pytest.mark.timeout(170)
 def test_pages_skip_and_repeat_no_row_whatever_else_changes(database: Database) -> None:
-    """What is more: each page has exactly the rows that come after the last row of the page before."""
+    """Each page has exactly the rows that come after the last row of the page before."""
     answer = listing(database)
     database.write(lambda session: session.execute(insert(artemis_models.User), owners()) and None)
 
@@ -527,8 +527,8 @@ def test_text_is_compared_by_code_point_and_as_it_is(
     session: Session, stored: list[str], written: str, expected: str
 ) -> None:
     store(session, [event_row(number, name=text) for number, text in enumerate(stored)])
-    wanted = [text for text in stored if text in expected.split("|")]
-    assert wanted == [stored[row_id] for row_id in scan(session, written)]
+    matching = [text for text in stored if text in expected.split("|")]
+    assert matching == [stored[row_id] for row_id in scan(session, written)]
 
 
 @pytest.mark.parametrize(

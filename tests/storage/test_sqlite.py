@@ -1,4 +1,4 @@
-"""What is special to SQLite: how connections are set up, and what its failures are to a caller."""
+"""SQLite alone: how connections are set up, and the errors that a caller gets for its failures."""
 
 import shutil
 import sqlite3

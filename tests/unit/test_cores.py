@@ -9,26 +9,25 @@ import pytest
 from artemis_server import cores
 from artemis_server.cores import Placement, Sample
 
-ALL = {0, 1}
 MANY = 10_000
 """Switches per second of CPU, as calls make them."""
 
 
 class Machine:
-    """Two cores, on which time passes in looks of half a second; the process starts on core 0."""
+    """A machine on which time passes in looks of half a second; the process starts on core 0."""
 
-    def __init__(self) -> None:
-        self._placement = Placement(ALL, 0)
-        self._sample = Sample(time=0.0, used=0.0, switches=0, idle={0: 0.0, 1: 0.0})
+    def __init__(self, count: int = 2) -> None:
+        self._placement = Placement(set(range(count)), 0)
+        self._sample = Sample(time=0.0, used=0.0, switches=0, idle=dict.fromkeys(range(count), 0.0))
 
-    def look(self, used: float, idle: tuple[float, float], switches: int = MANY) -> set[int]:
-        """Lets the process use a share of a core while shares of both cores are idle; returns its cores then."""
+    def look(self, used: float, idle: tuple[float, ...], switches: int = MANY) -> set[int]:
+        """Lets the process use a share of a core while shares of each core are idle; returns its cores then."""
         before = self._sample
         self._sample = Sample(
             time=before.time + 0.5,
             used=before.used + used / 2,
             switches=before.switches + int(switches * used / 2),
-            idle={core: before.idle[core] + idle[core] / 2 for core in ALL},
+            idle={core: before.idle[core] + share / 2 for core, share in enumerate(idle)},
         )
         self._placement.update(before, self._sample)
         return set(self._placement.cores)
@@ -61,16 +60,19 @@ def test_where_no_core_is_idle_the_process_keeps_the_one_that_gives_it_most() ->
     assert machine.look(used=0.6, idle=(0.0, 0.0)) == {0}
 
 
-def test_a_process_that_gets_little_anywhere_seldom_moves() -> None:
-    machine = Machine()
-    seen = [machine.look(used=0.5, idle=(0.0, 0.0)) for _ in range(100)]
-    assert sum(one != other for one, other in pairwise(seen)) <= 3
+@pytest.mark.parametrize("count", [2, 16])
+def test_a_process_that_gets_little_anywhere_tries_each_core_and_then_seldom_moves(count: int) -> None:
+    machine = Machine(count)
+    first = [machine.look(used=0.5, idle=(0.0,) * count) for _ in range(count - 1)]
+    later = [machine.look(used=0.5, idle=(0.0,) * count) for _ in range(1000)]
+    assert {frozenset({core}) for core in range(1, count)} == set(map(frozenset, first))
+    assert sum(one != other for one, other in pairwise(later)) <= 1000 / 40 + count
 
 
 def test_a_process_whose_lock_hardly_wanders_gets_all_cores_for_as_long() -> None:
     machine = Machine()
-    assert machine.look(used=0.9, idle=(0.0, 1.0), switches=1000) == ALL
-    assert machine.look(used=1.9, idle=(0.0, 0.0), switches=1000) == ALL
+    assert machine.look(used=0.9, idle=(0.0, 1.0), switches=1000) == {0, 1}
+    assert machine.look(used=1.9, idle=(0.0, 0.0), switches=1000) == {0, 1}
     assert len(machine.look(used=1.2, idle=(0.0, 0.0))) == 1
 
 
@@ -90,6 +92,13 @@ def allowed() -> Iterator[set[int]]:
 
 def affinities() -> set[frozenset[int]]:
     return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+
+
+def wait_for_the_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "cores":
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def test_all_threads_move_from_a_core_that_is_full_and_then_stay_where_an_operator_puts_them(
@@ -118,25 +127,47 @@ def test_all_threads_move_from_a_core_that_is_full_and_then_stay_where_an_operat
     finally:
         cores._move(allowed)
         end.set()
-    for thread in threading.enumerate():
-        if thread.name == "cores":
-            thread.join(20)
-            assert not thread.is_alive()
+    wait_for_the_end()
     assert len(found) == 1
     assert set(*found) < allowed
     assert sorted(allowed)[first] not in set(*found)
     assert affinities() == {frozenset(allowed)}
 
 
+@pytest.mark.parametrize("looks", [0, 1])
+@pytest.mark.parametrize("error", [FileNotFoundError, KeyError, ValueError])
 def test_a_process_whose_cores_the_system_does_not_count_is_not_confined(
-    allowed: set[int], monkeypatch: pytest.MonkeyPatch
+    allowed: set[int], monkeypatch: pytest.MonkeyPatch, error: type[Exception], looks: int
 ) -> None:
+    left = iter([Sample(time=0, used=0, switches=0, idle=dict.fromkeys(allowed, 0))] * looks)
+
     def sample(names: set[int]) -> Sample:
-        raise FileNotFoundError(names)
+        for found in left:
+            return found
+        raise error(names)
 
     monkeypatch.setattr(cores, "_sample", sample)
+    monkeypatch.setattr(cores, "PERIOD", (0, 0))
     cores.confine()
-    for thread in threading.enumerate():
-        if thread.name == "cores":
-            thread.join(20)
+    wait_for_the_end()
+    assert {frozenset(allowed)} == affinities()
+
+
+def test_a_move_that_fails_half_way_leaves_no_thread_confined(
+    allowed: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confined: list[int] = []
+    set_affinity = os.sched_setaffinity
+
+    def confine_one(thread: int, names: set[int]) -> None:
+        if names != allowed and confined:
+            raise PermissionError(thread)
+        set_affinity(thread, names)
+        if names != allowed:
+            confined.append(thread)
+
+    monkeypatch.setattr(os, "sched_setaffinity", confine_one)
+    cores.confine()
+    wait_for_the_end()
+    assert len(confined) == 1
     assert {frozenset(allowed)} == affinities()

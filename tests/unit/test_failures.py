@@ -1,4 +1,4 @@
-"""What a failing database means to a caller."""
+"""The errors that a caller gets from a failing database."""
 
 import sqlite3
 

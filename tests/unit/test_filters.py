@@ -345,7 +345,7 @@ INTEGER_WANTED = "needs a 64-bit integer such as 42"
 
 
 @pytest.mark.parametrize(
-    ("text", "position", "told"),
+    ("text", "position", "reason"),
     [
         ("(a", 3, "expected ), not the end"),
         ("(a OR (b)", 10, "expected ), not the end"),
@@ -432,13 +432,13 @@ INTEGER_WANTED = "needs a 64-bit integer such as 42"
         ("a OR " * 200 + "a", 1001, "there are more than 200 restrictions"),
     ],
 )
-def test_what_is_wrong_is_told_and_where(text: str, position: int, told: str) -> None:
+def test_what_is_wrong_is_told_and_where(text: str, position: int, reason: str) -> None:
     error = refuse(text)
     assert error.reason == "INVALID_FILTER"
     assert [violation.field for violation in error.violations] == ["filter"]
     assert error.violations[0].description.startswith(f"at position {position}: ")
     assert error.metadata.items() >= {"field": "filter", "position": str(position)}.items()
-    assert told in error.violations[0].description
+    assert reason in error.violations[0].description
 
 
 NO_FUNCTION = "filters have no functions"
@@ -446,7 +446,7 @@ NO_LIST = "write (field = a OR field = b), or put quotes around text that has a 
 
 
 @pytest.mark.parametrize(
-    ("text", "position", "told"),
+    ("text", "position", "reason"),
     [
         ('category = lower("PYTHON")', 12, f"there is no function lower; {NO_FUNCTION}"),
         ("NOT isEmpty(location)", 5, f"there is no function isEmpty; {NO_FUNCTION}"),
@@ -474,8 +474,8 @@ NO_LIST = "write (field = a OR field = b), or put quotes around text that has a 
         ("'a' AND \"b\" != c", 9, "a field has no quotes: write b != and a value"),
     ],
 )
-def test_what_only_aip_160_has_is_refused_with_what_to_write(text: str, position: int, told: str) -> None:
-    assert refuse(text).violations[0].description == f"at position {position}: {told}"
+def test_what_only_aip_160_has_is_refused_with_what_to_write(text: str, position: int, reason: str) -> None:
+    assert refuse(text).violations[0].description == f"at position {position}: {reason}"
 
 
 @pytest.mark.parametrize("sign", ["=", "!=", ":", "<", ">="])

@@ -10,7 +10,7 @@ from artemis_server.rpc.interceptor import ContractInterceptor, Handler
 
 @dataclass
 class CallDetails:
-    """What an interceptor is told of a call."""
+    """The details of a call that an interceptor gets."""
 
     method: str
     invocation_metadata: tuple[tuple[str, str | bytes], ...] = ()

@@ -1,4 +1,4 @@
-"""What docs/feeds.md shows can be read, and the samples can be loaded."""
+"""The examples in docs/feeds.md can be read, and the samples can be loaded."""
 
 import re
 from pathlib import Path

@@ -53,7 +53,7 @@ def items(folder: Path, data: bytes | str, form: str, **options: Any) -> list[Re
     return list(read(*fetched(folder / "feed", data, form, **options)))
 
 
-def told(found: list[Record | Reject]) -> list[object]:
+def results(found: list[Record | Reject]) -> list[object]:
     """Returns the ids of records, and where and why of rejects."""
     return [item.external_id if isinstance(item, Record) else (item.line, item.reason) for item in found]
 
@@ -66,7 +66,7 @@ def failure(folder: Path, data: bytes | str, form: str, **options: Any) -> tuple
             found.append(item)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{folder / 'feed'}: ")
-    return told(found), str(caught.value).removeprefix(f"{folder / 'feed'}: ")
+    return results(found), str(caught.value).removeprefix(f"{folder / 'feed'}: ")
 
 
 def lines(*rows: object) -> str:
@@ -98,7 +98,7 @@ def test_gzip_and_a_byte_order_mark_make_no_difference(tmp_path: Path, form: str
     data = GOOD[form].encode()
     marked = b"\xef\xbb\xbf" + data
     for each in (data, marked, gzip.compress(data), gzip.compress(marked), gzip.compress(gzip.compress(data))):
-        assert told(items(tmp_path, each, form)) == ["1"]
+        assert results(items(tmp_path, each, form)) == ["1"]
 
 
 @pytest.mark.parametrize("form", GOOD)
@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_feed(tmp_path: Path, form: str) -> None:
 
 def test_an_array_is_found_by_its_path(tmp_path: Path) -> None:
     data = json.dumps({"meta": {"items": 2}, "data": {"items": [row("1"), row("2")], "next": None}})
-    assert told(items(tmp_path, data, "json", records="data.items")) == ["1", "2"]
+    assert results(items(tmp_path, data, "json", records="data.items")) == ["1", "2"]
 
 
 def test_an_empty_array_is_a_feed_without_records(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def unusable(folder: Path, record: str, **options: Any) -> str:
     first, last = json.dumps(row("1")), json.dumps(row("3"))
     data = f"[{first}, {record}, {last}]".encode(errors="surrogateescape")
     before, reject, after = items(folder, data, "json", **options)
-    assert told([before, after]) == ["1", "3"]
+    assert results([before, after]) == ["1", "3"]
     assert isinstance(reject, Reject)
     assert reject.line == 2
     assert len(reject.record) <= 1000
@@ -232,21 +232,21 @@ def test_a_record_that_cannot_be_used_hurts_no_other(tmp_path: Path, record: str
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_a_number_keeps_its_digits(tmp_path: Path, form: str, number: str) -> None:
     record = json.dumps(row("0")).replace('"0"', number)
-    assert told(items(tmp_path, f"[{record}]" if form == "json" else record, form)) == [number]
+    assert results(items(tmp_path, f"[{record}]" if form == "json" else record, form)) == [number]
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "1e400", "-1e400", "0." + "1" * 5000])
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_a_number_that_is_not_used_hurts_nothing(tmp_path: Path, form: str, number: str) -> None:
     record = json.dumps(row("1")).replace("{", '{"size": ' + number + ", ")
-    assert told(items(tmp_path, f"[{record}]" if form == "json" else record, form)) == ["1"]
+    assert results(items(tmp_path, f"[{record}]" if form == "json" else record, form)) == ["1"]
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_a_number_that_is_too_long_is_a_reject(tmp_path: Path, form: str) -> None:
     record = json.dumps(row("0")).replace('"0"', "9" * 5000)
     found = items(tmp_path, f"[{record}]" if form == "json" else record, form)
-    assert told(found) == [(1, "external_id has 5000 characters, more than 500")]
+    assert results(found) == [(1, "external_id has 5000 characters, more than 500")]
 
 
 @pytest.mark.parametrize("data", ["[" * MIB, '{"]": ' * MIB, '[{"\\"]\\\\": [' * MIB, '{"a": "' + "x" * MIB])
@@ -259,7 +259,7 @@ def test_a_record_that_is_too_long_costs_no_more_memory_than_one_that_is_not(tmp
     data = gzip.compress(b'[{"a": "' + b"x" * 160 * MIB + b'"}]', 1)
     tracemalloc.start()
     try:
-        assert told(items(tmp_path, data, "json")) == [(1, f"is longer than {32 * MIB} characters")]
+        assert results(items(tmp_path, data, "json")) == [(1, f"is longer than {32 * MIB} characters")]
         assert tracemalloc.get_traced_memory()[1] < 160 * MIB
     finally:
         tracemalloc.stop()
@@ -304,8 +304,8 @@ def test_what_is_known_of_an_unusable_record_does_not_depend_on_where_it_is_cut(
         patch.setattr(json_array, "_PIECE", size)
         data = json.dumps(almost, ensure_ascii=False).encode()
         found = list(read_array(io.BufferedReader(io.BytesIO(data)), file, feed_of(Path("feed"), "json")))
-    known = [{"unusable": None} | record | {"id": "1"} for record in records]
-    assert known == [item.partial for item in found if isinstance(item, Fault)]
+    expected = [{"unusable": None} | record | {"id": "1"} for record in records]
+    assert expected == [item.partial for item in found if isinstance(item, Fault)]
 
 
 def test_an_unusable_record_that_is_too_long_is_not_kept(tmp_path: Path) -> None:
@@ -342,7 +342,9 @@ def test_brackets_in_strings_are_no_nesting(tmp_path: Path) -> None:
     rows = [row(str(number), name='[{"\\' * 25 + "x" * number) for number in range(100)]
     assert len(items(tmp_path, json.dumps(rows), "json")) == 100
     rows = [row("1", description="[" * 100_000 + '"' * 100_000 + "\\" * 100_000)]
-    assert told(items(tmp_path, json.dumps(rows), "json")) == [(1, "description has 300000 characters, more than 8192")]
+    assert results(items(tmp_path, json.dumps(rows), "json")) == [
+        (1, "description has 300000 characters, more than 8192")
+    ]
 
 
 def test_a_time_that_is_a_number_of_many_digits_is_a_reject_that_can_be_read(tmp_path: Path) -> None:
@@ -356,8 +358,8 @@ def test_a_time_that_is_a_number_of_many_digits_is_a_reject_that_can_be_read(tmp
 def test_what_is_no_object_is_rejected(tmp_path: Path) -> None:
     data = [row("1"), 5, None, [row("x")], "text", row("2")]
     expected = ["1", *((index, "is not an object") for index in (2, 3, 4, 5)), "2"]
-    assert expected == told(items(tmp_path, json.dumps(data), "json"))
-    assert expected == told(items(tmp_path, lines(*map(json.dumps, data)), "jsonl"))
+    assert expected == results(items(tmp_path, json.dumps(data), "json"))
+    assert expected == results(items(tmp_path, lines(*map(json.dumps, data)), "jsonl"))
 
 
 # JSON lines
@@ -366,7 +368,7 @@ def test_what_is_no_object_is_rejected(tmp_path: Path) -> None:
 def test_a_bad_line_hurts_no_other(tmp_path: Path) -> None:
     bad = '{"external_id": "2", "name": '
     found = items(tmp_path, lines(row("1"), bad, "", row("3")), "jsonl")
-    assert told(found) == ["1", (2, "not JSON: Expecting value at character 31"), "3"]
+    assert results(found) == ["1", (2, "not JSON: Expecting value at character 31"), "3"]
     assert Reject(str(tmp_path / "feed"), 2, "not JSON: Expecting value at character 31", bad) == found[1]
 
 
@@ -394,7 +396,7 @@ def test_a_bad_line_hurts_no_other(tmp_path: Path) -> None:
 def test_a_bad_line_is_a_reject(tmp_path: Path, line: bytes, reason: str | None, end: bytes) -> None:
     good = [lines(row(identity)).encode() for identity in ("1", "3")]
     first, reject, last = items(tmp_path, good[0] + line + end + good[1], "jsonl")
-    assert told([first, last]) == ["1", "3"]
+    assert results([first, last]) == ["1", "3"]
     assert isinstance(reject, Reject)
     assert (2, reason or reject.reason) == (reject.line, reject.reason)
     assert len(reject.record) <= 1000
@@ -409,8 +411,8 @@ def test_a_deep_record_is_shown_somehow(tmp_path: Path) -> None:
 
 
 def test_a_last_line_without_an_end_is_read(tmp_path: Path) -> None:
-    assert told(items(tmp_path, lines(row("1")) + json.dumps(row("2")), "jsonl")) == ["1", "2"]
-    assert told(items(tmp_path, " " + lines(row("1")) + "\r\n\r\n", "jsonl")) == ["1"]
+    assert results(items(tmp_path, lines(row("1")) + json.dumps(row("2")), "jsonl")) == ["1", "2"]
+    assert results(items(tmp_path, " " + lines(row("1")) + "\r\n\r\n", "jsonl")) == ["1"]
     assert items(tmp_path, "", "jsonl") == []
 
 
@@ -431,7 +433,7 @@ def cells(identity: str) -> str:
 
 def test_quoted_cells_may_have_commas_and_lines(tmp_path: Path) -> None:
     found = items(tmp_path, table('1,"Expo, ""the"" big","one\ntwo"' + CELLS, "\n", cells("2"), "3,x\n"), "csv")
-    assert told(found) == ["1", "2", (6, "has 2 cells where there are 5 columns")]
+    assert results(found) == ["1", "2", (6, "has 2 cells where there are 5 columns")]
     assert isinstance(found[0], Record)
     assert found[0].values[:2] == ('Expo, "the" big', "one\ntwo")
 
@@ -453,7 +455,7 @@ def test_quoted_cells_may_have_commas_and_lines(tmp_path: Path) -> None:
 def test_a_bad_row_is_a_reject(tmp_path: Path, bad: str, reason: str) -> None:
     data = table(cells("1"), bad, cells("3")).encode(errors="surrogateescape")
     found = items(tmp_path, data, "csv")
-    assert ["1", (3, reason), "3"] == told(found)
+    assert ["1", (3, reason), "3"] == results(found)
     assert isinstance(found[1], Reject)
     found[1].record.encode()
 
@@ -509,7 +511,7 @@ def test_without_a_quote_nothing_is_quoted(tmp_path: Path) -> None:
 
 def test_another_encoding_fails_where_it_cannot_be_told_apart(tmp_path: Path) -> None:
     data = table(cells("1")).encode("utf-16")
-    assert told(items(tmp_path, data, "csv", csv=Csv(encoding="utf-16"))) == ["1"]
+    assert results(items(tmp_path, data, "csv", csv=Csv(encoding="utf-16"))) == ["1"]
     _, reason = failure(tmp_path, data[:-1], "csv", csv=Csv(encoding="utf-16"))
     assert reason.startswith("is not utf-16 after line ")
 
@@ -606,7 +608,7 @@ def test_a_time_zone_of_one_calendar_means_nothing_in_another(tmp_path: Path) ->
     data = calendar(CLUB, event) + calendar(other, event) + calendar(event)
     found = items(tmp_path, data, "ics", window=YEAR)
     assert [utc(item.values[5]) for item in found if isinstance(item, Record)] == ["03-09 07:00", "03-09 05:00"]
-    assert told(found)[2:] == [(38, "DTSTART: the time zone 'Club' is not defined")]
+    assert results(found)[2:] == [(38, "DTSTART: the time zone 'Club' is not defined")]
 
 
 def test_a_series_is_expanded_in_the_window(tmp_path: Path) -> None:
@@ -840,7 +842,7 @@ def test_a_rare_series_is_expanded(tmp_path: Path, rule: str, count: int) -> Non
 def test_an_event_without_its_end_hurts_no_other(tmp_path: Path) -> None:
     data = calendar(vevent(START).replace("END:VEVENT\n", ""), vevent(START, uid="b"), "BEGIN:VEVENT\nUID:c\n")
     found = items(tmp_path, data, "ics")
-    assert sorted(map(str, told(found))) == sorted(["(4, 'has no END:VEVENT')", "b", "(13, 'has no END:VEVENT')"])
+    assert sorted(map(str, results(found))) == sorted(["(4, 'has no END:VEVENT')", "b", "(13, 'has no END:VEVENT')"])
 
 
 def test_a_broken_zone_is_a_reject_with_its_events(tmp_path: Path) -> None:
@@ -854,7 +856,7 @@ def test_a_broken_zone_is_a_reject_with_its_events(tmp_path: Path) -> None:
 
 def test_an_event_without_an_id_is_a_reject(tmp_path: Path) -> None:
     data = calendar(vevent(START).replace("UID:1\n", ""), vevent(START, uid="b"))
-    assert told(items(tmp_path, data, "ics")) == [(4, "external_id is missing"), "b"]
+    assert results(items(tmp_path, data, "ics")) == [(4, "external_id is missing"), "b"]
 
 
 def test_an_event_that_is_too_long_is_one_reject(tmp_path: Path) -> None:
@@ -867,14 +869,14 @@ def test_an_event_that_is_too_long_is_one_reject(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 20 * MIB
     finally:
         tracemalloc.stop()
-    assert told(found) == [(9, f"is longer than {4 * MIB} bytes"), "1", "b"]
+    assert results(found) == [(9, f"is longer than {4 * MIB} bytes"), "1", "b"]
     assert isinstance(found[0], Reject)
     assert found[0].external_id == "long"
 
 
 def test_a_calendar_of_too_many_parts_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ics_blocks, "MAX_BLOCKS", 5)
-    assert told(items(tmp_path, calendar(*[vevent(START)] * 4), "ics")) == ["1"] * 4
+    assert results(items(tmp_path, calendar(*[vevent(START)] * 4), "ics")) == ["1"] * 4
     for part in ("BEGIN:VEVENT\n", "BEGIN:VCALENDAR\n", vevent(START)):
         assert failure(tmp_path, calendar(part * 5), "ics") == ([], "has more than 5 components")
 
@@ -894,11 +896,11 @@ def test_a_calendar_without_events_is_a_feed_without_records(tmp_path: Path) -> 
     assert items(tmp_path, calendar(), "ics") == []
 
 
-# What is known of rejects
+# The ids of rejects
 
 
 @pytest.mark.parametrize(
-    ("form", "data", "known"),
+    ("form", "data", "external_id"),
     [
         ("jsonl", lines(row("1", name="")), "1"),
         ("jsonl", lines(row("1", start_time="2023-02-30")), "1"),
@@ -926,10 +928,12 @@ def test_a_calendar_without_events_is_a_feed_without_records(tmp_path: Path) -> 
         ("ics", calendar(vevent(START).replace("UID:1\n", "")), ""),
     ],
 )
-def test_a_reject_tells_its_id_when_that_is_known(tmp_path: Path, form: str, data: bytes | str, known: str) -> None:
+def test_a_reject_has_its_id_if_that_can_be_read(
+    tmp_path: Path, form: str, data: bytes | str, external_id: str
+) -> None:
     [reject] = items(tmp_path, data, form)
     assert isinstance(reject, Reject)
-    assert known == reject.external_id
+    assert external_id == reject.external_id
 
 
 # Whatever comes
@@ -968,7 +972,7 @@ def test_what_was_read_ahead_of_a_large_record_is_not_decoded_together(tmp_path:
     next(found)
     tracemalloc.start()
     try:
-        assert told(list(found)) == [str(number) for number in range(60)]
+        assert results(list(found)) == [str(number) for number in range(60)]
         assert tracemalloc.get_traced_memory()[1] < 20 * MIB
     finally:
         tracemalloc.stop()
@@ -982,7 +986,7 @@ def test_a_value_that_is_no_object_is_rejected_whatever_the_mapping(tmp_path: Pa
         "start_time": Source(key=("s",), default="2024-03-09"),
         "end_time": Source(key=("e", "0"), default="2024-03-09"),
     }
-    assert told(items(tmp_path, lines(row("1"), json.dumps(value)), "jsonl", fields=fields)) == [
+    assert results(items(tmp_path, lines(row("1"), json.dumps(value)), "jsonl", fields=fields)) == [
         "1",
         (2, "is not an object"),
     ]

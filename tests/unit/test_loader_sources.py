@@ -44,7 +44,7 @@ def feed_of(url: object, **limits: Any) -> Feed:
 
 @dataclass
 class Answer:
-    """What the server says to one request; a negative length promises more than is sent."""
+    """The response to one request; a negative length promises more than is sent."""
 
     status: int = 200
     body: bytes = LINE
@@ -115,9 +115,11 @@ class Waits:
 
 @pytest.fixture
 def get(server: Server, tmp_path: Path) -> Callable[..., Fetched]:
-    def fetched(*answers: Answer, path: str = "/css.jsonl", known: Validators | None = None, **limits: Any) -> Fetched:
+    def fetched(
+        *answers: Answer, path: str = "/css.jsonl", validators: Validators | None = None, **limits: Any
+    ) -> Fetched:
         server.answers = list(answers) or server.answers
-        return fetch(feed_of(server.url + path, **limits), known, tmp_path, Waits())
+        return fetch(feed_of(server.url + path, **limits), validators, tmp_path, Waits())
 
     return fetched
 
@@ -222,7 +224,7 @@ TAG = {"ETag": '"v1"', "Last-Modified": "Sat, 09 Mar 2024 10:00:00 GMT"}
 def test_an_unchanged_feed_is_not_fetched_again(server: Server, get: Callable[..., Fetched]) -> None:
     first = get(Answer(headers=TAG))
     assert (TAG["ETag"], TAG["Last-Modified"]) == (first.validators.etag, first.validators.last_modified)
-    second = get(Answer(status=304), known=first.validators)
+    second = get(Answer(status=304), validators=first.validators)
     assert Fetched(unchanged=True, validators=first.validators) == second
     sent = [request[1] for request in server.requests]
     assert "if-none-match" not in sent[0]
@@ -231,7 +233,7 @@ def test_an_unchanged_feed_is_not_fetched_again(server: Server, get: Callable[..
 
 def test_a_changed_feed_is_fetched_again(get: Callable[..., Fetched]) -> None:
     first = get(Answer(headers=TAG))
-    second = get(Answer(headers={"ETag": '"v2"'}), known=first.validators)
+    second = get(Answer(headers={"ETag": '"v2"'}), validators=first.validators)
     assert (second.unchanged, second.validators.etag, second.validators.last_modified) == (False, '"v2"', "")
     assert len(second.files) == 1
 
@@ -240,10 +242,10 @@ def test_another_mapping_needs_the_feed_again(server: Server, tmp_path: Path) ->
     """The server would say that nothing has changed, and the rows would keep their old shape."""
     server.answers = [Answer(headers=TAG)]
     feed = feed_of(server.url)
-    known = fetch(feed, None, tmp_path).validators
+    validators = fetch(feed, None, tmp_path).validators
     changed = replace(feed, fields=FIELDS | {"location": Source(constant="x")})
-    fetch(changed, known, tmp_path)
-    fetch(replace(feed, schedule="0 0 * * *"), known, tmp_path)
+    fetch(changed, validators, tmp_path)
+    fetch(replace(feed, schedule="0 0 * * *"), validators, tmp_path)
     assert ["if-none-match" in headers for _, headers in server.requests] == [False, False, True]
 
 

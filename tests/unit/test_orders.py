@@ -96,12 +96,12 @@ def test_users_are_sorted_by_any_field_but_the_etag(field: str) -> None:
     ],
 )
 def test_a_key_knows_its_field(field: str, kind: Kind, nullable: bool) -> None:
-    known = events(field)[0].field
-    assert (known.name, known.kind, known.nullable) == (field, kind, nullable)
+    key = events(field)[0].field
+    assert (key.name, key.kind, key.nullable) == (field, kind, nullable)
 
 
 @pytest.mark.parametrize(
-    ("text", "position", "told"),
+    ("text", "position", "reason"),
     [
         (",", 1, 'expected a field or the end, not ","'),
         ("name,", 6, "expected a field, not the end"),
@@ -128,13 +128,13 @@ def test_a_key_knows_its_field(field: str, kind: Kind, nullable: bool) -> None:
         ("1", 1, 'cannot sort by "1"'),
     ],
 )
-def test_what_is_wrong_is_told_and_where(text: str, position: int, told: str) -> None:
+def test_what_is_wrong_is_told_and_where(text: str, position: int, reason: str) -> None:
     error = refusal(events, text)
     assert error is not None
     assert error.reason == "INVALID_ORDER_BY"
     assert [violation.field for violation in error.violations] == ["order_by"]
     assert error.violations[0].description.startswith(f"at position {position}: ")
-    assert told in error.violations[0].description
+    assert reason in error.violations[0].description
 
 
 @pytest.mark.parametrize("text", ["asc", "desc", "desc desc", "asc, name"])

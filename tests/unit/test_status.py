@@ -20,7 +20,7 @@ DETAILS: tuple[type[Message], ...] = (
     error_details_pb2.RetryInfo,
 )
 METADATA_LIMIT = 8 * 1024
-"""What gRPC peers take of headers and trailers by default (GRPC_ARG_MAX_METADATA_SIZE)."""
+"""Bytes of headers and trailers that gRPC peers accept by default (GRPC_ARG_MAX_METADATA_SIZE)."""
 
 
 def details(status: status_pb2.Status) -> list[Message]:
@@ -140,9 +140,9 @@ def test_an_unexpected_error_is_internal_and_keeps_its_text(error: Exception, ca
     assert status.code == code_pb2.INTERNAL
     assert b"secret" not in status.SerializeToString()
     assert "secret" in caplog.text
-    told, request = details(status)
+    found, request = details(status)
     assert isinstance(request, error_details_pb2.RequestInfo)
-    assert info("INTERNAL", requestId=request.request_id) == told
+    assert info("INTERNAL", requestId=request.request_id) == found
     assert request.request_id in status.message
     assert request.request_id in caplog.text
 
@@ -174,7 +174,7 @@ def test_however_long_a_name_is_the_details_fit_into_trailers(kind: type[errors.
 def test_many_violations_are_told_as_far_as_they_fit() -> None:
     bad = [Violation(field=f"field_{number}", description="is bad") for number in range(1000)]
     status = status_of(InvalidArgument(*bad))
-    _, told = details(status)
-    assert isinstance(told, error_details_pb2.BadRequest)
-    assert 1 <= len(told.field_violations) < 1000
+    _, found = details(status)
+    assert isinstance(found, error_details_pb2.BadRequest)
+    assert 1 <= len(found.field_violations) < 1000
     assert status.message == "field_0: is bad (and 999 more)"

@@ -82,7 +82,7 @@ class ArtemisError(Exception):
 
     @property
     def request_id(self) -> str:
-        """What names the failed request in the server's log; empty for an error that is not the server's."""
+        """The id of the failed request in the server's log; empty for an error that is not the server's."""
         request = self.detail(error_details_pb2.RequestInfo)
         return request.request_id if request else ""
 

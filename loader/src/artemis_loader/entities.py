@@ -46,7 +46,7 @@ class Entity:
     fields: tuple[Field, ...]
     unique_email: bool = False
     """Whether its field `email` belongs to one row only, without regard to case."""
-    owned_by: InstrumentedAttribute[Any] | None = None
+    referred_to_by: InstrumentedAttribute[Any] | None = None
     """The column of another table that refers to rows of this one. Such a row is never deleted."""
 
     @property
@@ -81,7 +81,7 @@ _ALL = (
             Field(name="last_name", max_length=100),
         ),
         unique_email=True,
-        owned_by=Event.owner_id,
+        referred_to_by=Event.owner_id,
     ),
 )
 ENTITIES: Mapping[str, Entity] = {entity.name: entity for entity in _ALL}

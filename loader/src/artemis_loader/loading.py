@@ -40,7 +40,7 @@ CLOCK_INTERVAL = 100
 ATTEMPTS = 3
 """Times that a load compares and merges, when a row changes between the two."""
 
-Reader = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
+Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
 
 
 class Stopped(LoaderError):
@@ -63,7 +63,7 @@ class Options:
     """Waits some seconds between attempts to fetch."""
 
 
-def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reader: Reader = read) -> Summary:
+def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reader: Read = read) -> Summary:
     """Loads a feed and returns the summary. An error of the feed or the database is in the summary, and not raised.
 
     Raises:
@@ -119,9 +119,7 @@ def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: 
 class _Loading:
     """A load that holds the feed's lock, or a dry run."""
 
-    def __init__(
-        self, connection: Connection, feed: Feed, options: Options, reporter: Reporter, reader: Reader
-    ) -> None:
+    def __init__(self, connection: Connection, feed: Feed, options: Options, reporter: Reporter, reader: Read) -> None:
         self.feed = feed
         self.entry = 0
         """The id in the history."""
@@ -239,11 +237,13 @@ class _Loading:
             raise self._too_many(rejects)
         if not self._options.force:
             merge.guard(difference, self.feed.limits.max_shrink)
-        if difference.kept:
+        if difference.kept and (reference := staging.entity.referred_to_by) is not None:
             log.warning(
-                "feed %s: %d users are no longer in the feed and stay, because they own events",
+                "feed %s: %d %s are no longer in the feed and stay, because %s refer to them",
                 self.feed.name,
                 difference.kept,
+                staging.entity.name,
+                reference.class_.__table__.name,
             )
         self._give_up_when_stopped()
 

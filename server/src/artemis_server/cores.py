@@ -18,7 +18,7 @@ from pathlib import Path
 
 LOOK_INTERVAL = 0.25, 0.75  # seconds, random: two servers that share a core must not both leave it at once
 MARGIN = 0.2  # the share of a core that another core must offer beyond the present one: less is noise
-RECOVERY = 0.005  # growth per look of what a core may offer: one that gave as little as this one is tried after 20 s
+RECOVERY = 0.005  # growth per look, divided among the other cores: a single one that gave no more is tried after 20 s
 BUSY = 0.1  # the share of a core that the process must use before its switches count
 FEW_SWITCHES = 2000
 """Voluntary context switches per second of CPU below which the lock hardly changes hands.
@@ -63,7 +63,7 @@ class Placement:
             self.cores = self._expected.keys()
             return
         for core, share in self._expected.items():
-            self._expected[core] = min(1.0, share + RECOVERY)
+            self._expected[core] = min(1.0, share + RECOVERY / (len(idle) - 1))
         if self.cores == {self._core}:
             self._expected[self._core] = idle[self._core] + used / elapsed
         best = max(idle, key=lambda core: (max(self._expected[core], idle[core]), idle[core]))
@@ -87,7 +87,10 @@ def confine() -> None:
 
 
 def _watch(placement: Placement, allowed: Set[int]) -> None:
-    """Moves the threads as the placement says. Ends when somebody else has set the affinity of the process."""
+    """Moves the threads as the placement says. Ends when somebody else has set the affinity of the process.
+
+    After any failure, also that of a move half done, the threads run on all allowed cores.
+    """
     cores = allowed
     try:
         before = _sample(allowed)
@@ -100,11 +103,10 @@ def _watch(placement: Placement, allowed: Set[int]) -> None:
             after = _sample(allowed)
             placement.update(before, after)
             before = after
-    except (OSError, LookupError) as error:
-        log.debug("the threads run on all cores: %r", error)
-        if cores != allowed:
-            with suppress(OSError):
-                _move(allowed)
+    except (OSError, LookupError, ValueError) as error:
+        log.debug("the threads run on all allowed cores: %r", error)
+        with suppress(OSError):
+            _move(allowed)
 
 
 def _sample(cores: Set[int]) -> Sample:

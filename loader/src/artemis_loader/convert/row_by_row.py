@@ -87,7 +87,8 @@ def _text(field: str, source: Source, file: LocalFile, *, keep_places: bool = Fa
     elif source.join:
         get = _joined(field, source, file, keep_places=keep_places)
     elif source.first:
-        get = _first_text([_text(field, part, file) for part in source.first])
+        texts = [_text(field, part, file) for part in source.first]
+        get = lambda row: next(filter(None, (text(row) for text in texts)), "")  # noqa: E731, like `find` below
     else:
         fixed = {"": source.constant, "stem": file.stem, "name": file.base, "folder": file.folder}[source.file]
         return lambda _: fixed
@@ -137,14 +138,11 @@ def _joined(field: str, source: Source, file: LocalFile, *, keep_places: bool) -
     return join_places if keep_places else join
 
 
-def _first_text(parts: list[_GetText]) -> _GetText:
-    return lambda row: next(filter(None, (part(row) for part in parts)), "")
-
-
 def _raw(field: str, source: Source, file: LocalFile) -> _GetRaw:
     """Returns the function that gives a value as the feed has it, text stripped; None when it is missing."""
     if source.first:
-        find = _first_raw([_raw(field, part, file) for part in source.first])
+        parts = [_raw(field, part, file) for part in source.first]
+        find: _GetRaw = lambda row: next((value for part in parts if (value := part(row)) is not None), None)  # noqa: E731
     elif source.key:
         find = _raw_at(source.key)
     else:
@@ -152,10 +150,6 @@ def _raw(field: str, source: Source, file: LocalFile) -> _GetRaw:
         return lambda row: text(row) or None
     default = source.default
     return (lambda row: default if (value := find(row)) is None else value) if default else find
-
-
-def _first_raw(parts: list[_GetRaw]) -> _GetRaw:
-    return lambda row: next((value for part in parts if (value := part(row)) is not None), None)
 
 
 def _raw_at(path: tuple[str, ...]) -> _GetRaw:

@@ -83,7 +83,7 @@ def _follow_rule(field: Field, column: Sequence[Any]) -> bool:
     if not field.max_length:
         return min(column, default=EARLIEST) >= EARLIEST and max(column, default=LATEST) <= LATEST
     if field.rule == "not blank":
-        return not any(map(is_blank, column))
+        return not any(map(is_blank, [text for text in column if not "!" <= text[:1] <= "~"]))
     return field.rule != "email" or all(map(_EMAIL.fullmatch, column))
 
 

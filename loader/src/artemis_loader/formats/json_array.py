@@ -23,8 +23,11 @@ _MARGIN = 16
 """Characters at the end of a piece: they may look broken, or like a whole number, while the rest is not read."""
 _SPACES = re.compile(r"[ \t\n\r]*+")
 _IN_STRING = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-_TO_BRACKET = re.compile(rf'(?:[^"\[\]{{}}]++|"{_IN_STRING.pattern}")*+', re.DOTALL)
-"""The text up to a bracket, or to a string that the piece cuts off."""
+_SCALARS = rf'(?:[^"\[\]{{}}]++|"{_IN_STRING.pattern}")'
+_FLAT = rf"[\[{{]{_SCALARS}*+[\]}}]"
+_NESTED = rf"[\[{{](?:{_SCALARS}|{_FLAT})*+[\]}}]"
+_TO_BRACKET = re.compile(rf"(?:{_SCALARS}|{_NESTED})*+", re.DOTALL)
+"""The text up to a bracket, or to a string that the piece cuts off. Brackets that hold two more are passed as text."""
 
 
 def read_array(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:

@@ -45,7 +45,7 @@ class Difference:
     updated: int
     deleted: int
     kept: int
-    """Rows that the feed no longer has and that stay, because other rows refer to them: users who own events."""
+    """Rows that the feed no longer has and that stay, because other rows refer to them, as events to their owner."""
     stored: int
     """Rows of the feed before the merge."""
     total: int
@@ -114,7 +114,7 @@ class Merge:
         return time.monotonic() - started
 
     def _find_gone(self) -> int:
-        """Finds rows that the feed no longer has; returns how many more must stay, because they own events."""
+        """Finds rows that the feed no longer has; returns how many more must stay, because others refer to them."""
         staging, live = self._staging, self._live
         # Two conditions and not one of both tables, which PostgreSQL would evaluate row by row.
         not_in_feed = (
@@ -123,7 +123,7 @@ class Merge:
         )
         gone = select(live.c.id).where(self._ours, *not_in_feed)
         self._connection.execute(insert(staging.gone).from_select(["id"], gone))
-        reference = staging.entity.owned_by
+        reference = staging.entity.referred_to_by
         if reference is None:
             return 0
         owns = select(reference).where(reference == staging.gone.c.id).exists()

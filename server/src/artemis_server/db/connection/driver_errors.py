@@ -188,14 +188,10 @@ def _postgresql(cause: BaseException) -> _Translation | None:
     if type(cause).__module__.partition(".")[0] != "psycopg":
         return None
     state = getattr(cause, "sqlstate", None)
-    if state is None:  # the server said nothing: it could not be reached, or went away
-        return _unusable if _is_operational(cause) else None
+    if state is None:  # the server could not be reached, or went away; the classes are those of PEP 249
+        names = {each.__name__ for each in type(cause).__mro__}
+        return None if names.isdisjoint(("OperationalError", "InterfaceError")) else _unusable
     return _find(_POSTGRESQL, state)
-
-
-def _is_operational(cause: BaseException) -> bool:
-    """Tells whether a psycopg error is of the connection; the classes are those of PEP 249."""
-    return any(each.__name__ in ("OperationalError", "InterfaceError") for each in type(cause).__mro__)
 
 
 def _find(translations: dict[str, _Translation], code: str) -> _Translation | None:
