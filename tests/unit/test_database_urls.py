@@ -20,6 +20,15 @@ def test_a_password_that_breaks_the_url_is_refused_and_not_shown(scheme: str, pa
     assert [part for part in re.split("[@/:?#]", password) if part and part in str(refused.value)] == []
 
 
+@pytest.mark.parametrize("user", ["a/da:qxzk", "a/da:qx@zk", "a/da"])
+def test_a_user_that_breaks_the_url_is_refused_and_the_password_not_shown(user: str) -> None:
+    with pytest.raises(DatabaseError) as refused:
+        create_engine(f"postgresql://{user}@127.0.0.1:1/artemis")
+
+    assert "write %40 for @ and %2F for /" in str(refused.value)
+    assert "zk" not in str(refused.value)
+
+
 def test_an_escaped_password_is_read() -> None:
     assert create_engine("postgresql://ada:p%40s%2Fs@127.0.0.1:1/artemis").url.password == "p@s/s"
     assert create_engine("postgres://ada@127.0.0.1:1/artemis").dialect.name == "postgresql"

@@ -14,7 +14,7 @@ from artemis_models.errors import DatabaseError
 
 _MALFORMED = "the database URL is malformed; it looks like sqlite:///artemis.db or postgresql://user@host/name"
 _UNESCAPED = (
-    "the database URL has more than one @: write %40 for @ and %2F for / in the user and the password, "
+    "the database URL has an @ or a / in the user or the password: write %40 for @ and %2F for / in the user and the password, "
     "or put the password into a file and name it in ARTEMIS_DATABASE_PASSWORD_FILE"
 )
 CONNECTIONS = 10
@@ -54,7 +54,8 @@ def _parse(url: str) -> URL:
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
     except (ArgumentError, ValueError):
         raise DatabaseError(_UNESCAPED if url.count("@") > 1 else _MALFORMED) from None
-    if parsed.get_backend_name() == "postgresql" and parsed.password is not None and url.count("@") > 1:
+    ambiguous = "@" in (parsed.database or "") or (parsed.password is not None and url.count("@") > 1)
+    if parsed.get_backend_name() == "postgresql" and ambiguous:
         raise DatabaseError(_UNESCAPED)  # its host and its database may be parts of the password: show neither
     return parsed
 
