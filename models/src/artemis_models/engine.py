@@ -14,7 +14,7 @@ from artemis_models.errors import DatabaseError
 
 _MALFORMED = "the database URL is malformed; it looks like sqlite:///artemis.db or postgresql://user@host/name"
 _UNESCAPED = (
-    "the database URL has an @ or a / in the user or the password: write %40 for @ and %2F for / in the user and the password, "
+    "the database URL has an unescaped @ or / in the user or the password: write %40 for @ and %2F for /, "
     "or put the password into a file and name it in ARTEMIS_DATABASE_PASSWORD_FILE"
 )
 CONNECTIONS = 10
