@@ -32,6 +32,10 @@ class Machine:
         self._placement.update(before, self._sample)
         return set(self._placement.cores)
 
+    @property
+    def alone(self) -> bool:
+        return self._placement.alone
+
 
 def test_a_process_that_fills_its_core_stays() -> None:
     assert Machine().look(used=0.95, idle=(0.05, 0.5)) == {0}
@@ -43,6 +47,35 @@ def test_an_idle_process_stays() -> None:
 
 def test_a_process_leaves_a_core_that_a_neighbour_fills_for_one_that_is_idle() -> None:
     assert Machine().look(used=0.5, idle=(0.0, 1.0)) == {1}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_process_is_alone_on_its_core_until_a_neighbour_uses_it(count: int) -> None:
+    machine = Machine(count)
+    others = (0.0,) * (count - 1)
+    assert not machine.alone
+    assert machine.look(used=0.6, idle=(0.38, *others)) == {0}
+    assert machine.alone
+    machine.look(used=0.5, idle=(0.2, *others))
+    assert not machine.alone
+
+
+def test_a_process_that_moves_or_scans_is_not_taken_to_be_alone() -> None:
+    machine = Machine()
+    assert machine.look(used=0.5, idle=(0.0, 1.0)) == {1}
+    assert not machine.alone
+    assert machine.look(used=0.9, idle=(1.0, 0.1), switches=1000) == {0, 1}
+    assert not machine.alone
+
+
+def test_the_threads_of_a_process_that_is_alone_do_not_interrupt_each_other(allowed: set[int]) -> None:
+    def policies() -> set[int]:
+        return {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+
+    cores._move(allowed, alone=True)
+    assert policies() == {os.SCHED_BATCH}
+    cores._move(allowed)
+    assert policies() == {os.SCHED_OTHER}
 
 
 def test_little_more_elsewhere_is_no_reason_to_move() -> None:
@@ -147,7 +180,7 @@ def test_a_process_whose_cores_the_system_does_not_count_is_not_confined(
         raise error(names)
 
     monkeypatch.setattr(cores, "_sample", sample)
-    monkeypatch.setattr(cores, "PERIOD", (0, 0))
+    monkeypatch.setattr(cores, "LOOK_INTERVAL", (0, 0))
     cores.confine()
     wait_for_the_end()
     assert {frozenset(allowed)} == affinities()

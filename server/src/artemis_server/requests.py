@@ -89,9 +89,14 @@ def _ignored_and_times(descriptor: "Descriptor") -> tuple[Iterable[str], Iterabl
 
 @cache
 def _checks(descriptor: "Descriptor") -> tuple[Check, ...]:
-    if _CHILDREN in descriptor.fields_by_name:
-        return contract.validate, _check_options, _check_distinct, _check_masks
-    return (contract.validate, _check_masks) if _MASK in descriptor.fields_by_name else (contract.validate,)
+    """Returns the checks of a request: of a batch, those that the requests in it need."""
+    batch = descriptor.fields_by_name.get(_CHILDREN)
+    single = (batch and batch.message_type) or descriptor
+    updates = _MASK in single.fields_by_name
+    checks: list[Check] = [contract.validate]
+    if batch:
+        checks += [_check_options] if not updates and _resource_field(single) else [_check_options, _check_distinct]
+    return (*checks, _check_masks) if updates else tuple(checks)
 
 
 def _errors(checks: Iterable[Check], request: Message) -> list[InvalidArgument]:
@@ -138,8 +143,6 @@ def _check_distinct(batch: Any) -> None:
 
     def check(index: int, request: Any) -> None:
         name = _resource_field(request.DESCRIPTOR)
-        if name and not hasattr(request, _MASK):
-            return  # a request to create one
         row_id: int = getattr(request, name).id if name else request.id
         first = seen.setdefault(row_id, index)
         if first != index and row_id:

@@ -7,6 +7,7 @@ rows: in a page, building the messages costs more than the query.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from artemis_models import Base
@@ -50,6 +51,7 @@ class Store(ABC, Generic[M]):
         self._table = cast("Table", self.model.__table__)
         self._columns = self._table.c
         self._row = [self._columns[name] for name in self.codec.names]
+        self._in_order: Callable[[Values], Row] = itemgetter(*self.codec.names)
         self._insert = Statement(insert(self._table).values({name: bindparam(name) for name in self.codec.names}))
         self._insert_once = insert_once(self._table, self.codec.names)
         by_id = select(*self._row).where(self._columns.id == bindparam("row_id"))
@@ -165,7 +167,7 @@ class Store(ABC, Generic[M]):
         return {**self.codec.new, **values, "id": next_id(session, self._table), "create_time": now, "update_time": now}
 
     def _to_message(self, row: Values) -> M:
-        return self.codec.to_message(tuple(row[name] for name in self.codec.names))
+        return self.codec.to_message(self._in_order(row))
 
     def _change(self, execute: Callable[[Session, Values], R], session: Session, values: Values, message: M) -> R:
         """Returns what `execute` returns. Raises the refusal of a constraint that the statement broke."""
