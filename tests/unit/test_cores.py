@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -70,7 +71,9 @@ def test_a_process_that_moves_or_scans_is_not_taken_to_be_alone() -> None:
 
 def test_the_threads_of_a_process_that_is_alone_do_not_interrupt_each_other(allowed: set[int]) -> None:
     def policies() -> set[int]:
-        return {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+        with suppress(ProcessLookupError):
+            return {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+        return policies()  # a thread has ended
 
     cores._move(allowed, alone=True)
     assert policies() == {os.SCHED_BATCH}
@@ -124,7 +127,11 @@ def allowed() -> Iterator[set[int]]:
 
 
 def affinities() -> set[frozenset[int]]:
-    return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+    found = set()
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # the thread has ended
+            found.add(frozenset(os.sched_getaffinity(int(thread))))
+    return found
 
 
 def wait_for_the_end() -> None:

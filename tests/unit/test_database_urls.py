@@ -29,6 +29,36 @@ def test_a_user_that_breaks_the_url_is_refused_and_the_password_not_shown(user: 
     assert "zk" not in str(refused.value)
 
 
+@pytest.mark.parametrize("part", ["p%00w@127.0.0.1:1/db", "pw@127.0.0.1:1/d%00b"])
+def test_a_url_with_u_0000_is_refused(part: str) -> None:
+    with pytest.raises(DatabaseError, match=r"U\+0000"):
+        create_engine(f"postgresql://ada:{part}")
+
+
+def test_an_option_may_have_an_at_sign() -> None:
+    engine = create_engine("postgresql://ada:pw@127.0.0.1:1/artemis?application_name=me@host")
+
+    assert (engine.url.password, engine.url.query["application_name"]) == ("pw", "me@host")
+
+
+def test_a_sqlite_file_has_no_password(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("secret")
+
+    with pytest.raises(DatabaseError, match="a SQLite file has no password"):
+        create_engine(f"sqlite:///{tmp_path}/artemis.db", password_file=file)
+
+
+@pytest.mark.parametrize(
+    ("content", "password"), [("a\x0bb\u2028c\n", "a\x0bb\u2028c"), ("\ufeffpw\r\n", "pw"), ("pw", "pw")]
+)
+def test_a_password_ends_at_the_end_of_its_line(tmp_path: Path, content: str, password: str) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content.encode())
+
+    assert create_engine("postgresql://ada@127.0.0.1:1/artemis", password_file=file).url.password == password
+
+
 def test_an_escaped_password_is_read() -> None:
     assert create_engine("postgresql://ada:p%40s%2Fs@127.0.0.1:1/artemis").url.password == "p@s/s"
     assert create_engine("postgres://ada@127.0.0.1:1/artemis").dialect.name == "postgresql"

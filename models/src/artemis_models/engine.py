@@ -4,6 +4,7 @@ This module knows connections and their settings, and no tables.
 """
 
 import os
+import re
 from pathlib import Path
 
 from sqlalchemy import URL, Engine, make_url
@@ -37,8 +38,12 @@ def create_engine(
     """
     parsed = _parse(url)
     if password_file is not None:
+        if parsed.get_backend_name() != "postgresql":
+            raise DatabaseError("a SQLite file has no password: unset ARTEMIS_DATABASE_PASSWORD_FILE")
         parsed = parsed.set(password=_read_password(password_file))
     if parsed.get_backend_name() == "postgresql":
+        if "\0" in f"{parsed.username}{parsed.password}{parsed.host}{parsed.database}":  # libpq would read no further
+            raise DatabaseError("the database URL or the password has U+0000, which PostgreSQL does not take")
         return postgresql.make_engine(parsed, read_only=read_only, connections=connections)
     return sqlite.make_engine(parsed, read_only=read_only)
 
@@ -54,7 +59,9 @@ def _parse(url: str) -> URL:
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
     except (ArgumentError, ValueError):
         raise DatabaseError(_UNESCAPED if url.count("@") > 1 else _MALFORMED) from None
-    ambiguous = "@" in (parsed.database or "") or (parsed.password is not None and url.count("@") > 1)
+    address, _, options = url.partition("?")
+    several = address.count("@") > 1 or ("@" in options and not re.match(r"\w+=", options))
+    ambiguous = "@" in (parsed.database or "") or (parsed.password is not None and several)
     if parsed.get_backend_name() == "postgresql" and ambiguous:
         raise DatabaseError(_UNESCAPED)  # its host and its database may be parts of the password: show neither
     return parsed
@@ -62,14 +69,14 @@ def _parse(url: str) -> URL:
 
 def _read_password(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        password = path.read_text(encoding="utf-8-sig").partition("\n")[0].removesuffix("\r")
     except OSError as error:
         raise DatabaseError(f"cannot read the password file {path}: {os.strerror(error.errno or 0)}") from None
     except UnicodeDecodeError:
         raise DatabaseError(f"the password file {path} is not UTF-8") from None
-    if not lines or not lines[0]:
+    if not password:
         raise DatabaseError(f"the password file {path} is empty")
-    return lines[0]
+    return password
 
 
 def describe(error: BaseException, engine: Engine) -> str:
