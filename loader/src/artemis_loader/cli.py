@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from queue import SimpleQueue
 from typing import NoReturn
 
 from artemis_models import (
@@ -34,6 +33,8 @@ from artemis_loader.report.rejects import clear
 from artemis_loader.report.tables import print_loads, print_summaries, shown_time
 from artemis_loader.settings import Settings, parse
 from artemis_loader.summary import Summary
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 log = logging.getLogger("artemis_loader")
 
@@ -106,9 +107,9 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     from artemis_loader.schedule import Scheduler  # noqa: PLC0415, the other commands start sooner without it
 
     stopping = threading.Event()
-    signals: SimpleQueue[int] = SimpleQueue()  # an Event may deadlock when a signal comes while it is read
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: signals.put(number))
+    # Blocked in every thread, the signals wait for sigwait. A handler would run only once the main thread wakes up,
+    # and a signal that the system delivers to another thread does not wake it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     config = read_config(settings.config)
     feeds = [feed for feed in config.feeds.values() if feed.schedule]
     if not feeds:
@@ -124,7 +125,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     log.info("artemis-loader %s starts", version("artemis-loader"))
     tune_garbage_collector()
     scheduler.start()
-    signals.get()
+    signal.sigwait(STOP_SIGNALS)
     stopping.set()
     log.info("stopping: up to %g s for loads that run", settings.shutdown_grace)
     if not scheduler.stop(settings.shutdown_grace):

@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from queue import SimpleQueue
 
 from artemis_models import (
     DatabaseError,
@@ -27,6 +26,8 @@ from artemis_server.cores import confine
 from artemis_server.settings import Settings, SettingsError, parse
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 log = logging.getLogger("artemis_server")
 
@@ -54,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, engine: Engine) -> None:
-    signals: SimpleQueue[int] = SimpleQueue()  # an Event may deadlock when a signal comes while it is read
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: signals.put(number))
+    # Blocked in every thread, the signals wait for sigwait. A handler would run only once the main thread wakes up,
+    # and a signal that the system delivers to another thread does not wake it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     check_address(settings.listen)  # before anything is changed
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
@@ -73,7 +74,7 @@ def _serve(settings: Settings, engine: Engine) -> None:
     if settings.cores == "one":
         confine()
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
-    signals.get()
+    signal.sigwait(STOP_SIGNALS)
     log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)
     application.stop()
     log.info("stopped")
