@@ -111,7 +111,7 @@ def test_work_that_fails_alone_is_run_once(database: Database) -> None:
 def test_a_dry_run_does_not_make_its_neighbours_run_twice(
     database: Database, queueing: Queueing, dry: Callable[[Session], None]
 ) -> None:
-    """Whether it succeeds or fails."""
+    """The rule holds for a dry run that succeeds and for one that fails."""
     runs: list[str] = []
 
     def work(session: Session) -> Event:

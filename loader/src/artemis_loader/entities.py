@@ -25,7 +25,7 @@ class Field:
     max_length: int = 0
     """Characters; 0 for a time."""
     required: bool = False
-    """Whether every feed must map the field. A time is always required."""
+    """True if every feed must map the field. A time is always required."""
     rule: Literal["", "not blank", "email"] = ""
     """The rule that a text must satisfy, besides its length."""
     end_of: str = ""
@@ -45,7 +45,7 @@ class Entity:
     table: Table
     fields: tuple[Field, ...]
     unique_email: bool = False
-    """Whether its field `email` belongs to one row only, without regard to case."""
+    """True if only one row may have a value of the field `email`, without regard to case."""
     referred_to_by: InstrumentedAttribute[Any] | None = None
     """The column of another table that refers to rows of this one. Such a row is never deleted."""
 

@@ -20,11 +20,11 @@ class Format:
     reader: str
     """The function that reads it, a `formats.rows.Reader`, as "module:name". It is imported when a feed is read."""
     nested: bool = True
-    """Whether a value may be inside another, so that `a.b` is a path and not a name."""
+    """True if the format has values inside others, so that `a.b` is a path and not a name."""
     options: tuple[str, ...] = ()
     """The attributes of Feed, and so the keys of the configuration, that mean something for this format only."""
     calendar: bool = False
-    """Whether its rows have the keys that `entities.Field.calendar_key` names."""
+    """True if the rows of the format have the keys that `entities.Field.calendar_key` names."""
 
 
 FORMATS: Mapping[str, Format] = {

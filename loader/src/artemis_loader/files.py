@@ -142,7 +142,7 @@ class Fetched:
     files: tuple[LocalFile, ...] = ()
     validators: Validators = Validators()
     unchanged: bool = False
-    """Whether the feed is the one that the validators were stored for, so that there is nothing to load."""
+    """True if the feed is the version that the validators were stored for: nothing is to be loaded."""
 
     @property
     def size(self) -> int:

@@ -54,7 +54,7 @@ class Options:
     rejects: str = "rejects/{feed}.jsonl"
     """The rejects file; {feed} stands for the name of the feed."""
     dry_run: bool = False
-    """Whether to count the changes that a load would make, and to write nothing to the database."""
+    """True if the load counts the changes that it would make, and writes nothing to the database."""
     force: bool = False
     """Whether to load a feed that has not changed, or has shrunk."""
     stopped: Callable[[], bool] = lambda: False

@@ -20,7 +20,7 @@ _SWITCHES = {
     "reflection": ("let grpcurl and others discover the API", "on"),
     "insecure": ("listen on any address, unencrypted and without authentication", "off"),
 }
-"""What each switch does, and its default as the help tells it."""
+"""The help text of each switch, and the default that the help shows."""
 
 
 class SettingsError(Exception):

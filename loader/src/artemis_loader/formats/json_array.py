@@ -89,7 +89,7 @@ class _JsonText:
         """Characters of the file before the piece."""
         self._ended = False
         self._damaged = False
-        """Whether there were bytes that are not UTF-8, which became lone surrogates."""
+        """True once the file had bytes that are not UTF-8, which became lone surrogates."""
 
     def peek(self) -> str:
         """Goes to the next character that is no space and returns it; "" at the end."""

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from artemis_server.db.statements import Statement
 
 BLOCK = 100
-"""How many ids are taken from a sequence at a time: one round trip for so many rows that are created one by one."""
+"""The number of ids that one round trip takes from a sequence."""
 MAX_WAIT = 0.1
 """Seconds that a thread waits for another one that takes a block; after that it takes a block of its own."""
 SPARE_IDS = "artemis_spare_ids"

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 _DRIVER = "artemis_driver_connection"
 """The key in `Session.info` of the connection that `driver_connection` found."""
 MAX_FETCH = 128
-"""How many rows are fetched at a time: a page of 100 and the row after it at once."""
+"""The number of rows that are fetched at a time: enough for a page of 100 and the row after it."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
 Row = tuple[Any, ...]

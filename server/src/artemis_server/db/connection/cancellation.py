@@ -61,7 +61,7 @@ class StatementEnded(Exception):
     def __init__(self, error: Exception, *, late: bool) -> None:
         super().__init__(str(getattr(error, "orig", None) or error))
         self.late = late
-        """Whether the deadline had passed; otherwise the caller had gone."""
+        """True if the deadline had passed; false if the caller had gone."""
 
 
 class StatementGuard:

@@ -142,7 +142,7 @@ class _WriteConnection:
         self._session = Session(self._connection)
         self._driver = cast("sqlite3.Connection", driver_connection(self._session))
         self.failed = False
-        """Whether the database failed, and not only the work: the connection is not to be used again."""
+        """True once the database failed, and not only the work: the connection must not be used again."""
 
     def commit(self, group: list[_Ticket[Any]]) -> None:
         """Runs and commits the group. It raises an error of the transaction, which every ticket in the group gets."""
