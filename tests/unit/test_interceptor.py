@@ -1,11 +1,11 @@
 """The methods that the interceptor guards, and the threads that answer them."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
 from artemis.v1.events_pb2 import Event, GetEventRequest
 from artemis_server.rpc.interceptor import ContractInterceptor, Handler
+from artemis_server.rpc.lanes import Calls, Limits
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Registry:
         return self._handlers.get(details.method)
 
 
-GETTERS = ThreadPoolExecutor(1)
+GETTERS = Calls(Limits(1, seconds=1)).lane("get", threads=1)
 OURS = "/artemis.v1.EventService/GetEvent"
-POOLS = {OURS: GETTERS}
+LANES = {OURS: GETTERS}
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
@@ -46,7 +46,7 @@ def intercept(interceptor: ContractInterceptor, registry: Registry, method: str)
 
 
 def test_a_method_of_the_contract_is_guarded_once() -> None:
-    interceptor, registry = ContractInterceptor(POOLS, {}), Registry(OURS)
+    interceptor, registry = ContractInterceptor(LANES, {}), Registry(OURS)
     first = intercept(interceptor, registry, OURS)
     assert first is not None
     assert first.request_deserializer is None, "the guard parses, so that it can tell what is malformed"
@@ -54,24 +54,24 @@ def test_a_method_of_the_contract_is_guarded_once() -> None:
     assert registry.asked == [OURS]
 
 
-def test_a_method_with_a_pool_is_answered_by_its_threads() -> None:
+def test_a_method_with_a_lane_is_answered_by_its_threads() -> None:
     create = "/artemis.v1.EventService/CreateEvent"
-    interceptor, registry = ContractInterceptor(POOLS, {}), Registry(OURS, create)
-    pools = []
+    interceptor, registry = ContractInterceptor(LANES, {}), Registry(OURS, create)
+    lanes = []
     for method in (OURS, create):
         handler = intercept(interceptor, registry, method)
         assert handler is not None
-        pools.append(getattr(handler.unary_unary, "experimental_thread_pool", None))
-    assert pools == [GETTERS, None]
+        lanes.append(getattr(handler.unary_unary, "experimental_thread_pool", None))
+    assert lanes == [GETTERS, None]
 
 
 def test_other_services_are_left_alone() -> None:
     registry = Registry(HEALTH)
-    assert intercept(ContractInterceptor(POOLS, {}), registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
+    assert intercept(ContractInterceptor(LANES, {}), registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
 
 
 def test_an_unknown_method_stays_unknown() -> None:
-    interceptor, registry = ContractInterceptor(POOLS, {}), Registry()
+    interceptor, registry = ContractInterceptor(LANES, {}), Registry()
     for _ in range(2):
         assert intercept(interceptor, registry, OURS) is None
     assert registry.asked == [OURS, OURS], "it is not kept: there is no end to unknown names"
@@ -80,13 +80,4 @@ def test_an_unknown_method_stays_unknown() -> None:
 def test_a_service_whose_name_begins_alike_is_left_alone() -> None:
     method = "/artemis.v10.EventService/GetEvent"
     registry = Registry(method)
-    assert intercept(ContractInterceptor(POOLS, {}), registry, method) is registry.look_up(CallDetails(method))
-
-
-def test_a_server_that_drains_refuses_new_calls_as_ones_to_make_again() -> None:
-    interceptor, registry = ContractInterceptor(POOLS, {}), Registry(OURS, HEALTH)
-    interceptor.drain()
-    refused = intercept(interceptor, registry, OURS)
-    assert refused is not None
-    assert refused is not registry.look_up(CallDetails(OURS))
-    assert intercept(interceptor, registry, HEALTH) is registry.look_up(CallDetails(HEALTH))
+    assert intercept(ContractInterceptor(LANES, {}), registry, method) is registry.look_up(CallDetails(method))

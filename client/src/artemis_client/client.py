@@ -37,6 +37,8 @@ _RECONNECT = (  # milliseconds
     # call to an address that never answers would not name the cause.
     ("grpc.min_reconnect_backoff_ms", 5000),
 )
+# milliseconds; a connection whose server or network vanished without a word is given up after 40 seconds
+_KEEPALIVE = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 10_000))
 
 
 class ArtemisClient:
@@ -56,7 +58,7 @@ class ArtemisClient:
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        options = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), _RETRY_BUFFER, *_RECONNECT]
+        options = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), _RETRY_BUFFER, *_RECONNECT, *_KEEPALIVE]
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
         else:

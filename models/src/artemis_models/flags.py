@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-MAX_NUMBER = 1_000_000
+MAX_NUMBER = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,9 +49,16 @@ class Flags:
         self.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
 
 
+def number(text: str) -> int:
+    """Returns a number from 0 to MAX_NUMBER. Raises ArgumentTypeError if the text is none."""
+    if not re.fullmatch("[0-9]{1,10}", text) or int(text) > MAX_NUMBER:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {MAX_NUMBER}")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """Returns a number from 1 to MAX_NUMBER. Raises ArgumentTypeError if the text is none."""
-    if not re.fullmatch("[0-9]{1,7}", text) or not 1 <= int(text) <= MAX_NUMBER:
+    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= MAX_NUMBER:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 

@@ -2,13 +2,12 @@
 
 import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
@@ -23,6 +22,7 @@ from artemis_server.requests import Check
 from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.interceptor import ContractInterceptor
+from artemis_server.rpc.lanes import Calls, Lane, Limits
 from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.resources import Resources
@@ -31,7 +31,19 @@ from artemis_server.settings import Settings
 from artemis_server.streams import OpenStreams
 
 GET_THREADS = 8
-"""Threads that answer only the methods that get a resource by its id."""
+"""Threads that answer only the methods that get a resource by its id: a few change less between threads (ADR 0002)."""
+BULK_SHARE = 1 / 8
+"""The share of `threads` that answers lists and batches, beside them."""
+BULK_CALLS = 1 / 2
+"""The share of the concurrent calls that may be lists and batches."""
+BULK_NICE = 5
+"""The priority of the threads that answer lists and batches, as nice(1) has it: gets, creates and health go first."""
+MIN_PING_INTERVAL = 5.0
+"""Seconds between two pings of a client that are few enough (gRFC A8). The Python client sends one in 30 seconds."""
+MAX_HANDSHAKE = 10.0
+"""Seconds in which a connection must begin to speak HTTP/2."""
+MAX_PENDING = 1_000_000
+"""Calls that gRPC keeps until its thread of events has time for them; the streams of each connection are fewer."""
 SPARE_CONNECTIONS = 4
 """Connections beside those of the threads that answer calls: for the health probe and the pruner."""
 
@@ -51,7 +63,7 @@ class Service:
     checks: Mapping[str, Check]
     """The checks that methods make themselves, by the method's name."""
     get_methods: tuple[str, ...]
-    """The methods that read one row by its id: GET_THREADS threads of their own answer them."""
+    """The methods that read one row by its id."""
 
 
 def services(database: Database) -> tuple[Service, ...]:
@@ -90,16 +102,22 @@ class Application:
         self._health = HealthServicer(self._streams)
         self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.disconnect)
         self._pruner = Pruner(self._database)
-        self._getters = ThreadPoolExecutor(GET_THREADS, thread_name_prefix="get")
-        get_methods = [f"/{each.descriptor.full_name}/{name}" for each in contract for name in each.get_methods]
-        checks = {
-            f"/{each.descriptor.full_name}/{name}": check for each in contract for name, check in each.checks.items()
-        }
-        self._interceptor = ContractInterceptor(dict.fromkeys(get_methods, self._getters), checks)
+        self._calls = Calls(
+            Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate)
+        )
+        gets = self._calls.lane("get", threads=GET_THREADS)
+        bulk = self._calls.lane("bulk", threads=bulk_threads(settings), share=BULK_CALLS, nice=BULK_NICE)
+        checks: dict[str, Check] = {}
+        lanes: dict[str, Lane] = {}
+        for each in contract:
+            path = f"/{each.descriptor.full_name}/"
+            checks |= {path + name: check for name, check in each.checks.items()}
+            lanes |= {path + name: gets for name in each.get_methods}
+            lanes |= {path + method.name: bulk for method in each.descriptor.methods if is_bulk(method)}
         self.server = grpc.server(
-            ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
-            interceptors=[self._interceptor],
-            options=[("grpc.so_reuseport", 0)],  # or a second server would take half of the calls unnoticed
+            self._calls.lane("rpc", threads=settings.threads),
+            interceptors=[ContractInterceptor(lanes, checks)],
+            options=channel_options(settings),
         )
         for service in contract:
             service.register(service.servicer, self.server)
@@ -119,18 +137,19 @@ class Application:
             raise ListenError(f"cannot listen on {self._settings.listen}") from None
         self._monitor.start()
         self._pruner.start()
+        self._calls.start()
         self.server.start()
         return port
 
     def stop(self) -> None:
-        """Refuses new requests, lets those in flight finish within the grace, and closes the database."""
+        """Refuses calls from now on, lets those that have begun finish within the grace, and closes the database.
+
+        It goes on refusing calls as UNAVAILABLE until the process ends, and with it the connections. `grpc.Server.stop`
+        would end calls that have arrived and not begun as CANCELLED, which no client repeats.
+        """
         self._monitor.stop()
+        self._calls.drain(self._settings.shutdown_grace)
         self._pruner.stop()
-        self._interceptor.drain()
-        stopped = self.server.stop(self._settings.shutdown_grace)
-        self._streams.end()
-        stopped.wait()
-        self._getters.shutdown(wait=False)
         self.close()
 
     def close(self) -> None:
@@ -138,9 +157,44 @@ class Application:
         self._database.close()
 
 
+def is_bulk(method: MethodDescriptor) -> bool:
+    """Tells whether a method is about many resources: its request asks for a page, or names several."""
+    return any(field.is_repeated or field.name == "page_size" for field in method.input_type.fields)
+
+
+def channel_options(settings: Settings) -> list[tuple[str, int]]:
+    """Returns the settings that gRPC itself keeps to, for each connection."""
+    milliseconds = {
+        "grpc.keepalive_time_ms": settings.keepalive_time,
+        "grpc.keepalive_timeout_ms": settings.keepalive_timeout,
+        "grpc.http2.min_ping_interval_without_data_ms": MIN_PING_INTERVAL,
+        "grpc.server_handshake_timeout_ms": MAX_HANDSHAKE,
+        "grpc.max_connection_age_grace_ms": settings.max_connection_age_grace,
+    }
+    if settings.max_connection_age:
+        milliseconds["grpc.max_connection_age_ms"] = settings.max_connection_age
+    return [
+        ("grpc.so_reuseport", 0),  # or a second server would take half of the calls unnoticed
+        ("grpc.max_receive_message_length", settings.max_request_size),
+        ("grpc.max_metadata_size", settings.max_metadata_size),
+        ("grpc.absolute_max_metadata_size", 2 * settings.max_metadata_size),
+        ("grpc.max_concurrent_streams", settings.max_streams),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Calls beyond these limits end as CANCELLED, which no client repeats. The lanes refuse them with a reason.
+        ("grpc.server.max_pending_requests", MAX_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
+        *((name, round(1000 * seconds)) for name, seconds in milliseconds.items()),
+    ]
+
+
 def max_connections(settings: Settings) -> int:
     """Returns how many connections an application needs at most."""
-    return settings.threads + GET_THREADS + SPARE_CONNECTIONS
+    return settings.threads + GET_THREADS + bulk_threads(settings) + SPARE_CONNECTIONS
+
+
+def bulk_threads(settings: Settings) -> int:
+    """Returns how many threads answer lists and batches."""
+    return max(2, int(settings.threads * BULK_SHARE))
 
 
 def check_address(listen: str) -> None:

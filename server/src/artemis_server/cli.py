@@ -1,6 +1,7 @@
 """The command line: `artemis-server serve | migrate | check`. It reports a failure in one line on stderr."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -78,6 +79,8 @@ def _serve(settings: Settings, engine: Engine) -> None:
     log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)
     application.stop()
     log.info("stopped")
+    logging.shutdown()
+    os._exit(0)  # with the connections, at once: see Application.stop
 
 
 def _migrate(settings: Settings, engine: Engine) -> None:

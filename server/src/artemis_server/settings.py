@@ -4,14 +4,14 @@ import argparse
 import ipaddress
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from artemis_models.flags import PREFIX, Flags, Parser, positive, seconds
+from artemis_models.flags import PREFIX, Flags, Parser, number, positive, seconds
 
 LARGEST_PORT = 65535
 CORES = ("one", "all")
@@ -21,6 +21,19 @@ _SWITCHES = {
     "insecure": ("listen on any address, unencrypted and without authentication", "off"),
 }
 """The help text of each switch, and the default that the help shows."""
+_LIMITS: dict[str, tuple[str, str, Callable[[str], float]]] = {
+    "max-concurrent-rpcs": ("how many requests are answered or wait at once", "N", positive),
+    "max-client-rate": ("how many requests a client may send in a second; 0: any number", "N", number),
+    "max-deadline": ("how long a request may take, whatever its client allows", "SECONDS", seconds),
+    "max-request-size": ("how large a request may be", "BYTES", positive),
+    "max-metadata-size": ("how large the metadata of a request may be", "BYTES", positive),
+    "max-streams": ("how many requests a connection may have open at once", "N", positive),
+    "keepalive-time": ("after how long a silent connection is pinged", "SECONDS", seconds),
+    "keepalive-timeout": ("how long a ping waits for its answer before the connection is closed", "SECONDS", seconds),
+    "max-connection-age": ("after how long a client must connect anew; 0: never", "SECONDS", seconds),
+    "max-connection-age-grace": ("how long requests have to end on a connection of that age", "SECONDS", seconds),
+}
+"""The help text, the unit and the type of each limit of requests and connections."""
 
 
 class SettingsError(Exception):
@@ -44,6 +57,24 @@ class Settings:
     sql: bool = False
     insecure: bool = False
     reflection: bool = True
+    max_concurrent_rpcs: int = 128
+    max_client_rate: int = 0
+    """Calls per second; 0 is any number."""
+    max_deadline: float = 300.0
+    """Seconds."""
+    max_request_size: int = 4 * 2**20
+    """Bytes."""
+    max_metadata_size: int = 8 * 2**10
+    """Bytes."""
+    max_streams: int = 100
+    keepalive_time: float = 60.0
+    """Seconds."""
+    keepalive_timeout: float = 20.0
+    """Seconds."""
+    max_connection_age: float = 0.0
+    """Seconds; 0 is any age."""
+    max_connection_age_grace: float = 30.0
+    """Seconds."""
     shutdown_grace: float = 10.0
     """Seconds."""
 
@@ -85,6 +116,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         flags.add("threads", "how many requests are answered at once", metavar="N", type=positive)
         flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
         flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+        for name, (text, metavar, kind) in _LIMITS.items():
+            flags.add(name, text, metavar=metavar, type=kind)
         for name, (text, shown) in _SWITCHES.items():  # a default from the environment is text until `_switched`
             flags.add(name, text, shown=shown, action=argparse.BooleanOptionalAction)
     return parser

@@ -3,10 +3,7 @@
 Parsing, validation and the mapping of errors stand here once, so that no method can forget them.
 """
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
@@ -14,14 +11,10 @@ from google.protobuf.message import DecodeError, Message
 from grpc_status import rpc_status
 
 from artemis_server import requests
-from artemis_server.errors import InvalidArgument, Unavailable, Violation
+from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import Check
+from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.status import status_of
-
-MAX_DRAIN = 1.0
-"""The longest that `drain` waits, in seconds."""
-QUIET = 0.05
-"""Seconds without a call after which `drain` assumes that no more calls come."""
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -31,35 +24,21 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class ContractInterceptor(grpc.ServerInterceptor):
     """Puts `guarded` around the unary methods of the contract's services, once for each method.
 
-    `pools` maps the full name of a method, such as "/artemis.v1.EventService/GetEvent", to the threads that
-    answer it; the server's own threads answer all other methods. A small pool for short methods changes less
-    between threads, and its queue has no writes and lists that wait (docs/adr/0002). `checks` maps such names to the
-    checks that methods make themselves: their violations join those of the contract.
+    `lanes` maps the full name of a method, such as "/artemis.v1.EventService/GetEvent", to the lane that answers it;
+    the server's own lane answers all other methods. `checks` maps such names to the checks that methods make
+    themselves: their violations join those of the contract.
     """
 
     def __init__(
         self,
-        pools: Mapping[str, ThreadPoolExecutor],
+        lanes: Mapping[str, Lane],
         checks: Mapping[str, Check],
         package: str = "artemis.v1",
     ) -> None:
-        self._pools = pools
+        self._lanes = lanes
         self._checks = checks
         self._prefix = f"/{package}."
         self._handlers: dict[str, Handler] = {}
-        self._draining = False
-        self._refused = threading.Event()
-
-    def drain(self) -> None:
-        """Answers UNAVAILABLE from now on, and returns when no more calls come, or after MAX_DRAIN seconds.
-
-        gRPC's own stop answers calls that it received and did not begin with CANCELLED, which callers do
-        not retry.
-        """
-        self._draining = True
-        end = time.monotonic() + MAX_DRAIN
-        while time.monotonic() < end and self._refused.wait(QUIET):
-            self._refused.clear()
 
     def intercept_service(
         self,
@@ -70,9 +49,6 @@ class ContractInterceptor(grpc.ServerInterceptor):
         method = handler_call_details.method
         if not method.startswith(self._prefix):
             return continuation(handler_call_details)
-        if self._draining:
-            self._refused.set()
-            return _SHUTTING_DOWN
         handler = self._handlers.get(method)
         if handler is None:
             handler = continuation(handler_call_details)
@@ -84,8 +60,8 @@ class ContractInterceptor(grpc.ServerInterceptor):
         assert handler.unary_unary is not None  # noqa: S101, for the type checker
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
         answer = guarded(handler.unary_unary, handler.request_deserializer, self._checks.get(method))
-        if method in self._pools:
-            answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
+        if method in self._lanes:
+            answer.experimental_thread_pool = self._lanes[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
 
 
@@ -113,9 +89,6 @@ def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
-_SHUTTING_DOWN: Handler = grpc.unary_unary_rpc_method_handler(
-    lambda _, context: _abort(context, Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))
-)
 _MALFORMED = InvalidArgument(
     Violation(field="", description="the request is not a valid protobuf message, or has text that is not UTF-8"),
     reason="MALFORMED_REQUEST",

@@ -1,0 +1,269 @@
+"""Lanes: the threads that answer calls, and the limits of calls, through a real server and channel."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from artemis_server.rpc import lanes
+from artemis_server.rpc.incoming import IncomingCall
+from artemis_server.rpc.lanes import Calls, Lane, Limits, Waiting
+from artemis_server.rpc.rates import MAX_CLIENTS, Rates
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from tests.e2e.servers import PATIENCE
+
+Code = grpc.StatusCode
+Behavior = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+class Blocking:
+    """A method that tells when it has begun, and ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.release = threading.Event()
+        self.requests: list[bytes] = []
+
+    def __call__(self, request: bytes, _: grpc.ServicerContext) -> bytes:
+        self.requests.append(request)
+        self.begun.release()
+        assert self.release.wait(PATIENCE)
+        return request
+
+
+def echo(request: bytes, _: grpc.ServicerContext) -> bytes:
+    return request
+
+
+class Server:
+    """A server with a lane of one thread for /test/slow, and one of one thread for all other methods."""
+
+    def __init__(self, calls: Calls, *, share: float = 1.0) -> None:
+        self.calls = calls
+        self.slow = Blocking()
+        self._server = grpc.server(calls.lane("quick", threads=1), options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers((Methods({"/test/slow": self.slow, "/test/echo": echo}),))
+        self.slow.experimental_thread_pool = calls.lane("slow", threads=1, share=share)  # type: ignore[attr-defined]
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+        calls.start()
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+
+    def call(self, method: str, request: bytes = b"x") -> bytes:
+        answer: bytes = self.begin(method, request).result()
+        return answer
+
+    def begin(self, method: str, request: bytes = b"x") -> Any:
+        return self.channel.unary_unary(f"/test/{method}", bytes, bytes).future(request, timeout=PATIENCE)
+
+    def begin_without_request(self, method: str) -> Any:
+        """Sends the headers of a call, and neither a request nor an end."""
+        ended = threading.Event()
+
+        def requests() -> Iterator[bytes]:
+            ended.wait(PATIENCE)
+            yield from ()
+
+        call: Any = self.channel.stream_unary(f"/test/{method}", bytes, bytes).future(requests(), timeout=PATIENCE)
+        call.add_done_callback(lambda _: ended.set())
+        return call
+
+    def stop(self) -> None:
+        self.slow.release.set()
+        self.channel.close()
+        self._server.stop(0).wait()
+        self.calls.stop()
+
+
+class Methods(grpc.GenericRpcHandler):
+    def __init__(self, methods: dict[str, Behavior]) -> None:
+        self._methods = methods
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        method = self._methods.get(details.method)
+        return method and grpc.unary_unary_rpc_method_handler(method, bytes, bytes)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Starts servers with these limits, and ends them."""
+    servers: list[Server] = []
+
+    def start(calls: int = 100, seconds: float = 60, rate: int = 0, share: float = 1.0) -> Server:
+        servers.append(Server(Calls(Limits(calls, seconds, rate)), share=share))
+        return servers[-1]
+
+    yield start
+    for each in servers:
+        each.stop()
+
+
+Serve = Callable[..., Server]
+
+
+def failure(call: Any) -> tuple[Code, str]:
+    """Waits for the call and returns its code and the reason in its details."""
+    error = call.exception()
+    assert isinstance(error, grpc.RpcError)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is both
+    info = error_details_pb2.ErrorInfo()
+    assert status is not None
+    assert status.details[0].Unpack(info)
+    return call.code(), info.reason
+
+
+def test_a_call_without_its_request_holds_no_thread(serve: Serve) -> None:
+    server = serve()
+    calls = [server.begin_without_request("echo") for _ in range(20)]
+    assert server.call("echo") == b"x"
+    assert [each.done() for each in calls] == [False] * 20
+
+
+def test_a_request_that_does_not_arrive_in_time_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MAX_ARRIVAL", 0.0)
+    monkeypatch.setattr(lanes, "SWEEP_INTERVAL", 0.01)
+    assert failure(serve().begin_without_request("echo")) == (Code.DEADLINE_EXCEEDED, "REQUEST_TIMEOUT")
+
+
+def test_more_calls_without_a_request_end_the_oldest(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MAX_INCOMPLETE", 2)
+    server = serve()
+    first, second = (server.begin_without_request("echo") for _ in range(2))
+    assert server.call("echo") == b"x", "this one's request is there in time"
+    assert failure(first) == (Code.DEADLINE_EXCEEDED, "REQUEST_TIMEOUT")
+    assert not second.done()
+
+
+def test_a_call_that_ends_without_a_request_is_refused(serve: Serve) -> None:
+    server = serve()
+    with pytest.raises(grpc.RpcError) as error:
+        server.channel.stream_unary("/test/echo")(iter(()), timeout=PATIENCE)
+    assert error.value.code() is Code.UNIMPLEMENTED
+    assert server.call("echo") == b"x"
+
+
+def test_a_call_beyond_the_limit_is_refused_at_once_and_told_when_to_come_again(serve: Serve) -> None:
+    server = serve(calls=2)
+    accepted = [server.begin("slow") for _ in range(2)]
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    refused = server.begin("echo")
+    assert failure(refused) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    status = rpc_status.from_call(refused)
+    assert status is not None
+    assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
+
+    server.slow.release.set()
+    assert [each.result() for each in accepted] == [b"x"] * 2
+    assert server.call("echo") == b"x"
+
+
+def test_a_lane_with_a_share_leaves_the_rest_to_the_others(serve: Serve) -> None:
+    server = serve(calls=4, share=0.5)
+    accepted = [server.begin("slow") for _ in range(2)]
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    assert failure(server.begin("slow")) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    assert server.call("echo") == b"x"
+    server.slow.release.set()
+    assert [each.result() for each in accepted] == [b"x"] * 2
+
+
+def test_a_call_whose_client_has_left_is_not_begun(serve: Serve) -> None:
+    server = serve()
+    first, gone, last = (server.begin("slow", request) for request in (b"first", b"gone", b"last"))
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    gone.cancel()
+    server.call("echo")  # the cancellation is there before this answer
+    server.slow.release.set()
+    assert [first.result(), last.result()] == [b"first", b"last"]
+    assert server.slow.requests == [b"first", b"last"]
+
+
+def test_a_call_that_takes_too_long_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "SWEEP_INTERVAL", 0.01)
+    server = serve(seconds=0)
+    assert failure(server.begin("slow")) == (Code.DEADLINE_EXCEEDED, "MAX_DEADLINE_EXCEEDED")
+
+
+def test_a_client_that_calls_too_often_is_refused(serve: Serve) -> None:
+    server = serve(rate=2)
+    assert [server.call("echo") for _ in range(2)] == [b"x"] * 2
+    assert failure(server.begin("echo")) == (Code.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED")
+
+
+def test_a_server_that_drains_finishes_what_has_begun_and_refuses_the_rest(serve: Serve) -> None:
+    server = serve()
+    begun, waiting = server.begin("slow"), server.begin("slow")
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    incomplete = server.begin_without_request("echo")
+    server.call("echo")  # the others are there before this one
+    with ThreadPoolExecutor(1) as drainer:
+        drained = drainer.submit(server.calls.drain, PATIENCE)
+        refused = [failure(waiting), failure(incomplete), failure(server.begin("echo"))]
+        assert refused == [(Code.UNAVAILABLE, "SHUTTING_DOWN")] * 3
+        assert not drained.done()
+        server.slow.release.set()
+        assert begun.result() == b"x"
+        assert drained.result(PATIENCE) is True
+
+
+def test_draining_ends_with_the_grace(serve: Serve) -> None:
+    server = serve()
+    call = server.begin("slow")
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    assert server.calls.drain(0) is False
+    server.slow.release.set()
+    assert call.result() == b"x"
+
+
+class Ended:
+    """Calls, which are numbers here, in the order in which they are ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def __call__(self, call: IncomingCall) -> None:
+        self.calls.append(call)
+
+
+def test_too_much_that_waits_ends_the_oldest() -> None:
+    ended = Ended()
+    waiting = Waiting(10, 60, ended)
+    numbers: list[Any] = [1, 2, 3, 4]
+    for number in numbers:
+        waiting.add(number, 5)
+    assert ended.calls == [1, 2]
+    waiting.discard(numbers[2])
+    waiting.add(numbers[0], 5)
+    assert ended.calls == [1, 2]
+    waiting.add(numbers[1], 11)
+    assert ended.calls == [1, 2, 4, 1, 2], "also what is too large by itself"
+    assert len(waiting) == 0
+
+
+def test_tokens_come_back_with_time_and_each_client_has_its_own() -> None:
+    now = 0.0
+    rates = Rates(2, clock=lambda: now)
+    assert [rates.take("a") for _ in range(3)] == [True, True, False]
+    assert rates.take("b")
+    now += 0.5
+    assert [rates.take("a") for _ in range(2)] == [True, False]
+    now += 100
+    assert [rates.take("a") for _ in range(3)] == [True, True, False], "no more than a second's worth is kept"
+
+
+def test_the_clients_that_called_least_recently_are_forgotten() -> None:
+    rates = Rates(1, clock=lambda: 0.0)
+    for number in range(MAX_CLIENTS):
+        assert rates.take(str(number))
+    assert not rates.take("0")
+    assert rates.take("another")
+    assert rates.take("1"), "it was forgotten"
+    assert not rates.take("0"), "it was not"
+
+
+def test_a_lane_is_the_kind_of_pool_that_grpcio_takes() -> None:
+    assert issubclass(Lane, ThreadPoolExecutor)
