@@ -47,7 +47,8 @@ class Server:
         self.slow = Blocking()
         self._server = grpc.server(calls.lane("quick", threads=1), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((Methods({"/test/slow": self.slow, "/test/echo": echo}),))
-        self.slow.experimental_thread_pool = calls.lane("slow", threads=1, share=share)  # type: ignore[attr-defined]
+        self.lane = calls.lane("slow", threads=1, share=share)
+        self.slow.experimental_thread_pool = self.lane  # type: ignore[attr-defined]
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         calls.start()
@@ -132,7 +133,12 @@ def test_a_request_that_does_not_arrive_in_time_is_ended(serve: Serve, monkeypat
 def test_more_calls_without_a_request_end_the_oldest(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "MAX_INCOMPLETE", 2)
     server = serve()
-    first, second = (server.begin_without_request("echo") for _ in range(2))
+    first = server.begin_without_request("echo")
+    while len(server.calls.incomplete) < 1:
+        server.call("echo")
+    second = server.begin_without_request("echo")
+    while len(server.calls.incomplete) < 2:
+        server.call("echo")
     assert server.call("echo") == b"x", "this one's request is there in time"
     assert failure(first) == (Code.DEADLINE_EXCEEDED, "REQUEST_TIMEOUT")
     assert not second.done()
@@ -173,10 +179,14 @@ def test_a_lane_with_a_share_leaves_the_rest_to_the_others(serve: Serve) -> None
 
 def test_a_call_whose_client_has_left_is_not_begun(serve: Serve) -> None:
     server = serve()
-    first, gone, last = (server.begin("slow", request) for request in (b"first", b"gone", b"last"))
+    first = server.begin("slow", b"first")
     assert server.slow.begun.acquire(timeout=PATIENCE)
+    gone, last = server.begin("slow", b"gone"), server.begin("slow", b"last")
+    while len(server.lane.calls) < 3:
+        server.call("echo")
     gone.cancel()
-    server.call("echo")  # the cancellation is there before this answer
+    while not any(call.ended for call in server.lane.calls):
+        server.call("echo")
     server.slow.release.set()
     assert [first.result(), last.result()] == [b"first", b"last"]
     assert server.slow.requests == [b"first", b"last"]
@@ -196,10 +206,12 @@ def test_a_client_that_calls_too_often_is_refused(serve: Serve) -> None:
 
 def test_a_server_that_drains_finishes_what_has_begun_and_refuses_the_rest(serve: Serve) -> None:
     server = serve()
-    begun, waiting = server.begin("slow"), server.begin("slow")
+    begun = server.begin("slow")
     assert server.slow.begun.acquire(timeout=PATIENCE)
+    waiting = server.begin("slow")
     incomplete = server.begin_without_request("echo")
-    server.call("echo")  # the others are there before this one
+    while len(server.lane.calls) < 2:
+        server.call("echo")
     with ThreadPoolExecutor(1) as drainer:
         drained = drainer.submit(server.calls.drain, PATIENCE)
         refused = [failure(waiting), failure(incomplete), failure(server.begin("echo"))]

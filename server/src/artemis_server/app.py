@@ -32,6 +32,10 @@ from artemis_server.streams import OpenStreams
 
 GET_THREADS = 8
 """Threads that answer only the methods that get a resource by its id: a few change less between threads (ADR 0002)."""
+HEALTH_THREADS = 4
+"""Threads that answer health checks, which never wait for the database."""
+MAX_PROBES = 1000
+"""Health checks that are open at once."""
 BULK_SHARE = 1 / 8
 """The share of `threads` that answers lists and batches, beside them."""
 BULK_CALLS = 1 / 2
@@ -105,17 +109,19 @@ class Application:
         self._calls = Calls(
             Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate)
         )
+        self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline))
         gets = self._calls.lane("get", threads=GET_THREADS)
+        writes = self._calls.lane("write", threads=settings.threads, submit=self._database.submit)
         bulk = self._calls.lane("bulk", threads=bulk_threads(settings), share=BULK_CALLS, nice=BULK_NICE)
         checks: dict[str, Check] = {}
         lanes: dict[str, Lane] = {}
         for each in contract:
             path = f"/{each.descriptor.full_name}/"
             checks |= {path + name: check for name, check in each.checks.items()}
+            lanes |= {path + method.name: bulk if is_bulk(method) else writes for method in each.descriptor.methods}
             lanes |= {path + name: gets for name in each.get_methods}
-            lanes |= {path + method.name: bulk for method in each.descriptor.methods if is_bulk(method)}
         self.server = grpc.server(
-            self._calls.lane("rpc", threads=settings.threads),
+            self._probes.lane("health", threads=HEALTH_THREADS),
             interceptors=[ContractInterceptor(lanes, checks)],
             options=channel_options(settings),
         )
@@ -138,6 +144,7 @@ class Application:
         self._monitor.start()
         self._pruner.start()
         self._calls.start()
+        self._probes.start()
         self.server.start()
         return port
 

@@ -9,7 +9,7 @@ when the request has arrived. That takes parts of grpcio that are not public. On
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -20,6 +20,21 @@ SUBMITTED: "Future[None]" = Future()
 """The result of `submit` that grpcio expects of a pool. It counts active calls by it, which the lanes do themselves."""
 SUBMITTED.set_result(None)
 _RECEIVING = "receive_message"  # grpcio's name of the operation, which a call must not end before
+
+
+class Refused(Exception):
+    """A method has ended its call with this status."""
+
+    def __init__(self, status: grpc.Status) -> None:
+        super().__init__(status.details)
+        self.status = status
+
+
+class _Context(_server._Context):
+    """The context of a call whose answer is sent later, so that it may end in another way or be made again."""
+
+    def abort_with_status(self, status: grpc.Status) -> NoReturn:
+        raise Refused(status)
 
 
 class IncomingCall:
@@ -77,6 +92,26 @@ class IncomingCall:
             state.callbacks.append(end)
             self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
             state.due.add(_RECEIVING)
+
+    def context(self) -> grpc.ServicerContext:
+        """Returns the context for `compute`."""
+        context: grpc.ServicerContext = _Context(self._event, self._state, None)
+        return context
+
+    def compute(self, context: grpc.ServicerContext) -> bytes:
+        """Returns the bytes of the answer, which `send` sends.
+
+        Raises:
+            Refused: the method ended the call with a status.
+        """
+        behavior, _, _, serialize = self._arguments
+        answer: bytes = serialize(self._state.context.run(behavior, self._request, context))
+        return answer
+
+    def send(self, answer: bytes) -> None:
+        """Answers the call, unless it is cancelled."""
+        self.answer_size = len(answer)
+        _server._status(self._event, self._state, answer)
 
     def answer(self) -> None:
         """Runs the method on this thread and sends its answer."""

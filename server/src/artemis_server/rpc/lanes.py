@@ -19,8 +19,9 @@ from typing import Any
 import grpc
 from grpc_status import rpc_status
 
+from artemis_server.db.connection.database import Submit
 from artemis_server.errors import DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
-from artemis_server.rpc.incoming import SUBMITTED, IncomingCall
+from artemis_server.rpc.incoming import SUBMITTED, IncomingCall, Refused
 from artemis_server.rpc.rates import Rates
 from artemis_server.rpc.status import status_of
 
@@ -102,22 +103,27 @@ class Calls:
         self._limits = limits
         self._rates = Rates(limits.client_rate)
         self._lanes: list[Lane] = []
-        self._incomplete = Waiting(MAX_INCOMPLETE, MAX_ARRIVAL, self._end_incomplete)
-        self._unread = Waiting(MAX_UNREAD, MAX_READING, IncomingCall.cancel)
+        self.incomplete = Waiting(MAX_INCOMPLETE, MAX_ARRIVAL, self._end_incomplete)
+        self.unread = Waiting(MAX_UNREAD, MAX_READING, IncomingCall.cancel)
         self._draining = False
         self._changed = threading.Condition()
         """Notified for each answered and each ended call while the server drains."""
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
-    def lane(self, name: str, *, threads: int, share: float = 1.0, nice: int = 0) -> "Lane":
+    def lane(
+        self, name: str, *, threads: int, share: float = 1.0, nice: int = 0, submit: Submit | None = None
+    ) -> "Lane":
         """Returns a new lane, in which up to this share of the concurrent calls may be.
 
-        `nice` is the priority of its threads as nice(1) has it: 10 lets others go first.
+        `nice` is the priority of its threads as nice(1) has it: 10 lets others go first. With `submit`, another thread
+        answers the calls: that of a database with a single writer.
         """
-        lane = Lane(self, name, threads, max(1, int(self._limits.calls * share)), nice)
-        self._lanes.append(lane)
-        return lane
+        max_calls = max(1, int(self._limits.calls * share))
+        self._lanes.append(
+            Lane(self, name, threads, max_calls, nice) if submit is None else GroupLane(self, name, max_calls, submit)
+        )
+        return self._lanes[-1]
 
     def start(self) -> None:
         """Starts to end calls that take too long."""
@@ -135,12 +141,12 @@ class Calls:
         Returns whether they were answered within `grace` seconds.
         """
         self._draining = True
-        self._incomplete.end_all()
+        self.incomplete.end_all()
         for lane in self._lanes:
             lane.refuse_queue(_SHUTTING_DOWN)
         with self._changed:
             answered = self._changed.wait_for(lambda: not any(lane.calls for lane in self._lanes), grace)
-            self._changed.wait_for(lambda: not self._unread, MAX_FLUSH)
+            self._changed.wait_for(lambda: not self.unread, MAX_FLUSH)
         return answered
 
     def receive(self, call: IncomingCall, lane: "Lane") -> None:
@@ -151,18 +157,18 @@ class Calls:
         if refusal is not None:
             call.refuse(refusal)
             return
-        self._incomplete.add(call, 1)
+        self.incomplete.add(call, 1)
         call.receive(partial(self._accept, lane=lane), self._forget)
 
     def mark_answered(self, call: IncomingCall) -> None:
         """Remembers that a call has its answer, until its client has read it."""
-        self._unread.add(call, call.answer_size)
+        self.unread.add(call, call.answer_size)
         if call.ended:  # before it was added
-            self._unread.discard(call)
+            self.unread.discard(call)
         self._notify()
 
     def _accept(self, call: IncomingCall, lane: "Lane") -> None:
-        self._incomplete.discard(call)
+        self.incomplete.discard(call)
         refusal = self._refusal(lane)
         if refusal is None:
             lane.put(call)
@@ -170,8 +176,8 @@ class Calls:
             call.refuse(refusal)
 
     def _forget(self, call: IncomingCall) -> None:
-        self._incomplete.discard(call)
-        self._unread.discard(call)
+        self.incomplete.discard(call)
+        self.unread.discard(call)
         self._notify()
 
     def _notify(self) -> None:
@@ -190,8 +196,8 @@ class Calls:
 
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_INTERVAL):
-            self._incomplete.end_late()
-            self._unread.end_late()
+            self.incomplete.end_late()
+            self.unread.end_late()
             latest = time.monotonic() - self._limits.seconds
             for lane in self._lanes:
                 for call, since in list(lane.calls.items()):
@@ -251,11 +257,41 @@ class Lane(ThreadPoolExecutor):
         while (call := self._queue.get()) is not None:
             if call.active:
                 call.answer()
-            self.calls.pop(call, None)
-            self._all.mark_answered(call)
+            self._end(call)
+
+    def _end(self, call: IncomingCall) -> None:
+        self.calls.pop(call, None)
+        self._all.mark_answered(call)
 
 
-def _status(error: RequestError) -> grpc.Status:
+class GroupLane(Lane):
+    """Calls that the thread of a database's writer answers, many in one transaction. `Calls.lane` makes it."""
+
+    def __init__(self, calls: Calls, name: str, max_calls: int, submit: Submit) -> None:
+        super().__init__(calls, name, 0, max_calls, 0)
+        self._submit = submit
+
+    def put(self, call: IncomingCall) -> None:
+        """Gives a call to the writer."""
+        self.calls[call] = time.monotonic()
+        context = call.context()
+        try:
+            self._submit(
+                partial(call.compute, context), context, partial(self._send, call), partial(self._refuse, call)
+            )
+        except RequestError as error:
+            self._refuse(call, error)
+
+    def _send(self, call: IncomingCall, answer: bytes) -> None:
+        call.send(answer)
+        self._end(call)
+
+    def _refuse(self, call: IncomingCall, error: BaseException) -> None:
+        call.refuse(error.status if isinstance(error, Refused) else _status(error))
+        self._end(call)
+
+
+def _status(error: BaseException) -> grpc.Status:
     return rpc_status.to_status(status_of(error))
 
 

@@ -19,7 +19,7 @@ MAX_TEXT_BYTES = 256
 log = logging.getLogger(__name__)
 
 
-def status_of(error: Exception) -> status_pb2.Status:
+def status_of(error: BaseException) -> status_pb2.Status:
     """Returns the status for an error. One that is not a RequestError is logged, and its status is INTERNAL."""
     if not isinstance(error, errors.RequestError):
         return _internal(error)
@@ -42,7 +42,7 @@ def _shorten(text: str) -> str:
     return text if len(raw) <= MAX_TEXT_BYTES else raw[:MAX_TEXT_BYTES].decode(errors="ignore") + "…"
 
 
-def _internal(error: Exception) -> status_pb2.Status:
+def _internal(error: BaseException) -> status_pb2.Status:
     request_id = str(uuid.uuid4())
     log.error("request %s failed", request_id, exc_info=error)
     info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"requestId": request_id})

@@ -1,7 +1,7 @@
 """The database: one object that is made at start-up, shared by all servicers, and lends them sessions."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from artemis_models import DatabaseError, check_connection, describe
 from sqlalchemy import Engine
@@ -34,6 +34,10 @@ class Writer(Protocol):
         """Accepts no more work, and returns when the accepted work of other threads than the callers' is committed."""
 
 
+Submit: TypeAlias = Callable[[Callable[[], Any], Caller, Callable[[Any], None], Callable[[BaseException], None]], None]
+"""The type of `SqliteWriter.submit`."""
+
+
 class Database:
     """Lends sessions: for reading, one that each thread keeps; for writing, as the engine needs it.
 
@@ -48,6 +52,11 @@ class Database:
         self._writer: Writer = (
             SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(self._sessions)
         )
+
+    @property
+    def submit(self) -> Submit | None:
+        """Runs work that writes on the one thread that writes (`SqliteWriter.submit`); None if many threads do."""
+        return self._writer.submit if isinstance(self._writer, SqliteWriter) else None
 
     def read(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns. Each statement in it is one snapshot.

@@ -24,22 +24,17 @@ MAX_GROUP = 256  # pieces of work
 
 
 class _Ticket(Generic[T]):
-    """A piece of work in the queue. It has a result or an error once `done` can be acquired.
+    """A piece of work in the queue. It has a result or an error when `finish` is called."""
 
-    `done` is a bare lock and not a Future: it costs a tenth, and only one thread waits for a ticket.
-    """
+    __slots__ = ("abandoned", "caller", "error", "finish", "result", "work")
 
-    __slots__ = ("abandoned", "caller", "done", "dry_run", "error", "result", "work")
-
-    def __init__(self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool) -> None:
+    def __init__(self, work: Callable[[], T], caller: Caller, finish: "Callable[[_Ticket[T]], None]") -> None:
         self.work = work
         self.caller = caller
-        self.dry_run = dry_run
+        self.finish = finish
         self.result: T
         self.error: BaseException | None = None
         self.abandoned = False
-        self.done = threading.Lock()
-        self.done.acquire()
 
 
 class SqliteWriter:
@@ -63,20 +58,45 @@ class SqliteWriter:
     ) -> T:
         """Returns what `work` returns, as `Writer` has it. A single statement shares a transaction as well."""
         del single_statement
-        ticket = _Ticket(work, caller, dry_run=dry_run)
-        with self._closing:
-            if self._closed:
-                raise shutting_down()
-            self._queue.put(ticket)
+        if threading.current_thread() is self._thread:  # within a piece of work that was given to `submit`
+            return self._execute(work, dry_run=dry_run)
+        done = threading.Lock()  # costs a tenth of a Future
+        done.acquire()
+        ticket = _Ticket(lambda: self._execute(work, dry_run=dry_run), caller, lambda _: done.release())
+        self._put(ticket)
         remaining = caller.time_remaining()
         # gRPC tells of no deadline as one in some centuries, which is too long for a lock.
         timeout = -1 if remaining is None or remaining > threading.TIMEOUT_MAX else max(remaining, 0)
-        if not ticket.done.acquire(timeout=timeout):
+        if not done.acquire(timeout=timeout):
             ticket.abandoned = True
             raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the request waited to be written")
         if ticket.error is not None:
             raise ticket.error
         return ticket.result
+
+    def submit(
+        self,
+        work: Callable[[], T],
+        caller: Caller,
+        on_result: Callable[[T], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        """Runs `work` on the writer's thread, and once what it wrote is committed calls one of the others there.
+
+        `work` may be run more than once. It writes by `write`, which does not wait within it. No other thread waits for
+        the result, or has to be woken.
+
+        Raises:
+            Unavailable: the writer is closed.
+        """
+
+        def finish(ticket: _Ticket[T]) -> None:
+            if ticket.error is None:
+                on_result(ticket.result)
+            else:
+                on_error(ticket.error)
+
+        self._put(_Ticket(work, caller, finish))
 
     def close(self) -> None:
         """Accepts no more work, commits what is queued, and closes the connection."""
@@ -94,8 +114,18 @@ class SqliteWriter:
                 for ticket in group:
                     ticket.error = failure
             for ticket in group:
-                ticket.done.release()
+                ticket.finish(ticket)
         self._disconnect()
+
+    def _put(self, ticket: _Ticket[Any]) -> None:
+        with self._closing:
+            if self._closed:
+                raise shutting_down()
+            self._queue.put(ticket)
+
+    def _execute(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
+        assert self._connection is not None  # noqa: S101, for the type checker
+        return self._connection.execute(work, dry_run=dry_run)
 
     def _next_group(self) -> list[_Ticket[Any]] | None:
         """Waits for a ticket and returns it with all that have queued up behind it; None at the end."""
@@ -143,6 +173,8 @@ class _WriteConnection:
         self._driver = cast("sqlite3.Connection", driver_connection(self._session))
         self.failed = False
         """True once the database failed, and not only the work: the connection must not be used again."""
+        self._changed = False
+        """True once the ticket that runs may have changed something that its failure must undo."""
 
     def commit(self, group: list[_Ticket[Any]]) -> None:
         """Runs and commits the group. It raises an error of the transaction, which every ticket in the group gets."""
@@ -165,34 +197,47 @@ class _WriteConnection:
         self._connection.invalidate()
         self._connection.close()
 
+    def execute(self, work: Callable[[Session], T], *, dry_run: bool) -> T:
+        """Returns what `work` returns, as a part of the ticket that runs; for a dry run, what it changed is undone."""
+        try:
+            if not dry_run:
+                self._changed = True
+                return work(self._session)
+            self._driver.execute("SAVEPOINT dry_run")
+            try:
+                return work(self._session)
+            finally:
+                if self._driver.in_transaction:
+                    self._driver.execute("ROLLBACK TO dry_run")
+                    self._driver.execute("RELEASE dry_run")
+        except Exception as error:
+            translated = translate(error)
+            self.failed |= translated is not error
+            raise translated from error
+
     def _run_together(self, group: list[_Ticket[Any]]) -> bool:
-        """Runs the group until a ticket fails, and tells whether none did. Dry runs fail or succeed by themselves."""
-        for ticket in _awaited(group):
-            if ticket.dry_run:
-                self._run_in_savepoint(ticket)
-            elif not self._run(ticket):
-                return False
-        return True
+        """Runs the group until a ticket fails that has to be undone, and tells whether none did."""
+        return all(self._run(ticket) for ticket in _awaited(group))
 
     def _run_in_savepoint(self, ticket: _Ticket[Any]) -> None:
         self._driver.execute("SAVEPOINT ticket")
-        if not self._run(ticket) or ticket.dry_run:
+        if not self._run(ticket):
             self._driver.execute("ROLLBACK TO ticket")
         self._driver.execute("RELEASE ticket")
 
     def _run(self, ticket: _Ticket[Any]) -> bool:
-        """Runs the work and tells whether it succeeded. Raises if the transaction has ended with it."""
+        """Runs the work; false if it failed and has to be undone. Raises if the transaction has ended with it."""
+        self._changed = False
         ticket.error = None
         try:
-            ticket.result = ticket.work(self._session)
+            ticket.result = ticket.work()
         except Exception as error:
-            ticket.error = translate(error)
-            self.failed |= ticket.error is not error
+            ticket.error = error
         if not self._driver.in_transaction:
             raise ticket.error or Unavailable(
                 "DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again"
             )
-        return ticket.error is None
+        return ticket.error is None or not self._changed
 
 
 def _awaited(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
