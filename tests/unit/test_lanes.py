@@ -1,5 +1,6 @@
 """Lanes: the threads that answer calls, and the limits of calls, through a real server and channel."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,12 @@ class Blocking:
         return request
 
 
+def fail(request: bytes, _: grpc.ServicerContext) -> bytes:
+    """Raises an error that refers to itself, as one does that its own frame keeps in a variable."""
+    error = ValueError(request)
+    raise error
+
+
 def echo(request: bytes, _: grpc.ServicerContext) -> bytes:
     return request
 
@@ -45,8 +52,12 @@ class Server:
     def __init__(self, calls: Calls, *, share: float = 1.0) -> None:
         self.calls = calls
         self.slow = Blocking()
-        self._server = grpc.server(calls.lane("quick", threads=1), options=[("grpc.so_reuseport", 0)])
-        self._server.add_generic_rpc_handlers((Methods({"/test/slow": self.slow, "/test/echo": echo}),))
+        self._server = grpc.server(
+            calls.lane("quick", threads=1), options=[("grpc.so_reuseport", 0), ("grpc.max_concurrent_streams", 30)]
+        )
+        self._server.add_generic_rpc_handlers(
+            (Methods({"/test/slow": self.slow, "/test/echo": echo, "/test/fail": fail}),)
+        )
         self.lane = calls.lane("slow", threads=1, share=share)
         self.slow.experimental_thread_pool = self.lane  # type: ignore[attr-defined]
         port = self._server.add_insecure_port("127.0.0.1:0")
@@ -190,6 +201,16 @@ def test_a_call_whose_client_has_left_is_not_begun(serve: Serve) -> None:
     server.slow.release.set()
     assert [first.result(), last.result()] == [b"first", b"last"]
     assert server.slow.requests == [b"first", b"last"]
+
+
+def test_failed_calls_leave_their_streams_to_gRPC_without_the_garbage_collector(serve: Serve) -> None:  # noqa: N802
+    """gRPC counts a stream among those of its connection until Python lets go of it."""
+    server = serve()
+    gc.disable()
+    try:
+        assert {failure(server.begin("fail")) for _ in range(60)} == {(Code.INTERNAL, "INTERNAL")}
+    finally:
+        gc.enable()
 
 
 def test_a_call_that_takes_too_long_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ when the request has arrived. That takes parts of grpcio that are not public. On
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -31,27 +31,52 @@ class Refused(Exception):
 
 
 class _Context(_server._Context):
-    """The context of a call whose answer is sent later, so that it may end in another way or be made again."""
+    """The context of a call: a method that aborts raises `Refused`, and the caller of the method sends the status."""
+
+    def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        raise Refused(_status(code, details))
 
     def abort_with_status(self, status: grpc.Status) -> NoReturn:
         raise Refused(status)
 
 
+class _Status(NamedTuple):
+    """A grpc.Status without details."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
+
+
 class IncomingCall:
-    """A call with one request, whose headers have arrived."""
+    """A call with one request, whose headers have arrived.
 
-    __slots__ = ("_arguments", "_event", "_request", "_run", "_state", "answer_size", "ended")
+    gRPC keeps the stream of a call for as long as Python refers to it. The frames of an exception may do that until
+    the garbage collector runs, so the call lets go of the stream once it is answered and ended.
+    """
 
-    def __init__(self, run: Callable[..., Any], event: Any, state: Any, arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, run: Callable[..., Any], event: Any, state: Any, behavior: Any, _: Any, parse: Any, serialize: Any
+    ) -> None:
+        """Takes the arguments that grpcio gives to a pool; `parse` may be None."""
         self.answer_size = 0
         """The number of bytes of the answer, once there is one."""
         self.ended = False
         """True once the answer is sent, or the client is gone."""
+        self._answered = False
         self._run = run
         self._event = event
         self._state = state
-        self._arguments = arguments
+        self._behavior = behavior
+        self._parser = parse
+        self._serialize = serialize
         self._request = b""
+        self._context = _Context(event, state, None)
+
+    @property
+    def context(self) -> grpc.ServicerContext:
+        """The context that the method gets."""
+        return self._context
 
     @property
     def client(self) -> str:
@@ -60,10 +85,15 @@ class IncomingCall:
         return peer.rpartition(b":")[0].decode()
 
     @property
+    def streams(self) -> bool:
+        """Tells whether the answer is a stream."""
+        return self._run is not _server._unary_response_in_pool
+
+    @property
     def active(self) -> bool:
         """Tells whether the call waits for an answer: it is neither answered nor cancelled."""
-        active: bool = _server._is_rpc_state_active(self._state)
-        return active
+        state = self._state
+        return state is not None and bool(_server._is_rpc_state_active(state))
 
     def receive(self, arrived: "Callable[[IncomingCall], None]", ended: "Callable[[IncomingCall], None]") -> None:
         """Receives the request. Calls `arrived` when it is there, and `ended` when the call has ended.
@@ -81,73 +111,79 @@ class IncomingCall:
                 if request is None:  # the client closed its side without a request, or is gone
                     if state.client is _server._OPEN:
                         state.client = _server._CLOSED
-                    self._abort(cygrpc.StatusCode.unimplemented, b"the call has no request message")
+                    self.refuse(_NO_REQUEST)
                 return _server._possibly_finish_call(state, _RECEIVING)
 
         def end() -> None:
             self.ended = True
             ended(self)
+            if self._answered:
+                self._release()
 
         with state.condition:
             state.callbacks.append(end)
             self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
             state.due.add(_RECEIVING)
 
-    def context(self) -> grpc.ServicerContext:
-        """Returns the context for `compute`."""
-        context: grpc.ServicerContext = _Context(self._event, self._state, None)
-        return context
-
-    def compute(self, context: grpc.ServicerContext) -> bytes:
-        """Returns the bytes of the answer, which `send` sends.
+    def compute(self) -> bytes:
+        """Runs the method and returns the bytes of its answer, which `send` sends. It may be run more than once.
 
         Raises:
             Refused: the method ended the call with a status.
+            Exception: what else the method raised.
         """
-        behavior, _, _, serialize = self._arguments
-        answer: bytes = serialize(self._state.context.run(behavior, self._request, context))
-        return answer
+        answer = self._state.context.run(self._behavior, self._parse(), self._context)
+        raw: bytes = self._serialize(answer)
+        return raw
 
     def send(self, answer: bytes) -> None:
         """Answers the call, unless it is cancelled."""
         self.answer_size = len(answer)
         _server._status(self._event, self._state, answer)
 
-    def answer(self) -> None:
-        """Runs the method on this thread and sends its answer."""
-        behavior, _, deserializer, serializer = self._arguments
-
-        def serialize(answer: Any) -> bytes:
-            raw: bytes = serializer(answer)
-            self.answer_size = len(raw)
-            return raw
-
-        self._state.context.run(self._run, self._event, self._state, behavior, self._take, deserializer, serialize)
+    def stream(self) -> None:
+        """Runs a method whose answer is a stream, and sends the stream."""
+        self._state.context.run(
+            self._run, self._event, self._state, self._behavior, self._parse, self._parser, self._serialize
+        )
 
     def refuse(self, status: grpc.Status) -> None:
         """Answers the call with this error, unless it is answered."""
-        state = self._state
+        event, state = self._event, self._state
+        if state is None:
+            return
         with state.condition:
-            if self.active:
+            if _server._is_rpc_state_active(state):
                 state.code, state.details = status.code, status.details.encode()
                 state.trailing_metadata = status.trailing_metadata
-                self._abort(cygrpc.StatusCode.unknown)  # the code that is set goes before this one
+                # The code that is set goes before this one.
+                _server._abort(state, event.call, cygrpc.StatusCode.unknown, b"")
 
     def cancel(self) -> None:
         """Ends the call, also when it is answered and its client does not read the answer."""
-        self._event.call.cancel()
+        event = self._event
+        if event is not None:
+            event.call.cancel()
 
-    def _take(self) -> Any:
-        """Returns the parsed request, and None if it is not one."""
-        raw, self._request = self._request, b""
-        parse = self._arguments[2] or bytes
+    def mark_answered(self) -> None:
+        """Tells that the method is done with the call."""
+        self._answered = True
+        if self.ended:
+            self._release()
+
+    def _release(self) -> None:
+        self._event = self._state = self._context._rpc_event = None
+
+    def _parse(self) -> Any:
         try:
-            return parse(raw)
+            return self._request if self._parser is None else self._parser(self._request)
         except DecodeError:
-            self._abort(cygrpc.StatusCode.invalid_argument, b"the request is not a valid protobuf message")
-            return None
+            raise Refused(_MALFORMED) from None
 
-    def _abort(self, code: Any, details: bytes = b"") -> None:
-        with self._state.condition:
-            if self.active:
-                _server._abort(self._state, self._event.call, code, details)
+
+def _status(code: grpc.StatusCode, details: str) -> grpc.Status:
+    return cast("grpc.Status", _Status(code, details))
+
+
+_NO_REQUEST = _status(grpc.StatusCode.UNIMPLEMENTED, "the call has no request message")
+_MALFORMED = _status(grpc.StatusCode.INVALID_ARGUMENT, "the request is not a valid protobuf message")

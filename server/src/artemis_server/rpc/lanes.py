@@ -162,6 +162,7 @@ class Calls:
 
     def mark_answered(self, call: IncomingCall) -> None:
         """Remembers that a call has its answer, until its client has read it."""
+        call.mark_answered()
         self.unread.add(call, call.answer_size)
         if call.ended:  # before it was added
             self.unread.discard(call)
@@ -225,8 +226,7 @@ class Lane(ThreadPoolExecutor):
 
     def submit(self, run: Any, /, *arguments: Any, **_: Any) -> "Future[Any]":
         """Takes a call whose headers have arrived. gRPC's thread of events calls this."""
-        method, event, state, *rest = arguments
-        self._all.receive(IncomingCall(method, event, state, tuple(rest)), self)
+        self._all.receive(IncomingCall(*arguments), self)
         return SUBMITTED
 
     def put(self, call: IncomingCall) -> None:
@@ -256,8 +256,17 @@ class Lane(ThreadPoolExecutor):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (call := self._queue.get()) is not None:
             if call.active:
-                call.answer()
+                self._answer(call)
             self._end(call)
+
+    def _answer(self, call: IncomingCall) -> None:
+        try:
+            if call.streams:
+                call.stream()
+            else:
+                call.send(call.compute())
+        except Exception as error:
+            call.refuse(_status(error))
 
     def _end(self, call: IncomingCall) -> None:
         self.calls.pop(call, None)
@@ -274,11 +283,8 @@ class GroupLane(Lane):
     def put(self, call: IncomingCall) -> None:
         """Gives a call to the writer."""
         self.calls[call] = time.monotonic()
-        context = call.context()
         try:
-            self._submit(
-                partial(call.compute, context), context, partial(self._send, call), partial(self._refuse, call)
-            )
+            self._submit(call.compute, call.context, partial(self._send, call), partial(self._refuse, call))
         except RequestError as error:
             self._refuse(call, error)
 
@@ -287,12 +293,12 @@ class GroupLane(Lane):
         self._end(call)
 
     def _refuse(self, call: IncomingCall, error: BaseException) -> None:
-        call.refuse(error.status if isinstance(error, Refused) else _status(error))
+        call.refuse(_status(error))
         self._end(call)
 
 
 def _status(error: BaseException) -> grpc.Status:
-    return rpc_status.to_status(status_of(error))
+    return error.status if isinstance(error, Refused) else rpc_status.to_status(status_of(error))
 
 
 _SHUTTING_DOWN = _status(Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))

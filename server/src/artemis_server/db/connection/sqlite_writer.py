@@ -115,6 +115,7 @@ class SqliteWriter:
                     ticket.error = failure
             for ticket in group:
                 ticket.finish(ticket)
+            group.clear()  # or the calls of its tickets would live until the next group
         self._disconnect()
 
     def _put(self, ticket: _Ticket[Any]) -> None:
