@@ -203,8 +203,8 @@ def test_a_call_whose_client_has_left_is_not_begun(serve: Serve) -> None:
     assert server.slow.requests == [b"first", b"last"]
 
 
-def test_failed_calls_leave_their_streams_to_gRPC_without_the_garbage_collector(serve: Serve) -> None:  # noqa: N802
-    """gRPC counts a stream among those of its connection until Python lets go of it."""
+def test_failed_calls_leave_their_streams_without_the_garbage_collector(serve: Serve) -> None:
+    """The core of gRPC counts a stream among those of its connection until Python lets go of it."""
     server = serve()
     gc.disable()
     try:
