@@ -17,6 +17,7 @@ from artemis_server import requests
 from artemis_server.errors import InvalidArgument, Unavailable, Violation
 from artemis_server.requests import Check
 from artemis_server.rpc.status import status_of
+from artemis_server.wire import bounded
 
 MAX_DRAIN = 1.0
 """The longest that `drain` waits, in seconds."""
@@ -83,7 +84,7 @@ class ContractInterceptor(grpc.ServerInterceptor):
     def _guard(self, method: str, handler: Handler) -> Handler:
         assert handler.unary_unary is not None  # noqa: S101, for the type checker
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
-        answer = guarded(handler.unary_unary, handler.request_deserializer, self._checks.get(method))
+        answer = guarded(handler.unary_unary, bounded(handler.request_deserializer), self._checks.get(method))
         if method in self._pools:
             answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
