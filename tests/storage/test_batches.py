@@ -74,7 +74,7 @@ def change(event: Event, **fields: Any) -> Change[Event]:
     for name in fields:
         merged.ClearField(name)
     merged.MergeFrom(Event(**{name: value for name, value in fields.items() if value is not None}))
-    return Change(event, merged, tuple(fields))
+    return Change(merged, tuple(fields))
 
 
 def without_identity(event: Event) -> Event:
