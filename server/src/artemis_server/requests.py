@@ -218,11 +218,7 @@ def _check_sent_fields(request: Message) -> None:
 def _updates(request: Any) -> list[tuple[str, Any, Message]]:
     """Returns the updates in a request, each with the prefix of its paths ("requests[3].") and its resource."""
     children = getattr(request, _CHILDREN, None)
-    named = (
-        [("", request)]
-        if children is None
-        else [(f"{_CHILDREN}[{i}].", each) for i, each in enumerate(children)]
-    )
+    named = [("", request)] if children is None else [(f"{_CHILDREN}[{i}].", each) for i, each in enumerate(children)]
     return [
         (prefix, each, getattr(each, _resource_field(each.DESCRIPTOR)))
         for prefix, each in named

@@ -37,7 +37,8 @@ class _TokenRules:
 
     It also refuses the parts of AIP-160 and of SQL that these filters do not have, and says what to write instead:
     `lower("a")` is a function, `category = (a OR b)` and `category = a, b` are lists of values, `"category" = a` is a
-    quoted field, `"Py""Con"` two factors without a blank between them, and `category IN (a)` and `location IS NULL` SQL.
+    quoted field, `"Py""Con"` two factors without a blank between them; and `category IN (a)` and `location IS NULL`
+    are SQL.
     """
 
     always_accept = ("LPAR", "COMPARATOR", "COMMA")

@@ -84,7 +84,7 @@ class ContractInterceptor(grpc.ServerInterceptor):
     def _guard(self, method: str, handler: Handler) -> Handler:
         assert handler.unary_unary is not None  # noqa: S101, for the type checker
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
-        answer = guarded(handler.unary_unary, bounded(handler.request_deserializer), self._checks.get(method))
+        answer = guarded(handler.unary_unary, handler.request_deserializer, self._checks.get(method))
         if method in self._pools:
             answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
@@ -96,6 +96,7 @@ def guarded(
     check: Check | None = None,
 ) -> Callable[[bytes, grpc.ServicerContext], Response]:
     """Returns the method as it is served: from the bytes of the request to its response, or a status."""
+    parse = bounded(parse)
 
     def answer(raw: bytes, context: grpc.ServicerContext) -> Response:
         try:

@@ -4,7 +4,7 @@ Every expression is true or false and never NULL, so that NOT means what it mean
 compares by code point, with regard to case, on every engine (LIKE does not).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ Columns = Mapping[str, Column]
 _SURROGATES = range(0xD800, 0xE000)  # no text has them
 _LAST_CODE_POINT = 0x10FFFF
 _POSITIONS = {"sqlite": "instr", "postgresql": "strpos"}
-"""By the dialect's name, the function of a text and a part: where, from 1, the text first has the part; 0 if it has not."""
+"""By the dialect's name, the function that tells where a text first has a part, from 1; 0 if it has not."""
 
 
 def parameterize(node: Node, values: Values) -> Node:  # noqa: PLR0911, one for each kind of node
@@ -84,10 +84,10 @@ class _Writer:
 
     def __init__(self, compiler: SQLCompiler, columns: Columns, options: Mapping[str, Any]) -> None:
         self._columns = columns
-        self._process = partial(compiler.process, **options)
+        self._process: Callable[[ColumnElement[Any]], str] = partial(compiler.process, **options)
         self._position = _POSITIONS[compiler.dialect.name]
 
-    def sql(self, node: Node) -> str:  # noqa: PLR0911, one for each kind of node
+    def sql(self, node: Node) -> str:
         """Returns the SQL of a node: `id > 5 AND -day` gives "(events.id > ? AND NOT (...))"."""
         match node:
             case And(terms):
@@ -96,28 +96,33 @@ class _Writer:
                 return self._joined(" OR ", terms, "1 = 0")
             case Not(term):
                 return f"NOT ({self.sql(term)})"
-            case Compare(field, how, name):
-                comparison = f"{self._column(field)} {how.value} {self._parameter(field, str(name))}"
-                if not self._columns[field].nullable:
-                    return comparison
-                return f"({self._column(field)} IS NOT NULL AND {comparison})"  # false, and not NULL
-            case Matches(field, name):
-                text, part = self._column(field), self._process(bindparam(name, type_=Text()))
-                if node.open_end:
-                    return f"{self._position}({text}, {part}) > 0"
-                return f"substr({text}, length({text}) - length({part}) + 1) = {part}"
+            case Compare():
+                return self._compare(node)
+            case Matches():
+                return self._match(node)
             case Present(field):
                 return self._present(field)
         raise AssertionError(f"{node} is not parameterized")
+
+    def _compare(self, node: Compare) -> str:
+        column = self._columns[node.field]
+        parameter = self._process(bindparam(str(node.value), type_=column.type))
+        comparison = f"{self._column(node.field)} {node.operator.value} {parameter}"
+        if not column.nullable:
+            return comparison
+        return f"({self._column(node.field)} IS NOT NULL AND {comparison})"  # false, and not NULL
+
+    def _match(self, node: Matches) -> str:
+        text, part = self._column(node.field), self._process(bindparam(node.text, type_=Text()))
+        if node.open_end:
+            return f"{self._position}({text}, {part}) > 0"
+        return f"substr({text}, length({text}) - length({part}) + 1) = {part}"
 
     def _joined(self, operator: str, terms: tuple[Node, ...], empty: str) -> str:
         return f"({operator.join(map(self.sql, terms))})" if terms else empty
 
     def _column(self, field: str) -> str:
         return self._process(self._columns[field])
-
-    def _parameter(self, field: str, name: str) -> str:
-        return self._process(bindparam(name, type_=self._columns[field].type))
 
     def _present(self, field: str) -> str:
         if isinstance(self._columns[field].type, Text):
