@@ -5,9 +5,10 @@ This module knows descriptors and the encoding (https://protobuf.dev/programming
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import TypeVar
+from itertools import chain
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -24,6 +25,10 @@ MAX_FIELDS = 100_000
 _TIDY = 4096  # bytes of a request in which unknown fields do not matter
 _SMALL = 2 * MAX_PATHS  # bytes; an element takes two at least, so a message of this size has not too many
 _VARINT, _LENGTH_DELIMITED = 0, 2  # wire types
+_GROUPS = {3: 1, 4: -1}
+"""The wire types of the tags that begin and end a group, and what they add to the depth."""
+Span: TypeAlias = tuple[int, int]
+"""The positions where a part of the request begins and ends."""
 _PATHS = "google.protobuf.FieldMask.paths"
 _CONTINUED = bytes(range(0x80, 0x100))
 """All bytes of a varint but its last one."""
@@ -43,7 +48,7 @@ def bounded(parse: Callable[[bytes], M]) -> Callable[[bytes], M]:
 
     def parse_bounded(raw: bytes) -> M:
         if repeats and len(raw) > _SMALL:
-            _Walk(raw).message(0, len(raw), descriptor, "", Counter())
+            _Walk(raw).message([(0, len(raw))], descriptor, "")
         request = parse(raw)
         if len(raw) > _TIDY:
             request.DiscardUnknownFields()
@@ -52,14 +57,28 @@ def bounded(parse: Callable[[bytes], M]) -> Callable[[bytes], M]:
     return parse_bounded
 
 
+class _Field(NamedTuple):
+    """A field that repeats, or whose message has such fields, which is `watched` then."""
+
+    name: str
+    limit: int | None
+    """The most elements; None if the field does not repeat."""
+    packed: bool
+    """Whether its elements are numbers. The contract repeats no others than varints."""
+    watched: Descriptor | None
+
+
 @cache
-def _watched(descriptor: "Descriptor") -> dict[int, FieldDescriptor]:
+def _watched(descriptor: "Descriptor") -> dict[int, _Field]:
     """Returns the fields that repeat, or whose messages have such fields, by number."""
-    return {
-        field.number: field
-        for field in descriptor.fields
-        if field.is_repeated or (field.message_type and _watched(field.message_type))
-    }
+    fields = {}
+    for field in descriptor.fields:
+        inner = field.message_type if field.message_type and _watched(field.message_type) else None
+        limit = (MAX_PATHS if field.full_name == _PATHS else MAX_ITEMS) if field.is_repeated else None
+        packed = limit is not None and field.message_type is None and field.type != FieldDescriptor.TYPE_STRING
+        if inner or limit:
+            fields[field.number] = _Field(field.name, limit, packed, inner)
+    return fields
 
 
 class _Walk:
@@ -69,53 +88,64 @@ class _Walk:
         self._raw = raw
         self._left = MAX_FIELDS
 
-    def message(self, start: int, end: int, descriptor: Descriptor, path: str, counts: "Counter[str]") -> None:
-        """Adds the elements between two positions to `counts`, by path. Raises the errors of `bounded`."""
-        watched, position, groups = _watched(descriptor), start, 0
+    def message(self, spans: "Sequence[Span]", descriptor: Descriptor, path: str) -> None:
+        """Raises the errors of `bounded`. The spans are those of one message, whose parts a parser merges."""
+        watched, counts = _watched(descriptor), Counter[int]()
+        parts: dict[_Field, list[Span]] = {}
+        for number, wire_type, begin, end in chain.from_iterable(self._fields(*span, path) for span in spans):
+            field = watched.get(number)
+            if field is None or not (wire_type == _LENGTH_DELIMITED or (wire_type == _VARINT and field.packed)):
+                continue
+            if field.limit is None:
+                parts.setdefault(field, []).append((begin, end))
+                continue
+            # Of packed numbers, each ends with the one byte that has not the highest bit.
+            counts[number] += len(self._raw[begin:end].translate(None, _CONTINUED)) if field.packed else 1
+            if counts[number] > field.limit:
+                description = f"must contain no more than {field.limit} item(s)"
+                raise _too_many(path + field.name, description, field.limit)
+            if field.watched and end - begin > _SMALL:
+                self.message([(begin, end)], field.watched, f"{path}{field.name}[{counts[number] - 1}].")
+        for field, merged in parts.items():
+            if field.watched and sum(end - begin for begin, end in merged) > _SMALL:
+                self.message(merged, field.watched, f"{path}{field.name}.")
+
+    def _fields(self, start: int, end: int, path: str) -> "Iterator[tuple[int, int, int, int]]":
+        """Yields the fields between two positions: number, wire type, begin and end of the value."""
+        position, groups = start, 0
         while position < end:
             self._left -= 1
             if self._left < 0:
                 raise _too_many(path.rstrip("."), f"the request must have no more than {MAX_FIELDS} fields", MAX_FIELDS)
             tag, begin = self._varint(position, end)
-            groups += {3: 1, 4: -1}.get(tag & 7, 0)
-            begin, position = self._value(tag & 7, begin, end)
-            if groups < 0 or position > end:
+            wire_type = tag & 7
+            begin, position = self._value(wire_type, begin, end)
+            if position > end:
                 raise DecodeError
-            field = watched.get(tag >> 3)
-            if field and not groups and (tag & 7 == _LENGTH_DELIMITED or (tag & 7 == _VARINT and _is_packed(field))):
-                self._count(field, begin, position, path, counts)
+            if wire_type in _GROUPS:
+                groups += _GROUPS[wire_type]
+                if groups < 0:
+                    raise DecodeError
+            elif not groups:
+                yield tag >> 3, wire_type, begin, position
         if groups:
             raise DecodeError
 
-    def _value(self, wire_type: int, position: int, end: int) -> tuple[int, int]:
+    def _value(self, wire_type: int, position: int, end: int) -> Span:
         """Returns where the value begins and ends; a group begins and ends at its tags."""
         match wire_type:
+            case 2:
+                length, begin = self._varint(position, end)
+                return begin, begin + length
             case 0:
                 return position, self._varint(position, end)[1]
             case 1:
                 return position, position + 8
-            case 2:
-                length, begin = self._varint(position, end)
-                return begin, begin + length
-            case 3 | 4:
-                return position, position
             case 5:
                 return position, position + 4
+            case 3 | 4:
+                return position, position
         raise DecodeError
-
-    def _count(self, field: FieldDescriptor, begin: int, end: int, path: str, counts: "Counter[str]") -> None:
-        name = path + field.name
-        if field.is_repeated:
-            limit = MAX_PATHS if field.full_name == _PATHS else MAX_ITEMS
-            # Of a packed field, each number ends with the one byte that has not the highest bit.
-            counts[name] += len(self._raw[begin:end].translate(None, _CONTINUED)) if _is_packed(field) else 1
-            if counts[name] > limit:
-                raise _too_many(name, f"must contain no more than {limit} item(s)", limit)
-            name += f"[{counts[name] - 1}]"
-            if end - begin <= _SMALL:
-                return
-        if field.message_type and _watched(field.message_type):
-            self.message(begin, end, field.message_type, f"{name}.", counts)
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """Returns the number at a position, and the position after it: the bytes AC 02 are 300."""
@@ -125,15 +155,10 @@ class _Walk:
                 break
             byte = raw[position]
             position += 1
-            number |= (byte & 0x7F) << shift
             if byte < 0x80:  # noqa: PLR2004, the last byte has not the highest bit
-                return number, position
+                return number | byte << shift, position
+            number |= (byte & 0x7F) << shift
         raise DecodeError
-
-
-def _is_packed(field: FieldDescriptor) -> bool:
-    """Tells whether the field repeats numbers; the contract repeats no others than varints."""
-    return bool(field.is_repeated) and field.message_type is None and field.type != FieldDescriptor.TYPE_STRING
 
 
 def _too_many(field: str, description: str, limit: int) -> InvalidArgument:
