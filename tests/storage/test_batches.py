@@ -238,6 +238,13 @@ def test_an_update_keeps_the_time_of_making_and_sets_that_of_the_change(database
     assert all(old.etag != new.etag for old, new in zip(created, changed, strict=True))
 
 
+def test_update_times_never_go_back(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    created = create_some(database, 3)
+    monkeypatch.setattr(times, "now", lambda: 1_000_000)  # the clock was set back to 1970
+    changed = update_many(database, [change(each, name="New") for each in created])
+    assert [each.update_time for each in created] == [each.update_time for each in changed]
+
+
 def test_a_change_without_fields_changes_nothing(database: Database) -> None:
     created = create_some(database, 3)
     assert created == update_many(database, [change(each) for each in created])

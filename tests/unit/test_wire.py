@@ -46,10 +46,10 @@ def paths(count: int) -> bytes:
         (CreateEvents, b"\x0a\x00" * 1001, "requests", 1000),
         (CreateEvents, b"\x13\x0a\x00\x14" + b"\x0a\x00" * 1001, "requests", 1000),
         (UpdateEvents, b"\x0a\x00" * 1001, "requests", 1000),
-        (UpdateEvent, paths(101), "update_mask.paths", 100),
-        (UpdateEvent, paths(60) * 2, "update_mask.paths", 100),
-        (UpdateEvents, sized(1, b"") * 2 + sized(1, paths(101)), "requests[2].update_mask.paths", 100),
-        (UpdateEvents, sized(1, paths(50) * 3), "requests[0].update_mask.paths", 100),
+        (UpdateEvent, paths(251), "update_mask.paths", 250),
+        (UpdateEvent, paths(150) * 2, "update_mask.paths", 250),
+        (UpdateEvents, sized(1, b"") * 2 + sized(1, paths(251)), "requests[2].update_mask.paths", 250),
+        (UpdateEvents, sized(1, paths(100) * 3), "requests[0].update_mask.paths", 250),
     ],
 )
 def test_too_many_elements_are_refused(kind: type[Message], raw: bytes, field: str, limit: int) -> None:
@@ -67,7 +67,7 @@ def test_too_many_elements_are_refused(kind: type[Message], raw: bytes, field: s
         (GetEvents, sized(1, b"\xff\xff\x01" * MAX_ITEMS)),
         (CreateEvents, b"\x0a\x00" * MAX_ITEMS),
         (CreateEvents, b"\x13" + b"\x0a\x00" * 1001 + b"\x14"),
-        (UpdateEvents, sized(1, paths(MAX_PATHS)) * 500),
+        (UpdateEvents, sized(1, paths(MAX_PATHS)) * 100),
         (UpdateEvent, sized(1, b"\x08\x01") * 2000),
     ],
 )
@@ -107,7 +107,7 @@ BROKEN = st.tuples(MESSAGES, st.binary(max_size=12), MESSAGES).map(b"".join)
 @example(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f")
 def test_what_can_be_parsed_is_parsed_alike_and_the_rest_is_malformed(raw: bytes) -> None:
     for kind in (GetEvents, CreateEvents, UpdateEvents, UpdateEvent):
-        for sent in (raw, FILLING * 2 + raw):
+        for sent in (raw, FILLING * 4 + raw):
             assert outcome(kind.FromString, sent) == outcome(bounded(kind.FromString), sent)
 
 

@@ -18,10 +18,10 @@ from artemis_server.errors import InvalidArgument, Violation
 M = TypeVar("M", bound=Message)
 MAX_ITEMS = 1000
 """The most elements of a repeated field of a request. The rules of the contract allow no more."""
-MAX_PATHS = 100
+MAX_PATHS = 250
 """The most paths of an update mask, which may repeat some: no resource has as many fields."""
 MAX_FIELDS = 100_000
-"""The most fields that are looked at. With a full batch of updates there are fewer."""
+"""The most fields that are looked at: a full batch may have a hundred in each request."""
 _TIDY = 4096  # bytes of a request in which unknown fields do not matter
 _SMALL = 2 * MAX_PATHS  # bytes; an element takes two at least, so a message of this size has not too many
 _VARINT, _LENGTH_DELIMITED = 0, 2  # wire types
