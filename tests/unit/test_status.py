@@ -181,7 +181,7 @@ def test_many_violations_are_told_as_far_as_they_fit_and_the_last_says_how_many_
     assert isinstance(found, error_details_pb2.BadRequest)
     assert [f"field_{number}" for number in range(50)] == [each.field for each in found.field_violations[:-1]]
     assert found.field_violations[-1] == error_details_pb2.BadRequest.FieldViolation(
-        description="950 more violations were found", reason="MORE_VIOLATIONS"
+        field="field_49", description="950 more violations were found", reason="MORE_VIOLATIONS"
     )
     assert status.message == "field_0: is bad (and 999 more)"
 

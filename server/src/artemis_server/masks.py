@@ -30,6 +30,7 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
                 field="update_mask",
                 description=f'"{ALL}" stands for all fields: it must be the only path',
                 rule="update_mask.star",
+                values={"path": ALL},
             )
         )
     if unknown:

@@ -79,7 +79,11 @@ def _bad_request(error: errors.RequestError) -> list[Message]:
             break
         bad_request.field_violations.append(shown)
     if unlisted:
-        bad_request.field_violations.add(description=f"{unlisted} more violations were found", reason=MORE_VIOLATIONS)
+        bad_request.field_violations.add(
+            field=_shorten(error.violations[-1].field),
+            description=f"{unlisted} more violations were found",
+            reason=MORE_VIOLATIONS,
+        )
     return [bad_request]
 
 
