@@ -14,7 +14,7 @@ from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node
 
 MAX_KEPT_VALUES = 50
-"""The most values in a filter whose statement is kept. One with 600, as many as a filter can have, takes a megabyte."""
+"""The most values in a filter whose statement is kept. Few filters are longer; the longest have 100 values."""
 
 
 class Query:
