@@ -328,7 +328,8 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
             "start_time < x": {"position": "14", "name": "start_time", "operator": "<"},
             "etag > x": {"position": "8", "name": "etag", "operator": ">"},
             "lower7(name)": {"position": "1", "name": "lower7"},
-            '"name7" = x': {"position": "1", "name": "name7", "operator": "="},
+            '"name7" = x': {"position": "1", "name": "name7"},
+            '"name" = 7': {"position": "1", "name": "name", "operator": "="},
             "name = (a OR b)": {"position": "8", "name": "name", "operator": "="},
             '"a" "b""c7"': {"position": "8", "found": '"c7"'},
             "name = null": {"position": "8", "name": "name"},
@@ -336,7 +337,9 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
             '"a7': {"position": "1", "found": '"'},
             'name = "\\7"': {"position": "9", "found": "7"},
             "(" * 11 + "a": {"position": "11", "limit": "10"},
-            "a " * 201: {"position": "401", "limit": "200"},
+            "a " * 51: {"position": "101", "limit": "50"},
+            "a " * 16: {"position": "1", "limit": "30", "count": "32"},
+            "a" * 101: {"position": "1", "limit": "100", "count": "101"},
         }.items()
     ),
     *(

@@ -151,6 +151,13 @@ class StoreContract(ABC, Generic[M]):
         assert created.create_time == updated.create_time
         assert before <= times.to_micros(updated.update_time) <= times.now()
 
+    def test_update_time_never_goes_back(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        created = self.create(database)
+        monkeypatch.setattr(times, "now", lambda: 1_000_000)  # the clock was set back to 1970
+        updated = self.update(database, created, [self.text])
+        assert created.create_time == updated.update_time
+        assert created.etag != updated.etag
+
     def test_update_changes_no_other_row(self, database: Database) -> None:
         first, second = self.create(database, 1), self.create(database, 2)
         self.update(database, first, [self.text])

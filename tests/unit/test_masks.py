@@ -132,5 +132,5 @@ def test_every_unknown_path_is_told() -> None:
 
 
 def test_a_star_beside_other_paths_is_refused() -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match=r'"\*" stands for all fields: it must be the only path'):
         masks.updated_fields(FieldMask(paths=["*", "name"]), Event())

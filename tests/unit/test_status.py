@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+from base64 import b64encode
 from urllib.parse import quote
 
 import pytest
@@ -152,15 +153,17 @@ def test_every_internal_error_has_a_request_id_of_its_own() -> None:
 
 
 def on_the_wire(status: status_pb2.Status) -> int:
-    """Returns about how many bytes of trailers the status takes: gRPC quotes the text."""
-    return len(quote(status.message)) + len(status.SerializeToString())
+    """Returns about how many bytes of trailers the status takes: gRPC quotes the text, and HTTP/2 has base64."""
+    names = len("grpc-status-details-bin") + len("grpc-message") + len("grpc-status") + 3 * 32
+    return len(quote(status.message)) + len(b64encode(status.SerializeToString())) + names
 
 
 @pytest.mark.parametrize("character", ["x", "é", "😀", "\n"])
 @pytest.mark.parametrize("count", [1, 20, 1000])
 def test_however_much_is_wrong_the_details_fit_into_trailers(character: str, count: int) -> None:
     """As with an update mask of many long paths that no event has."""
-    bad = Violation(field="update_mask", description=character * 10_000, rule="update_mask.path")
+    text = character * 10_000
+    bad = Violation(field=text, description=text, rule="update_mask.path", values={"path": text, "name": text})
     assert on_the_wire(status_of(InvalidArgument(*[bad] * count))) <= METADATA_LIMIT
 
 
@@ -171,10 +174,20 @@ def test_however_long_a_name_is_the_details_fit_into_trailers(kind: type[errors.
     assert on_the_wire(status_of(error)) <= METADATA_LIMIT
 
 
-def test_many_violations_are_told_as_far_as_they_fit() -> None:
+def test_many_violations_are_told_as_far_as_they_fit_and_the_last_says_how_many_are_not() -> None:
     bad = [Violation(field=f"field_{number}", description="is bad") for number in range(1000)]
     status = status_of(InvalidArgument(*bad))
     _, found = details(status)
     assert isinstance(found, error_details_pb2.BadRequest)
-    assert 1 <= len(found.field_violations) < 1000
+    assert [f"field_{number}" for number in range(50)] == [each.field for each in found.field_violations[:-1]]
+    assert found.field_violations[-1] == error_details_pb2.BadRequest.FieldViolation(
+        field="field_49", description="950 more violations were found", reason="MORE_VIOLATIONS"
+    )
     assert status.message == "field_0: is bad (and 999 more)"
+
+
+def test_violations_that_do_not_fit_are_counted_as_well() -> None:
+    found = details(status_of(InvalidArgument(*[Violation(field="a", description="x" * 1000)] * 40)))[1]
+    assert isinstance(found, error_details_pb2.BadRequest)
+    told = len(found.field_violations) - 1
+    assert found.field_violations[-1].description == f"{40 - told} more violations were found"

@@ -17,7 +17,7 @@ from artemis_models.migrate import (
     upgrade_sql,
 )
 from artemis_models.sequences import check_sequences, sequence_repair
-from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User
+from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User, next_update_time
 
 __all__ = [
     "AUTOCOMMIT",
@@ -37,6 +37,7 @@ __all__ = [
     "current_revision",
     "describe",
     "head_revision",
+    "next_update_time",
     "sequence_repair",
     "tune_garbage_collector",
     "upgrade",

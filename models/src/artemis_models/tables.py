@@ -4,15 +4,20 @@ Times are integers, microseconds since 1970-01-01T00:00:00Z: exact, ordered and 
 engine over the years 0001 to 9999 (docs/adr/0004). Text compares by code point on every engine.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Text,
+    and_,
+    case,
     func,
     text,
 )
@@ -156,3 +161,12 @@ class FeedValidators(Base):
     last_modified: Mapped[str] = mapped_column(CodePointText, server_default="")
 
     __table_args__ = ({"sqlite_strict": True},)
+
+
+def next_update_time(row: Any, now: ColumnElement[int]) -> ColumnElement[int]:
+    """Returns the update time of a row that is changed now; `row` has its columns `create_time` and `update_time`.
+
+    It is never before either of them, also after the clock was set back.
+    """
+    created, updated = row.create_time, row.update_time
+    return case((and_(updated > now, updated >= created), updated), (created > now, created), else_=now)

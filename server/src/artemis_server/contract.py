@@ -4,7 +4,7 @@ This module knows messages, and neither gRPC nor the database.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import protovalidate
@@ -12,7 +12,7 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from artemis_server.errors import InvalidArgument, Violation
+from artemis_server.errors import MAX_VIOLATIONS, InvalidArgument, Violation
 
 ETAG = "etag"
 MAX_NANOS = 999_999_999
@@ -23,22 +23,30 @@ _LIMIT = re.compile(r"-?\d[\d:.TZ-]*")  # a number or a time
 _VALIDATOR = protovalidate.Validator()
 
 
+def is_valid(message: Message) -> bool:
+    """Tells whether the message keeps the rules in its .proto file; it looks no further than the first violation."""
+    return not _VALIDATOR.collect_violations(message, fail_fast=True) and not any(_malformed_times(message, ""))
+
+
 def validate(message: Message, prefix: str = "") -> None:
     """Checks the message against the rules in its .proto file.
 
     Raises:
-        InvalidArgument: with every violation; field paths begin with `prefix`.
+        InvalidArgument: with its violations; field paths begin with `prefix`.
     """
-    found = violations(message, prefix)
-    if found:
-        raise InvalidArgument(*found)
+    if not is_valid(message):
+        found = _VALIDATOR.collect_violations(message)
+        raise InvalidArgument(*_translate(found, message, prefix), unlisted=max(len(found) - MAX_VIOLATIONS, 0))
 
 
 def violations(message: Message, prefix: str = "") -> list[Violation]:
     """Returns the violations of the rules in the message's .proto file; field paths begin with `prefix`."""
-    found = [_violation(each, prefix) for each in _VALIDATOR.collect_violations(message)]
-    found += _malformed_times(message, prefix)
-    return found
+    return _translate(_VALIDATOR.collect_violations(message), message, prefix)
+
+
+def _translate(found: Sequence[protovalidate.Violation], message: Message, prefix: str) -> list[Violation]:
+    """Returns the first MAX_VIOLATIONS of them, because one takes 0.1 ms to translate, and those of malformed times."""
+    return [*(_violation(each, prefix) for each in found[:MAX_VIOLATIONS]), *_malformed_times(message, prefix)]
 
 
 def _violation(found: protovalidate.Violation, prefix: str) -> Violation:

@@ -21,6 +21,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
+MAX_VIOLATIONS = 50
+"""The most violations that one error keeps. The checks of a batch stop at this number."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -69,34 +72,43 @@ class RequestError(Exception):
 
 
 class InvalidArgument(RequestError):
-    """The request breaks the contract. It fails with any data in the database."""
+    """The request breaks the contract. It fails with any data in the database.
 
-    def __init__(self, *violations: Violation, reason: str = "INVALID_FIELD") -> None:
+    `violations` has at most MAX_VIOLATIONS, and `unlisted` is the number of those that were found beyond them.
+    """
+
+    def __init__(self, *violations: Violation, reason: str = "INVALID_FIELD", unlisted: int = 0) -> None:
         first = violations[0]
-        others = len(violations) - 1
+        others = len(violations) - 1 + unlisted
         more, values = (f" (and {others} more)", {"more": str(others)}) if others else ("", {})
         super().__init__(reason, f"{first.description}{more}", first.field, {**first.values, **values})
-        self.violations = violations
+        self.violations = violations[:MAX_VIOLATIONS]
+        self.unlisted = unlisted + len(violations) - len(self.violations)
 
     def under(self, prefix: str) -> "InvalidArgument":
         """Returns the same error with `prefix` before the path of each field: "name" under "event." is "event.name"."""
         moved = (replace(violation, field=prefix + violation.field) for violation in self.violations)
-        return InvalidArgument(*moved, reason=self.reason)
+        return InvalidArgument(*moved, reason=self.reason, unlisted=self.unlisted)
 
 
 def apply_to_each(items: Iterable[T], work: Callable[[int, T], R]) -> list[R]:
     """Calls `work(index, item)` for each item and returns the results.
 
     Raises:
-        InvalidArgument: with the violations of all items, if any item has one.
+        InvalidArgument: with the violations of the items, if any item has one. Items after the one with the violation
+            of the number MAX_VIOLATIONS are not looked at.
     """
     results: list[R] = []
     found: list[InvalidArgument] = []
+    count = 0
     for index, item in enumerate(items):
         try:
             results.append(work(index, item))
         except InvalidArgument as error:
             found.append(error)
+            count += len(error.violations)
+        if count >= MAX_VIOLATIONS:
+            break
     if found:
         raise join(found)
     return results
@@ -129,7 +141,7 @@ def join(errors: Sequence[InvalidArgument]) -> InvalidArgument:
     for error in errors:
         violations += [each for each in error.violations if each.field not in blamed]
         blamed.update(each.field for each in error.violations)
-    return InvalidArgument(*violations, reason=errors[0].reason)
+    return InvalidArgument(*violations, reason=errors[0].reason, unlisted=sum(error.unlisted for error in errors))
 
 
 class ResourceError(RequestError):

@@ -24,6 +24,15 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
         InvalidArgument: the mask has a path that the message has not, or "*" beside other paths.
     """
     fields, unknown = split(mask, message)
+    if ALL in unknown:
+        raise InvalidArgument(
+            Violation(
+                field="update_mask",
+                description=f'"{ALL}" stands for all fields: it must be the only path',
+                rule="update_mask.star",
+                values={"path": ALL},
+            )
+        )
     if unknown:
         kind = message.DESCRIPTOR.name
         raise InvalidArgument(

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from artemis_server import contract, masks
 from artemis_server.contract import ETAG, is_timestamp, writable_fields
-from artemis_server.errors import InvalidArgument, Violation, apply_to_each, join
+from artemis_server.errors import MAX_VIOLATIONS, InvalidArgument, Violation, apply_to_each, join
 
 Check = Callable[[Any], None]
 """Raises InvalidArgument if a field of a request is bad."""
@@ -23,8 +23,6 @@ _MASK = "update_mask"
 _CHILDREN = "requests"
 _OPTIONS = ("request_id", "validate_only")
 """The fields of a write that are not its content. The requests of a batch have none of them."""
-_MAX_CHILDREN = 1000
-"""A larger batch is refused, so these checks look no further."""
 _NANOS = 1000  # in a microsecond
 
 
@@ -93,7 +91,7 @@ def _checks(descriptor: "Descriptor") -> tuple[Check, ...]:
     batch = descriptor.fields_by_name.get(_CHILDREN)
     single = (batch and batch.message_type) or descriptor
     updates = _MASK in single.fields_by_name
-    checks: list[Check] = [contract.validate]
+    checks: list[Check] = [_check_batch if batch else contract.validate]
     if batch:
         checks += [_check_options] if not updates and _resource_field(single) else [_check_options, _check_distinct]
     return (*checks, _check_masks) if updates else tuple(checks)
@@ -118,6 +116,28 @@ def _without_bad_fields(request: M, errors: Iterable[InvalidArgument]) -> M:
     return rest
 
 
+def _check_batch(batch: Any) -> None:
+    """Refuses each request in a batch that breaks the contract, until MAX_VIOLATIONS are found, and then the batch.
+
+    A valid batch is validated as a whole, which costs less than one request after another.
+    """
+    if contract.is_valid(batch):
+        return
+    raise join(_errors((_check_children, _check_rest), batch) or _errors([contract.validate], batch))
+
+
+def _check_children(batch: Any) -> None:
+    apply_to_each(batch.requests, lambda index, each: contract.validate(each, f"{_CHILDREN}[{index}]."))
+
+
+def _check_rest(batch: Any) -> None:
+    """Refuses what is bad in the batch itself; the first request stays, because a batch without one is bad."""
+    rest = type(batch)()
+    rest.CopyFrom(batch)
+    del rest.requests[1:]
+    contract.validate(rest)
+
+
 def _check_options(batch: Any) -> None:
     """Refuses the options of each request in a batch: only the batch has them."""
 
@@ -134,7 +154,7 @@ def _check_options(batch: Any) -> None:
         if found:
             raise InvalidArgument(*found)
 
-    apply_to_each(batch.requests[:_MAX_CHILDREN], check)
+    apply_to_each(batch.requests, check)
 
 
 def _check_distinct(batch: Any) -> None:
@@ -156,7 +176,7 @@ def _check_distinct(batch: Any) -> None:
                 )
             )
 
-    apply_to_each(batch.requests[:_MAX_CHILDREN], check)
+    apply_to_each(batch.requests, check)
 
 
 def _check_masks(request: Message) -> None:
@@ -173,7 +193,10 @@ def _check_masks(request: Message) -> None:
 
 
 def _check_sent_fields(request: Message) -> None:
-    """Refuses each field that an update sets to a bad value. Otherwise that is found in the updated resource."""
+    """Refuses each field that an update sets to a bad value. Otherwise that is found in the updated resource.
+
+    Only the first updates of a batch are looked at: each costs 0.3 ms.
+    """
 
     def check(_: int, update: tuple[str, Any, Message]) -> None:
         prefix, each, resource = update
@@ -189,17 +212,13 @@ def _check_sent_fields(request: Message) -> None:
         if found:
             raise InvalidArgument(*found)
 
-    apply_to_each(_updates(request), check)
+    apply_to_each(_updates(request)[:MAX_VIOLATIONS], check)
 
 
 def _updates(request: Any) -> list[tuple[str, Any, Message]]:
     """Returns the updates in a request, each with the prefix of its paths ("requests[3].") and its resource."""
     children = getattr(request, _CHILDREN, None)
-    named = (
-        [("", request)]
-        if children is None
-        else [(f"{_CHILDREN}[{i}].", each) for i, each in enumerate(children[:_MAX_CHILDREN])]
-    )
+    named = [("", request)] if children is None else [(f"{_CHILDREN}[{i}].", each) for i, each in enumerate(children)]
     return [
         (prefix, each, getattr(each, _resource_field(each.DESCRIPTOR)))
         for prefix, each in named

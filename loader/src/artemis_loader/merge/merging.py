@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from artemis_models import next_update_time
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -176,9 +177,10 @@ class Merge:
             self._free_addresses()
         live, records, changes = self._live, self._staging.records, self._staging.changed
         values = {name: records.c[name] for name in self._staging.entity.columns}
+        update_time = next_update_time(live.c, literal(now, live.c.update_time.type))
         statement = (
             update(live)
-            .values(**values, version=live.c.version + 1, update_time=now)
+            .values(**values, version=live.c.version + 1, update_time=update_time)
             .where(
                 live.c.id.in_(select(changes.c.id)),  # so that SQLite does not look at every row
                 live.c.id == changes.c.id,

@@ -19,15 +19,16 @@ from artemis_server.db.store import Store
 from artemis_server.errors import InvalidArgument, Violation
 
 M = TypeVar("M", bound=Message)
+FRAME_BYTES = 4
+"""The bytes of the tag and the length of a message of up to 64 KiB in a response."""
 FieldPath = Callable[[int], str]
 """Returns the field path of the message with this index, such as "requests[3].event"."""
 
 
 @dataclass(frozen=True)
 class Change(Generic[M]):
-    """A change of one row: the row as it is stored, the row after the change, and the fields that change."""
+    """A change of one row: the row after the change, still with its etag from before, and the fields that change."""
 
-    stored: M
     merged: M
     paths: Sequence[str]
 
@@ -101,11 +102,11 @@ class BatchStore(Store[M]):
         alike: dict[tuple[str, ...], list[Values]] = defaultdict(list)
         for change in changes:
             changed = self.codec.to_columns(change.merged, change.paths)
-            alike[tuple(change.paths)].append(changed | _as_read(change.stored) | {"now": now})
+            alike[tuple(change.paths)].append(changed | _as_read(change.merged) | {"now": now})
         for paths, rows in alike.items():
             if paths:
                 self._change_many(session, self._update_many(paths), rows)
-        ids = [_id(change.stored) for change in changes]
+        ids = [_id(change.merged) for change in changes]
         found = self.find_many(session, ids, "requests")
         return [found[row_id] for row_id in ids]
 
@@ -121,13 +122,16 @@ class BatchStore(Store[M]):
 
     def _build_update_many(self, paths: tuple[str, ...]) -> Statement:
         changed: dict[str, Any] = {name: bindparam(name) for name in paths}
-        changed |= {"version": self._columns.version + 1, "update_time": bindparam("now")}
+        changed |= {"version": self._columns.version + 1, "update_time": self._update_time}
         return Statement(update(self._table).where(*self._matches(conditional=True)).values(changed))
 
 
-def check_size(response: Message, field: str) -> None:
-    """Raises InvalidArgument if the response is too large; `field` is to blame."""
-    if response.ByteSize() > MAX_RESPONSE_BYTES:
+def check_size(messages: Iterable[Message], field: str) -> None:
+    """Raises InvalidArgument if a response with these messages would be too large; `field` is to blame.
+
+    It is called before the response copies them: a message of 32 KiB a thousand times is 32 MiB.
+    """
+    if sum(message.ByteSize() + FRAME_BYTES for message in messages) > MAX_RESPONSE_BYTES:
         raise _too_large(field)
 
 

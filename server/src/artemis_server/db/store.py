@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
-from artemis_models import Base
+from artemis_models import Base, next_update_time
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
@@ -50,6 +50,7 @@ class Store(ABC, Generic[M]):
         self.codec = RowCodec(self.message)
         self._table = cast("Table", self.model.__table__)
         self._columns = self._table.c
+        self._update_time = next_update_time(self._columns, bindparam("now", type_=self._columns.update_time.type))
         self._row = [self._columns[name] for name in self.codec.names]
         self._in_order: Callable[[Values], Row] = itemgetter(*self.codec.names)
         self._insert = Statement(insert(self._table).values({name: bindparam(name) for name in self.codec.names}))
@@ -194,7 +195,8 @@ class Store(ABC, Generic[M]):
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)
         changed: dict[str, Any] = {path: bindparam(path) for path in paths}
-        return Statement(statement.values(**changed, version=self._columns.version + 1, update_time=bindparam("now")))
+        changed |= {"version": self._columns.version + 1, "update_time": self._update_time}
+        return Statement(statement.values(changed))
 
     def _matches(self, conditional: bool) -> list[ColumnElement[bool]]:
         by_id = self._columns.id == bindparam("row_id")

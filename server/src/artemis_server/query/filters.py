@@ -6,7 +6,7 @@ becomes And((Matches("category", "python", ...), Compare("start_time", Operator.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from google.protobuf.descriptor import Descriptor
@@ -14,10 +14,18 @@ from lark import Token, Transformer, v_args
 
 from artemis_server.query.fields import Field, Kind, Value, contains, fields_of, restriction
 from artemis_server.query.parsing import Language, Mistake
-from artemis_server.query.tree import ALWAYS, And, Node, Not, Or
+from artemis_server.query.tree import ALWAYS, And, Matches, Node, Not, Or
 
-MAX_RESTRICTIONS = 200
-MAX_LEVELS = 10  # of parentheses: at 13, SQLite's own parser can fail
+MAX_RESTRICTIONS = 50
+"""The most restrictions and words: parsing and compiling one takes up to 0.1 ms."""
+MAX_GROUPS = 50
+"""The most pairs of parentheses: parsing one takes as long as a restriction."""
+MAX_LEVELS = 10
+"""The most parentheses within each other: at 13, SQLite's own parser can fail."""
+MAX_SEARCHES = 30
+"""The most texts to search in for each row; a word is searched for in several fields."""
+MAX_SEARCHED = 100
+"""The most characters of a text to search for: neither engine's search is linear in its length (docs/adr/0022)."""
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _KEYWORDS = {"and", "or", "not"}
 _ENDS_FACTOR = {"NAME", "VALUE", "STRING", "RPAR"}
@@ -27,31 +35,48 @@ _BEGINS_FACTOR = {"NAME", "STRING", "LPAR", "MINUS", "NOT"}
 class _TokenRules:
     """Checks each token as it is read, so that a filter that is too deep or too long is not read to its end.
 
-    It also refuses the parts of AIP-160 that these filters do not have, and says what to write instead:
+    It also refuses the parts of AIP-160 and of SQL that these filters do not have, and says what to write instead:
     `lower("a")` is a function, `category = (a OR b)` and `category = a, b` are lists of values, `"category" = a` is a
-    quoted field, and `"Py""Con"` two factors without a blank between them.
+    quoted field, `"Py""Con"` two factors without a blank between them; and `category IN (a)` and `location IS NULL`
+    are SQL.
     """
 
     always_accept = ("LPAR", "COMPARATOR", "COMMA")
 
+    def __init__(self, fields: Mapping[str, Field]) -> None:
+        self._fields = fields
+
     def process(self, tokens: Iterator[Token]) -> Iterator[Token]:
         """Yields the tokens. Raises Mistake at the one that breaks a rule."""
-        levels = restrictions = 0
+        levels = groups = restrictions = 0
         first = second = Token("START", "", end_pos=-1)
         for third in tokens:
             levels += {"LPAR": 1, "RPAR": -1}.get(third.type, 0)
+            groups += third.type == "LPAR"
             restrictions += third.type in ("NAME", "STRING") and second.type != "COMPARATOR"
-            if levels > MAX_LEVELS:
-                raise Mistake(
-                    _position(third), f"there are more than {MAX_LEVELS} levels of parentheses", limit=MAX_LEVELS
-                )
-            if restrictions > MAX_RESTRICTIONS:
-                raise Mistake(
-                    _position(third), f"there are more than {MAX_RESTRICTIONS} restrictions", limit=MAX_RESTRICTIONS
-                )
+            for count, limit, name in (
+                (levels, MAX_LEVELS, "levels of parentheses"),
+                (groups, MAX_GROUPS, "pairs of parentheses"),
+                (restrictions, MAX_RESTRICTIONS, "restrictions"),
+            ):
+                if count > limit:
+                    raise Mistake(_position(third), f"there are more than {limit} {name}", limit=limit)
+            if second.type == "STRING" and third.type == "COMPARATOR" and first.type != "COMPARATOR":
+                raise self._quoted(second, third)
             _refuse_unsupported(first, second, third)
             first, second = second, third
             yield third
+
+    def _quoted(self, quoted: Token, operator: Token) -> Mistake:
+        name = quoted[1:-1]
+        if name not in self._fields:
+            return Mistake(_position(quoted), f"a field has no quotes, and {_no_field(name, self._fields)}", name=name)
+        advice = f"a field has no quotes: write {name} {operator} and a value"
+        return Mistake(_position(quoted), advice, name=name, operator=operator)
+
+
+def _no_field(name: str, fields: Iterable[str]) -> str:
+    return f'there is no field "{name}"; the fields are {", ".join(fields)}'
 
 
 def _refuse_unsupported(first: Token, second: Token, third: Token) -> None:
@@ -65,13 +90,12 @@ def _refuse_unsupported(first: Token, second: Token, third: Token) -> None:
                 name=first,
                 operator=second,
             )
-        case "STRING", "COMPARATOR" if first.type != "COMPARATOR":
-            raise Mistake(
-                _position(second),
-                f"a field has no quotes: write {second[1:-1]} {third} and a value",
-                name=second[1:-1],
-                operator=third,
-            )
+        case "NAME", "LPAR" if first.type == "NAME" and second == "IN":
+            advice = f"write ({first} = a OR {first} = b) for several values"
+            raise Mistake(_position(second), f"there is no IN: {advice}", name=first)
+        case "NAME", "NAME" | "NOT" if first.type == "NAME" and second == "IS" and third in ("NULL", "NOT"):
+            advice = f"write NOT {first}:* for a field without a value, {first}:* for one with a value"
+            raise Mistake(_position(second), f"there is no IS {third}: {advice}", name=first)
         case _, "COMMA":
             advice = "write (field = a OR field = b), or put quotes around text that has a comma"
             raise Mistake(_position(third), f"a comma makes no list of values: {advice}")
@@ -96,7 +120,6 @@ _LANGUAGE = Language(
         "STRING": "text in quotes",
         "VALUE": "a value",
     },
-    _TokenRules(),
 )
 
 
@@ -108,7 +131,8 @@ def filter_parser(descriptor: "Descriptor", searched_fields: tuple[str, ...]) ->
     Raises:
         InvalidArgument: raised by the function; it names the position and the tokens that could stand there.
     """
-    return _LANGUAGE.parser(_Builder(fields_of(descriptor), searched_fields))
+    fields = fields_of(descriptor)
+    return _LANGUAGE.parser(_Builder(fields, searched_fields), _TokenRules(fields))
 
 
 @v_args(inline=True)
@@ -122,6 +146,10 @@ class _Builder(Transformer[Token, Node]):
 
     def start(self, node: Node = ALWAYS) -> Node:
         """The whole filter; an empty one matches everything."""
+        count = _searches(node)
+        if count > MAX_SEARCHES:
+            text = f"there are {count} searches in text and at most {MAX_SEARCHES} allowed; a word is one in each of "
+            raise Mistake(0, text + ", ".join(self._searched_fields), limit=MAX_SEARCHES, count=count)
         return node
 
     def expression(self, *parts: Node | Token) -> Node:
@@ -144,12 +172,11 @@ class _Builder(Transformer[Token, Node]):
         """A field, an operator and a value."""
         field = self._fields.get(name)
         if field is None:
-            names = ", ".join(self._fields)
-            raise Mistake(_position(name), f'there is no field "{name}"; the fields are {names}', name=name)
+            raise Mistake(_position(name), _no_field(name, self._fields), name=name)
         if value.type == "VALUE" and value.lower() == "null":
             raise Mistake(_position(value), _null_advice(field), name=field.name)
         try:
-            return restriction(field, str(operator), _value(value))
+            return _searchable(restriction(field, str(operator), _value(value)), value)
         except ValueError as error:
             raise Mistake(_position(value), f"{name} {operator} needs {error}", name=name, operator=operator) from None
 
@@ -163,7 +190,28 @@ class _Builder(Transformer[Token, Node]):
             meant = "joins terms" if token.isupper() else f"is written {token.upper()} to join terms"
             raise Mistake(_position(token), f"{token} {meant}; as a word it needs quotes", found=token)
         value = _value(token)
-        return Or(tuple(contains(name, value) for name in self._searched_fields))
+        return Or(tuple(_searchable(contains(name, value), token) for name in self._searched_fields))
+
+
+def _searchable(node: Node, token: Token) -> Node:
+    """Returns the node. Raises Mistake if it searches for a text that is too long."""
+    match node.term if isinstance(node, Not) else node:
+        case Matches(text=text, open_start=True, open_end=True) if len(text) > MAX_SEARCHED:
+            length = len(text)
+            advice = f"the text to search for has {length} characters and at most {MAX_SEARCHED} are allowed"
+            raise Mistake(_position(token), advice, limit=MAX_SEARCHED, count=length)
+    return node
+
+
+def _searches(node: Node) -> int:
+    match node:
+        case And(terms) | Or(terms):
+            return sum(map(_searches, terms))
+        case Not(term):
+            return _searches(term)
+        case Matches(open_start=True):
+            return 1
+    return 0
 
 
 def _null_advice(field: Field) -> str:

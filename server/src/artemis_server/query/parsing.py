@@ -28,19 +28,20 @@ class Language:
     The parser is LALR(1): its time is proportional to the length of the text, and its stack does not grow with it.
     """
 
-    def __init__(self, grammar: str, field: str, names: Mapping[str, str], postlex: Any = None) -> None:
+    def __init__(self, grammar: str, field: str, names: Mapping[str, str]) -> None:
         self._text = resources.files(__package__).joinpath(grammar).read_text(encoding="utf-8")
         self._field = field
         self._names = {**names, _END: "the end"}
-        self._postlex = postlex
 
-    def parser(self, transformer: "Transformer[Token, T]") -> "Callable[[str], T]":
+    def parser(self, transformer: "Transformer[Token, T]", postlex: Any = None) -> "Callable[[str], T]":
         """Returns a function that parses a text and gives each part to the transformer on the way.
+
+        `postlex` is what Lark calls so: its method `process` checks the tokens before the parser gets them.
 
         Raises:
             InvalidArgument: raised by the function; it names the position.
         """
-        lark = Lark(self._text, parser="lalr", maybe_placeholders=False, transformer=transformer, postlex=self._postlex)
+        lark = Lark(self._text, parser="lalr", maybe_placeholders=False, transformer=transformer, postlex=postlex)
 
         def parse(text: str) -> T:
             try:

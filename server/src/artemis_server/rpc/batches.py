@@ -1,6 +1,6 @@
 """The batch methods of one kind of resource (AIP-231 to 235), whatever the resource is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -65,6 +65,7 @@ class Batches(Generic[M]):
         def work(session: Session) -> R:
             found = self._store.lock_many(session, ids)
             changes = apply_to_each(messages, lambda index, sent: self._change(found, sent, paths[index], index))
+            check_size(found.values(), "requests")
             return self._answer(response, "requests", self._store.update_many(session, changes, self._path))
 
         return run(self._database, batch, response, work, context)
@@ -81,6 +82,7 @@ class Batches(Generic[M]):
                 else self._store.expect(found, request.id, request.etag, f"requests[{index}].")
                 for index, request in enumerate(batch.requests)
             ]
+            check_size(last, "requests")
             self._store.delete_many(session, list(found.values()))
             return self._answer(response, "requests", last)
 
@@ -88,18 +90,16 @@ class Batches(Generic[M]):
 
     def _change(self, found: dict[int, M], sent: Any, paths: Sequence[str], index: int) -> Change[M]:
         prefix = f"{self._path(index)}."
-        stored = self._store.expect(found, sent.id, sent.etag, prefix)
-        merged = type(stored)()
-        merged.CopyFrom(stored)
+        merged = self._store.expect(found, sent.id, sent.etag, prefix)  # no other request of the batch has this row
         masks.merge(merged, sent, paths)
         contract.validate(merged, prefix)
-        return Change(stored, merged, paths)
+        return Change(merged, paths)
 
     def _path(self, index: int) -> str:
         return f"requests[{index}].{self._store.kind}"
 
-    def _answer(self, response: type[R], field: str, messages: Iterable[M]) -> R:
+    def _answer(self, response: type[R], field: str, messages: Sequence[M]) -> R:
+        check_size(messages, field)
         answer = response()
         getattr(answer, self._plural).extend(messages)
-        check_size(answer, field)
         return answer

@@ -15,6 +15,7 @@ from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import Check
 from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.status import status_of
+from artemis_server.wire import bounded
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -71,6 +72,7 @@ def guarded(
     check: Check | None = None,
 ) -> Callable[[bytes, grpc.ServicerContext], Response]:
     """Returns the method as it is served: from the bytes of the request to its response, or a status."""
+    parse = bounded(parse)
 
     def answer(raw: bytes, context: grpc.ServicerContext) -> Response:
         try:

@@ -13,13 +13,12 @@ from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import Message
 
 from artemis_server.contract import MAX_RESPONSE_BYTES
+from artemis_server.db.batches import FRAME_BYTES
 from artemis_server.db.listing.keyset import Position
 from artemis_server.errors import InvalidArgument, Violation
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 1000
-FRAME_BYTES = 4
-"""The bytes of the tag and the length of a resource of up to 64 KiB in a page."""
 MAX_TOKEN_BYTES = 128 * 1024
 """The largest token of the next page, in bytes: it has the sorted fields of a row."""
 _NONCE_BYTES = 12

@@ -11,8 +11,11 @@ from artemis_server import errors
 
 DOMAIN = "artemis"
 RETRY_SECONDS = 1
-MAX_DETAILS_BYTES = 4096
-"""The most bytes of all violations together: details travel in the trailers, where HTTP/2 peers accept 8 KiB."""
+MAX_VIOLATIONS_BYTES = 3 * 1024
+"""The most bytes of all violations together. A status travels in the trailers, in base64, and its text once more in
+percent-encoding: 7.5 KiB at most with these bounds. Many HTTP/2 peers accept 8 KiB."""
+MORE_VIOLATIONS = "MORE_VIOLATIONS"
+"""The reason of the last violation of a list that is not complete."""
 MAX_TEXT_BYTES = 256
 """The most bytes of one text, which may quote the request."""
 
@@ -37,9 +40,9 @@ def _status(code: int, text: str, details: Iterable[Message]) -> status_pb2.Stat
 
 
 def _shorten(text: str) -> str:
-    text = text.replace("\0", "U+0000")
-    raw = text.encode()
-    return text if len(raw) <= MAX_TEXT_BYTES else raw[:MAX_TEXT_BYTES].decode(errors="ignore") + "…"
+    """Returns the text if it has at most MAX_TEXT_BYTES, and else its beginning; it may have 4 MiB."""
+    raw = text[: MAX_TEXT_BYTES + 1].replace("\0", "U+0000").encode()
+    return raw.decode() if len(raw) <= MAX_TEXT_BYTES else raw[:MAX_TEXT_BYTES].decode(errors="ignore") + "…"
 
 
 def _internal(error: BaseException) -> status_pb2.Status:
@@ -61,9 +64,10 @@ def _field_at_fault(error: errors.RequestError) -> list[Message]:
 
 
 def _bad_request(error: errors.RequestError) -> list[Message]:
+    """Returns the violations that fit into MAX_VIOLATIONS_BYTES, and after them one that says how many do not."""
     assert isinstance(error, errors.InvalidArgument)  # noqa: S101, for the type checker
-    bad_request, space = error_details_pb2.BadRequest(), MAX_DETAILS_BYTES
-    for violation in error.violations:
+    bad_request, space, unlisted = error_details_pb2.BadRequest(), MAX_VIOLATIONS_BYTES, error.unlisted
+    for index, violation in enumerate(error.violations):
         shown = error_details_pb2.BadRequest.FieldViolation(
             field=_shorten(violation.field),
             description=_shorten(violation.description),
@@ -71,8 +75,15 @@ def _bad_request(error: errors.RequestError) -> list[Message]:
         )
         space -= shown.ByteSize()
         if space < 0:
+            unlisted += len(error.violations) - index
             break
         bad_request.field_violations.append(shown)
+    if unlisted:
+        bad_request.field_violations.add(
+            field=_shorten(error.violations[-1].field),
+            description=f"{unlisted} more violations were found",
+            reason=MORE_VIOLATIONS,
+        )
     return [bad_request]
 
 
@@ -81,7 +92,7 @@ def _resource(error: errors.RequestError) -> list[Message]:
     return [
         error_details_pb2.ResourceInfo(
             resource_type=f"{DOMAIN}/{error.resource_type}",
-            resource_name=error.resource_name,
+            resource_name=_shorten(error.resource_name),
             description=_shorten(error.message),
         )
     ]
@@ -91,7 +102,7 @@ def _precondition(error: errors.RequestError) -> list[Message]:
     assert isinstance(error, errors.ResourceError)  # noqa: S101, for the type checker
     violation = error_details_pb2.PreconditionFailure.Violation(
         type=error.reason,
-        subject=f"{error.resource_type}/{error.resource_name}",
+        subject=_shorten(f"{error.resource_type}/{error.resource_name}"),
         description=_shorten(error.message),
     )
     return [error_details_pb2.PreconditionFailure(violations=[violation])]

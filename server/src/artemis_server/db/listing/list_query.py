@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import Select, Table, bindparam
 from sqlalchemy.orm import Session
 
-from artemis_server.db.listing.filter_sql import condition, parameterize
+from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node
 
 MAX_KEPT_VALUES = 50
-"""The most values in a filter whose statement is kept. One with 600, as many as a filter can have, takes a megabyte."""
+"""The most values in a filter whose statement is kept. Few filters are longer; the longest have 100 values."""
 
 
 class Query:
@@ -53,7 +53,7 @@ def _statement(
     keyset = Keyset(keys, columns)
     statement: Select[Any] = Select(*(columns[name] for name in selected))
     if where != ALWAYS:
-        statement = statement.where(condition(where, columns))
+        statement = statement.where(Condition(where, columns))
     if unset is not None:
         statement = statement.where(keyset.after(unset))
     return Statement(statement.order_by(*keyset.order()).limit(bindparam("max_rows")))
