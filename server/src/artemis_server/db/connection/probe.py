@@ -14,7 +14,7 @@ from sqlalchemy import Engine, delete, insert
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import Caller, InternalCaller
-from artemis_server.db.connection.driver_errors import DatabaseDamaged, is_busy
+from artemis_server.db.connection.driver_errors import DatabaseDamaged, is_busy, is_cancellation
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.connection.sqlite_file import SqliteFile
 from artemis_server.db.statements import driver_connection
@@ -90,7 +90,12 @@ class Probe:
         """Raises DatabaseError unless all pages of a SQLite file are well."""
         if self._file is None:
             return
-        found = session.connection().exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        try:
+            found = session.connection().exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        except Exception as error:
+            if not is_cancellation(error):
+                raise
+            found = "it is too large to be checked while it is served"
         if found != "ok":
             raise DatabaseError(f"the file {self._file.path} is damaged: {found}")
 

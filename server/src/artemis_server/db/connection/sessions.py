@@ -35,7 +35,7 @@ from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
 WATCH_INTERVAL = 0.05  # seconds between two looks at the statements that run
-MAX_HOLD = 1.0  # seconds that a read may hold SQLite's log while the writer waits to cut it back
+MAX_HOLD = 0.5  # seconds that a read may hold SQLite's log while the writer waits to cut it back
 PATIENCE = 5.0  # seconds that running statements have to end when the sessions are closed
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"

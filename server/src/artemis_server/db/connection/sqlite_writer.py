@@ -29,6 +29,7 @@ MAX_LOG = 128 * 2**20
 """The size of the log in bytes at which the writer cuts it back, and ends reads that hold it (docs/adr/0023)."""
 _MAX_CUT = 1.5  # seconds that writes wait for that
 _PAUSE = 0.01  # seconds
+_INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at whether the server stops
 _LOCK_WAIT = 100  # milliseconds that SQLite waits for a lock before the writer sees whether anybody still waits for it
 
 log = logging.getLogger(__name__)
@@ -104,9 +105,6 @@ class SqliteWriter:
         with self._closing:
             self._closed = True
         self._interrupted.set()
-        connection = self._connection
-        if connection is not None:
-            connection.interrupt()
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
@@ -140,7 +138,9 @@ class SqliteWriter:
         return None
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
-        """Commits the group, on a new connection if the last one failed."""
+        """Commits the group, on a new connection if the last one failed or leads to a file that is gone."""
+        if self._connection is not None and not self._connection.is_current():
+            self._disconnect()
         if self._connection is None:
             self._connection = _WriteConnection(self._engine, self._interrupted)
         try:
@@ -171,6 +171,7 @@ class _WriteConnection:
         (patience,) = self._driver.execute("PRAGMA busy_timeout").fetchone()
         self._driver.execute(f"PRAGMA busy_timeout = {min(patience, _LOCK_WAIT)}").close()
         self._patience = patience / 1000  # seconds
+        self._driver.set_progress_handler(interrupted.is_set, _INSTRUCTIONS)
         self._file = SqliteFile(str(engine.url.database))
         self._identity = self._file.identity()
         self._max_log = MAX_LOG
@@ -189,15 +190,11 @@ class _WriteConnection:
                 for ticket in _awaited(group):
                     self._run_in_savepoint(ticket)
             self._driver.execute("COMMIT")
-            self._check_file()
+            if not self.is_current():
+                raise _gone(self._file)
         except BaseException:
             self.failed = True
             raise
-
-    def interrupt(self) -> None:
-        """Ends the statement that runs. Any thread may call it."""
-        with suppress(sqlite3.ProgrammingError):  # the connection is closed by now
-            self._driver.interrupt()
 
     def cut_log(self, releasing_log: Callable[[], AbstractContextManager[None]]) -> None:
         """Moves a log that is too large into the file, and cuts it to nothing.
@@ -237,11 +234,9 @@ class _WriteConnection:
                 return
         raise shutting_down()
 
-    def _check_file(self) -> None:
-        """Raises Unavailable if the file is gone in which the work was committed."""
-        if self._file.identity() != self._identity:
-            log.error("the file %s was deleted or replaced", self._file.path)
-            raise Unavailable("DATABASE_UNAVAILABLE", "the database was deleted or replaced; try again")
+    def is_current(self) -> bool:
+        """Tells whether the file at the path is still the one that the connection has open."""
+        return self._file.identity() == self._identity
 
     def close(self) -> None:
         """Closes the connection, which rolls back whatever is not committed."""
@@ -277,6 +272,11 @@ class _WriteConnection:
                 "DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again"
             )
         return ticket.error is None
+
+
+def _gone(file: SqliteFile) -> Unavailable:
+    log.error("the file %s was deleted or replaced", file.path)
+    return Unavailable("DATABASE_UNAVAILABLE", "the database was deleted or replaced; try again")
 
 
 def _awaited(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:
