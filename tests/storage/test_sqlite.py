@@ -404,6 +404,7 @@ def test_a_long_read_does_not_keep_the_log_from_being_cut(
     database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_writer, "MAX_LOG", 2**20)
+    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
     monkeypatch.setattr(sessions, "MAX_HOLD", 0.0)
     create(database)
     reading = threading.Event()
@@ -427,6 +428,7 @@ def test_writes_go_on_while_another_process_holds_the_log(
     database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_writer, "MAX_LOG", 2**20)
+    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
     monkeypatch.setattr(sqlite_writer, "_MAX_CUT", 0.0)
     with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as reader:
         reader.execute("BEGIN")

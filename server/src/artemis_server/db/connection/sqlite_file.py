@@ -5,7 +5,6 @@ It only looks at them. To open and close a file that SQLite has open would relea
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 Identity = tuple[int, int]
 """The device and the number of a file's inode: a file that replaces another one has a different identity."""
@@ -28,6 +27,6 @@ class SqliteFile:
     def log_size(self) -> int:
         """Returns how many bytes the log has, 0 if there is none."""
         try:
-            return Path(f"{self.path}-wal").stat().st_size
+            return os.stat(f"{self.path}-wal").st_size
         except OSError:
             return 0

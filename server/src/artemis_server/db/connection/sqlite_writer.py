@@ -27,6 +27,7 @@ T = TypeVar("T")
 MAX_GROUP = 256  # pieces of work
 MAX_LOG = 128 * 2**20
 """The size of the log in bytes at which the writer cuts it back, and ends reads that hold it (docs/adr/0023)."""
+_COMMITS_PER_LOOK = 16  # at the size of the log; a look gives up the interpreter's lock, which costs a create a tenth
 _MAX_CUT = 1.5  # seconds that writes wait for that
 _PAUSE = 0.01  # seconds
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at whether the server stops
@@ -175,6 +176,7 @@ class _WriteConnection:
         self._file = SqliteFile(str(engine.url.database))
         self._identity = self._file.identity()
         self._max_log = MAX_LOG
+        self._commits = 0
         self.failed = False
         """True once the database failed, and not only the work: the connection must not be used again."""
 
@@ -201,6 +203,9 @@ class _WriteConnection:
 
         Other writers wait meanwhile. If a reader does not let go, the log may grow by as much again until the next try.
         """
+        self._commits += 1
+        if self._commits % _COMMITS_PER_LOOK:
+            return
         size = self._file.log_size()
         if size <= MAX_LOG:
             self._max_log = MAX_LOG
