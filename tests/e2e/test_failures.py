@@ -4,16 +4,18 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
 from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis_client import ArtemisClient, ArtemisError, ResourceExhausted, Unavailable
 from artemis_client.errors import from_rpc_error
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event
-from tests.e2e.servers import Server, contents
+from tests.e2e.servers import Server, contents, run, wait_for_health
 
 
 @contextmanager
@@ -72,3 +74,31 @@ def test_a_file_that_is_cut_short_does_not_end_the_server(serve: Serve) -> None:
             stub.GetEvent(events_pb2.GetEventRequest(id=1000))
     assert from_rpc_error(refused.value).reason == "DATABASE_UNAVAILABLE"
     assert server.process.poll() is None
+
+
+def test_health_says_whether_the_database_can_be_written(serve: Serve, tmp_path: Path) -> None:
+    """A full disk shows once a write failed. When there is room again, the server serves by itself."""
+    server = serve()
+    with grpc.insecure_channel(server.target) as channel:
+        wait_for_health(channel, HealthCheckResponse.SERVING)
+        with no_room(server):
+            refused(server)
+            wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
+            server.log.wait_for("not serving: cannot write to the database")
+        wait_for_health(channel, HealthCheckResponse.SERVING)
+
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        for file in server.database.parent.glob(f"{server.database.name}*"):
+            file.rename(kept / file.name)
+        wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
+        server.log.wait_for(f"not serving: the file {server.database} is missing")
+        errors = [refused(server) for _ in range(20)]
+        assert {error.reason for error in errors} == {"DATABASE_UNAVAILABLE"}
+        assert not server.database.exists()
+        assert server.log.text.count("the database failed") < 10
+
+        run("migrate", server.database)
+        wait_for_health(channel, HealthCheckResponse.SERVING)
+    with ArtemisClient(server.target) as client:
+        assert client.events.create(event()).id == 1

@@ -2,11 +2,13 @@
 
 import sqlite3
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Barrier
+from threading import Event as Signal
 from typing import Any, cast
 
 import psycopg
@@ -271,3 +273,53 @@ def test_a_statement_that_somebody_else_cancels_is_not_late(database: Database, 
             call.result(PATIENCE)
     assert caught.value.reason == "STATEMENT_CANCELLED"
     assert created == get(database, created.id)
+
+
+def test_a_read_whose_deadline_has_passed_is_not_begun(database: Database) -> None:
+    with pytest.raises(DeadlineExceeded):
+        database.read(lambda _: pytest.fail("nobody waits for it"), Waiting(0))
+
+
+@pytest.mark.parametrize("use", [Database.read, Database.write, Database.write_statement, Database.dry_run])
+def test_an_interruption_ends_what_runs_and_refuses_the_rest(
+    database: Database, use: Callable[[Database, Callable[[Session], object], Waiting], object]
+) -> None:
+    running = Signal()
+
+    def count(session: Session) -> None:
+        running.set()
+        session.scalar(ENDLESS)
+
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(use, database, count, Waiting(60))
+        assert running.wait(PATIENCE)
+        database.interrupt()
+        database.interrupt()
+        ended = call.exception(PATIENCE)
+    assert isinstance(ended, Unavailable)
+    assert ended.reason == "SHUTTING_DOWN"
+    with pytest.raises(Unavailable) as refused:
+        use(database, lambda _: None, Waiting())
+    assert refused.value.reason == "SHUTTING_DOWN"
+
+
+def test_closing_ends_what_runs(database: Database) -> None:
+    running = Signal()
+
+    def count(session: Session) -> None:
+        running.set()
+        session.scalar(ENDLESS)
+
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(database.read, count)
+        assert running.wait(PATIENCE)
+        database.close()
+        ended = call.exception(PATIENCE)
+    assert isinstance(ended, Unavailable)
+    assert ended.reason == "SHUTTING_DOWN"
+
+
+def test_a_check_after_a_failure_leaves_nothing_in_the_database(database: Database) -> None:
+    database._probe.note(Unavailable("DATABASE_UNAVAILABLE", "a call failed"))
+    database.check()
+    assert database.read(lambda session: session.scalar(text("SELECT count(*) FROM idempotency_keys"))) == 0

@@ -396,6 +396,18 @@ def test_a_statement_that_takes_longer_than_its_caller_waits_is_late(database: D
 
 
 @pytest.mark.parametrize("use", WAYS)
+def test_statements_that_take_longer_together_than_their_caller_waits_are_late(database: Database, use: Use) -> None:
+    """Each of them alone is short enough."""
+
+    def sleep_on_and_on(session: Session) -> None:
+        for _ in range(1000):
+            session.execute(text("SELECT pg_sleep(0.1)"))
+
+    with pytest.raises(DeadlineExceeded):
+        use(database, sleep_on_and_on, Waiting(0.2))
+
+
+@pytest.mark.parametrize("use", WAYS)
 def test_a_statement_whose_caller_goes_away_is_cancelled(database: Database, use: Use) -> None:
     caller = Waiting()
 
@@ -565,3 +577,12 @@ def test_events_are_found_by_their_owner_in_the_partial_index(postgresql_url: st
         connection.execute(b"PREPARE found(bigint) AS " + statement)
         plan = [step for (step,) in connection.execute("EXPLAIN EXECUTE found(1)")]
     assert any("ix_events_owner_id" in step for step in plan), plan
+
+
+def test_a_database_that_may_only_be_read_is_told(database_url: str) -> None:
+    """A standby is one as well."""
+    url = make_url(database_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    with closing(Database(create_engine(url.render_as_string(hide_password=False)))) as database:
+        with pytest.raises(DatabaseError, match="read-only"):
+            database.check()
+        assert database.read(lambda session: session.scalar(text("SELECT 1")), Waiting()) == 1

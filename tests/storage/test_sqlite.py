@@ -2,8 +2,11 @@
 
 import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Timer
@@ -13,15 +16,16 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_models import DatabaseError, check_revision, create_engine, describe
 from artemis_models import sqlite as models_sqlite
+from artemis_server.db.connection import sessions, sqlite_writer
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
-from artemis_server.errors import ResourceExhausted, Unavailable
-from sqlalchemy import Engine, event
+from artemis_server.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from tests.storage.conftest import Queueing
-from tests.storage.samples import new_event
+from tests.storage.conftest import PATIENCE, Queueing
+from tests.storage.samples import Waiting, new_event
 
 STORE = EventStore()
 ALL = STORE.query("", "")
@@ -85,9 +89,29 @@ def test_readers_are_set_up(database: Database, name: str, expected: object) -> 
     assert expected == database.read(partial(pragma, name=name))
 
 
-@pytest.mark.parametrize(("name", "expected"), PRAGMAS)
+@pytest.mark.parametrize(("name", "expected"), [*PRAGMAS[:-1], ("busy_timeout", 100)])
 def test_the_writer_is_set_up(database: Database, name: str, expected: object) -> None:
     assert expected == database.write(partial(pragma, name=name))
+
+
+def test_a_writer_waits_for_a_lock_for_longer_than_sqlite_does(database: Database, sqlite_file: Path) -> None:
+    """SQLite waits for a moment at a time, so that the writer sees who still waits for it."""
+    with ThreadPoolExecutor(1) as executor:
+        with locked(sqlite_file):
+            call = executor.submit(create, database)
+            with pytest.raises(TimeoutError):
+                call.result(0.2)
+        assert call.result(PATIENCE).id
+
+
+def test_a_write_that_waits_for_a_lock_ends_with_the_server(database: Database, sqlite_file: Path) -> None:
+    with ThreadPoolExecutor(2) as executor, locked(sqlite_file):
+        calls = [executor.submit(create, database) for _ in range(2)]
+        database.interrupt()
+        for call in calls:
+            error = call.exception(PATIENCE)
+            assert isinstance(error, Unavailable)
+            assert error.reason == "SHUTTING_DOWN"
 
 
 def test_busy_timeout_is_set_first_so_that_the_others_can_wait() -> None:
@@ -353,3 +377,177 @@ def test_new_ids_come_after_those_of_a_table_whose_sequence_was_lost(database: D
             assert connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone() == (last + 2,)
         assert made == [last + 1, last + 2]
         assert create(database).id == last + 3
+
+
+SLOW = text(
+    "WITH RECURSIVE number(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM number WHERE x < 1000000000) "
+    "SELECT count(*) FROM number WHERE instr(:text, :part || x) > 0"
+)
+"""One step of SQLite takes milliseconds here, so the steps between two looks at a clock would take minutes."""
+
+
+ENDLESS = text(
+    "WITH RECURSIVE number(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM number WHERE x < 1000000000) "
+    "SELECT count(*) FROM events, number"
+)
+"""A statement that holds a snapshot."""
+
+
+def test_a_statement_of_slow_steps_ends_at_its_deadline(database: Database) -> None:
+    before = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        database.read(lambda session: session.scalar(SLOW, {"text": "a" * 30_000, "part": "a" * 1000}), Waiting(0.1))
+    assert time.monotonic() - before < PATIENCE
+
+
+def test_a_long_read_does_not_keep_the_log_from_being_cut(
+    database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "MAX_LOG", 2**20)
+    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
+    monkeypatch.setattr(sessions, "MAX_HOLD", 0.0)
+    create(database)
+    reading = threading.Event()
+
+    def read_for_ever(session: Session) -> None:
+        reading.set()
+        session.scalar(ENDLESS)
+
+    with ThreadPoolExecutor(1) as executor:
+        call = executor.submit(database.read, read_for_ever)
+        assert reading.wait(PATIENCE)
+        database.write(lambda session: create_large(session, 500))
+        error = call.exception(PATIENCE)
+    assert isinstance(error, Unavailable)
+    assert error.reason == "SNAPSHOT_ENDED"
+    database.write(lambda session: create_large(session, 1))
+    assert sqlite_file.with_name(f"{sqlite_file.name}-wal").stat().st_size <= 2**20
+
+
+def test_writes_go_on_while_another_process_holds_the_log(
+    database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "MAX_LOG", 2**20)
+    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
+    monkeypatch.setattr(sqlite_writer, "_MAX_CUT", 0.0)
+    with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        for _ in range(3):
+            database.write(lambda session: create_large(session, 200))
+    assert count(database) == 600
+
+
+def remove(file: Path) -> None:
+    for name in ("", "-wal", "-shm"):
+        file.with_name(file.name + name).unlink(missing_ok=True)
+
+
+def test_a_deleted_file_is_told_and_not_made_anew_and_may_come_back(
+    database: Database, sqlite_file: Path, sqlite_template: Path
+) -> None:
+    create(database)
+    database.check()
+    remove(sqlite_file)
+
+    with pytest.raises(DatabaseError, match="is missing"):
+        database.check()
+    for use in (count, create):
+        with pytest.raises(Unavailable) as caught:
+            use(database)
+        assert caught.value.reason == "DATABASE_UNAVAILABLE"
+    assert not sqlite_file.exists()
+
+    shutil.copyfile(sqlite_template, sqlite_file)
+    database.check()
+    assert count(database) == 0
+    assert create(database).id == 1
+
+
+def test_a_file_that_was_replaced_is_read_and_written(
+    database: Database, sqlite_file: Path, sqlite_template: Path, tmp_path: Path
+) -> None:
+    create(database)
+    assert count(database) == 1
+    remove(sqlite_file)
+    Path(shutil.copyfile(sqlite_template, tmp_path / "other.db")).rename(sqlite_file)
+
+    database.check()
+
+    assert count(database) == 0
+    assert create(database).id == 1
+
+
+def test_a_write_to_a_deleted_file_is_not_acknowledged(database: Database, sqlite_file: Path) -> None:
+    create(database)
+    remove(sqlite_file)
+    with pytest.raises(Unavailable) as caught:
+        create(database)
+    assert caught.value.reason == "DATABASE_UNAVAILABLE"
+
+
+def test_a_file_that_may_only_be_read_is_told(engine: Engine, database: Database) -> None:
+    create(database)
+    database.check()
+
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = on"))
+
+    with pytest.raises(DatabaseError, match="readonly") as caught:
+        database.check()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lock_that_another_process_keeps_is_no_outage(database: Database, sqlite_file: Path) -> None:
+    with locked(sqlite_file):
+        database.check()
+
+
+def test_a_full_disk_is_told_once_a_write_failed_and_until_one_succeeds(engine: Engine, database: Database) -> None:
+    """SQLite cannot tell before. The limit of pages stands for the disk: every user may set it."""
+    free = [False]
+
+    def limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {LARGEST_FILE if free[0] else 1}").close()
+
+    event.listen(engine, "connect", limit)
+    database.check()
+    with pytest.raises(ResourceExhausted):
+        database.write(lambda session: create_large(session, 100))
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="no space left"):
+            database.check()
+
+    free[0] = True
+    with suppress(DatabaseError):  # the writer's connection has the old limit
+        database.check()
+    database.check()
+    database.write(lambda session: create_large(session, 100))
+
+
+def test_a_damaged_page_is_told_once_somebody_read_it(sqlite_file: Path, sqlite_template: Path, engine: Engine) -> None:
+    first = Database(create_engine(f"sqlite:///{sqlite_file}"))
+    first.write(lambda session: create_large(session, 100))
+    first.close()
+    damage(sqlite_file)
+    with closing(Database(engine)) as database:
+        database.check()
+        with pytest.raises(Unavailable) as caught:
+            count(database)
+        assert caught.value.reason == "DATABASE_UNAVAILABLE"
+        for _ in range(2):
+            with pytest.raises(DatabaseError, match=r"damaged|malformed"):
+                database.check()
+
+        remove(sqlite_file)
+        shutil.copyfile(sqlite_template, sqlite_file)
+        database.check()
+
+
+def damage(file: Path) -> None:
+    """Overwrites the first page of the table of events."""
+    raw = file.read_bytes()
+    with closing(sqlite3.connect(file)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    start = (page - 1) * size
+    file.write_bytes(raw[:start] + b"\xff" * size + raw[start + size :])

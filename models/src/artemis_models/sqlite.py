@@ -1,5 +1,6 @@
 """SQLite: the set-up of every connection, and the check that a URL names a database that can be shared."""
 
+import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -26,7 +27,7 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
     if read_only:
         engine = sqlalchemy.create_engine(url, poolclass=NullPool, creator=lambda: _open_read_only(str(url.database)))
     else:
-        engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=0)
+        engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=0, creator=_Opener(str(url.database)))
         event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
@@ -58,6 +59,26 @@ def describe(cause: BaseException, url: URL) -> str:
     return f"cannot use {path}: {cause}"
 
 
+class _Opener:
+    """Opens a file, which the first connection may create.
+
+    The others may not: a file that was deleted meanwhile is missing, and not empty.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._mode = "rwc"
+
+    def __call__(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(_uri(self._path, f"mode={self._mode}"), uri=True, check_same_thread=False)
+        self._mode = "rw"
+        return connection
+
+
+def _uri(path: str, options: str) -> str:
+    return f"file://{quote(os.fsencode(Path(path).absolute()))}?{options}"
+
+
 def _open_read_only(path: str) -> sqlite3.Connection:
     """Opens a file so that nothing changes it, and so that no file appears beside it.
 
@@ -65,7 +86,7 @@ def _open_read_only(path: str) -> sqlite3.Connection:
     and `immutable` keeps SQLite from making an empty log and its index, which would stay (SQLite, "URI Filenames").
     """
     options = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
-    return sqlite3.connect(f"file:{quote(path)}?{options}", uri=True, isolation_level=None)
+    return sqlite3.connect(_uri(path, options), uri=True, isolation_level=None)
 
 
 def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

@@ -22,11 +22,10 @@ from artemis_models import (
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from artemis_server import logs
 from artemis_server.app import Application, ListenError, check_address, max_connections
 from artemis_server.cores import confine
 from artemis_server.settings import Settings, SettingsError, parse
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0, or 1 after one line on stderr. Usage errors exit with 2."""
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
-        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format=LOG_FORMAT)
+        logs.set_up(settings.log_level)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models logs every migration
         engine = create_engine(
             settings.database_url,

@@ -1,9 +1,11 @@
-"""Cancellation: a statement ends when its caller's deadline passes, its caller goes away, or the database is silent.
+"""Cancellation: a statement ends when its caller's deadline passes, its caller goes away, or the server stops.
 
-`Caller` tells how long somebody waits for a statement. A `StatementGuard` for each connection keeps to that, in the
-way that the engine offers. This module knows connections of drivers, and neither sessions nor transactions.
+`Caller` tells how long somebody waits for a statement. A `StatementGuard` for each connection knows who waits, and ends
+the statement in the way that the engine offers. This module knows connections of drivers, and neither sessions nor
+transactions.
 """
 
+import enum
 import math
 import os
 import select
@@ -15,8 +17,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
-_INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at the clock and the caller
-_CANCEL_TIMEOUT = 2.0  # seconds
+_CANCEL_TIMEOUT = 0.5  # seconds
 MAX_UNPROBED = 1.0  # seconds that a connection may be idle and still be used without a SELECT 1
 _CLOCK_DRIFT = 0.05  # seconds that PostgreSQL's clock may gain on ours in MAX_TIMEOUT
 
@@ -55,25 +56,41 @@ def statement_timeout(caller: Caller) -> float:
     return MAX_TIMEOUT if remaining is None else min(remaining, MAX_TIMEOUT)
 
 
-class StatementEnded(Exception):
-    """The guard ended a statement, which failed with this error of the driver or of SQLAlchemy."""
+class Ending(enum.Enum):
+    """The reason why a statement was ended."""
 
-    def __init__(self, error: Exception, *, late: bool) -> None:
+    LATE = "the caller's deadline passed"
+    ABANDONED = "the caller went away"
+    SHUTDOWN = "the server stops"
+    LOG_HELD = "its snapshot kept SQLite's log from being cut back"
+
+
+class StatementEnded(Exception):
+    """The server ended a statement for a reason; it failed with this error of the driver or of SQLAlchemy."""
+
+    def __init__(self, error: Exception, reason: Ending) -> None:
         super().__init__(str(getattr(error, "orig", None) or error))
-        self.late = late
-        """True if the deadline had passed; false if the caller had gone."""
+        self.reason = reason
 
 
 class StatementGuard:
-    """Ends the statements of one connection in time.
+    """Knows who waits for the statements of one connection, and ends them.
 
     The thread that has the connection calls `begin`, `end`, `explain` and `probe`; any thread calls the rest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
         self._caller: Caller | None = None
+        self._began = 0.0
         self._end = math.inf
         """When the caller's time is up, as `time.monotonic` has it."""
+        self._reason: Ending | None = None
+        """The reason why the caller's statement was ended."""
+        self._lock = threading.Lock()
+        """Held by a thread that ends the statement of another one, so that it does not end the next statement."""
+        self.outdated = False
+        """Tells whether the connection leads to a database that is no longer the one to use."""
 
     @property
     def busy(self) -> bool:
@@ -85,24 +102,26 @@ class StatementGuard:
         """Tells whether the connection broke by itself, and not by `disconnect`."""
         return False
 
-    def begin(self, caller: Caller) -> None:
-        """Guards the statements that follow: they are executed for this caller."""
-        self._caller = caller
-        self._end = time.monotonic() + statement_timeout(caller)
+    def begin(self, caller: Caller, seconds: float) -> None:
+        """Guards the statements that follow: they are executed for this caller, who waits so many seconds."""
+        self._began = time.monotonic()
+        self._end = self._began + seconds
+        self._reason = None
+        self._caller = caller  # last, because it tells the other threads that the rest is set
 
     def explain(self, error: Exception) -> None:
-        """Raises StatementEnded if a statement was cancelled because its caller's time is up, or its caller has gone.
+        """Raises StatementEnded if the server ended the statement, which failed with this error.
 
         Otherwise somebody else cancelled it, such as the database's operator. The error is the same.
         """
-        if time.monotonic() > self._end - _CLOCK_DRIFT:
-            raise StatementEnded(error, late=True) from error
-        if self._caller is not None and not self._caller.is_active():
-            raise StatementEnded(error, late=False) from error
+        reason = self._reason or self._due(time.monotonic() + _CLOCK_DRIFT)
+        if reason is not None:
+            raise StatementEnded(error, reason) from error
 
     def end(self) -> None:
         """Stops guarding: the statements that follow are executed whatever becomes of the caller."""
-        self._caller = None
+        with self._lock:
+            self._caller = None
 
     def probe(self) -> None:
         """Raises the driver's error if the connection broke while it was idle."""
@@ -110,42 +129,54 @@ class StatementGuard:
     def distrust(self) -> None:
         """Makes the next `probe` ask the server, because the connection may lead nowhere."""
 
-    def cancel_if_abandoned(self) -> None:
-        """Cancels the statement if its caller has gone."""
+    def end_if_due(self, now: float) -> None:
+        """Ends the statement if its caller's time is up, or its caller has gone."""
+        if self._caller is not None:
+            with self._lock:
+                reason = self._due(now)
+                if reason is not None:
+                    self._interrupt(reason)
+
+    def interrupt(self, reason: Ending, before: float = math.inf) -> None:
+        """Ends the statement that a caller waits for, if the caller came before this time (`time.monotonic`)."""
+        with self._lock:
+            if self._caller is not None and self._began < before:
+                self._interrupt(reason)
 
     def disconnect(self) -> None:
-        """Ends the connection if a caller waits for it."""
+        """Ends the connection if a caller waits for it and the driver can."""
+
+    def _due(self, now: float) -> Ending | None:
+        caller = self._caller
+        if caller is None:
+            return None
+        if now >= self._end:
+            return Ending.LATE
+        return None if caller.is_active() else Ending.ABANDONED
+
+    def _interrupt(self, reason: Ending) -> None:
+        self._reason = self._reason or reason
+        with suppress(Exception):  # the thread that has the connection sees that it fails
+            self._cancel()
+
+    def _cancel(self) -> None:
+        raise NotImplementedError
 
 
 class _SqliteGuard(StatementGuard):
-    """SQLite asks a progress handler now and then whether to go on.
+    """SQLite's statements see an interruption before their next step; a file is never silent."""
 
-    A file is never silent, and nobody else closes it: there is nothing to probe or disconnect.
-    """
-
-    def __init__(self, driver: Any) -> None:
-        super().__init__()
-        driver.set_progress_handler(self._is_over, _INSTRUCTIONS)
-
-    def end(self) -> None:
-        self._caller = None
-        self._end = math.inf
-
-    def _is_over(self) -> bool:
-        caller = self._caller
-        return time.monotonic() > self._end or (caller is not None and not caller.is_active())
+    def _cancel(self) -> None:
+        self._driver.interrupt()
 
 
 class _PostgresqlGuard(StatementGuard):
-    """PostgreSQL's `statement_timeout` is the deadline, and another thread looks after the caller."""
+    """PostgreSQL cancels a statement on request, and by itself soon after its caller's time is up."""
 
     def __init__(self, driver: Any) -> None:
-        super().__init__()
-        self._driver = driver
+        super().__init__(driver)
         self._disconnected = False
         self._timeout = 0  # milliseconds
-        self._lock = threading.Lock()
-        """Held by a thread that ends the statement of another one, so that it does not end the next statement."""
         self._idle = select.poll()
         self._idle.register(driver.fileno(), select.POLLIN)
         self._last_used = time.monotonic()
@@ -154,18 +185,15 @@ class _PostgresqlGuard(StatementGuard):
     def broken(self) -> bool:
         return bool(self._driver.broken) and not self._disconnected
 
-    def begin(self, caller: Caller) -> None:
-        seconds = statement_timeout(caller)
-        self._caller = caller
-        self._end = time.monotonic() + seconds
+    def begin(self, caller: Caller, seconds: float) -> None:
+        super().begin(caller, seconds)
         milliseconds = rounded_up(seconds * 1000)
         if milliseconds != self._timeout:
             self._driver.execute(f"SET statement_timeout = {milliseconds}")
             self._timeout = milliseconds
 
     def end(self) -> None:
-        with self._lock:
-            self._caller = None
+        super().end()
         self._last_used = time.monotonic()
 
     def probe(self) -> None:
@@ -179,18 +207,23 @@ class _PostgresqlGuard(StatementGuard):
     def distrust(self) -> None:
         self._last_used = -math.inf
 
-    def cancel_if_abandoned(self) -> None:
-        with self._lock, suppress(Exception):  # the thread that has the connection sees that it fails
-            if self._caller is not None and not self._caller.is_active():
-                self._driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
-
     def disconnect(self) -> None:
         """Shuts the socket, which wakes the thread that waits for it."""
         with self._lock, suppress(Exception):
             if self._caller is not None:
-                self._disconnected = True
-                with socket.socket(fileno=os.dup(self._driver.fileno())) as connection:
-                    connection.shutdown(socket.SHUT_RDWR)
+                self._shut()
+
+    def _cancel(self) -> None:
+        """Asks the server to cancel the statement. One that does not take the request does not answer either."""
+        try:
+            self._driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
+        except Exception:
+            self._shut()
+
+    def _shut(self) -> None:
+        self._disconnected = True
+        with socket.socket(fileno=os.dup(self._driver.fileno())) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def rounded_up(number: float) -> int:

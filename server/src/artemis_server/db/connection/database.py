@@ -3,20 +3,18 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from artemis_models import DatabaseError, check_connection, describe
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import INTERNAL, Caller, InternalCaller
+from artemis_server.db.connection.cancellation import INTERNAL, Caller
 from artemis_server.db.connection.driver_errors import translate
 from artemis_server.db.connection.postgresql_writer import PostgresqlWriter
+from artemis_server.db.connection.probe import Probe
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.connection.sqlite_writer import SqliteWriter
-from artemis_server.errors import RequestError
+from artemis_server.errors import RequestError, ServerError
 
 T = TypeVar("T")
-_CHECKER = InternalCaller(1.0)
-"""The caller of `check`, which waits for a second: a database that works answers within it."""
 
 
 class Writer(Protocol):
@@ -29,6 +27,9 @@ class Writer(Protocol):
 
         With `single_statement`, the work executes at most one statement that changes something.
         """
+
+    def interrupt(self) -> None:
+        """Accepts no more work, and fails what runs and what is queued with SHUTTING_DOWN."""
 
     def close(self) -> None:
         """Accepts no more work, and returns when the accepted work of other threads than the callers' is committed."""
@@ -50,8 +51,11 @@ class Database:
         self._engine = engine
         self._sessions = ThreadSessions(engine)
         self._writer: Writer = (
-            SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(self._sessions)
+            SqliteWriter(engine, self._sessions.releasing_log)
+            if engine.dialect.name == "sqlite"
+            else PostgresqlWriter(self._sessions)
         )
+        self._probe = Probe(engine, self._sessions, self._writer.write)
 
     @property
     def submit(self) -> Submit | None:
@@ -68,25 +72,20 @@ class Database:
         """
         try:
             return self._sessions.run(work, caller)
-        except RequestError:
-            raise
         except Exception as error:
-            raise translate(error) from error
+            translated = error if isinstance(error, RequestError) else translate(error)
+            if isinstance(translated, ServerError):
+                self._probe.note(translated)
+            if translated is error:
+                raise
+            raise translated from error
 
     def check(self) -> None:
-        """Raises DatabaseError, in one line, unless the database answers and its schema is the right one."""
-        try:
-            self._sessions.run(self._check, _CHECKER)
-        except DatabaseError:
-            raise
-        except Exception as error:
-            raise DatabaseError(describe(error, self._engine)) from error
+        """Raises DatabaseError, in one line, unless the database answers, has the right schema and can be written.
 
-    def _check(self, session: Session) -> None:
-        connection = session.connection()
-        connection.exec_driver_sql("SELECT 1")
-        self._sessions.mark_responsive()  # whatever else is wrong
-        check_connection(connection)
+        One thread calls it, again and again.
+        """
+        self._probe.check()
 
     def disconnect(self) -> None:
         """Tells that the database is silent. Statements that wait fail; calls are refused until it answers."""
@@ -101,7 +100,7 @@ class Database:
             RequestError: the database failed, or was closed.
             Exception: what `work` raised; nothing was changed.
         """
-        return self._writer.write(work, caller)
+        return self._write(work, caller)
 
     def write_statement(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns, as `write` does, for less where a transaction costs round trips.
@@ -111,14 +110,31 @@ class Database:
 
         Raises: as `write`.
         """
-        return self._writer.write(work, caller, single_statement=True)
+        return self._write(work, caller, single_statement=True)
 
     def dry_run(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns, and rolls back all it did.
 
         Raises: as `write`.
         """
-        return self._writer.write(work, caller, dry_run=True)
+        return self._write(work, caller, dry_run=True)
+
+    def _write(
+        self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool = False, single_statement: bool = False
+    ) -> T:
+        try:
+            return self._writer.write(work, caller, dry_run=dry_run, single_statement=single_statement)
+        except ServerError as error:
+            self._probe.note(error)
+            raise
+
+    def interrupt(self) -> None:
+        """Ends the statements of every caller, which fail with UNAVAILABLE SHUTTING_DOWN, and refuses further calls.
+
+        It returns at once; statements end within a moment. Calling it again does nothing more.
+        """
+        self._sessions.interrupt()
+        self._writer.interrupt()
 
     def close(self) -> None:
         """Commits what was accepted and closes every connection. No thread may be reading."""

@@ -15,7 +15,7 @@ from artemis_models import DatabaseError, sequence_repair
 from artemis_models.sequences import NUMBERED
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from artemis_server.db.connection.cancellation import StatementEnded
+from artemis_server.db.connection.cancellation import Ending, StatementEnded
 from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, DatabaseError):
         return _unusable(error)
     if isinstance(error, StatementEnded):
-        return _late() if error.late else caller_gone()
+        return _ENDINGS[error.reason]()
     cause = _cause(error)
     if broken_constraint(error) is Constraint.PRIMARY_KEY:
         return _inconsistent(cause)
@@ -47,6 +47,11 @@ def is_transient(error: Exception) -> bool:
 def is_cancellation(error: Exception) -> bool:
     """Tells whether the statement was cancelled, by whomever."""
     return _code(error) in ("57014", "SQLITE_INTERRUPT")
+
+
+def is_busy(error: Exception) -> bool:
+    """Tells whether another connection to SQLite's file holds the lock that the statement needs."""
+    return _code(error).startswith("SQLITE_BUSY")
 
 
 class Constraint(enum.Enum):
@@ -77,7 +82,7 @@ def caller_gone() -> Cancelled:
 
 
 def shutting_down() -> Unavailable:
-    """Returns the error of a write that comes after the database was closed."""
+    """Returns the error of a read or write that the end of the server cut off, or that comes after it."""
     return Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
@@ -100,8 +105,22 @@ def _mismatched(cause: BaseException) -> RequestError:
     return Unavailable("SCHEMA_MISMATCH", "the database's schema is not the one that this server needs")
 
 
-def _late() -> RequestError:
+class DatabaseDamaged(Unavailable):
+    """The database has a damaged page."""
+
+
+def _damaged(cause: BaseException) -> RequestError:
+    log.error("the database is damaged: %s", cause)
+    return DatabaseDamaged("DATABASE_UNAVAILABLE", "the database cannot be used now; try again")
+
+
+def late() -> DeadlineExceeded:
+    """Returns the error of a read or write that took longer than its caller waits."""
     return DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the database worked on the request")
+
+
+def _log_held() -> RequestError:
+    return Unavailable("SNAPSHOT_ENDED", "the read took too long while others wrote; ask for less, or try again")
 
 
 def _cancelled(cause: BaseException) -> RequestError:
@@ -119,6 +138,12 @@ def _inconsistent(cause: BaseException) -> RequestError:
     return Unavailable("DATABASE_INCONSISTENT", "the database cannot number new rows; its operator has to mend it")
 
 
+_ENDINGS: dict[Ending, Callable[[], RequestError]] = {
+    Ending.LATE: late,
+    Ending.ABANDONED: caller_gone,
+    Ending.SHUTDOWN: shutting_down,
+    Ending.LOG_HELD: _log_held,
+}
 _Translation = Callable[[BaseException], RequestError]
 _SQLITE: dict[str, _Translation] = {
     "SQLITE_FULL": _full,
@@ -127,8 +152,8 @@ _SQLITE: dict[str, _Translation] = {
     "SQLITE_INTERRUPT": _cancelled,
     "SQLITE_IOERR": _unusable,
     "SQLITE_CANTOPEN": _unusable,
-    "SQLITE_CORRUPT": _unusable,
-    "SQLITE_NOTADB": _unusable,
+    "SQLITE_CORRUPT": _damaged,
+    "SQLITE_NOTADB": _damaged,
     "SQLITE_READONLY": _unusable,
     "SQLITE_NOMEM": _unusable,
     "SQLITE_PROTOCOL": _unusable,

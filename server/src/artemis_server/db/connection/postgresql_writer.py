@@ -71,6 +71,10 @@ class PostgresqlWriter:
         """Accepts no more work."""
         self._closed = True
 
+    def interrupt(self) -> None:
+        """Accepts no more work; the sessions end what runs."""
+        self._closed = True
+
     def _transact(self, work: Callable[[Session], T], caller: Caller, end: str) -> T:
         """Runs the work in a transaction that begins on a new connection if the kept one broke while it was idle."""
 

@@ -5,21 +5,37 @@ Their connections are in autocommit: a statement is a snapshot, and no transacti
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from artemis_models import AUTOCOMMIT
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import GUARDS, Caller, InternalCaller, StatementGuard
-from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, is_cancellation
+from artemis_server.db.connection.cancellation import (
+    GUARDS,
+    Caller,
+    Ending,
+    InternalCaller,
+    StatementEnded,
+    StatementGuard,
+    statement_timeout,
+)
+from artemis_server.db.connection.driver_errors import (
+    Constraint,
+    broken_constraint,
+    is_cancellation,
+    late,
+    shutting_down,
+)
 from artemis_server.db.ids import SPARE_IDS, SpareIds
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
-CALLER_CHECK_INTERVAL = 0.5  # seconds between two looks at the callers
+WATCH_INTERVAL = 0.05  # seconds between two looks at the statements that run
+MAX_HOLD = 0.5  # seconds that a read may hold SQLite's log while the writer waits to cut it back
 PATIENCE = 5.0  # seconds that running statements have to end when the sessions are closed
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"
@@ -34,11 +50,15 @@ class ThreadSessions:
         self._local = threading.local()
         self._spare_ids = SpareIds()
         self._open: dict[StatementGuard, Connection] = {}
+        self._generation = 0
         self._unresponsive = False
+        self._interrupted = False
+        self._log_wanted = False
         self._closing = threading.Event()
+        self._idle = False
+        self._wake = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="callers", daemon=True)
-        if engine.dialect.name != "sqlite":  # whose progress handler looks after the caller itself
-            self._watcher.start()
+        self._watcher.start()
 
     def run(self, work: Callable[[Session], T], caller: Caller) -> T:
         """Returns the result of `work`, which runs again on a new connection if the kept one broke while it was idle.
@@ -63,13 +83,17 @@ class ThreadSessions:
         """Returns what `work` returns; nobody waits for the session's next statements then.
 
         Raises:
-            StatementEnded: a statement was cancelled because its caller's deadline passed, or its caller went away.
+            StatementEnded: a statement was ended for one of the reasons in `Ending`.
             Exception: what `work` raised.
         """
         guard: StatementGuard = session.info[_GUARD]
         try:
             return work(session)
+        except RequestError:
+            raise
         except Exception as error:
+            if self._interrupted:
+                raise StatementEnded(error, Ending.SHUTDOWN) from error
             if is_cancellation(error):
                 guard.explain(error)
             elif broken_constraint(error) is Constraint.PRIMARY_KEY:
@@ -84,13 +108,25 @@ class ThreadSessions:
         With `probe`, the driver's error is raised if the connection broke while it was idle (`StatementGuard.probe`).
 
         Raises:
-            Unavailable: the database is silent.
+            Unavailable: the database is silent, or the server stops.
+            DeadlineExceeded: the caller's time is up already.
         """
+        if self._interrupted:
+            raise shutting_down()
         if self._unresponsive and not isinstance(caller, InternalCaller):
             raise Unavailable("DATABASE_UNAVAILABLE", "the database does not answer; try again")
+        seconds = statement_timeout(caller)
+        if seconds <= 0:
+            raise late()
         session: Session = getattr(self._local, "session", None) or self._connect()
         guard: StatementGuard = session.info[_GUARD]
-        guard.begin(caller)
+        if guard.outdated:
+            self.discard()
+            session = self._connect()
+            guard = session.info[_GUARD]
+        guard.begin(caller, seconds)
+        if self._idle:
+            self._wake.set()
         if probe:
             guard.probe()
         return session
@@ -124,15 +160,36 @@ class ThreadSessions:
         """Tells that the database answers."""
         self._unresponsive = False
 
+    def renew(self) -> None:
+        """Makes every thread open a new connection for its next call: those that are open lead to another database."""
+        self._generation += 1
+        for guard in list(self._open):
+            guard.outdated = True
+        self._engine.dispose()  # of the connections that no thread has
+
+    @contextmanager
+    def releasing_log(self) -> Iterator[None]:
+        """Ends every read that has held SQLite's log for MAX_HOLD seconds, while somebody wants to cut the log back."""
+        self._log_wanted = True
+        try:
+            yield
+        finally:
+            self._log_wanted = False
+
+    def interrupt(self) -> None:
+        """Ends the statements of every caller, which fail with SHUTTING_DOWN, and refuses further callers."""
+        self._interrupted = True
+
     def close(self) -> None:
-        """Closes every connection. A statement that still runs fails, or is given up after PATIENCE seconds."""
-        self._closing.set()
-        if self._watcher.is_alive():
-            self._watcher.join()
+        """Closes every connection. A statement that still runs is ended, or given up after PATIENCE seconds."""
+        self.interrupt()
         end = time.monotonic() + PATIENCE
         while any(guard.busy for guard in list(self._open)) and time.monotonic() < end:
-            self._disconnect()
             time.sleep(_PAUSE)
+            self._disconnect()
+        self._closing.set()
+        self._wake.set()
+        self._watcher.join()
         for guard, connection in list(self._open.items()):
             if not guard.busy:
                 self._open.pop(guard, None)
@@ -149,16 +206,29 @@ class ThreadSessions:
             guard.disconnect()
 
     def _connect(self) -> Session:
+        generation = self._generation
         connection = self._engine.connect()
         session = Session(connection)
         guard = GUARDS[self._engine.dialect.name](driver_connection(session))
         session.info[_GUARD] = guard
         session.info[SPARE_IDS] = self._spare_ids
         self._open[guard] = connection
+        guard.outdated = generation != self._generation  # `renew` may not have seen it
         self._local.session = session
         return session
 
     def _watch(self) -> None:
-        while not self._closing.wait(CALLER_CHECK_INTERVAL):
+        """Looks at the statements every WATCH_INTERVAL seconds while one runs, and sleeps until one does."""
+        while not self._closing.wait(WATCH_INTERVAL):
+            now = time.monotonic()
             for guard in list(self._open):
-                guard.cancel_if_abandoned()
+                guard.end_if_due(now)
+                if self._interrupted:
+                    guard.interrupt(Ending.SHUTDOWN)
+                elif self._log_wanted:
+                    guard.interrupt(Ending.LOG_HELD, before=now - MAX_HOLD)
+            self._idle = True
+            if not any(guard.busy for guard in list(self._open)):
+                self._wake.wait()
+            self._idle = False
+            self._wake.clear()

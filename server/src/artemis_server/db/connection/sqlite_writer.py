@@ -4,9 +4,12 @@ Writers queue their work. One thread runs the work that has queued up in one tra
 the commit. SQLite has one writer at a time, so nobody waits for longer than with a connection of its own.
 """
 
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
@@ -15,12 +18,22 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import Caller
-from artemis_server.db.connection.driver_errors import caller_gone, shutting_down, translate
+from artemis_server.db.connection.driver_errors import caller_gone, is_busy, is_cancellation, shutting_down, translate
+from artemis_server.db.connection.sqlite_file import SqliteFile
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 MAX_GROUP = 256  # pieces of work
+MAX_LOG = 128 * 2**20
+"""The size of the log in bytes at which the writer cuts it back, and ends reads that hold it (docs/adr/0023)."""
+_COMMITS_PER_LOOK = 16  # at the size of the log; a look gives up the interpreter's lock, which costs a create a tenth
+_MAX_CUT = 1.5  # seconds that writes wait for that
+_PAUSE = 0.01  # seconds
+_INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at whether the server stops
+_LOCK_WAIT = 100  # milliseconds that SQLite waits for a lock before the writer sees whether anybody still waits for it
+
+log = logging.getLogger(__name__)
 
 
 class _Ticket(Generic[T]):
@@ -44,8 +57,11 @@ class SqliteWriter:
     run once more, each in a savepoint, so that the failing one leaves its neighbours alone.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, releasing_log: Callable[[], AbstractContextManager[None]]) -> None:
+        """Makes a writer. Within `releasing_log`, reads that hold the log for long are ended."""
         self._engine = engine
+        self._releasing_log = releasing_log
+        self._interrupted = threading.Event()
         self._connection: _WriteConnection | None = None
         self._queue: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
         self._closing = threading.Lock()
@@ -105,6 +121,12 @@ class SqliteWriter:
             self._queue.put(None)
         self._thread.join()
 
+    def interrupt(self) -> None:
+        """Accepts no more work, and fails what runs and what is queued with SHUTTING_DOWN."""
+        with self._closing:
+            self._closed = True
+        self._interrupted.set()
+
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
             try:
@@ -116,6 +138,8 @@ class SqliteWriter:
             for ticket in group:
                 ticket.finish(ticket)
             group.clear()  # or the calls of its tickets would live until the next group
+            if self._connection is not None:
+                self._connection.cut_log(self._releasing_log)
         self._disconnect()
 
     def _put(self, ticket: _Ticket[Any]) -> None:
@@ -146,9 +170,11 @@ class SqliteWriter:
         return None
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
-        """Commits the group, on a new connection if the last one failed."""
+        """Commits the group, on a new connection if the last one failed or leads to a file that is gone."""
+        if self._connection is not None and not self._connection.is_current():
+            self._disconnect()
         if self._connection is None:
-            self._connection = _WriteConnection(self._engine)
+            self._connection = _WriteConnection(self._engine, self._interrupted)
         try:
             self._connection.commit(group)
         finally:
@@ -168,10 +194,20 @@ class _WriteConnection:
     insert does.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, interrupted: threading.Event) -> None:
+        """Connects. Once `interrupted` is set, nothing more is committed."""
+        self._interrupted = interrupted
         self._connection = engine.execution_options(**{AUTOCOMMIT: True}).connect()
         self._session = Session(self._connection)
         self._driver = cast("sqlite3.Connection", driver_connection(self._session))
+        (patience,) = self._driver.execute("PRAGMA busy_timeout").fetchone()
+        self._driver.execute(f"PRAGMA busy_timeout = {min(patience, _LOCK_WAIT)}").close()
+        self._patience = patience / 1000  # seconds
+        self._driver.set_progress_handler(interrupted.is_set, _INSTRUCTIONS)
+        self._file = SqliteFile(str(engine.url.database))
+        self._identity = self._file.identity()
+        self._max_log = MAX_LOG
+        self._commits = 0
         self.failed = False
         """True once the database failed, and not only the work: the connection must not be used again."""
         self._changed = False
@@ -180,18 +216,65 @@ class _WriteConnection:
     def commit(self, group: list[_Ticket[Any]]) -> None:
         """Runs and commits the group. It raises an error of the transaction, which every ticket in the group gets."""
         try:
-            self._driver.execute("BEGIN IMMEDIATE")
+            self._begin(group)
             if not self._run_together(group):
                 self._driver.execute("ROLLBACK")
                 if len(group) == 1:
                     return
-                self._driver.execute("BEGIN IMMEDIATE")
+                self._begin(group)
                 for ticket in _awaited(group):
                     self._run_in_savepoint(ticket)
             self._driver.execute("COMMIT")
+            if not self.is_current():
+                raise _gone(self._file)
         except BaseException:
             self.failed = True
             raise
+
+    def cut_log(self, releasing_log: Callable[[], AbstractContextManager[None]]) -> None:
+        """Moves a log that is too large into the file, and cuts it to nothing.
+
+        Other writers wait meanwhile. If a reader does not let go, the log may grow by as much again until the next try.
+        """
+        self._commits += 1
+        if self._commits % _COMMITS_PER_LOOK:
+            return
+        size = self._file.log_size()
+        if size <= MAX_LOG:
+            self._max_log = MAX_LOG
+        elif size > self._max_log:
+            with releasing_log():
+                end = time.monotonic() + _MAX_CUT
+                while not (cut := self._checkpoint()) and time.monotonic() < end:
+                    if self._interrupted.wait(_PAUSE):
+                        return
+            if not cut:
+                self._max_log = size + MAX_LOG
+                log.warning("a reader keeps SQLite's log from being cut back: it has %d MiB", size // 2**20)
+
+    def _checkpoint(self) -> bool:
+        """Waits a moment for readers to let go of the log, and tells whether the log was cut."""
+        with suppress(sqlite3.Error):  # writes fail for the same reason, and tell it
+            (busy, _, _) = self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+        return False
+
+    def _begin(self, group: list[_Ticket[Any]]) -> None:
+        """Begins a transaction; waits for another process's, while somebody waits for a ticket of the group."""
+        end = time.monotonic() + self._patience
+        while not self._interrupted.is_set():
+            try:
+                self._driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() >= end or not any(_awaited(group)):
+                    raise
+            else:
+                return
+        raise shutting_down()
+
+    def is_current(self) -> bool:
+        """Tells whether the file at the path is still the one that the connection has open."""
+        return self._file.identity() == self._identity
 
     def close(self) -> None:
         """Closes the connection, which rolls back whatever is not committed."""
@@ -212,7 +295,8 @@ class _WriteConnection:
                     self._driver.execute("ROLLBACK TO dry_run")
                     self._driver.execute("RELEASE dry_run")
         except Exception as error:
-            translated = translate(error)
+            ended = self._interrupted.is_set() and is_cancellation(error)
+            translated = shutting_down() if ended else translate(error)
             self.failed |= translated is not error
             raise translated from error
 
@@ -239,6 +323,11 @@ class _WriteConnection:
                 "DATABASE_UNAVAILABLE", "the transaction ended early; nothing was changed, try again"
             )
         return ticket.error is None or not self._changed
+
+
+def _gone(file: SqliteFile) -> Unavailable:
+    log.error("the file %s was deleted or replaced", file.path)
+    return Unavailable("DATABASE_UNAVAILABLE", "the database was deleted or replaced; try again")
 
 
 def _awaited(group: list[_Ticket[Any]]) -> Iterator[_Ticket[Any]]:

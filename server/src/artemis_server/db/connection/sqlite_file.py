@@ -1,0 +1,32 @@
+"""SQLite's files as the file system has them: whether they are still those that were opened, and how large the log is.
+
+It only looks at them. To open and close a file that SQLite has open would release SQLite's locks (POSIX, "fcntl").
+"""
+
+import os
+from dataclasses import dataclass
+
+Identity = tuple[int, int]
+"""The device and the number of a file's inode: a file that replaces another one has a different identity."""
+
+
+@dataclass(frozen=True)
+class SqliteFile:
+    """The database at this path, and its write-ahead log."""
+
+    path: str
+
+    def identity(self) -> Identity | None:
+        """Returns which file is at the path, None if there is none."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def log_size(self) -> int:
+        """Returns how many bytes the log has, 0 if there is none."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except OSError:
+            return 0
