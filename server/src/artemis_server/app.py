@@ -79,9 +79,12 @@ def services(database: Database) -> tuple[Service, ...]:
 
 
 class Application:
-    """A server on one database. Make it, `start` it, and `stop` it once."""
+    """A server on one database. Make it, `start` it, and `stop` it once.
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    With `share_port`, other processes may listen on the same port.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, *, share_port: bool = False) -> None:
         self._settings = settings
         self._database = Database(engine)
         self._streams = OpenStreams()
@@ -99,7 +102,8 @@ class Application:
         self.server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="rpc"),
             interceptors=[self._interceptor],
-            options=[("grpc.so_reuseport", 0)],  # or a second server would take half of the calls unnoticed
+            # On by default, by which a second server would take half of the calls unnoticed.
+            options=[("grpc.so_reuseport", int(share_port))],
         )
         for service in contract:
             service.register(service.servicer, self.server)
@@ -121,6 +125,11 @@ class Application:
         self._pruner.start()
         self.server.start()
         return port
+
+    @property
+    def healthy(self) -> bool:
+        """True while the health is SERVING."""
+        return self._monitor.healthy
 
     def stop(self) -> None:
         """Refuses new requests, lets those in flight finish within the grace, and closes the database."""
@@ -148,11 +157,33 @@ def check_address(listen: str) -> None:
 
     The error has the system's reason, which gRPC's own error does not give.
     """
+    _bind(listen, socket.create_server).close()
+
+
+def reserve_address(listen: str) -> socket.socket:
+    """Returns a socket that keeps the address for processes of this user that share it, and does not listen.
+
+    Call `check_address` before: this one does not notice a server whose processes share the address already.
+
+    Raises:
+        ListenError: the address is in use, or not one of this machine's.
+    """
+
+    def bind(address: tuple[str, int], *, family: int) -> socket.socket:
+        reserved = socket.socket(family)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            reserved.setsockopt(socket.SOL_SOCKET, option, 1)
+        reserved.bind(address)
+        return reserved
+
+    return _bind(listen, bind)
+
+
+def _bind(listen: str, bind: Callable[..., socket.socket]) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, int(port)), family=family).close()
+        return bind((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while ")[0]  # the rest repeats the address
         raise ListenError(f"cannot listen on {listen}: {reason}") from None
