@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
 from artemis_server.db import secrets
-from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.database import NO_TURN, Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
@@ -81,12 +82,19 @@ def services(database: Database) -> tuple[Service, ...]:
 class Application:
     """A server on one database. Make it, `start` it, and `stop` it once.
 
-    With `share_port`, other processes may listen on the same port.
+    With `share_port`, other processes may listen on the same port. `Database` explains `turn`.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, *, share_port: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        *,
+        share_port: bool = False,
+        turn: AbstractContextManager[object] = NO_TURN,
+    ) -> None:
         self._settings = settings
-        self._database = Database(engine)
+        self._database = Database(engine, turn)
         self._streams = OpenStreams()
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
@@ -148,7 +156,7 @@ class Application:
 
 
 def max_connections(settings: Settings) -> int:
-    """Returns how many connections an application needs at most."""
+    """Returns how many connections an application, which is one worker, needs at most."""
     return settings.threads + GET_THREADS + SPARE_CONNECTIONS
 
 

@@ -29,11 +29,14 @@ from artemis_server import supervisor
 from artemis_server.app import Application, ListenError, check_address, max_connections, reserve_address
 from artemis_server.cores import available, confine, share_out
 from artemis_server.settings import Settings, SettingsError, parse
-from artemis_server.supervisor import SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
+from artemis_server.supervisor import SAME_SIGNAL, STOP_SIGNALS, Tell, Turn, supervise
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 MIN_THREADS = 8
 """Threads of a worker at least, because all calls of a connection come to one worker."""
+_CONNECTION_LIMIT = (
+    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+)
 HEALTH_INTERVAL = 0.2
 """Seconds between two looks at the health of a worker that is not SERVING yet."""
 
@@ -70,18 +73,18 @@ def _serve(settings: Settings, engine: Engine) -> int:
     # and a signal that the system delivers to another thread does not wake it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGHUP})
     check_address(settings.listen)  # before anything is changed
-    sqlite = engine.dialect.name == "sqlite"
-    migrating = sqlite if settings.migrate is None else settings.migrate
+    migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
     log.info("artemis-server %s starts", version("artemis-server"))
     if migrating:
         upgrade(engine)
-    workers = settings.workers or (1 if sqlite else _default_workers(settings, engine))
+    workers = _workers(settings, engine)
     return _serve_alone(settings, engine) if workers == 1 else _serve_together(settings, engine, workers)
 
 
 def _serve_alone(settings: Settings, engine: Engine) -> int:
-    application, port = _started(settings, engine)
+    application = Application(settings, engine)
+    port = _start(settings, application)
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
     while signal.sigwait({*STOP_SIGNALS, signal.SIGHUP}) == signal.SIGHUP:
         log.info("SIGHUP changes nothing: there are no workers to renew")
@@ -95,18 +98,18 @@ def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
     host = settings.listen.rpartition(":")[0]
     with reserve_address(settings.listen) as reserved:
         listen = f"{host}:{reserved.getsockname()[1]}"
-        threads = max(min(MIN_THREADS, settings.threads), settings.threads // workers)
-        shared = replace(settings, listen=listen, threads=threads, workers=workers)
+        shared = replace(_share(settings, workers), listen=listen)
+        turn = Turn()
         log.info("starting %s workers", workers)
         return supervise(
             workers,
-            lambda number, tell: _work(shared, number, tell),
+            lambda number, tell: _work(shared, turn, number, tell),
             grace=settings.shutdown_grace,
             on_start=lambda: log.info("serving on %s", listen),
         )
 
 
-def _work(settings: Settings, number: int, tell: Tell) -> int:
+def _work(settings: Settings, turn: Turn, number: int, tell: Tell) -> int:
     """Serves as a worker until SIGTERM, and returns the exit code."""
     assert settings.workers is not None  # noqa: S101, for the type checker
     for handler in logging.getLogger().handlers:
@@ -114,7 +117,8 @@ def _work(settings: Settings, number: int, tell: Tell) -> int:
     if settings.cores == "one":
         share_out(number, settings.workers)
     try:
-        application, _ = _started(settings, _engine(settings), share_port=True)
+        application = Application(settings, _engine(settings), share_port=True, turn=turn)
+        _start(settings, application)
     except (DatabaseError, ListenError) as error:
         log.error("%s", error)
         return 1
@@ -129,13 +133,12 @@ def _work(settings: Settings, number: int, tell: Tell) -> int:
     return 0
 
 
-def _started(settings: Settings, engine: Engine, *, share_port: bool = False) -> tuple[Application, int]:
-    """Returns an application that answers, and its port.
+def _start(settings: Settings, application: Application) -> int:
+    """Lets the application answer, and returns its port.
 
     Raises:
         ListenError: the address is in use, or not one of this machine's.
     """
-    application = Application(settings, engine, share_port=share_port)
     try:
         port = application.start()
         tune_garbage_collector()
@@ -144,7 +147,7 @@ def _started(settings: Settings, engine: Engine, *, share_port: bool = False) ->
         raise
     if settings.cores == "one":
         confine()
-    return application, port
+    return port
 
 
 def _stop(settings: Settings, application: Application) -> None:
@@ -163,10 +166,33 @@ def _end_at_next_signal() -> None:
     os._exit(1)
 
 
-def _default_workers(settings: Settings, engine: Engine) -> int:
-    """Returns one worker per core, or fewer if the database's limit of connections does not suffice for them."""
-    del settings, engine
-    return available()
+def _workers(settings: Settings, engine: Engine) -> int:
+    """Returns how many workers serve: on SQLite one, on PostgreSQL one per core that its limit of connections admits.
+
+    A number that is set is taken, and the log has a warning if the connections may not suffice for it.
+    """
+    if engine.dialect.name == "sqlite":
+        return settings.workers or 1
+    with engine.connect() as connection:
+        limit = int(connection.exec_driver_sql(_CONNECTION_LIMIT).scalar_one())
+    wanted = settings.workers or available()
+    fitting = next((n for n in range(wanted, 1, -1) if n * max_connections(_share(settings, n)) <= limit), 1)
+    if fitting < wanted:
+        log.warning(
+            "%s workers need up to %s connections, and PostgreSQL gives this user %s: raise max_connections there, "
+            "or lower --threads, or set --workers",
+            wanted,
+            wanted * max_connections(_share(settings, wanted)),
+            limit,
+        )
+    return settings.workers or fitting
+
+
+def _share(settings: Settings, workers: int) -> Settings:
+    """Returns the settings of each of so many workers."""
+    return replace(
+        settings, workers=workers, threads=max(min(MIN_THREADS, settings.threads), settings.threads // workers)
+    )
 
 
 def _migrate(settings: Settings, engine: Engine) -> int:

@@ -4,6 +4,7 @@ It knows processes and signals, and neither gRPC nor the database. A worker is a
 other thread and no object of gRPC (docs/adr/0024).
 """
 
+import fcntl
 import logging
 import math
 import os
@@ -39,6 +40,22 @@ Work = Callable[[int, Tell], int]
 """What a worker does until SIGTERM: it gets its number, from 1 on, and returns an exit code."""
 
 log = logging.getLogger(__name__)
+
+
+class Turn:
+    """A lock that one worker has at a time; the others get it in the order in which they ask for it.
+
+    Make it before the workers start. One thread of each may use it. A worker that is killed gives it back.
+    """
+
+    def __init__(self) -> None:
+        self._file = os.memfd_create("artemis-turn")
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
 
 
 @dataclass(kw_only=True)

@@ -7,6 +7,7 @@ the commit. SQLite has one writer at a time, so nobody waits for longer than wit
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
@@ -43,14 +44,15 @@ class _Ticket(Generic[T]):
 
 
 class SqliteWriter:
-    """Runs pieces of work one after the other and commits them in groups.
+    """Runs pieces of work one after the other and commits them in groups, each while it has `turn`.
 
     The pieces of a group share a transaction. If one of them fails, the transaction is rolled back and all pieces are
     run once more, each in a savepoint, so that the failing one leaves its neighbours alone.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, turn: AbstractContextManager[object]) -> None:
         self._engine = engine
+        self._turn = turn
         self._connection: _WriteConnection | None = None
         self._queue: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
         self._closing = threading.Lock()
@@ -119,7 +121,8 @@ class SqliteWriter:
         if self._connection is None:
             self._connection = _WriteConnection(self._engine)
         try:
-            self._connection.commit(group)
+            with self._turn:
+                self._connection.commit(group)
         finally:
             if self._connection.failed:
                 self._disconnect()
