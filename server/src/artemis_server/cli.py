@@ -101,6 +101,7 @@ def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
         shared = replace(_share(settings, workers), listen=listen)
         turn = Turn()
         log.info("starting %s workers", workers)
+        tune_garbage_collector()  # here already: a worker that collects what it inherits takes twice the time to start
         return supervise(
             workers,
             lambda number, tell: _work(shared, turn, number, tell),

@@ -19,9 +19,12 @@ SUPPORTED = hasattr(signal, "sigtimedwait")
 """False on systems other than Linux, whose SO_REUSEPORT does not spread connections either."""
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 FIRST_PAUSE, MAX_PAUSE = 0.1, 30.0
-"""Seconds until a worker that has died is started again. They double with each death."""
-MIN_LIFE = 10.0
-"""Seconds after which a worker that dies is started again after FIRST_PAUSE."""
+"""Seconds until a worker that has died is started again. They double with each death in a row."""
+MIN_LIFE = 1.0
+"""Seconds that a worker must have listened for its death to count as the first in a row.
+
+Workers that die often, and serve meanwhile, start again at once: callers try again for some seconds only.
+"""
 MAX_START = 30.0
 """Seconds that a new worker has to become SERVING before it replaces an old one."""
 SAME_SIGNAL = 0.1
@@ -62,8 +65,7 @@ class Turn:
 class _Worker:
     number: int
     started: float
-    listens: bool = False
-    serves: bool = False
+    listens_since: float = math.inf
     kill_time: float = math.inf
     """When it is killed. A finite time means that it was told to stop."""
 
@@ -97,7 +99,7 @@ class Supervisor:
         self._due: dict[int, float] = {1: clock()}
         """The numbers of workers that do not run, and when they start."""
         self._deaths: Counter[int] = Counter()
-        """Deaths in a row of the worker of a number, each soon after its start."""
+        """Deaths in a row of the worker of a number, each before it had listened for MIN_LIFE."""
         self._started = False
         self._stopping = False
         self._stop_time = math.inf
@@ -138,20 +140,17 @@ class Supervisor:
         """Notes that a worker listens."""
         if pid not in self._workers:
             return
-        self._workers[pid].listens = True
+        self._workers[pid].listens_since = self._clock()
         if self._started or self._stopping:
             return
         if len(self._workers) == 1:
             self._due = dict.fromkeys(self._numbers[1:], self._clock())
-        self._started = sum(worker.listens for worker in self._workers.values()) == len(self._numbers)
+        self._started = sum(worker.listens_since < math.inf for worker in self._workers.values()) == len(self._numbers)
         if self._started:
             self._on_start()
 
     def serving(self, pid: int) -> None:
         """Notes that the health of a worker is SERVING. If it replaces another one, that one is told to stop."""
-        if pid not in self._workers:
-            return
-        self._workers[pid].serves = True
         if pid == self._replacement:
             self._replacement = None
             for old in self._others(pid):
@@ -214,7 +213,7 @@ class Supervisor:
         return pid
 
     def _start_again(self, worker: _Worker, pid: int, code: int) -> None:
-        if self._clock() - worker.started >= MIN_LIFE:
+        if self._clock() - worker.listens_since >= MIN_LIFE:
             self._deaths[worker.number] = 0
         pause = self._pause(worker.number)
         log.error("worker %s (process %s) %s; it starts again in %g s", worker.number, pid, _cause(code), pause)
