@@ -78,7 +78,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     log.info("artemis-server %s starts", version("artemis-server"))
     if migrating:
         upgrade(engine)
-    workers = _workers(settings, engine)
+    workers = count_workers(settings, engine)
     return _serve_alone(settings, engine) if workers == 1 else _serve_together(settings, engine, workers)
 
 
@@ -167,7 +167,7 @@ def _end_at_next_signal() -> None:
     os._exit(1)
 
 
-def _workers(settings: Settings, engine: Engine) -> int:
+def count_workers(settings: Settings, engine: Engine) -> int:
     """Returns how many workers serve: on SQLite one, on PostgreSQL one per core that its limit of connections admits.
 
     A number that is set is taken, and the log has a warning if the connections may not suffice for it.

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 SUPPORTED = hasattr(signal, "sigtimedwait")
@@ -103,6 +104,7 @@ class Supervisor:
         self._started = False
         self._stopping = False
         self._stop_time = math.inf
+        self._renewing = False
         self._to_renew: deque[int] = deque()
         self._replacement: int | None = None
         """The process that is to replace an older one of its number once it is SERVING."""
@@ -181,6 +183,7 @@ class Supervisor:
             log.info("SIGHUP changes nothing while the server starts or stops")
             return
         log.info("renewing the workers")
+        self._renewing = True
         self._to_renew = deque(self._numbers)
         self._renew_next()
 
@@ -196,6 +199,7 @@ class Supervisor:
         self._stopping = True
         self._stop_time = self._clock()
         self._due.clear()
+        self._renewing = False
         self._to_renew.clear()
         self._replacement = None
         for pid in self._workers:
@@ -240,10 +244,14 @@ class Supervisor:
                 self._replacement = self._launch(number)
                 if self._replacement is None:
                     self._give_up("the system makes no process")
+        if self._renewing and self._replacement is None:
+            self._renewing = False
+            log.info("the workers are renewed")
 
     def _give_up(self, why: str) -> None:
         """Ends the renewal; the workers that are left stay."""
         self._replacement = None
+        self._renewing = False
         self._to_renew.clear()
         log.error("the renewal ends, and the old worker stays: %s", why)
 
@@ -316,6 +324,11 @@ def _fork(work: Work, number: int, lifeline: int, held: int) -> int:
     pid = os.fork()
     if pid:
         return pid
+
+    def tell(state: int) -> None:
+        with suppress(ProcessLookupError):  # it has been killed, and `_end_with` ends this process
+            os.kill(parent, state)
+
     code = 1
     try:
         os.close(held)
@@ -323,7 +336,7 @@ def _fork(work: Work, number: int, lifeline: int, held: int) -> int:
             signal.signal(ignored, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
         threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
-        code = work(number, lambda state: os.kill(parent, state))
+        code = work(number, tell)
     except Exception:
         log.exception("worker %s failed", number)
     finally:
