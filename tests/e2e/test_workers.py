@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import grpc
@@ -157,7 +157,8 @@ def test_a_second_signal_to_stop_ends_the_server_though_a_request_is_in_flight(s
         server.log.wait_for("stopping: up to 100 s")
         assert server.process.poll() is None
         while server.process.poll() is None:  # signals that follow within 0.1 s count as one
-            server.process.terminate()
+            with suppress(ProcessLookupError):
+                server.process.terminate()
         assert held.code() is grpc.StatusCode.UNAVAILABLE
     assert server.process.returncode == 1
     server.log.join()
