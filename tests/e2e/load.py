@@ -22,6 +22,12 @@ class Load:
         self._acknowledged: set[int] = set()
         self._ends: list[Future[ArtemisError | None]] = [self._pool.submit(self._create) for _ in range(threads)]
 
+    @property
+    def count(self) -> int:
+        """How many events were acknowledged."""
+        with self._progress:
+            return len(self._acknowledged)
+
     def wait_for(self, creates: int) -> None:
         """Waits until so many events were acknowledged."""
         with self._progress:

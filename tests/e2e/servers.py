@@ -156,8 +156,12 @@ def _url(database: Path | str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Returns the environment without settings of the server, of which only flags are to count."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("ARTEMIS_")}
+    """Returns the environment without settings of the server, of which only flags are to count.
+
+    Only the number of workers is set, which would depend on the machine: a server is one process without --workers.
+    """
+    unset = {name: value for name, value in os.environ.items() if not name.startswith("ARTEMIS_")}
+    return unset | {"ARTEMIS_WORKERS": "1"}
 
 
 def wait_for_health(channel: grpc.Channel, status: int, service: str = "") -> None:

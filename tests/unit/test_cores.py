@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from artemis_server import cores
@@ -172,6 +173,47 @@ def test_all_threads_move_from_a_core_that_is_full_and_then_stay_where_an_operat
     assert set(*found) < allowed
     assert sorted(allowed)[first] not in set(*found)
     assert affinities() == {frozenset(allowed)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("max 100000\n", 2), ("150000 100000\n", 2), ("100000 100000\n", 1), ("5000 100000\n", 1)]
+)
+def test_a_quota_of_processor_time_limits_the_cores_that_are_available(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, expected: int
+) -> None:
+    quota = tmp_path / "cpu.max"
+    quota.write_text(text)
+    monkeypatch.setattr(cores, "CPU_MAX", quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5})
+    assert expected == cores.available()
+
+
+def test_without_a_quota_all_cores_of_the_affinity_are_available(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cores, "CPU_MAX", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3, 5})
+    assert cores.available() == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, [{1, 3, 5, 7, 9}]),
+        (2, [{1, 5, 9}, {3, 7}]),
+        (5, [{1}, {3}, {5}, {7}, {9}]),
+        (6, [{1}, {3}, {5}, {7}, {9}, {1}]),
+    ],
+)
+def test_workers_share_a_core_only_if_there_are_more_of_them_than_cores(
+    monkeypatch: pytest.MonkeyPatch, count: int, expected: list[set[int]]
+) -> None:
+    shares: list[set[int]] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3, 5, 7, 9})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, share: shares.append(set(share)))
+    for number in range(1, count + 1):
+        cores.share_out(number, count)
+    assert expected == shares
 
 
 @pytest.mark.parametrize("looks", [0, 1])

@@ -30,6 +30,7 @@ SETTINGS = [
     ("log_level", "DEBUG", "DEBUG", "ERROR"),
     ("log_level", "warning", "WARNING", "ERROR"),
     ("listen", "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:2"),
+    ("workers", "3", 3, "4"),
     ("threads", "3", 3, "4"),
     ("cores", "all", "all", "one"),
     ("shutdown_grace", "2.5", 2.5, "3"),
@@ -65,7 +66,7 @@ def test_a_switch_on_the_command_line_wins(name: str) -> None:
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
-    names = ("DATABASE_URL", "LOG_LEVEL", "LISTEN", "THREADS", "CORES", "SHUTDOWN_GRACE")
+    names = ("DATABASE_URL", "LOG_LEVEL", "LISTEN", "WORKERS", "THREADS", "CORES", "SHUTDOWN_GRACE")
     switches = ("MIGRATE", "REFLECTION", "INSECURE")
     assert serve() == serve(**{f"ARTEMIS_{name}": "" for name in names + switches})
 
@@ -77,6 +78,8 @@ def exit_code(arguments: Sequence[str], environment: Mapping[str, str]) -> objec
 
 
 BAD = [
+    ("workers", "0"),
+    ("workers", "auto"),
     ("threads", "0"),
     ("threads", "-1"),
     ("threads", "many"),

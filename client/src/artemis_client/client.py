@@ -29,6 +29,8 @@ _SERVICE_CONFIG = {
 }
 # bytes; gRPC's own 256 KiB would leave a bigger request, such as a batch, untried again. Servers take 4 MiB.
 _RETRY_BUFFER = ("grpc.per_rpc_retry_buffer_size", 8 * 2**20)
+# A connection of its own: clients of one process would share one, which ends at one worker of the server.
+_OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 _RECONNECT = (  # milliseconds
     # gRPC's own second or more between attempts would use up the retries while a server restarts.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -44,6 +46,9 @@ _KEEPALIVE = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 
 class ArtemisClient:
     """Calls the Artemis server at `target`, such as "127.0.0.1:50051". Threads may share it.
 
+    A client has one connection, which one worker of the server answers: a program that keeps more than one worker busy
+    needs more clients.
+
     Close it, or use it as a context manager. Every call has a deadline: `timeout` seconds, unless it is
     given one of its own. Calls that fail with UNAVAILABLE are tried up to five times within the deadline,
     which outlasts the restart of a server (gRFC A6). A write that is tried again is made once: every try
@@ -58,7 +63,8 @@ class ArtemisClient:
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        options = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), _RETRY_BUFFER, *_RECONNECT, *_KEEPALIVE]
+        service_config = ("grpc.service_config", json.dumps(_SERVICE_CONFIG))
+        options = [service_config, _RETRY_BUFFER, _OWN_CONNECTION, *_RECONNECT, *_KEEPALIVE]
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
         else:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
 from artemis_server.db import secrets
-from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.database import NO_TURN, Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
@@ -48,6 +49,8 @@ MAX_HANDSHAKE = 10.0
 """Seconds in which a connection must begin to speak HTTP/2."""
 MAX_PENDING = 1_000_000
 """Calls that gRPC keeps until its thread of events has time for them; the streams of each connection are fewer."""
+MAX_INTERRUPT = 1.0
+"""Seconds before the end of the grace at which a stop ends the statements that still run."""
 SPARE_CONNECTIONS = 4
 """Connections beside those of the threads that answer calls: for the health probe and the pruner."""
 
@@ -95,11 +98,21 @@ def services(database: Database) -> tuple[Service, ...]:
 
 
 class Application:
-    """A server on one database. Make it, `start` it, and `stop` it once."""
+    """A server on one database. Make it, `start` it, and `stop` it once.
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    With `share_port`, other processes may listen on the same port. `Database` explains `turn`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        *,
+        share_port: bool = False,
+        turn: AbstractContextManager[object] = NO_TURN,
+    ) -> None:
         self._settings = settings
-        self._database = Database(engine)
+        self._database = Database(engine, turn)
         self._streams = OpenStreams()
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
@@ -123,7 +136,7 @@ class Application:
         self.server = grpc.server(
             self._probes.lane("health", threads=HEALTH_THREADS),
             interceptors=[ContractInterceptor(lanes, checks)],
-            options=channel_options(settings),
+            options=channel_options(settings, share_port=share_port),
         )
         for service in contract:
             service.register(service.servicer, self.server)
@@ -148,6 +161,11 @@ class Application:
         self.server.start()
         return port
 
+    @property
+    def healthy(self) -> bool:
+        """True while the health is SERVING."""
+        return self._monitor.healthy
+
     def stop(self) -> None:
         """Refuses calls from now on, lets those that have begun finish within the grace, and closes the database.
 
@@ -155,7 +173,11 @@ class Application:
         would end calls that have arrived and not begun as CANCELLED, which no client repeats.
         """
         self._monitor.stop()
-        self._calls.drain(self._settings.shutdown_grace)
+        grace = self._settings.shutdown_grace
+        margin = min(MAX_INTERRUPT, grace / 2)
+        if not self._calls.drain(grace - margin):
+            self._database.interrupt()
+            self._calls.drain(margin)
         self._pruner.stop()
         self.close()
 
@@ -169,7 +191,7 @@ def is_bulk(method: MethodDescriptor) -> bool:
     return any(field.is_repeated or field.name == "page_size" for field in method.input_type.fields)
 
 
-def channel_options(settings: Settings) -> list[tuple[str, int]]:
+def channel_options(settings: Settings, *, share_port: bool) -> list[tuple[str, int]]:
     """Returns the settings that gRPC itself keeps to, for each connection."""
     milliseconds = {
         "grpc.keepalive_time_ms": settings.keepalive_time,
@@ -181,7 +203,8 @@ def channel_options(settings: Settings) -> list[tuple[str, int]]:
     if settings.max_connection_age:
         milliseconds["grpc.max_connection_age_ms"] = settings.max_connection_age
     return [
-        ("grpc.so_reuseport", 0),  # or a second server would take half of the calls unnoticed
+        # On by default, by which a second server would take half of the calls unnoticed.
+        ("grpc.so_reuseport", int(share_port)),
         ("grpc.max_receive_message_length", settings.max_request_size),
         ("grpc.max_metadata_size", settings.max_metadata_size),
         ("grpc.absolute_max_metadata_size", 2 * settings.max_metadata_size),
@@ -195,7 +218,7 @@ def channel_options(settings: Settings) -> list[tuple[str, int]]:
 
 
 def max_connections(settings: Settings) -> int:
-    """Returns how many connections an application needs at most."""
+    """Returns how many connections an application, which is one worker, needs at most."""
     return settings.threads + GET_THREADS + bulk_threads(settings) + SPARE_CONNECTIONS
 
 
@@ -209,11 +232,33 @@ def check_address(listen: str) -> None:
 
     The error has the system's reason, which gRPC's own error does not give.
     """
+    _bind(listen, socket.create_server).close()
+
+
+def reserve_address(listen: str) -> socket.socket:
+    """Returns a socket that keeps the address for processes of this user that share it, and does not listen.
+
+    Call `check_address` before: this one does not notice a server whose processes share the address already.
+
+    Raises:
+        ListenError: the address is in use, or not one of this machine's.
+    """
+
+    def bind(address: tuple[str, int], *, family: int) -> socket.socket:
+        reserved = socket.socket(family)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            reserved.setsockopt(socket.SOL_SOCKET, option, 1)
+        reserved.bind(address)
+        return reserved
+
+    return _bind(listen, bind)
+
+
+def _bind(listen: str, bind: Callable[..., socket.socket]) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, int(port)), family=family).close()
+        return bind((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while ")[0]  # the rest repeats the address
         raise ListenError(f"cannot listen on {listen}: {reason}") from None

@@ -4,7 +4,10 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 from artemis_models import (
@@ -22,12 +25,19 @@ from artemis_models import (
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from artemis_server import logs
-from artemis_server.app import Application, ListenError, check_address, max_connections
-from artemis_server.cores import confine
+from artemis_server import logs, supervisor
+from artemis_server.app import Application, ListenError, check_address, max_connections, reserve_address
+from artemis_server.cores import available, confine, share_out
 from artemis_server.settings import Settings, SettingsError, parse
+from artemis_server.supervisor import SAME_SIGNAL, STOP_SIGNALS, Tell, Turn, supervise
 
-STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+MIN_THREADS = 8
+"""Threads of a worker at least, because all calls of a connection come to one worker."""
+_CONNECTION_LIMIT = (
+    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+)
+HEALTH_INTERVAL = 0.2
+"""Seconds between two looks at the health of a worker that is not SERVING yet."""
 
 log = logging.getLogger("artemis_server")
 
@@ -38,33 +48,98 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
         logs.set_up(settings.log_level)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models logs every migration
-        engine = create_engine(
-            settings.database_url,
-            password_file=settings.database_password_file,
-            read_only=settings.command == "check" or settings.sql,
-            connections=max_connections(settings),
-        )
+        engine = _engine(settings)
         try:
-            _COMMANDS[settings.command](settings, engine)
+            return _COMMANDS[settings.command](settings, engine)
         except SQLAlchemyError as error:
             raise DatabaseError(describe(error, engine)) from error
     except (SettingsError, DatabaseError, ListenError) as error:
         print(f"artemis-server: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def _serve(settings: Settings, engine: Engine) -> None:
+def _engine(settings: Settings) -> Engine:
+    return create_engine(
+        settings.database_url,
+        password_file=settings.database_password_file,
+        read_only=settings.command == "check" or settings.sql,
+        connections=max_connections(settings),
+    )
+
+
+def _serve(settings: Settings, engine: Engine) -> int:
     # Blocked in every thread, the signals wait for sigwait. A handler would run only once the main thread wakes up,
     # and a signal that the system delivers to another thread does not wake it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGHUP})
     check_address(settings.listen)  # before anything is changed
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
     log.info("artemis-server %s starts", version("artemis-server"))
     if migrating:
         upgrade(engine)
+    workers = count_workers(settings, engine)
+    return _serve_alone(settings, engine) if workers == 1 else _serve_together(settings, engine, workers)
+
+
+def _serve_alone(settings: Settings, engine: Engine) -> int:
     application = Application(settings, engine)
+    port = _start(settings, application)
+    log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
+    while signal.sigwait({*STOP_SIGNALS, signal.SIGHUP}) == signal.SIGHUP:
+        log.info("SIGHUP changes nothing: there are no workers to renew")
+    threading.Thread(target=_end_at_next_signal, name="signals", daemon=True).start()
+    _stop(settings, application)
+    logging.shutdown()
+    os._exit(0)  # with the connections, at once: see Application.stop
+
+
+def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
+    engine.dispose()  # a connection must not be used by two processes
+    host = settings.listen.rpartition(":")[0]
+    with reserve_address(settings.listen) as reserved:
+        listen = f"{host}:{reserved.getsockname()[1]}"
+        shared = replace(_share(settings, workers), listen=listen)
+        turn = Turn()
+        log.info("starting %s workers", workers)
+        tune_garbage_collector()  # here already: a worker that collects what it inherits takes twice the time to start
+        return supervise(
+            workers,
+            lambda number, tell: _work(shared, turn, number, tell),
+            grace=settings.shutdown_grace,
+            on_start=lambda: log.info("serving on %s", listen),
+        )
+
+
+def _work(settings: Settings, turn: Turn, number: int, tell: Tell) -> int:
+    """Serves as a worker until SIGTERM, and returns the exit code."""
+    assert settings.workers is not None  # noqa: S101, for the type checker
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter(logs.FORMAT.replace("%(name)s", f"worker {number}: %(name)s")))
+    if settings.cores == "one":
+        share_out(number, settings.workers)
+    try:
+        application = Application(settings, _engine(settings), share_port=True, turn=turn)
+        _start(settings, application)
+    except (DatabaseError, ListenError) as error:
+        log.error("%s", error)
+        return 1
+    tell(supervisor.LISTENING)
+    while not application.healthy:
+        if signal.sigtimedwait({signal.SIGTERM}, HEALTH_INTERVAL) is not None:
+            break
+    else:
+        tell(supervisor.SERVING)
+        signal.sigwait({signal.SIGTERM})
+    _stop(settings, application)
+    return 0
+
+
+def _start(settings: Settings, application: Application) -> int:
+    """Lets the application answer, and returns its port.
+
+    Raises:
+        ListenError: the address is in use, or not one of this machine's.
+    """
     try:
         port = application.start()
         tune_garbage_collector()
@@ -73,32 +148,73 @@ def _serve(settings: Settings, engine: Engine) -> None:
         raise
     if settings.cores == "one":
         confine()
-    log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
-    signal.sigwait(STOP_SIGNALS)
+    return port
+
+
+def _stop(settings: Settings, application: Application) -> None:
     log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)
     application.stop()
     log.info("stopped")
-    logging.shutdown()
-    os._exit(0)  # with the connections, at once: see Application.stop
 
 
-def _migrate(settings: Settings, engine: Engine) -> None:
+def _end_at_next_signal() -> None:
+    """Ends the process at once with exit code 1, when a second signal to stop arrives."""
+    time.sleep(SAME_SIGNAL)
+    for repeated in signal.sigpending() & STOP_SIGNALS:
+        signal.sigwait({repeated})
+    signal.sigwait(STOP_SIGNALS)
+    log.warning("stopping at once: requests in flight are cut off")
+    os._exit(1)
+
+
+def count_workers(settings: Settings, engine: Engine) -> int:
+    """Returns how many workers serve: on SQLite one, on PostgreSQL one per core that its limit of connections admits.
+
+    A number that is set is taken, and the log has a warning if the connections may not suffice for it.
+    """
+    if engine.dialect.name == "sqlite":
+        return settings.workers or 1
+    with engine.connect() as connection:
+        limit = int(connection.exec_driver_sql(_CONNECTION_LIMIT).scalar_one())
+    wanted = settings.workers or available()
+    fitting = next((n for n in range(wanted, 1, -1) if n * max_connections(_share(settings, n)) <= limit), 1)
+    if fitting < wanted:
+        log.warning(
+            "%s workers need up to %s connections, and PostgreSQL gives this user %s: raise max_connections there, "
+            "or lower --threads, or set --workers",
+            wanted,
+            wanted * max_connections(_share(settings, wanted)),
+            limit,
+        )
+    return settings.workers or fitting
+
+
+def _share(settings: Settings, workers: int) -> Settings:
+    """Returns the settings of each of so many workers."""
+    return replace(
+        settings, workers=workers, threads=max(min(MIN_THREADS, settings.threads), settings.threads // workers)
+    )
+
+
+def _migrate(settings: Settings, engine: Engine) -> int:
     if settings.sql:
         print(upgrade_sql(engine), end="")
-        return
-    upgrade(engine)
-    print(f"the schema is at revision {head_revision()}")
+    else:
+        upgrade(engine)
+        print(f"the schema is at revision {head_revision()}")
+    return 0
 
 
-def _check(settings: Settings, engine: Engine) -> None:
+def _check(settings: Settings, engine: Engine) -> int:
     check_revision(engine)
     check_sequences(engine)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
     )
+    return 0
 
 
-_COMMANDS: dict[str, Callable[[Settings, Engine], None]] = {
+_COMMANDS: dict[str, Callable[[Settings, Engine], int]] = {
     "serve": _serve,
     "migrate": _migrate,
     "check": _check,

@@ -6,9 +6,11 @@ calls per second that it answers on one, at 2.5 times the CPU per call. This mod
 """
 
 import logging
+import math
 import os
 import random
 import resource
+import sys
 import threading
 import time
 from collections.abc import Mapping, Set
@@ -26,6 +28,8 @@ FEW_SWITCHES = 2000
 
 Calls make 6,000 to 20,000. Scans in SQLite, which run without the lock and in parallel, make 1,000.
 """
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux tells a container its quota of CPU time (cgroups version 2)."""
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +81,37 @@ class Placement:
         if max(self._expected[best], idle[best]) > self._expected[self._core] + MARGIN:
             self._core, self.alone = best, False
         self.cores = {self._core}
+
+
+def available() -> int:
+    """Returns how many cores this process may keep busy: those of its affinity, and not more than its cgroup's quota.
+
+    Without affinity (macOS) it is one.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return 1
+    return min(len(os.sched_getaffinity(0)), _quota(CPU_MAX))
+
+
+def _quota(path: Path) -> int:
+    """Returns how many cores a file such as CPU_MAX allows. Example: "150000 100000" is 2, and "max 100000" is all."""
+    try:
+        quota, period = path.read_text(encoding="ascii").split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return sys.maxsize
+
+
+def share_out(number: int, count: int) -> None:
+    """Leaves this process the cores of worker `number`, from 1 to `count`, of those that the affinity allows.
+
+    Two workers share a core only if there are more workers than cores. Example: of the cores 0 to 3, the second of two
+    workers gets 1 and 3.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        first = (number - 1) % len(allowed)
+        os.sched_setaffinity(0, allowed[first::count])
 
 
 def confine() -> None:

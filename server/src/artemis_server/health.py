@@ -72,6 +72,11 @@ class HealthMonitor:
         self._prober = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health-probe")
         self._thread = threading.Thread(target=self._run, name="health")
 
+    @property
+    def healthy(self) -> bool:
+        """True while the status is SERVING."""
+        return self._problem is None
+
     def start(self) -> None:
         """Probes once, and every INTERVAL seconds after that."""
         self._check()

@@ -49,7 +49,10 @@ class Settings:
     database_password_file: Path | None = None
     log_level: str = "INFO"
     listen: str = "127.0.0.1:50051"
+    workers: int | None = None
+    """None means one on SQLite, and one per core on PostgreSQL."""
     threads: int = 64
+    """Of all workers together."""
     cores: str = "one"
     """One of CORES."""
     migrate: bool | None = None
@@ -113,6 +116,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for command in (serve, check):
         flags = Flags(command, environment, Settings)
         flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=_address)
+        flags.add(
+            "workers",
+            "how many processes serve",
+            shown="1 for SQLite, one per core for others",
+            metavar="N",
+            type=positive,
+        )
         flags.add("threads", "how many requests are answered at once", metavar="N", type=positive)
         flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
         flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)

@@ -1,6 +1,7 @@
 """The database: one object that is made at start-up, shared by all servicers, and lends them sessions."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Engine
@@ -15,6 +16,8 @@ from artemis_server.db.connection.sqlite_writer import SqliteWriter
 from artemis_server.errors import RequestError, ServerError
 
 T = TypeVar("T")
+NO_TURN: AbstractContextManager[object] = nullcontext()
+"""The turn of a process that shares none."""
 
 
 class Writer(Protocol):
@@ -45,13 +48,16 @@ class Database:
     SQLite has one writer at a time, so all share a session and their work is committed in groups;
     PostgreSQL has many, and each thread writes on its own session. It owns the engine, and disposes of it
     when it is closed.
+
+    Processes that share a SQLite file may share a `turn` as well, a lock: they wait for it in the order in which they
+    ask, while SQLite lets them sleep and try again, for up to 0.1 s each time.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, turn: AbstractContextManager[object] = NO_TURN) -> None:
         self._engine = engine
         self._sessions = ThreadSessions(engine)
         self._writer: Writer = (
-            SqliteWriter(engine, self._sessions.releasing_log)
+            SqliteWriter(engine, turn, self._sessions.releasing_log)
             if engine.dialect.name == "sqlite"
             else PostgresqlWriter(self._sessions)
         )

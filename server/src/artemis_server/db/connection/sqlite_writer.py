@@ -51,15 +51,21 @@ class _Ticket(Generic[T]):
 
 
 class SqliteWriter:
-    """Runs pieces of work one after the other and commits them in groups.
+    """Runs pieces of work one after the other and commits them in groups, each while it has `turn`.
 
     The pieces of a group share a transaction. If one of them fails, the transaction is rolled back and all pieces are
     run once more, each in a savepoint, so that the failing one leaves its neighbours alone.
     """
 
-    def __init__(self, engine: Engine, releasing_log: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        turn: AbstractContextManager[object],
+        releasing_log: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         """Makes a writer. Within `releasing_log`, reads that hold the log for long are ended."""
         self._engine = engine
+        self._turn = turn
         self._releasing_log = releasing_log
         self._interrupted = threading.Event()
         self._connection: _WriteConnection | None = None
@@ -176,7 +182,8 @@ class SqliteWriter:
         if self._connection is None:
             self._connection = _WriteConnection(self._engine, self._interrupted)
         try:
-            self._connection.commit(group)
+            with self._turn:
+                self._connection.commit(group)
         finally:
             if self._connection.failed:
                 self._disconnect()
