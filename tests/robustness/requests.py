@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-import grpc
 from artemis.v1 import events_pb2
+from google.protobuf.message import Message
 
+from tests.robustness.calls import code_of
 from tests.robustness.victim import Victim
 
 SIZE = 4 * 2**20 - 64
@@ -31,12 +32,7 @@ def send(victim: Victim, method: str, body: bytes, expected: frozenset[str]) -> 
     """Sends one request and expects one of some codes."""
     with victim.channel() as channel:
         call = channel.unary_unary(EVENTS + method, request_serializer=bytes, response_deserializer=bytes)
-        try:
-            call(body, timeout=TIMEOUT)
-            code = "OK"
-        except grpc.RpcError as error:
-            assert isinstance(error, grpc.Call)
-            code = error.code().name
+        code = code_of(lambda: call(body, timeout=TIMEOUT))
     victim.note(code=code)
     victim.expect(code in expected, f"the request was answered {code}, not {' or '.join(sorted(expected))}")
 
@@ -89,7 +85,7 @@ def long_texts(victim: Victim) -> None:
     """Sends texts of 4 MB in each field whose value an error might repeat: the status must fit into its 8 KiB."""
     long = "x" * victim.size(SIZE - 256)
     lists = events_pb2.ListEventsRequest
-    requests = {
+    requests: dict[str, tuple[str, Message]] = {
         "filter name": ("ListEvents", lists(filter=f'{long} = "a"')),
         "filter value": ("ListEvents", lists(filter=f"id = {long}")),
         "order_by": ("ListEvents", lists(order_by=long)),
@@ -98,8 +94,6 @@ def long_texts(victim: Victim) -> None:
         "request_id": ("DeleteEvent", events_pb2.DeleteEventRequest(id=1, request_id=long)),
         "etag": ("DeleteEvent", events_pb2.DeleteEventRequest(id=1, etag=long)),
     }
-    for request in requests.values():
-        request[1].SerializeToString()
     for name, (method, request) in requests.items():
         send(victim, method, request.SerializeToString(), frozenset({"INVALID_ARGUMENT", "ABORTED", "NOT_FOUND"}))
         victim.expect("RESOURCE_EXHAUSTED" not in victim.notes["code"], f"{name}: the status was too large")

@@ -1,7 +1,10 @@
 """The table of the attacks: what each does, and what it may do to the server and to others at most."""
 
+from collections.abc import Callable
+
 from tests.robustness import floods, requests, streams, work
 from tests.robustness.runner import BUSY, Attack, Bounds
+from tests.robustness.victim import Victim
 
 ONE_REQUEST = Bounds(memory=100, processor=0.7, p99=0.7)
 """No single request costs more than 0.5 s of processor time; the innocent caller costs the rest."""
@@ -11,7 +14,7 @@ CONNECTIONS = Bounds(memory=300, connect=False)
 """New connections may be refused while somebody holds thousands; those that are open go on."""
 
 
-def _request(name: str, does: str, attack: "requests.Callable[[work.Victim], None]", *, short: bool = False) -> Attack:
+def _request(name: str, does: str, attack: Callable[[Victim], None], *, short: bool = False) -> Attack:
     return Attack(name=name, does=does, attack=attack, bounds=ONE_REQUEST, short=short)
 
 
@@ -28,7 +31,9 @@ ATTACKS = (
         for method in ("Create", "Update", "Delete")
     ),
     _request("mask-unknown", "an update whose mask has half a million unknown paths", requests.mask, short=True),
-    _request("mask-known", "an update whose mask names a field 700,000 times", requests.mask_of_known_paths, short=True),
+    _request(
+        "mask-known", "an update whose mask names a field 700,000 times", requests.mask_of_known_paths, short=True
+    ),
     _request("unknown-fields", "a get with two million unknown fields", requests.unknown_fields, short=True),
     _request("nested-groups", "a get with groups nested four million deep", requests.nested_groups, short=True),
     Attack(
@@ -42,7 +47,9 @@ ATTACKS = (
     _request("filter-parentheses", "a filter of nested parentheses", requests.filters(lambda n: "(" * n), short=True),
     _request("filter-not", "a filter of nested NOT", requests.filters(lambda n: "NOT " * (n // 4) + "id = 1")),
     _request("filter-minus", "a filter of minus signs", requests.filters(lambda n: "-" * n + "id = 1")),
-    _request("filter-long", "a filter of restrictions", requests.filters(lambda n: " OR ".join(["id = 1"] * (n // 10)))),
+    _request(
+        "filter-long", "a filter of restrictions", requests.filters(lambda n: " OR ".join(["id = 1"] * (n // 10)))
+    ),
     _request("filter-string", "a filter of one string", requests.filters(lambda n: f'name:"{"a" * n}'), short=True),
     _request("filter-wildcards", "a filter of stars", requests.filters(lambda n: f'name="{"*" * n}"')),
     _request("order-by", "an order of many fields", requests.filters(lambda n: "name," * (n // 5))),
@@ -68,7 +75,9 @@ ATTACKS = (
         attack=streams.half_a_message,
         bounds=Bounds(innocent=BUSY),
     ),
-    Attack(name="large-halves", does="500 streams with 4 MB but for a byte", attack=streams.large_halves, bounds=CRASHES),
+    Attack(
+        name="large-halves", does="500 streams with 4 MB but for a byte", attack=streams.large_halves, bounds=CRASHES
+    ),
     Attack(name="slow-body", does="200 messages sent byte by byte", attack=streams.slow_body),
     Attack(name="slow-headers", does="headers sent byte by byte", attack=streams.slow_headers, short=True),
     Attack(name="no-preface", does="2,000 connections that say nothing", attack=streams.no_preface, bounds=CONNECTIONS),
@@ -86,7 +95,9 @@ ATTACKS = (
         attack=streams.watched_names(100, streams.NAME),
         short=True,
     ),
-    Attack(name="watch-and-leave", does="200 names of 2 MiB watched and left", attack=streams.watch_and_leave, short=True),
+    Attack(
+        name="watch-and-leave", does="200 names of 2 MiB watched and left", attack=streams.watch_and_leave, short=True
+    ),
     Attack(name="many-watchers", does="10,000 watches", attack=streams.many_watchers),
     *(
         Attack(
@@ -125,7 +136,9 @@ ATTACKS = (
     Attack(name="hpack-bomb", does="16 KB that stand for 64 MB of headers", attack=floods.hpack_bomb, short=True),
     Attack(name="hpack-tables", does="tables that change, and long integers", attack=floods.hpack_tables),
     Attack(name="long-headers", does="1 MB of headers", attack=floods.long_headers),
-    Attack(name="metadata", does="500 open calls of 7 KB of headers", attack=floods.metadata, bounds=Bounds(innocent=BUSY)),
+    Attack(
+        name="metadata", does="500 open calls of 7 KB of headers", attack=floods.metadata, bounds=Bounds(innocent=BUSY)
+    ),
     Attack(name="gzip-bomb", does="1 MB that inflates to 1 GB", attack=floods.gzip_bomb, short=True),
     Attack(name="bad-messages", does="message prefixes that lie", attack=floods.bad_messages, short=True),
     Attack(name="random-bytes", does="random bytes and frames", attack=floods.random_bytes, short=True),
@@ -163,7 +176,9 @@ ATTACKS = (
         attack=work.lists(" OR ".join(f'description:"{letter * 200}0"' for letter in "abcdefghijklmnopqrst"), 400),
         bounds=LISTS,
     ),
-    Attack(name="many-restrictions", does="new filters of 200 restrictions", attack=work.many_restrictions, bounds=LISTS),
+    Attack(
+        name="many-restrictions", does="new filters of 200 restrictions", attack=work.many_restrictions, bounds=LISTS
+    ),
     Attack(name="batch-of-one", does="one event of 32 KiB a thousand times", attack=work.batch_of_one, bounds=LISTS),
     Attack(name="large-pages", does="pages of 3 MiB for 64 callers", attack=work.large_pages, bounds=LISTS),
     Attack(
@@ -178,7 +193,9 @@ ATTACKS = (
         attack=work.overload(640),
         bounds=Bounds(innocent=BUSY, memory=200, p99=0.5),
     ),
-    Attack(name="stop-with-lists", does="SIGTERM with 72 slow lists", attack=work.stop_with_lists, fresh=True, ends=True),
+    Attack(
+        name="stop-with-lists", does="SIGTERM with 72 slow lists", attack=work.stop_with_lists, fresh=True, ends=True
+    ),
     Attack(name="stop-under-load", does="SIGTERM under 64 callers", attack=work.stop_under_load, fresh=True, ends=True),
     Attack(
         name="stop-with-watchers",

@@ -20,7 +20,7 @@ def program() -> Iterator[Program]:
 def test_an_attack_stays_within_its_bounds(program: Program, attack: Attack) -> None:
     result = program.attack(attack)
 
-    assert [] == result.failures, result.line()
+    assert result.failures == [], result.line()
 
 
 def test_the_attacks_have_names_of_their_own() -> None:
