@@ -1,5 +1,6 @@
 """Streams and connections that stay open: no message comes, nobody reads the response, or nothing happens at all."""
 
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -112,6 +113,12 @@ def no_preface(victim: Victim) -> None:
 def idle(victim: Victim) -> None:
     """Opens 5,000 connections that send the preface and nothing more."""
     _idle(victim, PREFACE + frame(SETTINGS, 0, 0), 5_000)
+
+
+def idle_with_few_descriptors(victim: Victim) -> None:
+    """Opens 2,000 connections to a server that may have 1,024 descriptors, which is a common limit."""
+    resource.prlimit(victim.server.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    _idle(victim, PREFACE + frame(SETTINGS, 0, 0))
 
 
 def _idle(victim: Victim, first: bytes, count: int = 2_000) -> None:

@@ -83,6 +83,13 @@ ATTACKS = (
     Attack(name="no-preface", does="2,000 connections that say nothing", attack=streams.no_preface, bounds=CONNECTIONS),
     Attack(name="idle", does="5,000 connections without a call", attack=streams.idle, bounds=CONNECTIONS),
     Attack(
+        name="idle-few-descriptors",
+        does="2,000 connections to a server that may have 1,024 descriptors",
+        attack=streams.idle_with_few_descriptors,
+        bounds=CONNECTIONS,
+        fresh=True,
+    ),
+    Attack(
         name="watchers-unread",
         does="50 watches of the health that accept no byte",
         attack=streams.watchers_that_do_not_read,

@@ -169,6 +169,8 @@ class Probe:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if len(line.split()) < len(Call._fields):
+                return  # it was killed while it wrote
             kind, begin, seconds, code = line.split()
             with self._changed:
                 self.calls.append(Call(kind, float(begin), float(seconds), code))
