@@ -13,6 +13,7 @@ from tests.benchmarks.load import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    GOAWAY,
     HEADERS,
     PING,
     PREFACE,
@@ -150,6 +151,30 @@ def gzip_bomb(victim: Victim) -> None:
             peer.send(head + b"".join(data(stream, message(bomb, compressed=True))))
         peer.wait(40, 15)
         victim.note(bytes=len(bomb), codes=dict(peer.codes()))
+
+
+def goaways(victim: Victim) -> None:
+    """Says goodbye over and over, with a text that looks like lines of the server's log."""
+    forged = b"\n2026-01-01 00:00:00,000 ERROR artemis_server: forged by a caller\n" * 200
+    with Peer(victim.port) as peer:
+        peer.send(peer.head(GET)[1])
+        end, sent = time.monotonic() + victim.seconds, 0
+        while time.monotonic() < end and peer.send(frame(GOAWAY, 0, 0, bytes(4) + (11).to_bytes(4, "big") + forged)):
+            sent += 1
+        victim.note(frames=sent)
+    victim.expect("forged by a caller" not in victim.server.log.text, "a caller wrote lines of the log")
+
+
+def encodings(victim: Victim) -> None:
+    """Makes calls with an encoding and a timeout that do not exist, which gRPC reports in its log."""
+    with Peer(victim.port) as peer:
+        end, sent = time.monotonic() + victim.seconds, 0
+        while time.monotonic() < end:
+            peer.call(GET, GET_ONE, ("grpc-encoding", "nonsense"), ("grpc-timeout", "soon"))
+            sent += 1
+            if sent % 50 == 0 and not peer.wait(sent - 1000, 5):
+                break
+        victim.note(calls=sent, codes=dict(peer.codes()))
 
 
 def bad_messages(victim: Victim) -> None:

@@ -75,8 +75,9 @@ class Result:
         p99s = " ".join(f"{kind} {seconds * 1e3:.0f}" for kind, seconds in sorted(self.worst.items()))
         notes = ", ".join(f"{name} {value}" for name, value in self.notes.items())
         return (
-            f"{'FAIL' if self.failures else 'pass'} {self.attack.name:<34}{self.seconds:>6.1f} s"
-            f"{self.memory:>8.0f} MiB{self.processor:>7.1f} s CPU{self.log:>6.0f} KB log  recovery {self.recovery * 1e3:>6.0f} ms  "
+            f"{'FAIL' if self.failures else 'pass'} {self.attack.name:<26}{self.seconds:>6.1f} s"
+            f"{self.memory:>6.0f} MiB{self.processor:>6.1f} s CPU{self.log:>6.0f} KB log"
+            f"{self.recovery * 1e3:>6.0f} ms recovery  "
             f"p99 ms: {p99s or '-'}{'  (' + notes + ')' if notes else ''}"
             + "".join(f"\n       {failure}" for failure in self.failures)
         )

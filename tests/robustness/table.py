@@ -147,6 +147,8 @@ ATTACKS = (
         name="metadata", does="500 open calls of 7 KB of headers", attack=floods.metadata, bounds=Bounds(innocent=BUSY)
     ),
     Attack(name="gzip-bomb", does="1 MB that inflates to 1 GB", attack=floods.gzip_bomb, short=True),
+    Attack(name="goaways", does="goodbyes with a text that looks like log lines", attack=floods.goaways, short=True),
+    Attack(name="encodings", does="calls whose headers gRPC reports in its log", attack=floods.encodings, short=True),
     Attack(name="bad-messages", does="message prefixes that lie", attack=floods.bad_messages, short=True),
     Attack(name="random-bytes", does="random bytes and frames", attack=floods.random_bytes, short=True),
     Attack(name="other-protocols", does="HTTP/1.1, TLS, SSH", attack=floods.other_protocols),
