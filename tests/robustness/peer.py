@@ -16,10 +16,10 @@ from typing import Self
 from tests.benchmarks.load import (
     ACK,
     DATA,
+    DEFAULT_WINDOW,
     END_HEADERS,
     END_STREAM,
     FRAME,
-    GOAWAY,
     HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
@@ -93,6 +93,9 @@ class Peer:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.next_stream = 1
         self.begun: dict[int, float] = {}
+        self.initial_window = DEFAULT_WINDOW
+        self.widened: Counter[int] = Counter()
+        """Bytes by which the server has widened the window of each stream, and of the connection as stream 0."""
         self._changed = threading.Condition()
         self._lock = threading.Lock()
         if preface:
@@ -187,12 +190,13 @@ class Peer:
             self._end(stream, found[1].decode() if found else "no status")
         elif kind == RST_STREAM:
             self._end(stream, f"RST {int.from_bytes(payload, 'big')}")
+        elif kind == WINDOW_UPDATE:
+            self.widened[stream] += int.from_bytes(payload, "big")
         elif kind == SETTINGS and not flags & ACK:
+            self.initial_window = dict(SETTING.iter_unpack(payload)).get(INITIAL_WINDOW_SIZE, self.initial_window)
             self.send(frame(SETTINGS, ACK, 0))
         elif kind == PING and not flags & ACK:
             self.send(frame(PING, ACK, 0, payload))
-        elif kind == GOAWAY:
-            self.frames[GOAWAY] += 0
 
     def _end(self, stream: int, code: str) -> None:
         begun = self.begun.pop(stream, None)

@@ -3,17 +3,20 @@
 import resource
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from grpc_health.v1 import health_pb2
 
-from tests.benchmarks.load import END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame
+from tests.benchmarks.load import DEFAULT_WINDOW, END_HEADERS, HEADERS, MAX_FRAME, PREFACE, RST_STREAM, SETTINGS, frame
 from tests.robustness.peer import CONTINUATION, CREATE, GET, WATCH, Peer, block, data, message
 from tests.robustness.victim import Victim
 from tests.robustness.work import store_long_texts
 
 GET_ONE = b"\x08\x01"
+LARGEST = 4_000_000
+"""Bytes of a message that the server still takes."""
 NAME = 2 * 2**20
 """Bytes of the longest name that is watched."""
 LIST = "/artemis.v1.EventService/ListEvents"
@@ -87,6 +90,32 @@ def large_halves(victim: Victim) -> None:
                 if not peer.send(b"".join(data(stream, body, end=False))):
                     break
         time.sleep(victim.seconds)
+
+
+def patient_halves(victim: Victim) -> None:
+    """Does the same on 10 connections at the pace that the server's windows allow."""
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Peer(victim.port)) for _ in range(victim.size(10))]
+        sent: list[Counter[int]] = [Counter() for _ in peers]
+        piece, start = bytes(MAX_FRAME), b"\0" + LARGEST.to_bytes(4, "big")
+        for peer, bytes_sent in zip(peers, sent, strict=True):
+            for _ in range(100):
+                stream, head = peer.head(CREATE)
+                peer.send(head + frame(0, 0, stream, start))
+                bytes_sent[stream] = len(start)
+        end = time.monotonic() + victim.seconds + 5
+        while time.monotonic() < end and not victim.killed.is_set():
+            moved = False
+            for peer, bytes_sent in zip(peers, sent, strict=True):
+                for stream in list(peer.begun):
+                    size = min(LARGEST - 1, peer.initial_window + peer.widened[stream]) - bytes_sent[stream]
+                    size = min(size, DEFAULT_WINDOW + peer.widened[0] - bytes_sent.total(), MAX_FRAME)
+                    if size > 0 and peer.send(frame(0, 0, stream, piece[:size])):
+                        bytes_sent[stream] += size
+                        moved = True
+            if not moved:
+                time.sleep(0.05)
+        victim.note(sent=f"{sum(each.total() for each in sent) / 2**20:.0f} MiB")
 
 
 def slow_headers(victim: Victim) -> None:

@@ -9,7 +9,7 @@ from tests.robustness.victim import Victim
 ONE_REQUEST = Bounds(memory=100, processor=0.7, p99=0.7)
 """No single request costs more than 0.5 s of processor time; the innocent caller costs the rest."""
 LISTS = Bounds(memory=300, p99=0.1)
-CRASHES = Bounds(memory=300)
+UPLOADS = Bounds(memory=300, innocent=BUSY)
 CONNECTIONS = Bounds(memory=300, connect=False)
 """New connections may be refused while somebody holds thousands; those that are open go on."""
 
@@ -76,7 +76,13 @@ ATTACKS = (
         bounds=Bounds(innocent=BUSY),
     ),
     Attack(
-        name="large-halves", does="500 streams with 4 MB but for a byte", attack=streams.large_halves, bounds=CRASHES
+        name="large-halves", does="500 streams with 4 MB but for a byte", attack=streams.large_halves, bounds=UPLOADS
+    ),
+    Attack(
+        name="patient-halves",
+        does="1,000 streams with 4 MB but for a byte, as fast as the server takes them",
+        attack=streams.patient_halves,
+        bounds=UPLOADS,
     ),
     Attack(name="slow-body", does="200 messages sent byte by byte", attack=streams.slow_body),
     Attack(name="slow-headers", does="headers sent byte by byte", attack=streams.slow_headers, short=True),

@@ -168,13 +168,12 @@ class Probe:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if len(line.split()) < len(Call._fields):
-                return  # it was killed while it wrote
-            kind, begin, seconds, code = line.split()
-            with self._changed:
-                self.calls.append(Call(kind, float(begin), float(seconds), code))
-                self._changed.notify_all()
+        with suppress(ValueError):  # it was killed: the line is not whole, or the pipe is closed
+            for line in self.process.stdout:
+                kind, begin, seconds, code = line.split()
+                with self._changed:
+                    self.calls.append(Call(kind, float(begin), float(seconds), code))
+                    self._changed.notify_all()
 
 
 @contextmanager
