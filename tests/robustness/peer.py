@@ -84,12 +84,12 @@ def message(body: bytes, *, compressed: bool = False) -> bytes:
 class Peer:
     """A connection. `outcomes` has the code and the seconds of each call that ended: `0`, `8`, `RST 7`."""
 
-    def __init__(self, port: int, *, window: int = MAX_WINDOW, preface: bool = True, reads: bool = True) -> None:
+    def __init__(self, port: int, *, window: int = MAX_WINDOW, reads: bool = True, timeout: float = TIMEOUT) -> None:
         self.port = port
         self.outcomes: list[tuple[str, float]] = []
         self.frames: Counter[int] = Counter()
         self.closed = threading.Event()
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.next_stream = 1
         self.begun: dict[int, float] = {}
@@ -98,11 +98,10 @@ class Peer:
         """Bytes by which the server has widened the window of each stream, and of the connection as stream 0."""
         self._changed = threading.Condition()
         self._lock = threading.Lock()
-        if preface:
-            settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, window)
-            self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
-            if window:
-                self.send(frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - 65_535).to_bytes(4, "big")))
+        settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, window)
+        self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
+        if window:
+            self.send(frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big")))
         if reads:
             threading.Thread(target=self._read, daemon=True).start()
 
