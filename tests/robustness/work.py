@@ -6,11 +6,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
+import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
+from grpc_status import rpc_status
 
 from tests.robustness.calls import check, code_of, event
 from tests.robustness.load import Callers
@@ -145,7 +148,10 @@ def overload(callers: int) -> Callable[[Victim], None]:
 
     def attack(victim: Victim) -> None:
         normal, _ = _load(victim, CALLERS, victim.seconds / 4)
-        accepted, refused = _load(victim, callers, victim.seconds)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(_load, victim, callers, 3 * victim.seconds)
+            details = _refusal(victim, running)
+            accepted, refused = running.result()
         time.sleep(2)
         after, _ = _load(victim, CALLERS, victim.seconds / 4)
         victim.note(
@@ -155,12 +161,28 @@ def overload(callers: int) -> Callable[[Victim], None]:
             **{f"code_{code}": f"{len(each)} p99 {p99(each) * 1e3:.0f} ms" for code, each in refused.items()},
         )
         victim.expect(set(refused) <= {"8"}, f"calls ended with {sorted(refused)}")
+        victim.expect({"ErrorInfo", "RetryInfo"} <= details or not refused, f"a refusal has only {sorted(details)}")
         if victim.share == 1:
             victim.expect(p99(accepted) <= 2 * p99(normal), "accepted calls took more than twice as long")
             victim.expect(p99(refused.get("8", [])) <= 0.05, "refusals took more than 50 ms")
             victim.expect(p99(after) <= 2 * p99(normal), "2 s later it is not as before")
 
     return attack
+
+
+def _refusal(victim: Victim, running: "Future[Any]") -> set[str]:
+    """Calls until a call is refused or the load has ended; returns the names of the refusal's details."""
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        while not running.done():
+            try:
+                stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=10)
+            except grpc.RpcError as error:
+                assert isinstance(error, grpc.Call)  # noqa: PT017, no test expects this error
+                status = rpc_status.from_call(error)
+                if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    return {each.TypeName().rpartition(".")[2] for each in status.details} if status else set()
+    return set()
 
 
 def _load(victim: Victim, callers: int, seconds: float) -> tuple[list[float], dict[str, list[float]]]:
