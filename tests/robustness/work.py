@@ -28,6 +28,10 @@ MAX_OVERRUN = 0.2
 """Seconds by which a call may end after its deadline."""
 SHUTTING_DOWN = frozenset({"OK", "UNAVAILABLE"})
 PAGE = 1000
+SEARCHES = [f'description:"{"a" * 97}{number:02}"' for number in range(20)]
+"""Searches within the limits of a filter that compare 97 letters at each of the 8192 places of a text of a."""
+SLOW = " OR ".join(SEARCHES)
+"""As many of them as a filter may have."""
 
 
 def store_long_texts(victim: Victim, count: int, letter: str = "a") -> list[int]:
@@ -80,7 +84,8 @@ def lists(text: str, rows: int, letter: str = "a") -> Callable[[Victim], None]:
             with calling(CALLERS, call) as codes:
                 time.sleep(victim.seconds)
             victim.note(codes=dict(codes))
-            allowed = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"}
+            # UNAVAILABLE: calls that are late still count as streams of their connection, and it has no place for more
+            allowed = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNAVAILABLE"}
             victim.expect(set(codes) <= allowed, f"lists ended with {dict(codes)}")
         _expect_work_to_stop(victim)
 
@@ -198,7 +203,7 @@ def stop_with_lists(victim: Victim) -> None:
     store_long_texts(victim, victim.size(400))
     with victim.channel() as channel:
         stub = events_pb2_grpc.EventServiceStub(channel)
-        slow = events_pb2.ListEventsRequest(filter=f'description:"{"a" * 4000}0"', page_size=1)
+        slow = events_pb2.ListEventsRequest(filter=SLOW, page_size=1)
         running = [stub.ListEvents.future(slow, timeout=60) for _ in range(72)]
         get = events_pb2.GetEventRequest(id=1)
         with calling(16, lambda: code_of(lambda: stub.GetEvent(get, timeout=20))) as codes:
@@ -234,7 +239,7 @@ def stop_with_watchers(victim: Victim) -> None:
         peer.close()
 
 
-def _stop(victim: Victim, limit: float = GRACE + 1) -> None:
+def _stop(victim: Victim, limit: float = GRACE + 2) -> None:
     process, begin = victim.server.process, now()
     process.send_signal(signal.SIGTERM)
     try:
@@ -285,7 +290,7 @@ def writes_under_slow_lists(victim: Victim) -> None:
     store_long_texts(victim, victim.size(400))
     with victim.channel() as channel, ThreadPoolExecutor(8) as listers:
         stub = events_pb2_grpc.EventServiceStub(channel)
-        slow = events_pb2.ListEventsRequest(filter=f'description:"{"a" * 4000}0"', page_size=1)
+        slow = events_pb2.ListEventsRequest(filter=SLOW, page_size=1)
         end, most = now() + victim.seconds, 0.0
 
         def list_slowly() -> None:
