@@ -1,7 +1,7 @@
 # The task runner. `make help` lists what it does; every target does its own set-up.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve load-sample lint type test bench proto migrate build lock
+.PHONY: help serve load-sample lint type test bench robustness proto migrate build lock
 
 PYTHON ?= python3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
@@ -43,6 +43,9 @@ type: .venv/.dev ## Check the types
 
 bench: .venv/.dev ## Measure the speed into docs/benchmarks.* (short: make bench ARGS='--rounds 1 --seconds 1')
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+robustness: .venv/.dev ## Attack the server for some minutes (one attack: make robustness ARGS='--only idle')
+	$(BIN)/python -m tests.robustness $(ARGS)
 
 proto: .venv-proto/.done ## Generate the stubs from the .proto files
 	.venv-proto/bin/python protos/generate.py

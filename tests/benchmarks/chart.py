@@ -25,17 +25,17 @@ def draw(figures: Sequence[Figure]) -> str:
     parts, top = [], TOP
     for title in titles:
         rows = [figure for figure in figures if figure.title == title]
-        parts.append(_text(LEFT - 10, top + ROW * len(rows) / 2 + 4, title, "end"))
+        parts.append(text(LEFT - 10, top + ROW * len(rows) / 2 + 4, title, "end"))
         for row in rows:
             parts += _bar(row, top, scale)
             top += ROW
         top += GAP
     axis = [part for tick in range(ticks + 1) for part in _tick(tick * STEP, LEFT + tick * STEP * scale, top)]
     head = [
-        _text(20, 26, "Calls per second, as a share of a no-op's (higher is better)", size=16),
+        text(20, 26, "Calls per second, as a share of a no-op's (higher is better)", size=16),
         *_legend(dict.fromkeys(figure.engine for figure in figures)),
     ]
-    foot = _text(
+    foot = text(
         LEFT + AXIS / 2, top + 36, "share of the calls per second of a server whose methods do nothing", "middle"
     )
     height = top + FOOT
@@ -65,14 +65,14 @@ def _bar(figure: Figure, top: float, scale: float) -> list[str]:
     return [
         f'<rect x="{LEFT}" y="{top + 2}" width="{middle - LEFT:.1f}" height="{ROW - 4}" fill="{colour}"/>',
         f'<path d="M{least:.1f} {y}H{most:.1f}M{least:.1f} {y - 4}v8M{most:.1f} {y - 4}v8" stroke="{INK}"/>',
-        _text(max(middle, most) + 8, y + 4, f"{statistics.median(shares):.2f} · {rate:,.0f} {unit}", size=12),
+        text(max(middle, most) + 8, y + 4, f"{statistics.median(shares):.2f} · {rate:,.0f} {unit}", size=12),
     ]
 
 
 def _tick(value: float, x: float, bottom: float) -> list[str]:
     return [
         f'<path d="M{x:.1f} {TOP - 6}V{bottom}" stroke="{FAINT}"/>',
-        _text(x, bottom + 16, f"{value:.2f}", "middle", size=12),
+        text(x, bottom + 16, f"{value:.2f}", "middle", size=12),
     ]
 
 
@@ -82,13 +82,13 @@ def _legend(engines: Sequence[str] | dict[str, None]) -> list[str]:
         x = 20 + 110 * number
         parts += [
             f'<rect x="{x}" y="37" width="12" height="12" fill="{COLOURS[engine]}"/>',
-            _text(x + 18, 48, NAMES[engine]),
+            text(x + 18, 48, NAMES[engine]),
         ]
     return [
         *parts,
-        _text(20 + 110 * 2 + 10, 48, "bar: median; line: least to most of the rounds; beside it the rate", size=12),
+        text(20 + 110 * 2 + 10, 48, "bar: median; line: least to most of the rounds; beside it the rate", size=12),
     ]
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 13) -> str:
+def text(x: float, y: float, text: str, anchor: str = "start", size: int = 13) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(text)}</text>'

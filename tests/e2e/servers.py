@@ -144,7 +144,9 @@ def _started(command: list[str], python: Path | None) -> "Process | subprocess.P
     if python is None:
         return Process(command, environment())
     pipe = subprocess.PIPE
-    return subprocess.Popen([python, "-m", *command], stdout=pipe, stderr=pipe, text=True, env=environment())
+    command = [str(python), "-m", *command]
+    # gRPC logs what it receives, which need not be UTF-8
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, errors="replace", env=environment())
 
 
 def _command(name: str, database: Path | str, *flags: str) -> list[str]:

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 import grpc
 import pytest
 from artemis_client import ArtemisClient, Unavailable
-from artemis_server.reflection import MAX_STREAMS, ReflectionServicer, add_reflection
+from artemis_server.reflection import MAX_QUESTION, MAX_STREAMS, ReflectionServicer, add_reflection
 from artemis_server.streams import OpenStreams
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
@@ -146,6 +146,13 @@ def test_reflection_says_that_a_symbol_is_unknown(channel: grpc.Channel, symbol:
         answer = stream.ask("file_containing_symbol", symbol)
 
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_reflection_refuses_a_question_that_is_too_long(channel: grpc.Channel) -> None:
+    with reflection(channel) as stream, pytest.raises(grpc.RpcError) as refused:
+        stream.ask("file_containing_symbol", "x" * MAX_QUESTION)
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_reflection_describes_the_methods(channel: grpc.Channel) -> None:

@@ -1,9 +1,10 @@
 """Health follows what the probe finds."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 import grpc
@@ -11,20 +12,21 @@ import pytest
 from artemis_server import health as monitored
 from artemis_server.health import HealthMonitor, HealthServicer
 from artemis_server.streams import OpenStreams
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.servers import watch_health
+from tests.robustness.peer import WATCH, Peer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE = 30.0  # seconds after which a test is stuck
 
 
-class Statuses(health.HealthServicer):
+class Statuses(HealthServicer):
     """The health service, which tells when a status was set."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(OpenStreams())
         self.now: dict[str, int] = {}
         self._changed = threading.Condition()
 
@@ -113,6 +115,7 @@ def test_a_server_that_stops_is_not_serving_for_good() -> None:
 def test_watches_that_end_while_others_are_told_do_not_stop_the_server() -> None:
     """One thread of gRPC both ends watches and confirms what they are told: neither may wait for the other."""
     servicer = HealthServicer(OpenStreams())
+    servicer.set("", SERVING)
 
     with answering(servicer) as target, grpc.insecure_channel(target) as channel:
 
@@ -150,3 +153,62 @@ def answering(servicer: HealthServicer) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(0)  # which ends by itself
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.001)
+    assert holds()
+
+
+def unread(target: str) -> Peer:
+    """Watches the health on a connection of its own that lets the server send no byte of a response."""
+    peer = Peer(int(target.rpartition(":")[2]), window=0)
+    peer.call(WATCH, b"")
+    return peer
+
+
+@contextmanager
+def crowded(monkeypatch: pytest.MonkeyPatch, places: int, max_send: float) -> Iterator[tuple[HealthServicer, str]]:
+    """Serves with a few places for watches, each of which is taken by one that does not read."""
+    monkeypatch.setattr(monitored, "MAX_WATCHES", places)
+    monkeypatch.setattr(monitored, "MAX_SEND", max_send)
+    servicer = HealthServicer(OpenStreams())
+    servicer.set("", SERVING)
+    with answering(servicer) as target, ExitStack() as stack:
+        for _ in range(places):
+            stack.enter_context(unread(target))
+        wait_until(lambda: len(servicer._watches) == places)
+        yield servicer, target
+
+
+def test_a_watch_that_does_not_read_holds_up_no_other_and_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    with crowded(monkeypatch, 8, max_send=0.0) as (servicer, target), grpc.insecure_channel(target) as channel:
+        updates = watch_health(channel)  # takes the place of one of them
+        assert next(updates) == SERVING
+        servicer.set("", NOT_SERVING)
+        assert next(updates) == NOT_SERVING
+
+        begin = time.monotonic()
+        servicer.enter_graceful_shutdown()
+        assert time.monotonic() - begin < monitored.MAX_NOTIFY
+
+
+def test_a_watch_is_refused_while_all_places_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with crowded(monkeypatch, 2, max_send=PATIENCE) as (_, target), grpc.insecure_channel(target) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            next(watch_health(channel))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_watch_that_ended_leaves_its_place_and_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitored, "MAX_WATCHES", 1)
+    servicer = HealthServicer(OpenStreams())
+    with answering(servicer) as target, grpc.insecure_channel(target) as channel:
+        for number in range(5):
+            updates = watch_health(channel, f"unknown-{number}")
+            assert next(updates) == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+            updates.close()
+            wait_until(lambda: not servicer._watches)
+    assert "unknown" not in repr(vars(servicer))

@@ -15,8 +15,10 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from artemis_server.streams import OpenStreams
 
-MAX_STREAMS = 32
+MAX_STREAMS = 16
 """A stream holds a thread for as long as its client likes. One more ends the one that was used least recently."""
+MAX_QUESTION = 1024
+"""Bytes of a question: an answer repeats it."""
 SERVICE_NAMES = ("grpc.reflection.v1.ServerReflection", reflection.SERVICE_NAME)
 
 
@@ -36,7 +38,7 @@ class ReflectionServicer(reflection.ReflectionServicer):
         self._streams.add(context)
         self._mark_used(context)
         try:
-            for response in super().ServerReflectionInfo(request_iterator, context):
+            for response in super().ServerReflectionInfo(_checked(request_iterator, context), context):
                 self._mark_used(context)
                 yield response
         finally:
@@ -50,6 +52,16 @@ class ReflectionServicer(reflection.ReflectionServicer):
             least_recent = self._recent.popitem(last=False)[0] if len(self._recent) > MAX_STREAMS else None
         if least_recent is not None:
             least_recent.cancel()
+
+
+def _checked(
+    requests: Iterable[reflection_pb2.ServerReflectionRequest], context: grpc.ServicerContext
+) -> Iterator[reflection_pb2.ServerReflectionRequest]:
+    """Yields the questions; a question that is too long ends the stream with INVALID_ARGUMENT."""
+    for request in requests:
+        if request.ByteSize() > MAX_QUESTION:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"a question has more than {MAX_QUESTION} bytes")
+        yield request
 
 
 class SymbolPool:

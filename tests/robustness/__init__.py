@@ -1,0 +1,1 @@
+"""A program of attacks on a real server: `python -m tests.robustness --help`, or `make robustness`."""

@@ -1,0 +1,308 @@
+"""Calls that are valid and expensive, too many at once, or made while the server loses its database or stops."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+from artemis.v1 import events_pb2, events_pb2_grpc
+from grpc_status import rpc_status
+
+from tests.robustness.calls import check, code_of, event
+from tests.robustness.load import Callers
+from tests.robustness.peer import WATCH, Peer
+from tests.robustness.victim import Victim, now, p99
+
+CALLERS = 64
+GRACE = 10.0
+"""Seconds that a stop waits for requests by default."""
+DEADLINE = 2.0
+MAX_OVERRUN = 0.2
+"""Seconds by which a call may end after its deadline."""
+SHUTTING_DOWN = frozenset({"OK", "UNAVAILABLE"})
+PAGE = 1000
+SEARCHES = [f'description:"{"a" * 97}{number:02}"' for number in range(20)]
+"""Searches within the limits of a filter that compare 97 letters at each of the 8192 places of a text of a."""
+SLOW = " OR ".join(SEARCHES)
+"""As many of them as a filter may have."""
+
+
+def store_long_texts(victim: Victim, count: int, letter: str = "a") -> list[int]:
+    """Stores events whose descriptions are as long as they may be, and returns their ids."""
+    ids = []
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        for begin in range(0, count, 200):
+            wanted = [events_pb2.CreateEventRequest(event=event(letter * 8192))] * min(200, count - begin)
+            created = stub.BatchCreateEvents(events_pb2.BatchCreateEventsRequest(requests=wanted), timeout=60)
+            ids += [each.id for each in created.events]
+    return ids
+
+
+@contextmanager
+def calling(callers: int, call: Callable[[], str]) -> Iterator[Counter[str]]:
+    """Has threads that call over and over; yields the codes counted so far. They end with the block."""
+    codes: Counter[str] = Counter()
+    stopping = threading.Event()
+    lock = threading.Lock()
+
+    def repeat() -> None:
+        while not stopping.is_set():
+            code = call()
+            with lock:
+                codes[code] += 1
+            if code != "OK":
+                stopping.wait(0.05)
+
+    threads = [threading.Thread(target=repeat, daemon=True) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield codes
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(15)
+
+
+def lists(text: str, rows: int, letter: str = "a") -> Callable[[Victim], None]:
+    """Returns an attack: 64 callers list with a filter and a deadline, over rows with long texts."""
+
+    def attack(victim: Victim) -> None:
+        store_long_texts(victim, victim.size(rows), letter)
+        with victim.channel() as channel:
+            stub = events_pb2_grpc.EventServiceStub(channel)
+            request = events_pb2.ListEventsRequest(filter=text, page_size=1)
+            call = partial(code_of, partial(stub.ListEvents, request, timeout=DEADLINE))
+            with calling(CALLERS, call) as codes:
+                time.sleep(victim.seconds)
+            victim.note(codes=dict(codes))
+            # UNAVAILABLE: calls that are late still count as streams of their connection, and it has no place for more
+            allowed = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNAVAILABLE"}
+            victim.expect(set(codes) <= allowed, f"lists ended with {dict(codes)}")
+        _expect_work_to_stop(victim)
+
+    return attack
+
+
+def _expect_work_to_stop(victim: Victim) -> None:
+    """Every deadline has passed: the work must end within MAX_OVERRUN, and a little more."""
+    time.sleep(2 * MAX_OVERRUN)
+    used, start = victim.read().processor, now()
+    time.sleep(0.5)
+    share = (victim.read().processor - used) / (now() - start)
+    victim.note(busy_after=f"{share:.0%}")
+    victim.expect(share < 0.5, f"the server still works at {share:.0%} of a core after every deadline has passed")
+
+
+def many_restrictions(victim: Victim) -> None:
+    """Lists with filters of 200 restrictions, each filter a new one, from 8 callers."""
+    counter = iter(range(10**9))
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+
+        def call() -> str:
+            number = next(counter)
+            text = " OR ".join(f'name = "{number}-{each}"' for each in range(200))
+            return code_of(lambda: stub.ListEvents(events_pb2.ListEventsRequest(filter=text), timeout=5))
+
+        with calling(8, call) as codes:
+            time.sleep(victim.seconds)
+        victim.note(codes=dict(codes))
+        victim.expect(set(codes) <= {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}, f"lists ended with {dict(codes)}")
+
+
+def batch_of_one(victim: Victim) -> None:
+    """Gets one event of 32 KiB a thousand times in a batch, from 64 callers."""
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        (stored,) = store_long_texts(victim, 1, "\N{GRINNING FACE}")  # of 4 bytes each
+        request = events_pb2.BatchGetEventsRequest(ids=[stored] * 1000)
+        with calling(victim.size(CALLERS), lambda: code_of(lambda: stub.BatchGetEvents(request, timeout=20))) as codes:
+            time.sleep(victim.seconds)
+        victim.note(codes=dict(codes))
+        allowed = {"OK", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "OUT_OF_RANGE"}
+        victim.expect(set(codes) <= allowed, f"batches ended with {dict(codes)}")
+
+
+def large_pages(victim: Victim) -> None:
+    """Lists pages of 3 MiB from 64 callers."""
+    store_long_texts(victim, victim.size(400))
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        request = events_pb2.ListEventsRequest(page_size=PAGE)
+        with calling(CALLERS, lambda: code_of(lambda: stub.ListEvents(request, timeout=20))) as codes:
+            time.sleep(victim.seconds)
+        victim.note(codes=dict(codes))
+        victim.expect(set(codes) <= {"OK", "RESOURCE_EXHAUSTED"}, f"lists ended with {dict(codes)}")
+
+
+def overload(callers: int) -> Callable[[Victim], None]:
+    """Returns an attack: so many callers of Get, where 64 load the server fully.
+
+    Accepted calls stay at most twice as slow as with 64 callers, others are refused with RESOURCE_EXHAUSTED within
+    50 ms, and it is as before 2 s later.
+    """
+
+    def attack(victim: Victim) -> None:
+        normal, _ = _load(victim, CALLERS, victim.seconds / 4)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(_load, victim, callers, 3 * victim.seconds)
+            details = _refusal(victim, running)
+            accepted, refused = running.result()
+        time.sleep(2)
+        after, _ = _load(victim, CALLERS, victim.seconds / 4)
+        victim.note(
+            normal=f"{len(normal)} p99 {p99(normal) * 1e3:.0f} ms",
+            accepted=f"{len(accepted)} p99 {p99(accepted) * 1e3:.0f} ms",
+            after=f"{len(after)} p99 {p99(after) * 1e3:.0f} ms",
+            **{f"code_{code}": f"{len(each)} p99 {p99(each) * 1e3:.0f} ms" for code, each in refused.items()},
+        )
+        victim.expect(set(refused) <= {"8"}, f"calls ended with {sorted(refused)}")
+        victim.expect({"ErrorInfo", "RetryInfo"} <= details or not refused, f"a refusal has only {sorted(details)}")
+        if victim.share == 1:
+            victim.expect(p99(accepted) <= 2 * p99(normal), "accepted calls took more than twice as long")
+            victim.expect(p99(refused.get("8", [])) <= 0.05, "refusals took more than 50 ms")
+            victim.expect(p99(after) <= 2 * p99(normal), "2 s later it is not as before")
+
+    return attack
+
+
+def _refusal(victim: Victim, running: "Future[Any]") -> set[str]:
+    """Calls until a call is refused or the load has ended; returns the names of the refusal's details."""
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        while not running.done():
+            try:
+                stub.GetEvent(events_pb2.GetEventRequest(id=1), timeout=10)
+            except grpc.RpcError as error:
+                assert isinstance(error, grpc.Call)  # noqa: PT017, no test expects this error
+                status = rpc_status.from_call(error)
+                if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    return {each.TypeName().rpartition(".")[2] for each in status.details} if status else set()
+    return set()
+
+
+def _load(victim: Victim, callers: int, seconds: float) -> tuple[list[float], dict[str, list[float]]]:
+    """Keeps so many Gets in flight; returns the seconds of those answered, and by code of those that failed.
+
+    A caller that was refused waits for 0.1 s, as RetryInfo tells it to, before it calls again.
+    """
+    return Callers(victim.port, callers).run(seconds)
+
+
+def stop_with_lists(victim: Victim) -> None:
+    """Stops the server with 72 slow lists running and 16 callers of Get: it ends within the grace."""
+    store_long_texts(victim, victim.size(400))
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        slow = events_pb2.ListEventsRequest(filter=SLOW, page_size=1)
+        running = [stub.ListEvents.future(slow, timeout=60) for _ in range(72)]
+        get = events_pb2.GetEventRequest(id=1)
+        with calling(16, lambda: code_of(lambda: stub.GetEvent(get, timeout=20))) as codes:
+            time.sleep(min(1.0, victim.seconds))
+            _stop(victim)
+        ended = Counter(code_of(each.result) for each in running)
+    victim.note(lists=dict(ended), gets=dict(codes))
+    victim.expect(set(codes) <= SHUTTING_DOWN, f"gets ended with {dict(codes)}")
+    allowed = {"OK", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"}
+    victim.expect(set(ended) <= allowed, f"lists ended with {dict(ended)}")
+
+
+def stop_under_load(victim: Victim) -> None:
+    """Stops the server under 64 callers of Create, who do not retry: they see UNAVAILABLE and nothing else."""
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        create = events_pb2.CreateEventRequest(event=event())
+        with calling(CALLERS, lambda: code_of(lambda: stub.CreateEvent(create, timeout=20))) as codes:
+            time.sleep(min(1.0, victim.seconds))
+            _stop(victim)
+    victim.note(codes=dict(codes))
+    victim.expect(set(codes) <= SHUTTING_DOWN, f"calls ended with {dict(codes)}")
+
+
+def stop_with_watchers(victim: Victim) -> None:
+    """Stops the server while watchers of the health accept no byte."""
+    peers = [Peer(victim.port, window=0) for _ in range(20)]
+    for peer in peers:
+        peer.call(WATCH, b"")
+    time.sleep(0.5)
+    _stop(victim, limit=5.0)
+    for peer in peers:
+        peer.close()
+
+
+def _stop(victim: Victim, limit: float = GRACE + 2) -> None:
+    process, begin = victim.server.process, now()
+    process.send_signal(signal.SIGTERM)
+    try:
+        code = process.wait(60)
+        victim.expect(code == 0, f"the server ended with {code}")
+    except subprocess.TimeoutExpired:
+        victim.failures.append("the server did not end within 60 s")
+    victim.note(stop=f"{now() - begin:.1f} s")
+    victim.expect(now() - begin <= limit, f"the stop took {now() - begin:.1f} s > {limit:.0f} s")
+
+
+def files_deleted(victim: Victim) -> None:
+    """Deletes the database's files: health says NOT_SERVING, no call succeeds, and no new file appears."""
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        stored = stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=10)
+        for name in ("artemis.db", "artemis.db-wal", "artemis.db-shm"):
+            (victim.folder / name).unlink(missing_ok=True)
+        end = now() + 6
+        while (status := check(channel, 5)) != "NOT_SERVING" and now() < end:
+            time.sleep(0.1)
+        get = code_of(lambda: stub.GetEvent(events_pb2.GetEventRequest(id=stored.id), timeout=10))
+        create = code_of(lambda: stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=10))
+    appeared = (victim.folder / "artemis.db").exists()
+    victim.note(health=status, get=get, create=create, file_appears=appeared)
+    victim.expect(status == "NOT_SERVING", f"6 s after its files were deleted, health is {status}")
+    victim.expect((get, create) == ("UNAVAILABLE", "UNAVAILABLE"), f"get ended with {get}, create with {create}")
+    victim.expect(not appeared, "an empty database file appeared")
+
+
+def absent_database(victim: Victim) -> None:
+    """Keeps 16 callers at work while the database is away: at most one line a second and kind in the log."""
+    victim.stop_database()
+    before, begin = len(victim.server.log.text), now()
+    with victim.channel() as channel:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        get = events_pb2.GetEventRequest(id=1)
+        with calling(16, lambda: code_of(lambda: stub.GetEvent(get, timeout=10))) as codes:
+            time.sleep(victim.seconds)
+    rate = (len(victim.server.log.text) - before) / (now() - begin) / 1000
+    victim.note(log=f"{rate:.1f} KB/s", codes=dict(codes))
+    victim.expect(rate < 3, f"the log grew by {rate:.0f} KB/s")
+    victim.expect(set(codes) <= {"UNAVAILABLE"}, f"calls ended with {dict(codes)}")
+
+
+def writes_under_slow_lists(victim: Victim) -> None:
+    """Writes while slow lists hold snapshots: the write-ahead log stays bounded."""
+    store_long_texts(victim, victim.size(400))
+    with victim.channel() as channel, ThreadPoolExecutor(8) as listers:
+        stub = events_pb2_grpc.EventServiceStub(channel)
+        slow = events_pb2.ListEventsRequest(filter=SLOW, page_size=1)
+        end, most = now() + victim.seconds, 0.0
+
+        def list_slowly() -> None:
+            while now() < end:
+                code_of(lambda: stub.ListEvents(slow, timeout=30))
+
+        for _ in range(8):
+            listers.submit(list_slowly)
+        create = events_pb2.CreateEventRequest(event=event("w" * 8192))
+        with calling(16, lambda: code_of(lambda: stub.CreateEvent(create, timeout=20))) as codes:
+            while now() < end:
+                most = max(most, victim.wal_size())
+                time.sleep(0.1)
+        victim.note(codes=dict(codes), wal=f"{most:.0f} MiB")
+        victim.expect(most <= 300, f"the write-ahead log grew to {most:.0f} MiB")
