@@ -29,7 +29,6 @@ from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
 from artemis_server.settings import Settings
-from artemis_server.streams import OpenStreams
 
 GET_THREADS = 8
 """Threads that answer only the methods that get a resource by its id: a few change less between threads (ADR 0002)."""
@@ -113,10 +112,9 @@ class Application:
     ) -> None:
         self._settings = settings
         self._database = Database(engine, turn)
-        self._streams = OpenStreams()
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
-        self._health = HealthServicer(self._streams)
+        self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.disconnect)
         self._pruner = Pruner(self._database)
         self._calls = Calls(
@@ -142,7 +140,7 @@ class Application:
             service.register(service.servicer, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         if settings.reflection:
-            add_reflection((*names, health.SERVICE_NAME), self.server, self._streams)
+            add_reflection((*names, health.SERVICE_NAME), self.server)
 
     def start(self) -> int:
         """Starts answering and returns the port.
@@ -210,6 +208,8 @@ def channel_options(settings: Settings, *, share_port: bool) -> list[tuple[str, 
         ("grpc.absolute_max_metadata_size", 2 * settings.max_metadata_size),
         ("grpc.max_concurrent_streams", settings.max_streams),
         ("grpc.keepalive_permit_without_calls", 1),
+        # Else gRPC takes in more of each request than a thread will read, for as long as a client sends fast.
+        ("grpc.http2.bdp_probe", 0),
         # Calls beyond these limits end as CANCELLED, which no client repeats. The lanes refuse them with a reason.
         ("grpc.server.max_pending_requests", MAX_PENDING),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from artemis_server.streams import OpenStreams
 
 INTERVAL = 2.0
 """Seconds between probes, and the longest that a probe may take."""
@@ -45,8 +44,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     A watch holds a thread only while a status is on its way to it, and holds up no other watch and no stop.
     """
 
-    def __init__(self, streams: OpenStreams) -> None:
-        self._streams = streams
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._statuses: dict[str, int] = {}
         self._watches: dict[grpc.ServicerContext, _Watch] = {}
@@ -76,7 +74,6 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {MAX_WATCHES} watches of the health are open")
         if not context.add_callback(lambda: self._forget(context)):
             self._forget(context)  # it has ended already
-        self._streams.add(context)
         self._tell(watch)
 
     Watch.experimental_non_blocking = True  # type: ignore[attr-defined]

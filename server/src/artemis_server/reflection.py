@@ -13,7 +13,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from artemis_server.streams import OpenStreams
 
 MAX_STREAMS = 16
 """A stream holds a thread for as long as its client likes. One more ends the one that was used least recently."""
@@ -23,11 +22,10 @@ SERVICE_NAMES = ("grpc.reflection.v1.ServerReflection", reflection.SERVICE_NAME)
 
 
 class ReflectionServicer(reflection.ReflectionServicer):
-    """The standard servicer, whose streams are limited in number and can be ended."""
+    """The standard servicer, whose streams are limited in number."""
 
-    def __init__(self, services: Iterable[str], streams: OpenStreams) -> None:
+    def __init__(self, services: Iterable[str]) -> None:
         super().__init__([*services, *SERVICE_NAMES], SymbolPool())
-        self._streams = streams
         self._recent: OrderedDict[grpc.ServicerContext, None] = OrderedDict()
         self._lock = Lock()
 
@@ -35,7 +33,6 @@ class ReflectionServicer(reflection.ReflectionServicer):
         self, request_iterator: Iterable[reflection_pb2.ServerReflectionRequest], context: Any
     ) -> Iterator[reflection_pb2.ServerReflectionResponse]:
         """Answers questions about services and types."""
-        self._streams.add(context)
         self._mark_used(context)
         try:
             for response in super().ServerReflectionInfo(_checked(request_iterator, context), context):
@@ -104,9 +101,9 @@ def _v1_file() -> descriptor_pb2.FileDescriptorProto:
     return text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
 
 
-def add_reflection(services: Iterable[str], server: grpc.Server, streams: OpenStreams) -> None:
+def add_reflection(services: Iterable[str], server: grpc.Server) -> None:
     """Adds the service to the server, under the names of both its versions, whose messages are the same."""
-    answer = partial(ReflectionServicer(services, streams).ServerReflectionInfo)  # unlike a method, it has attributes
+    answer = partial(ReflectionServicer(services).ServerReflectionInfo)  # unlike a method, it has attributes
     pool = ThreadPoolExecutor(MAX_STREAMS + 1, thread_name_prefix="reflection")
     answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
     handler = grpc.stream_stream_rpc_method_handler(

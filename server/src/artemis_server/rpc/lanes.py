@@ -26,9 +26,9 @@ from artemis_server.rpc.rates import Rates
 from artemis_server.rpc.status import status_of
 
 MAX_ARRIVAL = 10.0  # seconds from the headers of a call to its request
-MAX_INCOMPLETE = 1000  # calls that wait for their request
+MAX_INCOMPLETE = 64  # calls that wait for their request; gRPC may have received almost all of each
 MAX_READING = 30.0  # seconds in which a client reads an answer
-MAX_UNREAD = 256 * 2**20  # bytes of answers that clients have not read
+MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
 SWEEP_INTERVAL = 0.5  # seconds between two looks for calls that have waited for too long
 
@@ -161,9 +161,10 @@ class Calls:
         call.receive(partial(self._accept, lane=lane), self._forget)
 
     def mark_answered(self, call: IncomingCall) -> None:
-        """Remembers that a call has its answer, until its client has read it."""
+        """Remembers that a call has its answer, until its client has read it. A stream goes on by itself."""
         call.mark_answered()
-        self.unread.add(call, call.answer_size)
+        if not call.streams:
+            self.unread.add(call, call.answer_size)
         if call.ended:  # before it was added
             self.unread.discard(call)
         self._notify()
