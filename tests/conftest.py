@@ -105,7 +105,7 @@ def cloned(server: URL, template: str) -> Iterator[URL]:
     """Makes a database from a template, and drops it afterwards."""
     name = f"artemis_{uuid.uuid4().hex}"
     with closing(psycopg.connect(server.render_as_string(hide_password=False), autocommit=True)) as connection:
-        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))
+        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(Identifier(name), Identifier(template)))
         try:
             yield server.set(database=name, drivername="postgresql+psycopg")
         finally:
