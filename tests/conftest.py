@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from artemis_models import create_engine, upgrade
 from artemis_server.db.connection.database import Database
+from hypothesis import settings
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL, Engine, make_url
 
@@ -27,6 +28,15 @@ BACKENDS = ("sqlite", "postgresql")
 CONNECTIONS = 40  # of one database; PostgreSQL's own limit is 100
 EXTERNAL = "ARTEMIS_TEST_POSTGRES_URL"
 """The variable that names a PostgreSQL server, with a user who may create databases; without it, one is started."""
+
+
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that are marked as long first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(params=BACKENDS)

@@ -100,6 +100,7 @@ def copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
+@pytest.mark.long
 def test_the_images_can_be_built_and_their_programs_start(tmp_path: Path) -> None:
     """The locked dependencies, which the images have in common, are installed once."""
     base = tmp_path / "base"

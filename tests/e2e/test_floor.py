@@ -39,6 +39,7 @@ def test_the_client_works_on_its_dependencies(server: Server, python: Path) -> N
     walk(server, python)
 
 
+@pytest.mark.long
 def test_the_services_work_on_their_oldest_dependencies(database_url: str) -> None:
     with serving(database_url, python=SERVICES) as server:
         walk(server, Path(sys.executable))
