@@ -39,8 +39,8 @@ OTHERS = """
 """
 SEQUENCES = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence"
 SETTINGS = """
-    SELECT setconfig::text FROM pg_db_role_setting JOIN pg_database ON setdatabase = pg_database.oid
-    WHERE datname = current_database()
+    SELECT datconnlimit, datallowconn, datacl::text, setrole, setconfig::text
+    FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = pg_database.oid WHERE datname = current_database()
 """
 
 State = list[Any]
