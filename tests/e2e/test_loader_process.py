@@ -4,8 +4,6 @@ import http.server
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +18,8 @@ from artemis_loader.errors import LoaderError
 from artemis_loader.settings import parse
 
 from tests.e2e.loaders import Loader, loading
-from tests.e2e.servers import PATIENCE, Log
+from tests.e2e.processes import Process
+from tests.e2e.servers import PATIENCE, Log, environment
 
 
 @pytest.fixture
@@ -31,15 +30,10 @@ def loader(tmp_path: Path, sqlite_url: str) -> Loader:
 
 @pytest.mark.parametrize("command", ["", "load", "run", "check", "status"])
 def test_every_command_has_help(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "artemis_loader", *command.split(), "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "usage: artemis-loader" in done.stdout
+    process = Process(["artemis_loader", *command.split(), "--help"], environment())
+    out, err = process.communicate(PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    assert "usage: artemis-loader" in out
 
 
 def test_a_misplaced_url_does_not_show_its_password(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from tests.e2e.servers import PATIENCE, serving
 
 MANY = 3_000
 PAGE = 1_000
-KILLS = 20
+KILLS = 10
 WRITERS = 16
 
 
@@ -52,6 +52,7 @@ def test_kill_9_at_a_step_leaves_the_old_feed_or_the_new_one(loader: Loader, ste
     assert loader.statuses() == ["loaded", "interrupted", "loaded"] or step == "merging"
 
 
+@pytest.mark.long
 def test_kill_9_at_a_random_moment_leaves_the_old_feed_or_the_new_one(loader: Loader) -> None:
     old = "Old"
     begin = time.monotonic()

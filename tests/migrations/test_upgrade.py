@@ -1,7 +1,5 @@
 """Upgrades from nothing: once, by whoever comes first, or not at all."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,17 +9,9 @@ from artemis_server.db.connection.database import Database
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from tests.e2e.servers import PATIENCE
 from tests.migrations.databases import contents, schema
-
-UPGRADER = """
-import sys
-from artemis_models import create_engine, upgrade
-
-engine = create_engine(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-upgrade(engine)
-"""
+from tests.programs import waiting
 
 
 def revision_of(engine: Engine) -> str | None:
@@ -61,21 +51,12 @@ def test_a_database_without_tables_says_what_to_run(empty: Engine) -> None:
         check_revision(empty)
 
 
-def test_processes_that_upgrade_one_empty_database_at_once_all_succeed(empty_url: str, empty: Engine) -> None:
-    def start() -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", UPGRADER, empty_url]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-
-    processes = [start(), start()]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    outcomes = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+def test_processes_that_upgrade_one_empty_database_at_once_all_succeed(
+    tmp_path: Path, empty_url: str, empty: Engine
+) -> None:
+    with waiting(tmp_path, "upgrade_the_database", empty_url, count=2) as (processes, start):
+        start()
+        outcomes = [(process.communicate(PATIENCE)[1], process.returncode) for process in processes]
 
     assert [code for _, code in outcomes] == [0, 0], outcomes
     check_revision(empty)

@@ -1,11 +1,8 @@
 """A load changes the tables: all of it or nothing, and no more than has changed."""
 
 import json
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -31,6 +28,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.event import listens_for
 from sqlalchemy.exc import IntegrityError
 
+from tests.programs import waiting
 from tests.storage.conftest import PATIENCE
 
 Item = Record | Reject
@@ -727,71 +725,18 @@ def test_a_few_new_records_are_inserted_without_looking_at_the_others(loads: Loa
     assert plans == [["SCAN staged_new", "SEARCH staged_records USING INTEGER PRIMARY KEY (rowid=?)"]]
 
 
-HOLDER = """
-import os, sys
-from artemis_loader import locks
-from artemis_loader.locks import LoadRunning, lock_path, only_load
-from artemis_models import create_engine
-
-locks.PAUSE = 0
-url, rounds = sys.argv[1], int(sys.argv[2])
-with create_engine(url).connect() as connection:
-    alone = f"{lock_path(connection, 'feed')}.alone"
-    print("ready", flush=True)
-    sys.stdin.readline()
-    held = 0
-    while held < rounds:
-        try:
-            with only_load(connection, "feed"):
-                os.close(os.open(alone, os.O_CREAT | os.O_EXCL))  # fails if another process holds the lock, too
-                os.unlink(alone)
-                held += 1
-        except LoadRunning:
-            pass
-"""
-"""Takes the lock of a feed and gives it back, again and again, and fails if somebody else has it at the same time."""
-PROCESSES, ROUNDS = 4, 200
-
-
-@contextmanager
-def process(*command: str) -> Iterator["subprocess.Popen[str]"]:
-    """Starts Python with a program, and ends it at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as started:
-        assert started.stdout is not None
-        assert started.stdout.readline() == "ready\n"
-        try:
-            yield started
-        finally:
-            started.kill()
-
-
-def test_two_loads_never_hold_the_lock_at_once_and_no_file_stays(sqlite_url: str, sqlite_file: Path) -> None:
-    with ExitStack() as stack:
-        holders = [stack.enter_context(process(HOLDER, sqlite_url, str(ROUNDS))) for _ in range(PROCESSES)]
-        for holder in holders:
-            assert holder.stdin is not None
-            holder.stdin.write("\n")
-            holder.stdin.flush()
-        assert [holder.wait(PATIENCE) for holder in holders] == [0] * PROCESSES
+def test_two_loads_never_hold_the_lock_at_once_and_no_file_stays(
+    tmp_path: Path, sqlite_url: str, sqlite_file: Path
+) -> None:
+    with waiting(tmp_path, "take_the_lock_again_and_again", sqlite_url, count=4) as (holders, start):
+        start()
+        assert [holder.wait(PATIENCE) for holder in holders] == [0] * 4
     assert list(sqlite_file.parent.glob("artemis.db-load-*")) == []
 
 
-KILLED = """
-import sys
-from artemis_loader.locks import only_load
-from artemis_models import create_engine
-
-with create_engine(sys.argv[1]).connect() as connection, only_load(connection, "feed"):
-    print("ready", flush=True)
-    sys.stdin.readline()
-"""
-
-
-def test_the_lock_of_a_load_that_was_killed_is_taken_over(loads: Loads) -> None:
+def test_the_lock_of_a_load_that_was_killed_is_taken_over(tmp_path: Path, loads: Loads) -> None:
     url = loads.engine.url.render_as_string(hide_password=False)
-    with process(KILLED, url) as holder:
+    with waiting(tmp_path, "keep_the_lock", url) as ([holder], _):
         with loads.engine.connect() as connection:
             assert is_held(connection, "feed")
         assert loads([event("a")]).error == "feed feed: another load of it is running"
