@@ -9,7 +9,6 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient, Unavailable
 from artemis_server.reflection import MAX_QUESTION, MAX_STREAMS, ReflectionServicer, add_reflection
-from artemis_server.streams import OpenStreams
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -191,7 +190,7 @@ def test_idle_streams_of_reflection_keep_no_other_from_being_answered(channel: g
 
 def test_the_threads_of_reflection_belong_to_one_server() -> None:
     """A pool that is set on the class would be the pool of every server in the process."""
-    add_reflection([EVENTS], grpc.server(ThreadPoolExecutor(1)), OpenStreams())
+    add_reflection([EVENTS], grpc.server(ThreadPoolExecutor(1)))
 
     assert not hasattr(ReflectionServicer.ServerReflectionInfo, "experimental_thread_pool")
 

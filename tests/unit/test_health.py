@@ -11,7 +11,6 @@ import grpc
 import pytest
 from artemis_server import health as monitored
 from artemis_server.health import HealthMonitor, HealthServicer
-from artemis_server.streams import OpenStreams
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.servers import watch_health
@@ -26,7 +25,7 @@ class Statuses(HealthServicer):
     """The health service, which tells when a status was set."""
 
     def __init__(self) -> None:
-        super().__init__(OpenStreams())
+        super().__init__()
         self.now: dict[str, int] = {}
         self._changed = threading.Condition()
 
@@ -114,7 +113,7 @@ def test_a_server_that_stops_is_not_serving_for_good() -> None:
 
 def test_watches_that_end_while_others_are_told_do_not_stop_the_server() -> None:
     """One thread of gRPC both ends watches and confirms what they are told: neither may wait for the other."""
-    servicer = HealthServicer(OpenStreams())
+    servicer = HealthServicer()
     servicer.set("", SERVING)
 
     with answering(servicer) as target, grpc.insecure_channel(target) as channel:
@@ -174,7 +173,7 @@ def crowded(monkeypatch: pytest.MonkeyPatch, places: int, max_send: float) -> It
     """Serves with a few places for watches, each of which is taken by one that does not read."""
     monkeypatch.setattr(monitored, "MAX_WATCHES", places)
     monkeypatch.setattr(monitored, "MAX_SEND", max_send)
-    servicer = HealthServicer(OpenStreams())
+    servicer = HealthServicer()
     servicer.set("", SERVING)
     with answering(servicer) as target, ExitStack() as stack:
         for _ in range(places):
@@ -204,7 +203,7 @@ def test_a_watch_is_refused_while_all_places_are_taken(monkeypatch: pytest.Monke
 
 def test_a_watch_that_ended_leaves_its_place_and_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitored, "MAX_WATCHES", 1)
-    servicer = HealthServicer(OpenStreams())
+    servicer = HealthServicer()
     with answering(servicer) as target, grpc.insecure_channel(target) as channel:
         for number in range(5):
             updates = watch_health(channel, f"unknown-{number}")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-
 INTERVAL = 2.0
 """Seconds between probes, and the longest that a probe may take."""
 MAX_NOTIFY = 1.0

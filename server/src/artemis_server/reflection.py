@@ -13,7 +13,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-
 MAX_STREAMS = 16
 """A stream holds a thread for as long as its client likes. One more ends the one that was used least recently."""
 MAX_QUESTION = 1024
