@@ -110,7 +110,8 @@ def test_an_invalid_argument_names_every_bad_field() -> None:
 
 
 def leaves(kind: type[errors.RequestError]) -> list[type[errors.RequestError]]:
-    below = kind.__subclasses__()
+    """Returns the classes of `errors` that have no other one below them."""
+    below = [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
     return [leaf for each in below for leaf in leaves(each)] if below else [kind]
 
 
