@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.chart import FAINT, INK, text
 
-WIDTH, PANEL, GAP, TOP, FOOT = 860, 110, 34, 56, 30
+WIDTH, PANEL, GAP, TOP, FOOT = 880, 110, 24, 104, 34
 LEFT, AXIS = 110, 720
 """Where the axis of time begins, and how long it is."""
 COLOUR = "#2f5fd0"
@@ -33,29 +33,30 @@ class Phase:
 
 def draw(title: str, series: Sequence[Series], phases: Sequence[Phase]) -> str:
     """Returns an SVG on a background of its own, so that it reads the same on a light page and on a dark one."""
-    length = max(phase.end for phase in phases)
-    height = TOP + len(series) * (PANEL + GAP) + FOOT
+    length = max(*(phase.end for phase in phases), *(each.points[-1][0] for each in series))
+    bottom = TOP + len(series) * (PANEL + GAP)
+    height = bottom + FOOT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
         f'font-family="sans-serif" fill="{INK}">',
         f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
         text(20, 28, title, size=16),
     ]
-    bottom = height - FOOT - GAP
     parts += [part for phase in phases for part in _phase(phase, length, bottom)]
     for number, each in enumerate(series):
-        parts += _panel(each, TOP + number * (PANEL + GAP) + 18, length)
+        parts += _panel(each, TOP + number * (PANEL + GAP) + GAP, length)
     parts += [
-        text(LEFT + AXIS * tick / 5, bottom + 18, f"{length * tick / 5:.0f} s", "middle", size=12) for tick in range(6)
+        text(LEFT + AXIS * tick / 5, bottom + 20, f"{length * tick / 5:.0f} s", "middle", size=12) for tick in range(6)
     ]
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _phase(phase: Phase, length: float, bottom: float) -> list[str]:
     begin, end = (LEFT + AXIS * seconds / length for seconds in (phase.begin, phase.end))
+    x, y = (begin + end) / 2 + 3, TOP - 6
     return [
         f'<rect x="{begin:.1f}" y="{TOP}" width="{end - begin:.1f}" height="{bottom - TOP}" fill="{BAND}"/>',
-        text((begin + end) / 2, TOP - 6, phase.name, "middle", size=11),
+        f'<g transform="rotate(-60 {x:.1f} {y})">{text(x, y, phase.name, size=10)}</g>',
     ]
 
 

@@ -173,7 +173,7 @@ def encodings(victim: Victim) -> None:
         while time.monotonic() < end:
             peer.call(GET, GET_ONE, ("grpc-encoding", "nonsense"), ("grpc-timeout", "soon"))
             sent += 1
-            if sent % 50 == 0 and not peer.wait(sent - 1000, 5):
+            if sent % 50 == 0 and not peer.wait(sent - 1000, victim.seconds):
                 break
         victim.note(calls=sent, codes=dict(peer.codes()))
 

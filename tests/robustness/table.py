@@ -106,7 +106,6 @@ ATTACKS = (
         name="watched-long-names",
         does="100 watches of names of 2 MiB",
         attack=streams.watched_names(100, streams.NAME),
-        short=True,
     ),
     Attack(
         name="watch-and-leave", does="200 names of 2 MiB watched and left", attack=streams.watch_and_leave, short=True
@@ -152,7 +151,7 @@ ATTACKS = (
     Attack(
         name="metadata", does="500 open calls of 7 KB of headers", attack=floods.metadata, bounds=Bounds(innocent=BUSY)
     ),
-    Attack(name="gzip-bomb", does="1 MB that inflates to 1 GB", attack=floods.gzip_bomb, short=True),
+    Attack(name="gzip-bomb", does="1 MB that inflates to 1 GB", attack=floods.gzip_bomb),
     Attack(name="goaways", does="goodbyes with a text that looks like log lines", attack=floods.goaways, short=True),
     Attack(name="encodings", does="calls whose headers gRPC reports in its log", attack=floods.encodings, short=True),
     Attack(name="bad-messages", does="message prefixes that lie", attack=floods.bad_messages, short=True),
