@@ -212,7 +212,7 @@ def test_a_server_that_is_only_slow_is_not_told_as_away(server: Server) -> None:
     with ArtemisClient(server.target) as client, pytest.raises(DeadlineExceeded) as refused:
         client.events.get(1, timeout=0)
 
-    assert refused.value.message == "Deadline Exceeded"
+    assert "connect" not in refused.value.message
 
 
 def test_a_connection_may_take_longer_than_a_second() -> None:

@@ -425,10 +425,14 @@ class Table:
 
 
 class Patient:
-    """The part of a call's context that a list looks at: there is no deadline."""
+    """The part of a call's context that a list looks at: there is no deadline, and the caller stays."""
 
     def time_remaining(self) -> float | None:
         """Returns None."""
+
+    def is_active(self) -> bool:
+        """Tells that it is there."""
+        return True
 
 
 def listing(database: Database) -> Callable[[ListEventsRequest], ListEventsResponse]:

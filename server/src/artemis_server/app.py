@@ -122,7 +122,7 @@ class Application:
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline))
         gets = self._calls.lane("get", threads=GET_THREADS)
-        writes = self._calls.lane("write", threads=settings.threads, submit=self._database.submit)
+        writes = self._calls.lane("write", threads=settings.threads, submit=self._database.submitter())
         bulk = self._calls.lane("bulk", threads=bulk_threads(settings), share=BULK_CALLS, nice=BULK_NICE)
         checks: dict[str, Check] = {}
         lanes: dict[str, Lane] = {}

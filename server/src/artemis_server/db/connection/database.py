@@ -63,10 +63,26 @@ class Database:
         )
         self._probe = Probe(engine, self._sessions, self._writer.write)
 
-    @property
-    def submit(self) -> Submit | None:
-        """Runs work that writes on the one thread that writes (`SqliteWriter.submit`); None if many threads do."""
-        return self._writer.submit if isinstance(self._writer, SqliteWriter) else None
+    def submitter(self) -> Submit | None:
+        """Returns the way to run work on the one thread that writes (`SqliteWriter.submit`); None if many threads do."""
+        writer = self._writer
+        if not isinstance(writer, SqliteWriter):
+            return None
+
+        def submit(
+            work: Callable[[], T],
+            caller: Caller,
+            on_result: Callable[[T], None],
+            on_error: Callable[[BaseException], None],
+        ) -> None:
+            def fail(error: BaseException) -> None:
+                if isinstance(error, ServerError):
+                    self._probe.note(error)
+                on_error(error)
+
+            writer.submit(work, caller, on_result, fail)
+
+        return submit
 
     def read(self, work: Callable[[Session], T], caller: Caller = INTERNAL) -> T:
         """Returns what `work` returns. Each statement in it is one snapshot.
