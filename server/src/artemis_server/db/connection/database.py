@@ -64,7 +64,7 @@ class Database:
         self._probe = Probe(engine, self._sessions, self._writer.write)
 
     def submitter(self) -> Submit | None:
-        """Returns the way to run work on the one thread that writes (`SqliteWriter.submit`); None if many threads do."""
+        """Returns what runs work on the one thread that writes (`SqliteWriter.submit`); None if many threads write."""
         writer = self._writer
         if not isinstance(writer, SqliteWriter):
             return None
