@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from artemis.v1.events_pb2 import GetEventRequest
 from artemis_server.rpc import lanes
 from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.lanes import Calls, Lane, Limits, Waiting
@@ -96,6 +97,8 @@ class Methods(grpc.GenericRpcHandler):
         self._methods = methods
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        if details.method == "/test/stream":
+            return grpc.unary_stream_rpc_method_handler(echo, GetEventRequest.FromString, bytes)
         method = self._methods.get(details.method)
         return method and grpc.unary_unary_rpc_method_handler(method, bytes, bytes)
 
@@ -225,6 +228,51 @@ def test_a_client_that_calls_too_often_is_refused(serve: Serve) -> None:
     assert failure(server.begin("echo")) == (Code.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED")
 
 
+def test_a_call_that_was_refused_gets_no_second_answer(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "SWEEP_INTERVAL", 0.01)
+    server = serve(seconds=0)
+    refused = [server.begin("slow") for _ in range(3)]
+    assert {failure(call) for call in refused} == {(Code.DEADLINE_EXCEEDED, "MAX_DEADLINE_EXCEEDED")}
+    server.slow.release.set()
+    while server.lane.calls:
+        server.begin("unknown").exception()
+    assert len(server.calls.unread) == 0
+
+
+def test_a_stream_with_a_malformed_request_is_answered(serve: Serve) -> None:
+    call = serve().channel.unary_stream("/test/stream", bytes, bytes)(b"\xff", timeout=PATIENCE)
+    with pytest.raises(grpc.RpcError):
+        next(call)
+    assert call.code() is Code.INVALID_ARGUMENT
+
+
+def test_calls_that_end_while_they_wait_leave_their_places(serve: Serve) -> None:
+    server = serve(calls=8, share=0.25)
+    begun = server.begin("slow")
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    gone = server.begin("slow")
+    while len(server.lane.calls) < 2:
+        server.call("echo")
+    gone.cancel()
+    while not any(call.ended for call in server.lane.calls):
+        server.call("echo")
+    last = server.begin("slow")
+    server.slow.release.set()
+    assert [begun.result(), last.result()] == [b"x"] * 2
+
+
+def test_requests_that_wait_hold_so_many_bytes_and_no_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MAX_WAITING", 100)
+    server = serve()
+    begun = server.begin("slow", bytes(60))
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    assert failure(server.begin("echo", bytes(60))) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    assert server.call("echo", bytes(30)) == bytes(30)
+    server.slow.release.set()
+    assert begun.result() == bytes(60)
+    assert server.call("echo", bytes(60)) == bytes(60)
+
+
 def test_a_server_that_drains_finishes_what_has_begun_and_refuses_the_rest(serve: Serve) -> None:
     server = serve()
     begun = server.begin("slow")
@@ -264,7 +312,7 @@ class Ended:
 
 def test_too_much_that_waits_ends_the_oldest() -> None:
     ended = Ended()
-    waiting = Waiting(10, 60, ended)
+    waiting = Waiting(10, ended, max_seconds=60)
     numbers: list[Any] = [1, 2, 3, 4]
     for number in numbers:
         waiting.add(number, 5)
@@ -275,6 +323,20 @@ def test_too_much_that_waits_ends_the_oldest() -> None:
     waiting.add(numbers[1], 11)
     assert ended.calls == [1, 2, 4, 1, 2], "also what is too large by itself"
     assert len(waiting) == 0
+
+
+def test_too_much_that_has_just_begun_to_wait_is_waited_for() -> None:
+    ended = Ended()
+    waiting = Waiting(10, ended, min_seconds=PATIENCE, max_seconds=60)
+    numbers: list[Any] = [1, 2]
+    for number in numbers:
+        waiting.add(number, 6)
+    with ThreadPoolExecutor(1) as pool:
+        room = pool.submit(waiting.wait_for_room)
+        assert not room.done()
+        waiting.discard(numbers[0])
+        room.result(PATIENCE)
+    assert ended.calls == []
 
 
 def test_tokens_come_back_with_time_and_each_client_has_its_own() -> None:

@@ -33,6 +33,16 @@ SETTINGS = [
     ("workers", "3", 3, "4"),
     ("threads", "3", 3, "4"),
     ("cores", "all", "all", "one"),
+    ("max_concurrent_rpcs", "9", 9, "10"),
+    ("max_client_rate", "0", 0, "10"),
+    ("max_deadline", "2.5", 2.5, "3"),
+    ("max_request_size", "2048", 2048, "4096"),
+    ("max_metadata_size", "2048", 2048, "4096"),
+    ("max_streams", "1", 1, "2"),
+    ("keepalive_time", "1", 1.0, "2"),
+    ("keepalive_timeout", "1", 1.0, "2"),
+    ("max_connection_age", "600", 600.0, "0"),
+    ("max_connection_age_grace", "0", 0.0, "2"),
     ("shutdown_grace", "2.5", 2.5, "3"),
     ("shutdown_grace", "0", 0.0, "3"),
 ]
@@ -176,3 +186,29 @@ def test_other_addresses_are_refused_unless_insecure(listen: str) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         serve().threads = 1  # type: ignore[misc]  # as it should be
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--max-concurrent-rpcs", "7"),
+        ("--max-client-rate", "-1"),
+        ("--max-deadline", "0"),
+        ("--max-deadline", "301"),
+        ("--max-request-size", "1023"),
+        ("--max-metadata-size", "1073741824"),
+        ("--max-streams", "0"),
+        ("--keepalive-time", "0"),
+        ("--keepalive-timeout", "0.5"),
+        ("--max-connection-age", "2592000"),
+        ("--max-connection-age-grace", "nan"),
+        ("--workers", "1025"),
+    ],
+)
+def test_a_limit_that_would_break_the_server_is_refused(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        serve(flag, value)
+    assert ended.value.code == 2
+    assert f"argument {flag}: '{value}' is not a number" in capsys.readouterr().err

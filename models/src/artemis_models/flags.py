@@ -4,14 +4,15 @@ This module knows argparse, and neither the settings of a program nor the databa
 """
 
 import argparse
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-MAX_NUMBER = 1_000_000_000
+MAX_NUMBER = 1_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,29 +50,40 @@ class Flags:
         self.add("log-level", "what to log", metavar="LEVEL", type=_log_level)
 
 
-def number(text: str) -> int:
-    """Returns a number from 0 to MAX_NUMBER. Raises ArgumentTypeError if the text is none."""
-    if not re.fullmatch("[0-9]{1,10}", text) or int(text) > MAX_NUMBER:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {MAX_NUMBER}")
-    return int(text)
-
-
 def positive(text: str) -> int:
     """Returns a number from 1 to MAX_NUMBER. Raises ArgumentTypeError if the text is none."""
-    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= MAX_NUMBER:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
+    return number(1)(text)
+
+
+def number(low: int, high: int = MAX_NUMBER) -> Callable[[str], int]:
+    """Returns the type of a flag that is a number between two others: it raises ArgumentTypeError for other texts."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,10}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+        return int(text)
+
+    return parse
 
 
 def seconds(text: str) -> float:
-    """Returns a number of seconds below MAX_NUMBER. Raises ArgumentTypeError if the text is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number < MAX_NUMBER:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return number
+    """Returns a number of seconds from 0 to MAX_NUMBER. Raises ArgumentTypeError if the text is none."""
+    return duration(0)(text)
+
+
+def duration(low: float, high: float = MAX_NUMBER) -> Callable[[str], float]:
+    """Returns the type of a flag that is a number of seconds between two others. It raises ArgumentTypeError."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {low:g} to {high:g}")
+        return value
+
+    return parse
 
 
 def _log_level(text: str) -> str:

@@ -1,6 +1,7 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -38,8 +39,11 @@ MAX_PROBES = 1000
 """Health checks that are open at once."""
 BULK_SHARE = 1 / 8
 """The share of `threads` that answers lists and batches, beside them."""
-BULK_CALLS = 1 / 2
-"""The share of the concurrent calls that may be lists and batches."""
+GET_CALLS, WRITE_CALLS, BULK_CALLS = 1 / 2, 1 / 2, 3 / 8
+"""The share of the concurrent calls that may be gets, writes of one resource, and lists and batches.
+
+Two kinds together leave places to the third one.
+"""
 BULK_NICE = 5
 """The priority of the threads that answer lists and batches, as nice(1) has it: gets, creates and health go first."""
 MIN_PING_INTERVAL = 5.0
@@ -121,9 +125,13 @@ class Application:
             Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate)
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline))
-        gets = self._calls.lane("get", threads=GET_THREADS)
-        writes = self._calls.lane("write", threads=settings.threads, submit=self._database.submitter())
+        gets = self._calls.lane("get", threads=GET_THREADS, share=GET_CALLS)
         bulk = self._calls.lane("bulk", threads=bulk_threads(settings), share=BULK_CALLS, nice=BULK_NICE)
+        submit = self._database.submitter()
+        if submit is None:
+            writes = self._calls.lane("write", threads=settings.threads, share=WRITE_CALLS)
+        else:
+            writes = self._calls.group_lane(submit, bulk, share=WRITE_CALLS)
         checks: dict[str, Check] = {}
         lanes: dict[str, Lane] = {}
         for each in contract:
@@ -170,8 +178,9 @@ class Application:
         It goes on refusing calls as UNAVAILABLE until the process ends, and with it the connections. `grpc.Server.stop`
         would end calls that have arrived and not begun as CANCELLED, which no client repeats.
         """
+        end = time.monotonic() + self._settings.shutdown_grace
         self._monitor.stop()
-        grace = self._settings.shutdown_grace
+        grace = max(0.0, end - time.monotonic())
         margin = min(MAX_INTERRUPT, grace / 2)
         if not self._calls.drain(grace - margin):
             self._database.interrupt()

@@ -11,9 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from artemis_models.flags import PREFIX, Flags, Parser, number, positive, seconds
+from artemis_models.flags import PREFIX, Flags, Parser, duration, number, positive, seconds
 
 LARGEST_PORT = 65535
+MAX_DEADLINE = 300.0
+"""Seconds that a statement may take in any case."""
+MAX_WORKERS = 1024
 CORES = ("one", "all")
 _SWITCHES = {
     "migrate": ("bring the database's schema up to date at start", "on for SQLite, off for others"),
@@ -21,15 +24,16 @@ _SWITCHES = {
     "insecure": ("listen on any address, unencrypted and without authentication", "off"),
 }
 """The help text of each switch, and the default that the help shows."""
+_SIZE = number(1024, 2**30 - 1)  # bytes; gRPC takes twice as much at most
 _LIMITS: dict[str, tuple[str, str, Callable[[str], float]]] = {
-    "max-concurrent-rpcs": ("how many requests are answered or wait at once", "N", positive),
-    "max-client-rate": ("how many requests a client may send in a second; 0: any number", "N", number),
-    "max-deadline": ("how long a request may take, whatever its client allows", "SECONDS", seconds),
-    "max-request-size": ("how large a request may be", "BYTES", positive),
-    "max-metadata-size": ("how large the metadata of a request may be", "BYTES", positive),
+    "max-concurrent-rpcs": ("how many requests a worker answers or lets wait at once", "N", number(8)),
+    "max-client-rate": ("how many requests a client may send a worker in a second; 0: any number", "N", number(0)),
+    "max-deadline": ("how long a request may take, whatever its client allows", "SECONDS", duration(0.1, MAX_DEADLINE)),
+    "max-request-size": ("how large a request may be", "BYTES", _SIZE),
+    "max-metadata-size": ("how large the metadata of a request may be", "BYTES", _SIZE),
     "max-streams": ("how many requests a connection may have open at once", "N", positive),
-    "keepalive-time": ("after how long a silent connection is pinged", "SECONDS", seconds),
-    "keepalive-timeout": ("how long a ping waits for its answer before the connection is closed", "SECONDS", seconds),
+    "keepalive-time": ("after how long a silent connection is pinged", "SECONDS", duration(1)),
+    "keepalive-timeout": ("how long a ping waits for its answer before its connection ends", "SECONDS", duration(1)),
     "max-connection-age": ("after how long a client must connect anew; 0: never", "SECONDS", seconds),
     "max-connection-age-grace": ("how long requests have to end on a connection of that age", "SECONDS", seconds),
 }
@@ -60,10 +64,10 @@ class Settings:
     sql: bool = False
     insecure: bool = False
     reflection: bool = True
-    max_concurrent_rpcs: int = 128
+    max_concurrent_rpcs: int = 256
     max_client_rate: int = 0
     """Calls per second; 0 is any number."""
-    max_deadline: float = 300.0
+    max_deadline: float = MAX_DEADLINE
     """Seconds."""
     max_request_size: int = 4 * 2**20
     """Bytes."""
@@ -121,9 +125,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             "how many processes serve",
             shown="1 for SQLite, one per core for others",
             metavar="N",
-            type=positive,
+            type=number(1, MAX_WORKERS),
         )
-        flags.add("threads", "how many requests are answered at once", metavar="N", type=positive)
+        flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
         flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
         flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
         for name, (text, metavar, kind) in _LIMITS.items():

@@ -7,6 +7,7 @@ when the request has arrived. That takes parts of grpcio that are not public. On
 (docs/adr/0026).
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, NoReturn, cast
@@ -19,7 +20,10 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 SUBMITTED: "Future[None]" = Future()
 """The result of `submit` that grpcio expects of a pool. It counts active calls by it, which the lanes do themselves."""
 SUBMITTED.set_result(None)
-_RECEIVING = "receive_message"  # grpcio's name of the operation, which a call must not end before
+_RECEIVING = "receive_message"
+"""The name that grpcio gives to the operation that receives a request. A call ends after its operations."""
+
+log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -85,6 +89,11 @@ class IncomingCall:
         return peer.rpartition(b":")[0].decode()
 
     @property
+    def request_size(self) -> int:
+        """The number of bytes of the request that the call still needs."""
+        return len(self._request)
+
+    @property
     def streams(self) -> bool:
         """Tells whether the answer is a stream."""
         return self._run is not _server._unary_response_in_pool
@@ -106,7 +115,11 @@ class IncomingCall:
             request = event.batch_operations[0].message()
             if request is not None:
                 self._request = request
-                arrived(self)
+                try:
+                    arrived(self)
+                except Exception:  # which would end gRPC's thread, and with it the server
+                    log.exception("a call cannot be taken")
+                    self.refuse(_UNKNOWN)
             with state.condition:
                 if request is None:  # the client closed its side without a request, or is gone
                     if state.client is _server._OPEN:
@@ -137,14 +150,21 @@ class IncomingCall:
         return raw
 
     def send(self, answer: bytes) -> None:
-        """Answers the call, unless it is cancelled."""
+        """Answers the call, unless it is answered or cancelled."""
         self.answer_size = len(answer)
-        _server._status(self._event, self._state, answer)
+        with self._state.condition:
+            if self.active:
+                _server._status(self._event, self._state, answer)
 
     def stream(self) -> None:
-        """Runs a method whose answer is a stream, and sends the stream."""
+        """Runs a method whose answer is a stream, and sends the stream.
+
+        Raises:
+            Refused: the request is malformed.
+        """
+        request = self._parse()
         self._state.context.run(
-            self._run, self._event, self._state, self._behavior, self._parse, self._parser, self._serialize
+            self._run, self._event, self._state, self._behavior, lambda: request, self._parser, self._serialize
         )
 
     def refuse(self, status: grpc.Status) -> None:
@@ -168,6 +188,7 @@ class IncomingCall:
     def mark_answered(self) -> None:
         """Tells that the method is done with the call."""
         self._answered = True
+        self._request = b""
         if self.ended:
             self._release()
 
@@ -186,4 +207,5 @@ def _status(code: grpc.StatusCode, details: str) -> grpc.Status:
 
 
 _NO_REQUEST = _status(grpc.StatusCode.UNIMPLEMENTED, "the call has no request message")
+_UNKNOWN = _status(grpc.StatusCode.UNKNOWN, "the server cannot take the call")
 _MALFORMED = _status(grpc.StatusCode.INVALID_ARGUMENT, "the request is not a valid protobuf message")

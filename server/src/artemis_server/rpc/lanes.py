@@ -6,6 +6,7 @@ up quick ones.
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -27,10 +28,12 @@ from artemis_server.rpc.status import status_of
 
 MAX_ARRIVAL = 10.0  # seconds from the headers of a call to its request
 MAX_INCOMPLETE = 64  # calls that wait for their request; gRPC may have received almost all of each
-MAX_READING = 30.0  # seconds in which a client reads an answer
+MAX_WAITING = 64 * 2**20  # bytes of the requests that have a thread or wait for one
+MAX_GROUPED = 16 * 2**10  # bytes of a request that the writer's thread parses and validates
 MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
+MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client has to read an answer while there are too many, and else
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
-SWEEP_INTERVAL = 0.5  # seconds between two looks for calls that have waited for too long
+SWEEP_INTERVAL = 0.1  # seconds between two looks for calls that have waited for too long
 
 
 @dataclass(frozen=True)
@@ -48,50 +51,70 @@ class Limits:
 class Waiting:
     """Calls that wait for their clients, the oldest first.
 
-    `end` ends the oldest call when their sizes together exceed `max_size`, and each that waits for `seconds`.
+    `end` ends each that waits for `max_seconds`, and while their sizes together exceed `max_size` the oldest that has
+    waited for `min_seconds`.
     """
 
-    def __init__(self, max_size: int, seconds: float, end: Callable[[IncomingCall], None]) -> None:
+    def __init__(
+        self, max_size: int, end: Callable[[IncomingCall], None], *, min_seconds: float = 0, max_seconds: float
+    ) -> None:
         self._max_size = max_size
-        self._seconds = seconds
         self._end = end
+        self._min_seconds = min_seconds
+        self._max_seconds = max_seconds
         self._calls: dict[IncomingCall, tuple[float, int]] = {}
         self._size = 0
-        self._lock = threading.Lock()
-
-    def add(self, call: IncomingCall, size: int) -> None:
-        """Adds a call, which may end others, or itself if it is larger than all may be together."""
-        with self._lock:
-            self._calls[call] = time.monotonic(), size
-            self._size += size
-        while self._size > self._max_size:
-            self._end_oldest(time.monotonic())
+        self._changed = threading.Condition()
 
     def __len__(self) -> int:
         return len(self._calls)
 
+    def add(self, call: IncomingCall, size: int) -> None:
+        """Adds a call, which may end the oldest."""
+        with self._changed:
+            self._calls[call] = time.monotonic(), size
+            self._size += size
+        self._make_room()
+
     def discard(self, call: IncomingCall) -> None:
         """Removes a call if it is there."""
-        with self._lock:
-            self._size -= self._calls.pop(call, (0, 0))[1]
+        with self._changed:
+            size = self._calls.pop(call, (0, 0))[1]
+            if size:
+                self._size -= size
+                self._changed.notify_all()
+
+    def wait_for_room(self) -> None:
+        """Waits while their sizes exceed `max_size`, which is for `min_seconds` at most when clients do not read."""
+        while not self._make_room():
+            with self._changed:
+                self._changed.wait(SWEEP_INTERVAL)
 
     def end_late(self) -> None:
         """Ends the calls that have waited for too long."""
-        while self._end_oldest(time.monotonic() - self._seconds):
+        while self._end_oldest(self._max_seconds):
             pass
 
     def end_all(self) -> None:
         """Ends every call."""
-        while self._end_oldest(time.monotonic()):
+        while self._end_oldest(0):
             pass
 
-    def _end_oldest(self, before: float) -> bool:
-        with self._lock:
+    def _make_room(self) -> bool:
+        while self._size > self._max_size:
+            if not self._end_oldest(self._min_seconds):
+                return False
+        return True
+
+    def _end_oldest(self, seconds: float) -> bool:
+        """Ends the oldest call if it has waited for so long."""
+        with self._changed:
             call, (since, size) = next(iter(self._calls.items()), (None, (0.0, 0)))
-            if call is None or since > before:
+            if call is None or since + seconds > time.monotonic():
                 return False
             del self._calls[call]
             self._size -= size
+            self._changed.notify_all()
         self._end(call)
         return True
 
@@ -103,30 +126,42 @@ class Calls:
         self._limits = limits
         self._rates = Rates(limits.client_rate)
         self._lanes: list[Lane] = []
-        self.incomplete = Waiting(MAX_INCOMPLETE, MAX_ARRIVAL, self._end_incomplete)
-        self.unread = Waiting(MAX_UNREAD, MAX_READING, IncomingCall.cancel)
+        self.incomplete = Waiting(MAX_INCOMPLETE, self._end_incomplete, max_seconds=MAX_ARRIVAL)
+        self.unread = Waiting(MAX_UNREAD, IncomingCall.cancel, min_seconds=MIN_READING, max_seconds=MAX_READING)
+        self._request_bytes = 0
+        self._lock = threading.Lock()
         self._draining = False
         self._changed = threading.Condition()
         """Notified for each answered and each ended call while the server drains."""
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
-    def lane(
-        self, name: str, *, threads: int, share: float = 1.0, nice: int = 0, submit: Submit | None = None
-    ) -> "Lane":
+    def lane(self, name: str, *, threads: int, share: float = 1.0, nice: int = 0) -> "Lane":
         """Returns a new lane, in which up to this share of the concurrent calls may be.
 
-        `nice` is the priority of its threads as nice(1) has it: 10 lets others go first. With `submit`, another thread
-        answers the calls: that of a database with a single writer.
+        `nice` is the priority of its threads as nice(1) has it: 10 lets others go first.
         """
-        max_calls = max(1, int(self._limits.calls * share))
-        self._lanes.append(
-            Lane(self, name, threads, max_calls, nice) if submit is None else GroupLane(self, name, max_calls, submit)
-        )
-        return self._lanes[-1]
+        return self._add(Lane(self, name, threads, self._count(share), nice))
+
+    def group_lane(self, submit: Submit, large: "Lane", *, share: float) -> "Lane":
+        """Returns a new lane whose calls the thread of a writer answers, many in one transaction.
+
+        `submit` gives them to the writer. Those with a large request are in the lane `large`: to parse and validate
+        them takes a while.
+        """
+        return self._add(GroupLane(self, submit, large, self._count(share)))
+
+    def _count(self, share: float) -> int:
+        return max(1, int(self._limits.calls * share))
+
+    def _add(self, lane: "Lane") -> "Lane":
+        self._lanes.append(lane)
+        return lane
 
     def start(self) -> None:
-        """Starts to end calls that take too long."""
+        """Starts the threads."""
+        for lane in self._lanes:
+            lane.start()
         self._sweeper.start()
 
     def stop(self) -> None:
@@ -144,9 +179,10 @@ class Calls:
         self.incomplete.end_all()
         for lane in self._lanes:
             lane.refuse_queue(_SHUTTING_DOWN)
+        end = time.monotonic() + grace
         with self._changed:
             answered = self._changed.wait_for(lambda: not any(lane.calls for lane in self._lanes), grace)
-            self._changed.wait_for(lambda: not self.unread, MAX_FLUSH)
+            self._changed.wait_for(lambda: not self.unread, min(MAX_FLUSH, max(0.0, end - time.monotonic())))
         return answered
 
     def receive(self, call: IncomingCall, lane: "Lane") -> None:
@@ -162,17 +198,23 @@ class Calls:
 
     def mark_answered(self, call: IncomingCall) -> None:
         """Remembers that a call has its answer, until its client has read it. A stream goes on by itself."""
+        with self._lock:
+            self._request_bytes -= call.request_size
         call.mark_answered()
         if not call.streams:
             self.unread.add(call, call.answer_size)
-        if call.ended:  # before it was added
-            self.unread.discard(call)
-        self._notify()
+            if call.ended:  # before it was added
+                self.unread.discard(call)
 
     def _accept(self, call: IncomingCall, lane: "Lane") -> None:
         self.incomplete.discard(call)
+        lane = lane.lane_of(call)
         refusal = self._refusal(lane)
+        if refusal is None and self._request_bytes + call.request_size > MAX_WAITING:
+            refusal = _TOO_MANY
         if refusal is None:
+            with self._lock:
+                self._request_bytes += call.request_size
             lane.put(call)
         else:
             call.refuse(refusal)
@@ -180,9 +222,10 @@ class Calls:
     def _forget(self, call: IncomingCall) -> None:
         self.incomplete.discard(call)
         self.unread.discard(call)
-        self._notify()
+        self.notify()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Wakes `drain`, when a call has been answered or has ended."""
         if self._draining:
             with self._changed:
                 self._changed.notify_all()
@@ -190,8 +233,15 @@ class Calls:
     def _refusal(self, lane: "Lane") -> grpc.Status | None:
         if self._draining:
             return _SHUTTING_DOWN
-        total = sum(len(each.calls) for each in self._lanes)
-        return _TOO_MANY if total >= self._limits.calls or len(lane.calls) >= lane.max_calls else None
+        for check in (self._is_full, lane.is_full):
+            if check():
+                lane.drop_ended()
+                if check():
+                    return _TOO_MANY
+        return None
+
+    def _is_full(self) -> bool:
+        return sum(len(lane.calls) for lane in self._lanes) >= self._limits.calls
 
     def _end_incomplete(self, call: IncomingCall) -> None:
         call.refuse(_SHUTTING_DOWN if self._draining else _LATE)
@@ -215,50 +265,78 @@ class Lane(ThreadPoolExecutor):
 
     def __init__(self, calls: Calls, name: str, threads: int, max_calls: int, nice: int) -> None:
         super().__init__(1)
-        self.max_calls = max_calls
         self.calls: dict[IncomingCall, float] = {}
         """The calls that a thread answers or that wait for one, and since when, as `time.monotonic` has it."""
         self._all = calls
-        self._name = name
-        self._max_threads = threads
+        self._max_calls = max_calls
         self._nice = nice
-        self._threads_made = 0
         self._queue: SimpleQueue[IncomingCall | None] = SimpleQueue()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Starts the threads."""
+        for worker in self._workers:
+            worker.start()
 
     def submit(self, run: Any, /, *arguments: Any, **_: Any) -> "Future[Any]":
         """Takes a call whose headers have arrived. gRPC's thread of events calls this."""
         self._all.receive(IncomingCall(*arguments), self)
         return SUBMITTED
 
+    def lane_of(self, _: IncomingCall) -> "Lane":
+        """Returns the lane that answers this call."""
+        return self
+
     def put(self, call: IncomingCall) -> None:
         """Gives a call to the next thread that is free. gRPC's thread of events calls this."""
         self.calls[call] = time.monotonic()
-        if self._threads_made < min(len(self.calls), self._max_threads):
-            self._threads_made += 1
-            name = f"{self._name}-{self._threads_made}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
         self._queue.put(call)
+
+    def is_full(self) -> bool:
+        """Tells whether the lane has as many calls as it may have."""
+        return len(self.calls) >= self._max_calls
+
+    def drop_ended(self) -> None:
+        """Drops the calls that have ended while they waited for a thread."""
+        self._drop(lambda call: call.ended)
 
     def refuse_queue(self, status: grpc.Status) -> None:
         """Refuses the calls that wait for a thread."""
-        with suppress(Empty):
-            while call := self._queue.get_nowait():
-                call.refuse(status)
-                self.calls.pop(call, None)
+
+        def refuse(call: IncomingCall) -> bool:
+            call.refuse(status)
+            return True
+
+        self._drop(refuse)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends each thread after its present call."""
-        for _ in range(self._threads_made):
+        for _ in self._workers:
             self._queue.put(None)
 
+    def _drop(self, condition: Callable[[IncomingCall], bool]) -> None:
+        """Takes the calls that wait for a thread out of the queue, and puts back those that do not meet a condition."""
+        with suppress(Empty):
+            for _ in range(self._queue.qsize()):
+                call = self._queue.get_nowait()
+                if call is not None and condition(call):
+                    self._end(call)
+                else:
+                    self._queue.put(call)
+
     def _work(self) -> None:
-        if self._nice:
-            with suppress(OSError):  # a system may have priorities of processes alone
+        if self._nice and sys.platform == "linux":  # elsewhere only processes have a priority
+            with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (call := self._queue.get()) is not None:
-            if call.active:
-                self._answer(call)
-            self._end(call)
+            self._all.unread.wait_for_room()
+            try:
+                if call.active:
+                    self._answer(call)
+            finally:
+                self._end(call)
 
     def _answer(self, call: IncomingCall) -> None:
         try:
@@ -270,16 +348,22 @@ class Lane(ThreadPoolExecutor):
             call.refuse(_status(error))
 
     def _end(self, call: IncomingCall) -> None:
-        self.calls.pop(call, None)
         self._all.mark_answered(call)
+        self.calls.pop(call, None)
+        self._all.notify()
 
 
 class GroupLane(Lane):
-    """Calls that the thread of a database's writer answers, many in one transaction. `Calls.lane` makes it."""
+    """Calls that the thread of a database's writer answers, many in one transaction. `Calls.group_lane` makes it."""
 
-    def __init__(self, calls: Calls, name: str, max_calls: int, submit: Submit) -> None:
-        super().__init__(calls, name, 0, max_calls, 0)
+    def __init__(self, calls: Calls, submit: Submit, large: Lane, max_calls: int) -> None:
+        super().__init__(calls, "group", 0, max_calls, 0)
         self._submit = submit
+        self._large = large
+
+    def lane_of(self, call: IncomingCall) -> Lane:
+        """Returns the lane that answers this call."""
+        return self._large if call.request_size > MAX_GROUPED else self
 
     def put(self, call: IncomingCall) -> None:
         """Gives a call to the writer."""
