@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -120,6 +121,14 @@ def serve() -> Iterator[Callable[..., Server]]:
 Serve = Callable[..., Server]
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Returns once the condition holds, which another thread brings about."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0)
+
+
 def failure(call: Any) -> tuple[Code, str]:
     """Waits for the call and returns its code and the reason in its details."""
     error = call.exception()
@@ -148,11 +157,9 @@ def test_more_calls_without_a_request_end_the_oldest(serve: Serve, monkeypatch: 
     monkeypatch.setattr(lanes, "MAX_INCOMPLETE", 2)
     server = serve()
     first = server.begin_without_request("echo")
-    while len(server.calls.incomplete) < 1:
-        server.call("echo")
+    until(lambda: len(server.calls.incomplete) == 1)
     second = server.begin_without_request("echo")
-    while len(server.calls.incomplete) < 2:
-        server.call("echo")
+    until(lambda: len(server.calls.incomplete) == 2)
     assert server.call("echo") == b"x", "this one's request is there in time"
     assert failure(first) == (Code.DEADLINE_EXCEEDED, "REQUEST_TIMEOUT")
     assert not second.done()
@@ -196,11 +203,9 @@ def test_a_call_whose_client_has_left_is_not_begun(serve: Serve) -> None:
     first = server.begin("slow", b"first")
     assert server.slow.begun.acquire(timeout=PATIENCE)
     gone, last = server.begin("slow", b"gone"), server.begin("slow", b"last")
-    while len(server.lane.calls) < 3:
-        server.call("echo")
+    until(lambda: len(server.lane.calls) == 3)
     gone.cancel()
-    while not any(call.ended for call in server.lane.calls):
-        server.call("echo")
+    until(lambda: any(call.ended for call in list(server.lane.calls)))
     server.slow.release.set()
     assert [first.result(), last.result()] == [b"first", b"last"]
     assert server.slow.requests == [b"first", b"last"]
@@ -234,8 +239,7 @@ def test_a_call_that_was_refused_gets_no_second_answer(serve: Serve, monkeypatch
     refused = [server.begin("slow") for _ in range(3)]
     assert {failure(call) for call in refused} == {(Code.DEADLINE_EXCEEDED, "MAX_DEADLINE_EXCEEDED")}
     server.slow.release.set()
-    while server.lane.calls:
-        server.begin("unknown").exception()
+    until(lambda: not server.lane.calls)
     assert len(server.calls.unread) == 0
 
 
@@ -251,11 +255,9 @@ def test_calls_that_end_while_they_wait_leave_their_places(serve: Serve) -> None
     begun = server.begin("slow")
     assert server.slow.begun.acquire(timeout=PATIENCE)
     gone = server.begin("slow")
-    while len(server.lane.calls) < 2:
-        server.call("echo")
+    until(lambda: len(server.lane.calls) == 2)
     gone.cancel()
-    while not any(call.ended for call in server.lane.calls):
-        server.call("echo")
+    until(lambda: any(call.ended for call in list(server.lane.calls)))
     last = server.begin("slow")
     server.slow.release.set()
     assert [begun.result(), last.result()] == [b"x"] * 2
@@ -279,8 +281,7 @@ def test_a_server_that_drains_finishes_what_has_begun_and_refuses_the_rest(serve
     assert server.slow.begun.acquire(timeout=PATIENCE)
     waiting = server.begin("slow")
     incomplete = server.begin_without_request("echo")
-    while len(server.lane.calls) < 2:
-        server.call("echo")
+    until(lambda: len(server.lane.calls) == 2)
     with ThreadPoolExecutor(1) as drainer:
         drained = drainer.submit(server.calls.drain, PATIENCE)
         refused = [failure(waiting), failure(incomplete), failure(server.begin("echo"))]
