@@ -37,8 +37,10 @@ HEALTH_THREADS = 4
 """Threads that answer health checks, which never wait for the database."""
 MAX_PROBES = 1000
 """Health checks that are open at once."""
-BULK_SHARE = 1 / 8
-"""The share of `threads` that answers lists and batches, beside them."""
+BULK_SHARE = 1 / 16
+"""The share of `threads` that answers lists and batches, beside them, on PostgreSQL."""
+MIN_BULK_THREADS = 2
+"""The least of these threads, and their number on SQLite. Each competes with gets for the interpreter's lock."""
 GET_CALLS, WRITE_CALLS, BULK_CALLS = 1 / 2, 1 / 2, 3 / 8
 """The share of the concurrent calls that may be gets, writes of one resource, and lists and batches.
 
@@ -126,8 +128,9 @@ class Application:
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline))
         gets = self._calls.lane("get", threads=GET_THREADS, share=GET_CALLS)
-        bulk = self._calls.lane("bulk", threads=bulk_threads(settings), share=BULK_CALLS, nice=BULK_NICE)
         submit = self._database.submitter()
+        bulk_threads = max_bulk_threads(settings) if submit is None else MIN_BULK_THREADS
+        bulk = self._calls.lane("bulk", threads=bulk_threads, share=BULK_CALLS, nice=BULK_NICE)
         if submit is None:
             writes = self._calls.lane("write", threads=settings.threads, share=WRITE_CALLS)
         else:
@@ -228,12 +231,12 @@ def channel_options(settings: Settings, *, share_port: bool) -> list[tuple[str, 
 
 def max_connections(settings: Settings) -> int:
     """Returns how many connections an application, which is one worker, needs at most."""
-    return settings.threads + GET_THREADS + bulk_threads(settings) + SPARE_CONNECTIONS
+    return settings.threads + GET_THREADS + max_bulk_threads(settings) + SPARE_CONNECTIONS
 
 
-def bulk_threads(settings: Settings) -> int:
-    """Returns how many threads answer lists and batches."""
-    return max(2, int(settings.threads * BULK_SHARE))
+def max_bulk_threads(settings: Settings) -> int:
+    """Returns how many threads answer lists and batches at most."""
+    return max(MIN_BULK_THREADS, int(settings.threads * BULK_SHARE))
 
 
 def check_address(listen: str) -> None:
