@@ -120,6 +120,16 @@ def test_workers_that_are_killed_under_load_come_back_and_callers_see_no_error(s
     assert acknowledged <= stored
 
 
+def test_a_worker_makes_no_file_in_the_place_of_one_that_was_deleted(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    for name in ("", "-wal", "-shm"):
+        server.database.with_name(server.database.name + name).unlink(missing_ok=True)
+    server.log.wait_for("(?s)" + "is missing.*" * 2)  # both workers
+    os.kill(min(workers(server)), signal.SIGKILL)
+    server.log.wait_for("(?s)" + "is missing.*" * 3)
+    assert not server.database.exists()
+
+
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_a_second_server_on_the_port_is_refused(server: Server, tmp_path: Path, count: str) -> None:
     second = run("serve", tmp_path / "other.db", "--listen", server.target, "--workers", count)

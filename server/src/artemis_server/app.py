@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,8 @@ from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
 from artemis_server.db import secrets
-from artemis_server.db.connection.database import NO_TURN, Database
+from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.turn import Turn
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
@@ -108,7 +108,7 @@ class Application:
         engine: Engine,
         *,
         share_port: bool = False,
-        turn: AbstractContextManager[object] = NO_TURN,
+        turn: Turn | None = None,
     ) -> None:
         self._settings = settings
         self._database = Database(engine, turn)
@@ -164,14 +164,16 @@ class Application:
         """True while the health is SERVING."""
         return self._monitor.healthy
 
-    def stop(self) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Refuses calls from now on, lets those that have begun finish within the grace, and closes the database.
+
+        The grace in seconds is that of the settings, unless it is given.
 
         It goes on refusing calls as UNAVAILABLE until the process ends, and with it the connections. `grpc.Server.stop`
         would end calls that have arrived and not begun as CANCELLED, which no client repeats.
         """
         self._monitor.stop()
-        grace = self._settings.shutdown_grace
+        grace = self._settings.shutdown_grace if grace is None else grace
         margin = min(MAX_INTERRUPT, grace / 2)
         if not self._calls.drain(grace - margin):
             self._database.interrupt()
