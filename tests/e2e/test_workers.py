@@ -102,7 +102,7 @@ def test_a_renewal_under_load_replaces_every_worker_and_shows_no_error(serve: Se
     assert errors == []
     assert len(after) == 2
     assert not before & after
-    assert server.log.text.count("stopping: up to 3 s") == 2
+    assert server.log.text.count("stopping: up to 2 s") == 2
     assert server.stop() == 0
     assert acknowledged == {each for (each,) in query(server.database, "SELECT id FROM events")}
 

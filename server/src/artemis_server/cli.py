@@ -40,11 +40,11 @@ _CONNECTION_LIMIT = (
 HEALTH_INTERVAL = 0.2
 """Seconds between two looks at the health of a worker that is not SERVING yet."""
 
-MAX_REPLACED_GRACE = 3.0
+MAX_REPLACED_GRACE = 2.0
 """Seconds at most that a worker has to stop when another one serves in its place.
 
-A caller that is refused tries again on its connection, which stays with the old worker until that ends. The client
-gives up after about 6 s (docs/adr/0024).
+A caller that is refused tries again on its connection, which stays with the old worker until that ends, and may meet
+another old one then. The client gives up after about 6 s (docs/adr/0024).
 """
 
 log = logging.getLogger("artemis_server")
