@@ -102,6 +102,7 @@ def test_a_renewal_under_load_replaces_every_worker_and_shows_no_error(serve: Se
     assert errors == []
     assert len(after) == 2
     assert not before & after
+    assert server.log.text.count("stopping: up to 2 s") == 2
     assert server.stop() == 0
     assert acknowledged == {each for (each,) in query(server.database, "SELECT id FROM events")}
 
@@ -118,6 +119,16 @@ def test_workers_that_are_killed_under_load_come_back_and_callers_see_no_error(s
     assert errors == []
     stored = {each for (each,) in query(server.database, "SELECT id FROM events")}
     assert acknowledged <= stored
+
+
+def test_a_worker_makes_no_file_in_the_place_of_one_that_was_deleted(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    for name in ("", "-wal", "-shm"):
+        server.database.with_name(server.database.name + name).unlink(missing_ok=True)
+    server.log.wait_for("(?s)" + "is missing.*" * 2)  # both workers
+    os.kill(min(workers(server)), signal.SIGKILL)
+    server.log.wait_for("(?s)" + "is missing.*" * 3)
+    assert not server.database.exists()
 
 
 @pytest.mark.parametrize("count", ["1", "2"])

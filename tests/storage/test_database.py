@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from queue import SimpleQueue
 from threading import Barrier
 from threading import Event as Signal
@@ -16,6 +17,7 @@ import pytest
 from artemis.v1.events_pb2 import Event
 from artemis_models import create_engine
 from artemis_server.db import secrets
+from artemis_server.db.connection.cancellation import Caller
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import Aborted, Cancelled, DeadlineExceeded, NotFound, Unavailable
@@ -323,3 +325,18 @@ def test_a_check_after_a_failure_leaves_nothing_in_the_database(database: Databa
     database._probe.note(Unavailable("DATABASE_UNAVAILABLE", "a call failed"))
     database.check()
     assert database.read(lambda session: session.scalar(text("SELECT count(*) FROM idempotency_keys"))) == 0
+
+
+def test_checks_that_cannot_remove_what_they_wrote_leave_one_row(database: Database) -> None:
+    probe, write, calls = database._probe, database._probe._write, count()
+
+    def write_and_fail_to_remove(work: Callable[[Session], None], caller: Caller) -> None:
+        if next(calls) % 2:
+            raise Unavailable("DATABASE_BUSY", "another process holds the database")
+        write(work, caller)
+
+    probe._write = write_and_fail_to_remove
+    probe.note(Unavailable("DATABASE_UNAVAILABLE", "a call failed"))
+    for _ in range(3):
+        database.check()
+    assert database.read(lambda session: session.scalar(text("SELECT count(*) FROM idempotency_keys"))) == 1

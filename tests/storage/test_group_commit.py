@@ -4,10 +4,12 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from artemis.v1.events_pb2 import Event
+from artemis_server.db.connection.cancellation import INTERNAL
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import (
@@ -274,3 +276,18 @@ def test_what_ended_the_transaction_is_what_everybody_is_told(database: Database
     errors = [each.exception() for each in outcomes]
     assert [error.reason for error in errors if isinstance(error, ResourceExhausted)] == ["STORAGE_FULL"] * 3
     assert names(database) == []
+
+
+def test_an_answer_that_fails_keeps_no_other_from_being_given(database: Database, queueing: Queueing) -> None:
+    submit = database.submitter()
+    assert submit is not None
+    answered: SimpleQueue[Any] = SimpleQueue()
+
+    def fail(_: object) -> None:
+        raise ValueError("nobody is there")
+
+    with queueing.blocked():
+        for answer in (fail, answered.put):
+            submit(lambda: database.write(creating("Event")).name, INTERNAL, answer, answered.put)
+    assert answered.get(timeout=PATIENCE) == "Event"
+    assert names(database) == ["Event", "Event"]

@@ -395,6 +395,28 @@ def test_a_statement_that_takes_longer_than_its_caller_waits_is_late(database: D
     assert caught.value.reason == "DEADLINE_EXCEEDED"
 
 
+def test_statements_are_cancelled_at_the_same_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes a request to cancel slowly delays none of the other requests."""
+    barrier, met, cancel = threading.Barrier(4), threading.Event(), psycopg.Connection.cancel_safe
+
+    def meet_and_cancel(connection: "psycopg.Connection[Any]", **options: Any) -> None:
+        if not met.is_set():
+            barrier.wait(PATIENCE)
+            met.set()
+        cancel(connection, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", meet_and_cancel)
+    callers = [Waiting() for _ in range(4)]
+    with ThreadPoolExecutor(4) as executor:
+        calls = [executor.submit(database.read, sleep, caller) for caller in callers]
+        for caller in callers:
+            caller.go_away()
+        for call in calls:
+            assert isinstance(call.exception(PATIENCE), Cancelled)
+    assert met.is_set()
+    assert not barrier.broken
+
+
 @pytest.mark.parametrize("use", WAYS)
 def test_statements_that_take_longer_together_than_their_caller_waits_are_late(database: Database, use: Use) -> None:
     """Each of them alone is short enough."""

@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from artemis_models import DatabaseError, check_revision, create_engine, describ
 from artemis_models import sqlite as models_sqlite
 from artemis_server.db.connection import sessions, sqlite_writer
 from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.turn import SharedTurn
 from artemis_server.db.events import EventStore
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from sqlalchemy import Engine, event, text
@@ -403,7 +406,7 @@ def test_a_statement_of_slow_steps_ends_at_its_deadline(database: Database) -> N
 def test_a_long_read_does_not_keep_the_log_from_being_cut(
     database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "MAX_LOG", 2**20)
+    monkeypatch.setattr(sqlite_writer, "MAX_WAL", 2**20)
     monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
     monkeypatch.setattr(sessions, "MAX_HOLD", 0.0)
     create(database)
@@ -424,10 +427,104 @@ def test_a_long_read_does_not_keep_the_log_from_being_cut(
     assert sqlite_file.with_name(f"{sqlite_file.name}-wal").stat().st_size <= 2**20
 
 
+def test_a_long_read_of_another_worker_does_not_keep_the_log_from_being_cut(
+    engine: Engine, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two databases stand for the two processes, which share the memory of a turn."""
+    monkeypatch.setattr(sqlite_writer, "MAX_WAL", 2**20)
+    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
+    monkeypatch.setattr(sessions, "MAX_HOLD", 0.0)
+    turn, reading = SharedTurn(), threading.Event()
+
+    def read_for_ever(session: Session) -> None:
+        reading.set()
+        session.scalar(ENDLESS)
+
+    with (
+        ThreadPoolExecutor(1) as executor,
+        closing(Database(engine, turn)) as writer,
+        closing(Database(create_engine(f"sqlite:///{sqlite_file}"), turn)) as reader,
+    ):
+        create(writer)
+        call = executor.submit(reader.read, read_for_ever)
+        assert reading.wait(PATIENCE)
+        writer.write(lambda session: create_large(session, 500))
+        error = call.exception(PATIENCE)
+        assert isinstance(error, Unavailable)
+        assert error.reason == "SNAPSHOT_ENDED"
+
+
+@contextmanager
+def held(turn: SharedTurn) -> Iterator[None]:
+    """Has the turn in another process."""
+    program = f"import fcntl, sys; fcntl.lockf({turn._file}, fcntl.LOCK_EX, 1, 0); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[turn._file]) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield
+        holder.communicate()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_write_waits_for_its_turn_and_no_longer_than_for_the_lock(engine: Engine) -> None:
+    turn = SharedTurn()
+    with closing(Database(engine, turn)) as database, held(turn):
+        with pytest.raises(Unavailable) as caught:
+            create(database)
+        assert caught.value.reason == "DATABASE_BUSY"
+        with pytest.raises(DeadlineExceeded):
+            database.write(partial(STORE.create, message=new_event()), Waiting(0.0))
+
+
+def test_a_write_that_waits_for_its_turn_ends_with_the_server_and_gets_it_from_a_process_that_ended(
+    engine: Engine,
+) -> None:
+    turn = SharedTurn()
+    with ThreadPoolExecutor(1) as executor, closing(Database(engine, turn)) as database:
+        with held(turn):
+            call = executor.submit(create, database)
+        assert call.result(PATIENCE).id
+        with held(turn):
+            call = executor.submit(create, database)
+            database.interrupt()
+            error = call.exception(PATIENCE)
+            assert isinstance(error, Unavailable)
+            assert error.reason == "SHUTTING_DOWN"
+
+
+def test_a_turn_is_not_kept_while_another_process_holds_the_lock(engine: Engine, sqlite_file: Path) -> None:
+    turn = SharedTurn()
+    with ThreadPoolExecutor(1) as executor, closing(Database(engine, turn)) as database:
+        with locked(sqlite_file):
+            call = executor.submit(create, database)
+            with held(turn):
+                assert not call.done()
+        assert call.result(PATIENCE).id
+
+
+def test_closing_does_not_wait_for_a_lock_that_another_process_keeps(database: Database, sqlite_file: Path) -> None:
+    with ThreadPoolExecutor(1) as executor, locked(sqlite_file):
+        call = executor.submit(create, database)
+        with pytest.raises(TimeoutError):
+            call.result(0.2)
+        database.close(0.2)
+        error = call.exception(PATIENCE)
+        assert isinstance(error, Unavailable)
+        assert error.reason == "SHUTTING_DOWN"
+
+
+def test_an_engine_whose_file_must_exist_makes_none(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/artemis.db", must_exist=True)
+    with pytest.raises(OperationalError, match="unable to open"):
+        engine.connect()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_writes_go_on_while_another_process_holds_the_log(
     database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "MAX_LOG", 2**20)
+    monkeypatch.setattr(sqlite_writer, "MAX_WAL", 2**20)
     monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
     monkeypatch.setattr(sqlite_writer, "_MAX_CUT", 0.0)
     with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as reader:

@@ -2,6 +2,7 @@
 
 import logging
 
+from artemis_server import supervisor
 from artemis_server.logs import INTERVAL, Throttle
 
 
@@ -26,8 +27,8 @@ class Lines(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def logging_to(lines: Lines) -> logging.Logger:
-    logger = logging.Logger("test")
+def logging_to(lines: Lines, name: str = "test") -> logging.Logger:
+    logger = logging.Logger(name)
     logger.addHandler(lines)
     return logger
 
@@ -72,3 +73,12 @@ def test_what_is_no_failure_is_always_logged() -> None:
         log.info("serving %d", number)
 
     assert lines.texts == ["serving 0", "serving 1", "serving 2"]
+
+
+def test_every_worker_that_dies_is_logged() -> None:
+    lines = Lines(Clock())
+    log = logging_to(lines, supervisor.log.name)
+    for number in (1, 2):
+        log.error("worker %s ended", number)
+
+    assert lines.texts == ["worker 1 ended", "worker 2 ended"]

@@ -13,6 +13,7 @@ from artemis_server.supervisor import (
     MAX_PAUSE,
     MAX_START,
     MIN_LIFE,
+    REPLACED,
     SAME_SIGNAL,
     STOP_MARGIN,
     Supervisor,
@@ -205,13 +206,13 @@ def test_a_renewal_replaces_one_worker_after_the_other_and_stops_none_before_its
     system.supervisor.listening(3)
     assert system.sent == []
     system.supervisor.serving(3)
-    assert system.sent == [(1, TERM)]
+    assert system.sent == [(1, REPLACED)]
     assert system.numbers == {1: 1, 2: 2, 3: 1}  # the second worker waits until the first one has ended
     system.end(1)
     assert system.numbers == {1: 1, 2: 2, 3: 1, 4: 2}
     system.serve(4)
     system.end(2)
-    assert system.sent == [(1, TERM), (2, TERM)]
+    assert system.sent == [(1, REPLACED), (2, REPLACED)]
     assert system.supervisor.wake_time() == float("inf")
 
 
@@ -280,7 +281,7 @@ def test_a_stop_ends_a_renewal(system: System) -> None:
 
 
 PROGRAM = """
-import logging, signal, sys
+import logging, os, signal, sys
 from artemis_server.supervisor import LISTENING, SERVING, supervise
 
 def work(number, tell):
@@ -289,7 +290,7 @@ def work(number, tell):
     tell(LISTENING)
     tell(SERVING)
     signal.sigwait({{signal.SIGTERM}})
-    print("ended", flush=True)
+    os.write(1, b"ended\\n")  # at once: another worker writes as well
     return 0
 
 logging.basicConfig(stream=sys.stderr)
@@ -336,3 +337,19 @@ def test_a_worker_with_a_fault_ends_a_server_that_starts() -> None:
     assert run.stderr.endswith("ValueError: a fault\n")
     assert "worker 1 failed" in run.stderr
     assert "worker 2" not in run.stderr
+
+
+OTHER_SYSTEM = """
+import os, signal, sys
+for module, name in ((signal, "struct_siginfo"), (signal, "sigtimedwait"), (os, "memfd_create")):
+    vars(module).pop(name, None)
+from artemis_server.cli import main
+sys.exit(main(["serve", "--workers", "2", "--database-url", "sqlite:////nowhere/artemis.db"]))
+"""
+
+
+def test_a_system_without_the_calls_of_linux_refuses_several_workers_in_one_line() -> None:
+    """Such as macOS. Importing the server needs none of these calls."""
+    run = subprocess.run([sys.executable, "-c", OTHER_SYSTEM], capture_output=True, text=True, timeout=20, check=False)
+    assert run.stderr == "artemis-server: several workers need Linux: leave out --workers\n"
+    assert run.returncode == 1

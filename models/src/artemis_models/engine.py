@@ -23,14 +23,20 @@ CONNECTIONS = 10
 
 
 def create_engine(
-    url: str, *, password_file: Path | None = None, read_only: bool = False, connections: int = CONNECTIONS
+    url: str,
+    *,
+    password_file: Path | None = None,
+    read_only: bool = False,
+    must_exist: bool = False,
+    connections: int = CONNECTIONS,
 ) -> Engine:
     """Returns an engine for `url`, such as `sqlite:///artemis.db`. No connection is made yet.
 
     On SQLite every connection is set up with `SQLITE_PRAGMAS` and WAL, and every transaction begins with
     BEGIN IMMEDIATE, so that it waits for the write lock instead of failing halfway (SQLite, "Isolation").
     On PostgreSQL there are at most `connections`, and the password is the first line of `password_file`, if given.
-    With `read_only`, connecting changes nothing.
+    With `read_only`, connecting changes nothing. With `must_exist`, it makes no SQLite file: otherwise the first
+    connection does.
 
     Raises:
         DatabaseError: the URL is malformed, of an engine that is not supported, or in memory; or the driver
@@ -45,7 +51,7 @@ def create_engine(
         if "\0" in f"{parsed.username}{parsed.password}{parsed.host}{parsed.database}":  # libpq would read no further
             raise DatabaseError("the database URL or the password has U+0000, which PostgreSQL does not take")
         return postgresql.make_engine(parsed, read_only=read_only, connections=connections)
-    return sqlite.make_engine(parsed, read_only=read_only)
+    return sqlite.make_engine(parsed, read_only=read_only, must_exist=must_exist)
 
 
 def _parse(url: str) -> URL:

@@ -21,13 +21,17 @@ SQLITE_PRAGMAS = {
 WAL_ATTEMPTS = 10
 
 
-def make_engine(url: URL, *, read_only: bool) -> Engine:
-    """Returns an engine for a file. With `read_only`, connecting changes nothing and neither does any statement."""
+def make_engine(url: URL, *, read_only: bool, must_exist: bool) -> Engine:
+    """Returns an engine for a file, which the first connection makes unless it must exist.
+
+    With `read_only`, connecting changes nothing and neither does any statement.
+    """
     _check(url)
     if read_only:
         engine = sqlalchemy.create_engine(url, poolclass=NullPool, creator=lambda: _open_read_only(str(url.database)))
     else:
-        engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=0, creator=_Opener(str(url.database)))
+        opener = _Opener(str(url.database), may_create=not must_exist)
+        engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=0, creator=opener)
         event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
@@ -60,14 +64,14 @@ def describe(cause: BaseException, url: URL) -> str:
 
 
 class _Opener:
-    """Opens a file, which the first connection may create.
+    """Opens a file, which the first connection may create, if any.
 
     The others may not: a file that was deleted meanwhile is missing, and not empty.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, may_create: bool) -> None:
         self._path = path
-        self._mode = "rwc"
+        self._mode = "rwc" if may_create else "rw"
 
     def __call__(self) -> sqlite3.Connection:
         connection = sqlite3.connect(_uri(self._path, f"mode={self._mode}"), uri=True, check_same_thread=False)

@@ -3,7 +3,6 @@
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,8 @@ from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
 from artemis_server.db import secrets
-from artemis_server.db.connection.database import NO_TURN, Database
+from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.turn import Turn
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
@@ -56,6 +56,8 @@ MAX_PENDING = 1_000_000
 """Calls that gRPC keeps until its thread of events has time for them; the streams of each connection are fewer."""
 MAX_INTERRUPT = 1.0
 """Seconds before the end of the grace at which a stop ends the statements that still run."""
+MIN_CLOSE = 0.5
+"""Seconds that the pruner, and then the connections, have to end in any case."""
 SPARE_CONNECTIONS = 4
 """Connections beside those of the threads that answer calls: for the health probe and the pruner."""
 
@@ -114,7 +116,7 @@ class Application:
         engine: Engine,
         *,
         share_port: bool = False,
-        turn: AbstractContextManager[object] = NO_TURN,
+        turn: Turn | None = None,
     ) -> None:
         self._settings = settings
         self._database = Database(engine, turn)
@@ -175,21 +177,23 @@ class Application:
         """True while the health is SERVING."""
         return self._monitor.healthy
 
-    def stop(self) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Refuses calls from now on, lets those that have begun finish within the grace, and closes the database.
+
+        The grace in seconds is that of the settings, unless it is given.
 
         It goes on refusing calls as UNAVAILABLE until the process ends, and with it the connections. `grpc.Server.stop`
         would end calls that have arrived and not begun as CANCELLED, which no client repeats.
         """
-        end = time.monotonic() + self._settings.shutdown_grace
+        end = time.monotonic() + (self._settings.shutdown_grace if grace is None else grace)
         self._monitor.stop()
-        grace = max(0.0, end - time.monotonic())
-        margin = min(MAX_INTERRUPT, grace / 2)
-        if not self._calls.drain(grace - margin):
+        left = max(0.0, end - time.monotonic())
+        margin = min(MAX_INTERRUPT, left / 2)
+        if not self._calls.drain(left - margin):
             self._database.interrupt()
             self._calls.drain(margin)
-        self._pruner.stop()
-        self.close()
+        self._pruner.stop(max(MIN_CLOSE, end - time.monotonic()))
+        self._database.close(max(MIN_CLOSE, end - time.monotonic()))
 
     def close(self) -> None:
         """Closes the database of an application that was not started."""

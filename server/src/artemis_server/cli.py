@@ -28,8 +28,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from artemis_server import logs, supervisor
 from artemis_server.app import Application, ListenError, check_address, max_connections, reserve_address
 from artemis_server.cores import available, confine, share_out
+from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
-from artemis_server.supervisor import SAME_SIGNAL, STOP_SIGNALS, Tell, Turn, supervise
+from artemis_server.supervisor import REPLACED, SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
 
 MIN_THREADS = 8
 """Threads of a worker at least, because all calls of a connection come to one worker."""
@@ -38,6 +39,13 @@ _CONNECTION_LIMIT = (
 )
 HEALTH_INTERVAL = 0.2
 """Seconds between two looks at the health of a worker that is not SERVING yet."""
+
+MAX_REPLACED_GRACE = 2.0
+"""Seconds at most that a worker has to stop when another one serves in its place.
+
+A caller that is refused tries again on its connection, which stays with the old worker until that ends, and may meet
+another old one then. The client gives up after about 6 s (docs/adr/0024).
+"""
 
 log = logging.getLogger("artemis_server")
 
@@ -58,11 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(settings: Settings, *, must_exist: bool = False) -> Engine:
     return create_engine(
         settings.database_url,
         password_file=settings.database_password_file,
         read_only=settings.command == "check" or settings.sql,
+        must_exist=must_exist,
         connections=max_connections(settings),
     )
 
@@ -71,6 +80,8 @@ def _serve(settings: Settings, engine: Engine) -> int:
     # Blocked in every thread, the signals wait for sigwait. A handler would run only once the main thread wakes up,
     # and a signal that the system delivers to another thread does not wake it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGHUP})
+    if settings.workers not in (None, 1) and not supervisor.SUPPORTED:
+        raise SettingsError("several workers need Linux: leave out --workers")
     check_address(settings.listen)  # before anything is changed
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
@@ -88,7 +99,7 @@ def _serve_alone(settings: Settings, engine: Engine) -> int:
     while signal.sigwait({*STOP_SIGNALS, signal.SIGHUP}) == signal.SIGHUP:
         log.info("SIGHUP changes nothing: there are no workers to renew")
     threading.Thread(target=_end_at_next_signal, name="signals", daemon=True).start()
-    _stop(settings, application)
+    _stop(application, settings.shutdown_grace)
     logging.shutdown()
     os._exit(0)  # with the connections, at once: see Application.stop
 
@@ -99,7 +110,7 @@ def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
     with reserve_address(settings.listen) as reserved:
         listen = f"{host}:{reserved.getsockname()[1]}"
         shared = replace(_share(settings, workers), listen=listen)
-        turn = Turn()
+        turn = SharedTurn()
         log.info("starting %s workers", workers)
         tune_garbage_collector()  # here already: a worker that collects what it inherits takes twice the time to start
         return supervise(
@@ -111,26 +122,28 @@ def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
 
 
 def _work(settings: Settings, turn: Turn, number: int, tell: Tell) -> int:
-    """Serves as a worker until SIGTERM, and returns the exit code."""
+    """Serves as a worker until SIGTERM or REPLACED, and returns the exit code."""
     assert settings.workers is not None  # noqa: S101, for the type checker
     for handler in logging.getLogger().handlers:
         handler.setFormatter(logging.Formatter(logs.FORMAT.replace("%(name)s", f"worker {number}: %(name)s")))
     if settings.cores == "one":
         share_out(number, settings.workers)
     try:
-        application = Application(settings, _engine(settings), share_port=True, turn=turn)
+        engine = _engine(settings, must_exist=True)  # a file that is gone must not come back empty
+        application = Application(settings, engine, share_port=True, turn=turn)
         _start(settings, application)
     except (DatabaseError, ListenError) as error:
         log.error("%s", error)
         return 1
     tell(supervisor.LISTENING)
-    while not application.healthy:
-        if signal.sigtimedwait({signal.SIGTERM}, HEALTH_INTERVAL) is not None:
-            break
-    else:
+    told = None
+    while told is None and not application.healthy:
+        told = signal.sigtimedwait({signal.SIGTERM, REPLACED}, HEALTH_INTERVAL)
+    if told is None:
         tell(supervisor.SERVING)
-        signal.sigwait({signal.SIGTERM})
-    _stop(settings, application)
+        told = signal.sigwaitinfo({signal.SIGTERM, REPLACED})
+    grace = settings.shutdown_grace
+    _stop(application, min(grace, MAX_REPLACED_GRACE) if told.si_signo == REPLACED else grace)
     return 0
 
 
@@ -151,18 +164,18 @@ def _start(settings: Settings, application: Application) -> int:
     return port
 
 
-def _stop(settings: Settings, application: Application) -> None:
-    log.info("stopping: up to %g s for requests in flight", settings.shutdown_grace)
-    application.stop()
+def _stop(application: Application, grace: float) -> None:
+    log.info("stopping: up to %g s for requests in flight", grace)
+    application.stop(grace)
     log.info("stopped")
 
 
 def _end_at_next_signal() -> None:
-    """Ends the process at once with exit code 1, when a second signal to stop arrives."""
-    time.sleep(SAME_SIGNAL)
-    for repeated in signal.sigpending() & STOP_SIGNALS:
-        signal.sigwait({repeated})
+    """Ends the process at once with exit code 1, when a second signal to stop arrives: not within SAME_SIGNAL."""
+    told = time.monotonic()
     signal.sigwait(STOP_SIGNALS)
+    while time.monotonic() - told < SAME_SIGNAL:
+        signal.sigwait(STOP_SIGNALS)
     log.warning("stopping at once: requests in flight are cut off")
     os._exit(1)
 
@@ -176,7 +189,7 @@ def count_workers(settings: Settings, engine: Engine) -> int:
         return settings.workers or 1
     with engine.connect() as connection:
         limit = int(connection.exec_driver_sql(_CONNECTION_LIMIT).scalar_one())
-    wanted = settings.workers or available()
+    wanted = settings.workers or (available() if supervisor.SUPPORTED else 1)
     fitting = next((n for n in range(wanted, 1, -1) if n * max_connections(_share(settings, n)) <= limit), 1)
     if fitting < wanted:
         log.warning(

@@ -9,6 +9,8 @@ from collections.abc import Callable
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 INTERVAL = 1.0
 """Seconds between two lines about the same failure."""
+UNTHROTTLED = "artemis_server.supervisor"
+"""The logger whose lines are never dropped: callers cannot cause them, and each may be about another worker."""
 
 
 def set_up(level: str) -> None:
@@ -38,7 +40,7 @@ class Throttle(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tells whether to log the record, and adds to its text how many like it were dropped."""
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING or record.name == UNTHROTTLED:
             return True
         kind = (record.pathname, record.lineno, record.exc_info and record.exc_info[0])
         with self._lock:

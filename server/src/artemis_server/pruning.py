@@ -11,8 +11,6 @@ from artemis_server.errors import RequestError
 
 PRUNE_INTERVAL = 600.0
 """Seconds between two rounds."""
-MAX_STOP = 5.0
-"""The longest that `stop` waits for a transaction to end, in seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +27,10 @@ class Pruner:
         """Starts the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the thread; waits for its transaction for at most MAX_STOP seconds."""
+    def stop(self, timeout: float) -> None:
+        """Ends the thread; waits for its transaction for at most `timeout` seconds."""
         self._stopping.set()
-        self._thread.join(MAX_STOP)
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

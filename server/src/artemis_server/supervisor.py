@@ -4,7 +4,6 @@ It knows processes and signals, and neither gRPC nor the database. A worker is a
 other thread and no object of gRPC (docs/adr/0024).
 """
 
-import fcntl
 import logging
 import math
 import os
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-SUPPORTED = hasattr(signal, "sigtimedwait")
+SUPPORTED = hasattr(signal, "sigtimedwait") and hasattr(os, "memfd_create")
 """False on systems other than Linux, whose SO_REUSEPORT does not spread connections either."""
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 FIRST_PAUSE, MAX_PAUSE = 0.1, 30.0
@@ -36,30 +35,16 @@ STOP_MARGIN = 10.0
 _FIRST_REAL_TIME = int(getattr(signal, "SIGRTMIN", 34))
 LISTENING, SERVING = _FIRST_REAL_TIME, _FIRST_REAL_TIME + 1
 """Signals of a worker to its supervisor. Signals with these numbers queue, and name their sender."""
+REPLACED = _FIRST_REAL_TIME + 2
+"""The signal of the supervisor to a worker that has to stop, because another one serves in its place."""
 _SIGNALS = {*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD, LISTENING, SERVING}
 
 Tell = Callable[[int], None]
 """Tells the supervisor that the worker is LISTENING, or SERVING."""
 Work = Callable[[int, Tell], int]
-"""What a worker does until SIGTERM: it gets its number, from 1 on, and returns an exit code."""
+"""What a worker does until SIGTERM or REPLACED: it gets its number, from 1 on, and returns an exit code."""
 
 log = logging.getLogger(__name__)
-
-
-class Turn:
-    """A lock that one worker has at a time; the others get it in the order in which they ask for it.
-
-    Make it before the workers start. One thread of each may use it. A worker that is killed gives it back.
-    """
-
-    def __init__(self) -> None:
-        self._file = os.memfd_create("artemis-turn")
-
-    def __enter__(self) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN)
 
 
 @dataclass(kw_only=True)
@@ -156,7 +141,7 @@ class Supervisor:
         if pid == self._replacement:
             self._replacement = None
             for old in self._others(pid):
-                self._tell_to_stop(old)
+                self._tell_to_stop(old, REPLACED)
             self._renew_next()
 
     def ended(self, pid: int, code: int) -> None:
@@ -264,10 +249,10 @@ class Supervisor:
             if other != pid and worker.number == number and worker.kill_time == math.inf
         ]
 
-    def _tell_to_stop(self, pid: int) -> None:
+    def _tell_to_stop(self, pid: int, number: int = signal.SIGTERM) -> None:
         worker = self._workers[pid]
         worker.kill_time = min(worker.kill_time, self._clock() + self._grace + STOP_MARGIN)
-        self._send(pid, signal.SIGTERM)
+        self._send(pid, number)
 
     def _kill(self, pid: int) -> None:
         self._workers[pid].kill_time = self._clock() + STOP_MARGIN
@@ -293,7 +278,7 @@ def supervise(count: int, work: Work, *, grace: float, on_start: Callable[[], No
     return supervisor.exit_code
 
 
-def _handle(supervisor: Supervisor, received: signal.struct_siginfo) -> None:
+def _handle(supervisor: Supervisor, received: "signal.struct_siginfo") -> None:
     if received.si_signo == signal.SIGCHLD:
         _reap(supervisor)
     elif received.si_signo == LISTENING:
@@ -334,7 +319,7 @@ def _fork(work: Work, number: int, lifeline: int, held: int) -> int:
         os.close(held)
         for ignored in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to the supervisor as well
             signal.signal(ignored, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM, REPLACED})
         threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
         code = work(number, tell)
     except Exception:

@@ -382,6 +382,12 @@ class GroupLane(Lane):
         self._end(call)
 
 
+def yield_core() -> None:
+    """Lets threads of other lanes run that wait for the interpreter's lock, which this thread would have for 5 ms."""
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+
+
 def _status(error: BaseException) -> grpc.Status:
     return error.status if isinstance(error, Refused) else rpc_status.to_status(status_of(error))
 

@@ -15,6 +15,7 @@ from artemis_server.db.statements import Row
 from artemis_server.db.store import Store
 from artemis_server.errors import attempt_both
 from artemis_server.rpc import pages
+from artemis_server.rpc.lanes import yield_core
 from artemis_server.rpc.pages import PageTokens
 
 M = TypeVar("M", bound=Message)
@@ -79,6 +80,7 @@ class Lists(Generic[M]):
                 for row in chunk:
                     fill(add(), row)
                 rows += chunk
+                yield_core()
                 if pages.trim(page, resources, size):
                     return query.position(rows[len(resources) - 1])
         return None

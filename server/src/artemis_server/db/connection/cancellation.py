@@ -13,11 +13,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
 
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
 _CANCEL_TIMEOUT = 0.5  # seconds
+_CANCEL_INTERVAL = 0.25  # seconds between two requests to cancel statements of the same caller
+_CANCELLERS = ThreadPoolExecutor(16, thread_name_prefix="cancel")  # it starts threads when they are needed
 MAX_UNPROBED = 1.0  # seconds that a connection may be idle and still be used without a SELECT 1
 _CLOCK_DRIFT = 0.05  # seconds that PostgreSQL's clock may gain on ours in MAX_TIMEOUT
 
@@ -62,7 +65,7 @@ class Ending(enum.Enum):
     LATE = "the caller's deadline passed"
     ABANDONED = "the caller went away"
     SHUTDOWN = "the server stops"
-    LOG_HELD = "its snapshot kept SQLite's log from being cut back"
+    WAL_HELD = "its snapshot kept SQLite's write-ahead log from being cut back"
 
 
 class StatementEnded(Exception):
@@ -76,14 +79,14 @@ class StatementEnded(Exception):
 class StatementGuard:
     """Knows who waits for the statements of one connection, and ends them.
 
-    The thread that has the connection calls `begin`, `end`, `explain` and `probe`; any thread calls the rest.
+    The thread that has the connection calls `begin`, `release`, `explain` and `probe`; any thread calls the rest.
     """
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
         self._caller: Caller | None = None
         self._began = 0.0
-        self._end = math.inf
+        self._deadline = math.inf
         """When the caller's time is up, as `time.monotonic` has it."""
         self._reason: Ending | None = None
         """The reason why the caller's statement was ended."""
@@ -105,7 +108,7 @@ class StatementGuard:
     def begin(self, caller: Caller, seconds: float) -> None:
         """Guards the statements that follow: they are executed for this caller, who waits so many seconds."""
         self._began = time.monotonic()
-        self._end = self._began + seconds
+        self._deadline = self._began + seconds
         self._reason = None
         self._caller = caller  # last, because it tells the other threads that the rest is set
 
@@ -118,7 +121,7 @@ class StatementGuard:
         if reason is not None:
             raise StatementEnded(error, reason) from error
 
-    def end(self) -> None:
+    def release(self) -> None:
         """Stops guarding: the statements that follow are executed whatever becomes of the caller."""
         with self._lock:
             self._caller = None
@@ -131,17 +134,11 @@ class StatementGuard:
 
     def end_if_due(self, now: float) -> None:
         """Ends the statement if its caller's time is up, or its caller has gone."""
-        if self._caller is not None:
-            with self._lock:
-                reason = self._due(now)
-                if reason is not None:
-                    self._interrupt(reason)
+        self._end_for(lambda: self._due(now))
 
     def interrupt(self, reason: Ending, before: float = math.inf) -> None:
         """Ends the statement that a caller waits for, if the caller came before this time (`time.monotonic`)."""
-        with self._lock:
-            if self._caller is not None and self._began < before:
-                self._interrupt(reason)
+        self._end_for(lambda: reason if self._caller is not None and self._began < before else None)
 
     def disconnect(self) -> None:
         """Ends the connection if a caller waits for it and the driver can."""
@@ -150,14 +147,20 @@ class StatementGuard:
         caller = self._caller
         if caller is None:
             return None
-        if now >= self._end:
+        if now >= self._deadline:
             return Ending.LATE
         return None if caller.is_active() else Ending.ABANDONED
 
-    def _interrupt(self, reason: Ending) -> None:
-        self._reason = self._reason or reason
-        with suppress(Exception):  # the thread that has the connection sees that it fails
-            self._cancel()
+    def _end_for(self, find_reason: Callable[[], Ending | None]) -> None:
+        """Ends the statement if there is a reason."""
+        if find_reason() is None:
+            return
+        with self._lock:
+            reason = find_reason()
+            if reason is not None:
+                self._reason = self._reason or reason
+                with suppress(Exception):  # the thread that has the connection sees that it fails
+                    self._cancel()
 
     def _cancel(self) -> None:
         raise NotImplementedError
@@ -177,6 +180,7 @@ class _PostgresqlGuard(StatementGuard):
         super().__init__(driver)
         self._disconnected = False
         self._timeout = 0  # milliseconds
+        self._next_cancel = 0.0
         self._idle = select.poll()
         self._idle.register(driver.fileno(), select.POLLIN)
         self._last_used = time.monotonic()
@@ -187,13 +191,14 @@ class _PostgresqlGuard(StatementGuard):
 
     def begin(self, caller: Caller, seconds: float) -> None:
         super().begin(caller, seconds)
+        self._next_cancel = 0.0
         milliseconds = rounded_up(seconds * 1000)
         if milliseconds != self._timeout:
             self._driver.execute(f"SET statement_timeout = {milliseconds}")
             self._timeout = milliseconds
 
-    def end(self) -> None:
-        super().end()
+    def release(self) -> None:
+        super().release()
         self._last_used = time.monotonic()
 
     def probe(self) -> None:
@@ -212,6 +217,16 @@ class _PostgresqlGuard(StatementGuard):
         with self._lock, suppress(Exception):
             if self._caller is not None:
                 self._shut()
+
+    def _end_for(self, find_reason: Callable[[], Ending | None]) -> None:
+        """Ends the statement in another thread, because a request to cancel takes a while.
+
+        If that comes just before a statement, it has no effect on it, so it is repeated, but not at every look.
+        """
+        now = time.monotonic()
+        if now >= self._next_cancel and find_reason() is not None:
+            self._next_cancel = now + _CANCEL_INTERVAL
+            _CANCELLERS.submit(super()._end_for, find_reason)
 
     def _cancel(self) -> None:
         """Asks the server to cancel the statement. One that does not take the request does not answer either."""

@@ -1,7 +1,7 @@
 """The database: one object that is made at start-up, shared by all servicers, and lends them sessions."""
 
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Engine
@@ -13,11 +13,12 @@ from artemis_server.db.connection.postgresql_writer import PostgresqlWriter
 from artemis_server.db.connection.probe import Probe
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.connection.sqlite_writer import SqliteWriter
+from artemis_server.db.connection.turn import Turn
 from artemis_server.errors import RequestError, ServerError
 
 T = TypeVar("T")
-NO_TURN: AbstractContextManager[object] = nullcontext()
-"""The turn of a process that shares none."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds within which `Database.close` ends, unless it is told otherwise."""
 
 
 class Writer(Protocol):
@@ -34,8 +35,11 @@ class Writer(Protocol):
     def interrupt(self) -> None:
         """Accepts no more work, and fails what runs and what is queued with SHUTTING_DOWN."""
 
-    def close(self) -> None:
-        """Accepts no more work, and returns when the accepted work of other threads than the callers' is committed."""
+    def close(self, timeout: float) -> None:
+        """Accepts no more work, and returns when the accepted work of other threads than the callers' is committed.
+
+        After half of the timeout in seconds, it fails that work, and at its end gives up.
+        """
 
 
 Submit: TypeAlias = Callable[[Callable[[], Any], Caller, Callable[[Any], None], Callable[[BaseException], None]], None]
@@ -49,17 +53,15 @@ class Database:
     PostgreSQL has many, and each thread writes on its own session. It owns the engine, and disposes of it
     when it is closed.
 
-    Processes that share a SQLite file may share a `turn` as well, a lock: they wait for it in the order in which they
-    ask, while SQLite lets them sleep and try again, for up to 0.1 s each time.
+    Processes that share a SQLite file may share a `turn` as well (`SharedTurn`).
     """
 
-    def __init__(self, engine: Engine, turn: AbstractContextManager[object] = NO_TURN) -> None:
+    def __init__(self, engine: Engine, turn: Turn | None = None) -> None:
         self._engine = engine
-        self._sessions = ThreadSessions(engine)
+        turn = turn or Turn()
+        self._sessions = ThreadSessions(engine, turn)
         self._writer: Writer = (
-            SqliteWriter(engine, turn, self._sessions.releasing_log)
-            if engine.dialect.name == "sqlite"
-            else PostgresqlWriter(self._sessions)
+            SqliteWriter(engine, turn) if engine.dialect.name == "sqlite" else PostgresqlWriter(self._sessions)
         )
         self._probe = Probe(engine, self._sessions, self._writer.write)
 
@@ -158,8 +160,13 @@ class Database:
         self._sessions.interrupt()
         self._writer.interrupt()
 
-    def close(self) -> None:
-        """Commits what was accepted and closes every connection. No thread may be reading."""
-        self._writer.close()
-        self._sessions.close()
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Commits what was accepted and closes every connection. No thread may be reading.
+
+        It ends within so many seconds, or as soon after as the system closes a connection: what is not committed after
+        half of them fails with SHUTTING_DOWN, and what does not end then is left to the end of the process.
+        """
+        end = time.monotonic() + timeout
+        self._writer.close(timeout)
+        self._sessions.close(max(0.0, end - time.monotonic()))
         self._engine.dispose()

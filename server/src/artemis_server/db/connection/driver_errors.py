@@ -91,8 +91,13 @@ def _full(cause: BaseException) -> RequestError:
     return ResourceExhausted("STORAGE_FULL", "the database has no space left; nothing was changed")
 
 
-def _busy(_: BaseException) -> RequestError:
+def busy() -> Unavailable:
+    """Returns the error of a write that waited too long for others."""
     return Unavailable("DATABASE_BUSY", "another process holds the database; try again")
+
+
+def _busy(_: BaseException) -> RequestError:
+    return busy()
 
 
 def _unusable(cause: BaseException) -> RequestError:
@@ -119,7 +124,7 @@ def late() -> DeadlineExceeded:
     return DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while the database worked on the request")
 
 
-def _log_held() -> RequestError:
+def _wal_held() -> RequestError:
     return Unavailable("SNAPSHOT_ENDED", "the read took too long while others wrote; ask for less, or try again")
 
 
@@ -142,7 +147,7 @@ _ENDINGS: dict[Ending, Callable[[], RequestError]] = {
     Ending.LATE: late,
     Ending.ABANDONED: caller_gone,
     Ending.SHUTDOWN: shutting_down,
-    Ending.LOG_HELD: _log_held,
+    Ending.WAL_HELD: _wal_held,
 }
 _Translation = Callable[[BaseException], RequestError]
 _SQLITE: dict[str, _Translation] = {

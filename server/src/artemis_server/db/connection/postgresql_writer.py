@@ -67,8 +67,9 @@ class PostgresqlWriter:
             time.sleep(min(PAUSE * 2**number * random.random(), max(end - time.monotonic(), 0)))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
 
-    def close(self) -> None:
+    def close(self, timeout: float) -> None:
         """Accepts no more work."""
+        del timeout
         self._closed = True
 
     def interrupt(self) -> None:

@@ -42,6 +42,8 @@ class Probe:
         self._suspect = False
         self._damaged = False
         self._failure = ""
+        self._row_id = uuid.uuid4().bytes
+        """The id of the only row that this probe writes, so that those of checks that were cut off do not add up."""
 
     def note(self, error: RequestError) -> None:
         """Makes the next check write if a call failed with this error because of the database."""
@@ -101,10 +103,9 @@ class Probe:
 
     def _try_writing(self) -> None:
         """Commits a row and removes it. While somebody else holds the lock for long, it can tell nothing new."""
-        row_id = uuid.uuid4().bytes
         try:
-            self._write(lambda session: _insert(session, row_id), _PATIENT)
-            self._write(lambda session: _delete(session, row_id), _PATIENT)
+            self._write(lambda session: _replace(session, self._row_id), _PATIENT)
+            self._write(lambda session: _delete(session, self._row_id), _PATIENT)
         except RequestError as error:
             if not isinstance(error, DeadlineExceeded) and error.reason != "DATABASE_BUSY":
                 self._failure = f"cannot write to the database: {error.message}"
@@ -127,8 +128,9 @@ def _begin_writing(session: Session) -> None:
         driver.execute("ROLLBACK").close()
 
 
-def _insert(session: Session, row_id: bytes) -> None:
-    """Inserts a row that looks like an expired response, which the pruner removes if the probe cannot."""
+def _replace(session: Session, row_id: bytes) -> None:
+    """Writes a row that looks like an expired response, which the pruner removes if the probe cannot."""
+    _delete(session, row_id)
     row = {"request_id": row_id, "fingerprint": b"", "response": os.urandom(_WRITTEN_BYTES), "create_time": 0}
     session.execute(insert(IdempotencyKey).values(row))
 

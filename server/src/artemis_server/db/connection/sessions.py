@@ -5,8 +5,7 @@ Their connections are in autocommit: a statement is a snapshot, and no transacti
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from artemis_models import AUTOCOMMIT
@@ -29,14 +28,14 @@ from artemis_server.db.connection.driver_errors import (
     late,
     shutting_down,
 )
+from artemis_server.db.connection.turn import Turn
 from artemis_server.db.ids import SPARE_IDS, SpareIds
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
 WATCH_INTERVAL = 0.05  # seconds between two looks at the statements that run
-MAX_HOLD = 0.5  # seconds that a read may hold SQLite's log while the writer waits to cut it back
-PATIENCE = 5.0  # seconds that running statements have to end when the sessions are closed
+MAX_HOLD = 0.5  # seconds that a read may hold SQLite's write-ahead log while a writer waits to cut it back
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"
 """Where a session keeps the guard of its connection, in `Session.info`."""
@@ -45,7 +44,9 @@ _GUARD = "artemis_guard"
 class ThreadSessions:
     """Opens a session for each thread that asks for one, and keeps it for the thread's next calls."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, turn: Turn) -> None:
+        """Makes no session yet. Reads let go of SQLite's write-ahead log when a sharer of the turn wants it."""
+        self._turn = turn
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{AUTOCOMMIT: True})
         self._local = threading.local()
         self._spare_ids = SpareIds()
@@ -53,7 +54,6 @@ class ThreadSessions:
         self._generation = 0
         self._unresponsive = False
         self._interrupted = False
-        self._log_wanted = False
         self._closing = threading.Event()
         self._idle = False
         self._wake = threading.Event()
@@ -100,7 +100,7 @@ class ThreadSessions:
                 self._spare_ids.clear()  # they may be taken as well, also when the sequence is right again
             raise
         finally:
-            guard.end()
+            guard.release()
 
     def get(self, caller: Caller, *, probe: bool = False) -> Session:
         """Returns this thread's session; from now on, its statements are executed for this caller.
@@ -137,7 +137,7 @@ class ThreadSessions:
         if session is None:
             return False
         guard: StatementGuard = session.info[_GUARD]
-        guard.end()
+        guard.release()
         broken = guard.broken
         self._distrust()
         connection = self._open.pop(guard, None)
@@ -167,29 +167,20 @@ class ThreadSessions:
             guard.outdated = True
         self._engine.dispose()  # of the connections that no thread has
 
-    @contextmanager
-    def releasing_log(self) -> Iterator[None]:
-        """Ends every read that has held SQLite's log for MAX_HOLD seconds, while somebody wants to cut the log back."""
-        self._log_wanted = True
-        try:
-            yield
-        finally:
-            self._log_wanted = False
-
     def interrupt(self) -> None:
         """Ends the statements of every caller, which fail with SHUTTING_DOWN, and refuses further callers."""
         self._interrupted = True
 
-    def close(self) -> None:
-        """Closes every connection. A statement that still runs is ended, or given up after PATIENCE seconds."""
+    def close(self, timeout: float) -> None:
+        """Closes every connection. A statement that still runs is ended, or given up after so many seconds."""
         self.interrupt()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + timeout
         while any(guard.busy for guard in list(self._open)) and time.monotonic() < end:
             time.sleep(_PAUSE)
             self._disconnect()
         self._closing.set()
         self._wake.set()
-        self._watcher.join()
+        self._watcher.join(max(0.0, end - time.monotonic()))
         for guard, connection in list(self._open.items()):
             if not guard.busy:
                 self._open.pop(guard, None)
@@ -225,8 +216,8 @@ class ThreadSessions:
                 guard.end_if_due(now)
                 if self._interrupted:
                     guard.interrupt(Ending.SHUTDOWN)
-                elif self._log_wanted:
-                    guard.interrupt(Ending.LOG_HELD, before=now - MAX_HOLD)
+                elif now < self._turn.wal_wanted_until:
+                    guard.interrupt(Ending.WAL_HELD, before=now - MAX_HOLD)
             self._idle = True
             if not any(guard.busy for guard in list(self._open)):
                 self._wake.wait()

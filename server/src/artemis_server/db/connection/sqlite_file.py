@@ -1,4 +1,4 @@
-"""SQLite's files as the file system has them: whether they are still those that were opened, and how large the log is.
+"""SQLite's files as the file system has them: which ones they are, and how large the write-ahead log is.
 
 It only looks at them. To open and close a file that SQLite has open would release SQLite's locks (POSIX, "fcntl").
 """
@@ -24,8 +24,8 @@ class SqliteFile:
             return None
         return found.st_dev, found.st_ino
 
-    def log_size(self) -> int:
-        """Returns how many bytes the log has, 0 if there is none."""
+    def wal_size(self) -> int:
+        """Returns how many bytes the write-ahead log has, 0 if there is none."""
         try:
             return os.stat(f"{self.path}-wal").st_size
         except OSError:

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,16 +18,24 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import Caller
-from artemis_server.db.connection.driver_errors import caller_gone, is_busy, is_cancellation, shutting_down, translate
+from artemis_server.db.connection.driver_errors import (
+    busy,
+    caller_gone,
+    is_busy,
+    is_cancellation,
+    shutting_down,
+    translate,
+)
 from artemis_server.db.connection.sqlite_file import SqliteFile
+from artemis_server.db.connection.turn import Turn
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 MAX_GROUP = 256  # pieces of work
-MAX_LOG = 128 * 2**20
-"""The size of the log in bytes at which the writer cuts it back, and ends reads that hold it (docs/adr/0023)."""
-_COMMITS_PER_LOOK = 16  # at the size of the log; a look gives up the interpreter's lock, which costs a create a tenth
+MAX_WAL = 128 * 2**20  # bytes
+"""The size of the write-ahead log (WAL), at which the writer cuts it back and ends reads on it (docs/adr/0023)."""
+_COMMITS_PER_LOOK = 16  # at the size of the WAL: in each look another thread may take the interpreter's lock
 _MAX_CUT = 1.5  # seconds that writes wait for that
 _PAUSE = 0.01  # seconds
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at whether the server stops
@@ -60,13 +68,10 @@ class SqliteWriter:
     def __init__(
         self,
         engine: Engine,
-        turn: AbstractContextManager[object],
-        releasing_log: Callable[[], AbstractContextManager[None]],
+        turn: Turn,
     ) -> None:
-        """Makes a writer. Within `releasing_log`, reads that hold the log for long are ended."""
         self._engine = engine
         self._turn = turn
-        self._releasing_log = releasing_log
         self._interrupted = threading.Event()
         self._connection: _WriteConnection | None = None
         self._queue: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
@@ -120,12 +125,20 @@ class SqliteWriter:
 
         self._put(_Ticket(work, caller, finish))
 
-    def close(self) -> None:
-        """Accepts no more work, commits what is queued, and closes the connection."""
+    def close(self, timeout: float) -> None:
+        """Accepts no more work, commits what is queued, and closes the connection.
+
+        After half of the timeout in seconds, it fails what is left with SHUTTING_DOWN, and at its end gives up.
+        """
         with self._closing:
             self._closed = True
             self._queue.put(None)
-        self._thread.join()
+        self._thread.join(timeout / 2)
+        if self._thread.is_alive():
+            self.interrupt()
+            self._thread.join(timeout / 2)
+        if self._thread.is_alive():
+            log.error("a write does not end: its connection is left open")
 
     def interrupt(self) -> None:
         """Accepts no more work, and fails what runs and what is queued with SHUTTING_DOWN."""
@@ -142,10 +155,13 @@ class SqliteWriter:
                 for ticket in group:
                     ticket.error = failure
             for ticket in group:
-                ticket.finish(ticket)
+                try:
+                    ticket.finish(ticket)
+                except Exception:
+                    log.exception("an answer failed")
             group.clear()  # or the calls of its tickets would live until the next group
             if self._connection is not None:
-                self._connection.cut_log(self._releasing_log)
+                self._connection.cut_wal()
         self._disconnect()
 
     def _put(self, ticket: _Ticket[Any]) -> None:
@@ -180,10 +196,9 @@ class SqliteWriter:
         if self._connection is not None and not self._connection.is_current():
             self._disconnect()
         if self._connection is None:
-            self._connection = _WriteConnection(self._engine, self._interrupted)
+            self._connection = _WriteConnection(self._engine, self._interrupted, self._turn)
         try:
-            with self._turn:
-                self._connection.commit(group)
+            self._connection.commit(group)
         finally:
             if self._connection.failed:
                 self._disconnect()
@@ -201,8 +216,9 @@ class _WriteConnection:
     insert does.
     """
 
-    def __init__(self, engine: Engine, interrupted: threading.Event) -> None:
+    def __init__(self, engine: Engine, interrupted: threading.Event, turn: Turn) -> None:
         """Connects. Once `interrupted` is set, nothing more is committed."""
+        self._turn = turn
         self._interrupted = interrupted
         self._connection = engine.execution_options(**{AUTOCOMMIT: True}).connect()
         self._session = Session(self._connection)
@@ -213,7 +229,7 @@ class _WriteConnection:
         self._driver.set_progress_handler(interrupted.is_set, _INSTRUCTIONS)
         self._file = SqliteFile(str(engine.url.database))
         self._identity = self._file.identity()
-        self._max_log = MAX_LOG
+        self._max_wal = MAX_WAL
         self._commits = 0
         self.failed = False
         """True once the database failed, and not only the work: the connection must not be used again."""
@@ -226,6 +242,7 @@ class _WriteConnection:
             self._begin(group)
             if not self._run_together(group):
                 self._driver.execute("ROLLBACK")
+                self._turn.release()
                 if len(group) == 1:
                     return
                 self._begin(group)
@@ -237,42 +254,56 @@ class _WriteConnection:
         except BaseException:
             self.failed = True
             raise
+        finally:
+            self._turn.release()
 
-    def cut_log(self, releasing_log: Callable[[], AbstractContextManager[None]]) -> None:
-        """Moves a log that is too large into the file, and cuts it to nothing.
+    def cut_wal(self) -> None:
+        """Moves a WAL that is too large into the file, and cuts it to nothing.
 
-        Other writers wait meanwhile. If a reader does not let go, the log may grow by as much again until the next try.
+        Other writers wait meanwhile, and reads that hold the WAL for long are ended in all processes that share the
+        turn. If a reader does not let go, the WAL may grow by as much again until the next try.
         """
         self._commits += 1
         if self._commits % _COMMITS_PER_LOOK:
             return
-        size = self._file.log_size()
-        if size <= MAX_LOG:
-            self._max_log = MAX_LOG
-        elif size > self._max_log:
-            with releasing_log():
-                end = time.monotonic() + _MAX_CUT
-                while not (cut := self._checkpoint()) and time.monotonic() < end:
-                    if self._interrupted.wait(_PAUSE):
-                        return
-            if not cut:
-                self._max_log = size + MAX_LOG
-                log.warning("a reader keeps SQLite's log from being cut back: it has %d MiB", size // 2**20)
+        size = self._file.wal_size()
+        if size <= MAX_WAL:
+            self._max_wal = MAX_WAL
+        elif size > self._max_wal:
+            end = time.monotonic() + _MAX_CUT
+            self._turn.wal_wanted_until = end
+            while not (cut := self._checkpoint()) and time.monotonic() < end:
+                if self._interrupted.wait(_PAUSE):
+                    break
+            self._turn.wal_wanted_until = 0.0
+            if not cut and not self._interrupted.is_set():
+                self._max_wal = size + MAX_WAL
+                log.warning("a reader keeps SQLite's write-ahead log from being cut back: it has %d MiB", size // 2**20)
 
     def _checkpoint(self) -> bool:
-        """Waits a moment for readers to let go of the log, and tells whether the log was cut."""
+        """Waits a moment for readers to let go of the WAL, and tells whether it was cut."""
         with suppress(sqlite3.Error):  # writes fail for the same reason, and tell it
             (busy, _, _) = self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not busy
         return False
 
     def _begin(self, group: list[_Ticket[Any]]) -> None:
-        """Begins a transaction; waits for another process's, while somebody waits for a ticket of the group."""
+        """Begins a transaction; waits for another process's, while somebody waits for a ticket of the group.
+
+        The process has its turn then. Between two tries it releases the turn, so that all processes wait for as long.
+        """
         end = time.monotonic() + self._patience
+
+        def waits() -> bool:
+            return not self._interrupted.is_set() and time.monotonic() < end and any(_awaited(group))
+
         while not self._interrupted.is_set():
+            if not self._turn.take(waits):
+                raise shutting_down() if self._interrupted.is_set() else busy()
             try:
                 self._driver.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
+                self._turn.release()
                 if not is_busy(error) or time.monotonic() >= end or not any(_awaited(group)):
                     raise
             else:
