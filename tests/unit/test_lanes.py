@@ -155,6 +155,7 @@ def test_a_request_that_does_not_arrive_in_time_is_ended(serve: Serve, monkeypat
 
 def test_more_calls_without_a_request_end_the_oldest(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "MAX_INCOMPLETE", 2)
+    monkeypatch.setattr(lanes, "MIN_ARRIVAL", 0.0)
     server = serve()
     first = server.begin_without_request("echo")
     until(lambda: len(server.calls.incomplete) == 1)

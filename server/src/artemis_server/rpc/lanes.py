@@ -26,7 +26,7 @@ from artemis_server.rpc.incoming import SUBMITTED, IncomingCall, Refused
 from artemis_server.rpc.rates import Rates
 from artemis_server.rpc.status import status_of
 
-MAX_ARRIVAL = 10.0  # seconds from the headers of a call to its request
+MIN_ARRIVAL, MAX_ARRIVAL = 0.5, 10.0  # seconds that a request has to follow its headers while too many do not, and else
 MAX_INCOMPLETE = 64  # calls that wait for their request; gRPC may have received almost all of each
 MAX_WAITING = 64 * 2**20  # bytes of the requests that have a thread or wait for one
 MAX_GROUPED = 16 * 2**10  # bytes of a request that the writer's thread parses and validates
@@ -92,6 +92,7 @@ class Waiting:
 
     def end_late(self) -> None:
         """Ends the calls that have waited for too long."""
+        self._make_room()
         while self._end_oldest(self._max_seconds):
             pass
 
@@ -126,7 +127,9 @@ class Calls:
         self._limits = limits
         self._rates = Rates(limits.client_rate)
         self._lanes: list[Lane] = []
-        self.incomplete = Waiting(MAX_INCOMPLETE, self._end_incomplete, max_seconds=MAX_ARRIVAL)
+        self.incomplete = Waiting(
+            MAX_INCOMPLETE, self._end_incomplete, min_seconds=MIN_ARRIVAL, max_seconds=MAX_ARRIVAL
+        )
         self.unread = Waiting(MAX_UNREAD, IncomingCall.cancel, min_seconds=MIN_READING, max_seconds=MAX_READING)
         self._request_bytes = 0
         self._lock = threading.Lock()
