@@ -290,7 +290,7 @@ def work(number, tell):
     tell(LISTENING)
     tell(SERVING)
     signal.sigwait({{signal.SIGTERM}})
-    os.write(1, b"ended\n")  # in one piece, beside the other worker's
+    os.write(1, b"ended\\n")  # in one piece, beside the other worker's
     return 0
 
 logging.basicConfig(stream=sys.stderr)
