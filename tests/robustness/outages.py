@@ -29,7 +29,7 @@ def stop_with_lists(victim: Victim) -> None:
     with victim.channel() as channel:
         stub = events_pb2_grpc.EventServiceStub(channel)
         slow = events_pb2.ListEventsRequest(filter=SLOW, page_size=1)
-        running = [stub.ListEvents.future(slow, timeout=60) for _ in range(72)]
+        running = [stub.ListEvents.future(slow, timeout=60) for _ in range(victim.size(72))]
         get = events_pb2.GetEventRequest(id=1)
         with calling(16, lambda: code_of(lambda: stub.GetEvent(get, timeout=20))) as codes:
             time.sleep(min(1.0, victim.seconds))
