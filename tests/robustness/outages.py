@@ -1,4 +1,4 @@
-"""Attacks by the operator, as it were: the server stops, or loses a worker or its database, while callers call."""
+"""Attacks in which the server stops, loses a worker, or loses its database, while callers call."""
 
 import os
 import signal
