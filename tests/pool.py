@@ -96,7 +96,7 @@ class Pool:
                     if table not in self._contents:
                         connection.execute(SQL("DELETE FROM {}").format(Identifier(table)))
                 connection.execute(SEQUENCES)
-        except psycopg.OperationalError:  # such as of a database that the test has dropped or closed
+        except psycopg.Error:  # such as of a database or a table that the test has dropped
             return False
         return True
 

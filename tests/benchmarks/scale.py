@@ -29,7 +29,7 @@ from tests.benchmarks.samples import PAGE_SIZE
 
 FEW = 10_000
 PLACES = 50
-"""How many different events, or pages, are asked for."""
+"""Different events, or pages, that are asked for."""
 
 
 class List(NamedTuple):

@@ -24,7 +24,7 @@ class Load:
 
     @property
     def count(self) -> int:
-        """How many events were acknowledged."""
+        """The number of events that were acknowledged."""
         with self._progress:
             return len(self._acknowledged)
 

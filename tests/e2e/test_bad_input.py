@@ -134,7 +134,7 @@ USER_CASES = [(field, value) for field, values in BAD_USERS.items() for value in
 
 @pytest.mark.parametrize(("field", "value"), EVENT_CASES, ids=short)
 def test_a_bad_field_of_an_event_is_refused(server: Server, channel: grpc.Channel, field: str, value: Any) -> None:
-    """Whether the event is created, replaced or changed in this field alone."""
+    """The event is created, replaced, and changed in this field alone."""
     bad = event(id=1, **{field: value})
     alone = Event(id=1, **{field: value})
 

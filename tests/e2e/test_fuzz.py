@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.e2e.wire import REQUESTS, refusal
 
 BUGS = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
-FUZZ = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+FUZZ = settings(max_examples=30)
 TEXTS = st.one_of(
     st.text(max_size=20),
     st.sampled_from(["*", "id", "name", "email", "etag", "ada@example.com", "AAAAAAAAAAE="]),

@@ -10,7 +10,7 @@ from tests.e2e.servers import Server, query, watch_health
 from tests.e2e.wire import EVENTS, USERS
 
 CREATES = 200
-"""How many events are acknowledged before the server is ended."""
+"""Events that are acknowledged before the server is ended."""
 
 
 def stored_ids(server: Server) -> set[int]:

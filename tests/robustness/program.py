@@ -12,7 +12,7 @@ from tests.robustness.victim import Probe, Victim, probing, victim
 
 SHORT_SECONDS, SHORT_SHARE = 0.7, 0.25
 STARTS = 3
-"""How often a server is started: on a machine that is busy with other things a start may take too long."""
+"""Attempts to start a server: on a machine that is busy with other things a start may take too long."""
 
 
 class Program:
@@ -33,12 +33,13 @@ class Program:
         self._stack.close()
 
     def attack(self, attack: Attack) -> Result:
-        """Runs an attack and returns what it did."""
+        """Runs an attack and returns its effects: those of the first run that failed, or of the last one."""
         if attack.fresh or attack.flags or attack.engine != "sqlite":
-            with ExitStack() as stack:
-                attacked = self._start(stack, attack.engine, *attack.flags)
-                probe = None if attack.ends else stack.enter_context(probing(attacked.port))
-                return run(attack, attacked, probe, short=self._short)
+            for _ in range(1 if self._short else attack.repeats):
+                result = self._attack_alone(attack)
+                if result.failures:
+                    break
+            return result
         if self._shared is None:
             attacked = self._start(self._stack, attack.engine)
             self._shared = attacked, self._stack.enter_context(probing(attacked.port))
@@ -47,6 +48,12 @@ class Program:
             self._shared = None
             self._stack.close()
         return result
+
+    def _attack_alone(self, attack: Attack) -> Result:
+        with ExitStack() as stack:
+            attacked = self._start(stack, attack.engine, *attack.flags)
+            probe = None if attack.ends else stack.enter_context(probing(attacked.port))
+            return run(attack, attacked, probe, short=self._short)
 
     def soak(self, seconds: float, chart: Path) -> list[str]:
         """Runs the mixed soak on a server of its own, draws it, and returns what was wrong."""

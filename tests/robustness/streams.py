@@ -7,16 +7,31 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
+from artemis.v1 import events_pb2
 from grpc_health.v1 import health_pb2
 
-from tests.benchmarks.load import DEFAULT_WINDOW, END_HEADERS, HEADERS, MAX_FRAME, PREFACE, RST_STREAM, SETTINGS, frame
-from tests.robustness.peer import CONTINUATION, CREATE, GET, WATCH, Peer, block, data, message
+from tests.benchmarks.load import (
+    DATA,
+    DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    MAX_FRAME,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    frame,
+)
+from tests.robustness.peer import CHECK, CONTINUATION, CREATE, GET, WATCH, Peer, block, data, message
+from tests.robustness.requests import field
 from tests.robustness.victim import Victim
-from tests.robustness.work import store_long_texts
+from tests.robustness.work import SLOW, store_long_texts
 
 GET_ONE = b"\x08\x01"
 LARGEST = 4_000_000
 """Bytes of a message that the server still takes."""
+PADDING = 15
+"""A number that no field of a request has."""
 NAME = 2 * 2**20
 """Bytes of the longest name that is watched."""
 LIST = "/artemis.v1.EventService/ListEvents"
@@ -96,26 +111,52 @@ def patient_halves(victim: Victim) -> None:
     """Does the same on 10 connections at the pace that the server's windows allow."""
     with ExitStack() as stack:
         peers = [stack.enter_context(Peer(victim.port)) for _ in range(victim.size(10))]
-        sent: list[Counter[int]] = [Counter() for _ in peers]
-        piece, start = bytes(MAX_FRAME), b"\0" + LARGEST.to_bytes(4, "big")
+        _send_patiently(victim, peers, 100, CREATE, message(bytes(LARGEST))[:-1], end=False)
+
+
+def padded_gets(victim: Victim) -> None:
+    """Gets with an unknown field of 4 MB in each of 200 requests, and reads no answer."""
+    request = b"\x08\x01" + field(PADDING, bytes(LARGEST))
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Peer(victim.port, window=0)) for _ in range(4)]
+        _send_patiently(victim, peers, victim.size(50), GET, message(request))
+
+
+def padded_lists(victim: Victim) -> None:
+    """Lists slowly with an unknown field of 4 MB in each of 64 requests: most of them wait for a thread."""
+    store_long_texts(victim, victim.size(400))
+    slow = events_pb2.ListEventsRequest(filter=SLOW, page_size=1).SerializeToString()
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Peer(victim.port)) for _ in range(4)]
+        _send_patiently(victim, peers, 16, LIST, message(slow + field(PADDING, bytes(LARGEST))))
+        codes = sum((peer.codes() for peer in peers), start=Counter[str]())
+        victim.note(codes=dict(codes))
+        victim.expect(set(codes) <= {"0", "4", *REFUSED}, f"lists ended with {dict(codes)}")
+
+
+def _send_patiently(
+    victim: Victim, peers: list[Peer], streams: int, path: str, payload: bytes, *, end: bool = True
+) -> None:
+    """Opens streams on each connection and sends a payload on each stream, as fast as the server's windows allow."""
+    sent: list[Counter[int]] = [Counter() for _ in peers]
+    for peer in peers:
+        for _ in range(streams):
+            peer.send(peer.head(path)[1])
+    until = time.monotonic() + victim.seconds + 5 * victim.share
+    while time.monotonic() < until and not victim.killed.is_set():
+        moved = False
         for peer, bytes_sent in zip(peers, sent, strict=True):
-            for _ in range(100):
-                stream, head = peer.head(CREATE)
-                peer.send(head + frame(0, 0, stream, start))
-                bytes_sent[stream] = len(start)
-        end = time.monotonic() + victim.seconds + 5
-        while time.monotonic() < end and not victim.killed.is_set():
-            moved = False
-            for peer, bytes_sent in zip(peers, sent, strict=True):
-                for stream in list(peer.begun):
-                    size = min(LARGEST - 1, peer.initial_window + peer.widened[stream]) - bytes_sent[stream]
-                    size = min(size, DEFAULT_WINDOW + peer.widened[0] - bytes_sent.total(), MAX_FRAME)
-                    if size > 0 and peer.send(frame(0, 0, stream, piece[:size])):
-                        bytes_sent[stream] += size
-                        moved = True
-            if not moved:
-                time.sleep(0.05)
-        victim.note(sent=f"{sum(each.total() for each in sent) / 2**20:.0f} MiB")
+            for stream in list(peer.begun):
+                begin = bytes_sent[stream]
+                size = min(len(payload), peer.initial_window + peer.widened[stream]) - begin
+                size = min(size, DEFAULT_WINDOW + peer.widened[0] - bytes_sent.total(), MAX_FRAME)
+                flags = END_STREAM if end and begin + size == len(payload) else 0
+                if size > 0 and peer.send(frame(DATA, flags, stream, payload[begin : begin + size])):
+                    bytes_sent[stream] += size
+                    moved = True
+        if not moved:
+            time.sleep(0.05)
+    victim.note(sent=f"{sum(each.total() for each in sent) / 2**20:.0f} MiB")
 
 
 def slow_headers(victim: Victim) -> None:
@@ -178,6 +219,20 @@ def watchers_that_do_not_read(victim: Victim) -> None:
             while not other.frames[0] and time.monotonic() < end:
                 time.sleep(0.01)
             victim.expect(other.frames[0] > 0, "a watch that reads got no status within 5 s")
+
+
+def malformed_watches(victim: Victim) -> None:
+    """Watches and checks the health with bytes that are no message, 200 times: each is answered with an error."""
+    count = victim.size(200)
+    with Peer(victim.port) as peer:
+        for number in range(count):
+            peer.call((WATCH, CHECK)[number % 2], b"\xff")
+            peer.wait(number - 50, 5)
+        peer.wait(count, 10)
+        codes = peer.codes()
+    victim.note(codes=dict(codes))
+    victim.expect("0" not in codes, "bytes that are no message were answered with a status")
+    victim.expect(codes.total() == count, f"{count - codes.total()} calls were not answered")
 
 
 def watched_names(count: int, size: int) -> Callable[[Victim], None]:

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 
-from tests.robustness import floods, requests, streams, work
+from tests.robustness import floods, outages, requests, streams, work
 from tests.robustness.runner import BUSY, Attack, Bounds
 from tests.robustness.victim import Victim
 
 ONE_REQUEST = Bounds(memory=100, processor=0.7, p99=0.7)
 """No single request costs more than 0.5 s of processor time; the innocent caller costs the rest."""
-LISTS = Bounds(memory=300, p99=0.1)
+STOPS = 20
+"""Stops of the long form."""
+LISTS = Bounds(memory=300, p99=0.1, get=0.05)
+"""While 64 lists run, Get's p99 stays within 50 ms, and health answers within 100 ms."""
+FRAMES = Bounds(memory=200)
+"""gRPC's core holds 100 to 130 MiB while it reads such frames of one connection. Python and its threads hold none."""
 UPLOADS = Bounds(memory=300, innocent=BUSY)
 CONNECTIONS = Bounds(memory=300, connect=False)
 """New connections may be refused while somebody holds thousands; those that are open go on."""
@@ -59,7 +64,7 @@ ATTACKS = (
             does=f"{count} streams that send headers and no message",
             attack=streams.headers_only(count),
             bounds=Bounds(innocent=BUSY) if count > 100 else Bounds(),
-            short=count in (8, 72),
+            short=count == 72,
         )
         for count in (8, 72, 512, 2000)
     ),
@@ -84,6 +89,18 @@ ATTACKS = (
         attack=streams.patient_halves,
         bounds=UPLOADS,
     ),
+    Attack(
+        name="padded-gets",
+        does="200 gets with an unknown field of 4 MB, whose answers are not read",
+        attack=streams.padded_gets,
+        bounds=UPLOADS,
+    ),
+    Attack(
+        name="padded-lists",
+        does="64 slow lists with an unknown field of 4 MB, which wait for a thread",
+        attack=streams.padded_lists,
+        bounds=UPLOADS,
+    ),
     Attack(name="slow-body", does="200 messages sent byte by byte", attack=streams.slow_body),
     Attack(name="slow-headers", does="headers sent byte by byte", attack=streams.slow_headers, short=True),
     Attack(name="no-preface", does="2,000 connections that say nothing", attack=streams.no_preface, bounds=CONNECTIONS),
@@ -99,6 +116,13 @@ ATTACKS = (
         name="watchers-unread",
         does="50 watches of the health that accept no byte",
         attack=streams.watchers_that_do_not_read,
+        short=True,
+    ),
+    Attack(
+        name="malformed-watches",
+        does="bytes that are no message, sent to the health",
+        attack=streams.malformed_watches,
+        bounds=Bounds(log=4),
         short=True,
     ),
     Attack(name="watched-names", does="3,000 watches of unknown names", attack=streams.watched_names(3000, 100)),
@@ -137,23 +161,29 @@ ATTACKS = (
     Attack(name="unread-pages", does="2,000 large pages that are not read", attack=streams.unread_pages, bounds=LISTS),
     Attack(name="pings", does="a flood of pings", attack=floods.PINGS, short=True),
     Attack(name="pings-unread", does="a flood of pings whose answers are not read", attack=floods.pings_unread),
-    Attack(name="settings", does="a flood of settings", attack=floods.SETTINGS_FLOOD, short=True),
+    Attack(name="settings", does="a flood of settings", attack=floods.SETTINGS_FLOOD),
     Attack(name="settings-empty", does="a flood of empty settings", attack=floods.EMPTY_SETTINGS),
     Attack(name="window-updates", does="a flood of window updates", attack=floods.WINDOW_UPDATES),
     Attack(name="priorities", does="a flood of priorities", attack=floods.PRIORITIES),
     Attack(name="data-empty", does="a flood of empty data", attack=floods.EMPTY_DATA),
     Attack(name="unknown-frames", does="a flood of frames of an unknown kind", attack=floods.UNKNOWN_FRAMES),
-    Attack(name="continuations", does="headers that never end", attack=floods.continuations, short=True),
+    Attack(name="continuations", does="headers that never end", attack=floods.continuations),
     Attack(name="continuations-empty", does="empty CONTINUATION frames", attack=floods.empty_continuations),
-    Attack(name="hpack-bomb", does="16 KB that stand for 64 MB of headers", attack=floods.hpack_bomb, short=True),
+    Attack(name="hpack-bomb", does="16 KB that stand for 64 MB of headers", attack=floods.hpack_bomb, bounds=FRAMES),
     Attack(name="hpack-tables", does="tables that change, and long integers", attack=floods.hpack_tables),
     Attack(name="long-headers", does="1 MB of headers", attack=floods.long_headers),
     Attack(
         name="metadata", does="500 open calls of 7 KB of headers", attack=floods.metadata, bounds=Bounds(innocent=BUSY)
     ),
     Attack(name="gzip-bomb", does="1 MB that inflates to 1 GB", attack=floods.gzip_bomb),
-    Attack(name="goaways", does="goodbyes with a text that looks like log lines", attack=floods.goaways, short=True),
-    Attack(name="encodings", does="calls whose headers gRPC reports in its log", attack=floods.encodings, short=True),
+    Attack(
+        name="goaways",
+        does="goodbyes with a text that looks like log lines",
+        attack=floods.goaways,
+        bounds=FRAMES,
+        short=True,
+    ),
+    Attack(name="encodings", does="calls whose headers gRPC reports in its log", attack=floods.encodings),
     Attack(name="bad-messages", does="message prefixes that lie", attack=floods.bad_messages, short=True),
     Attack(name="random-bytes", does="random bytes and frames", attack=floods.random_bytes, short=True),
     Attack(name="other-protocols", does="HTTP/1.1, TLS, SSH", attack=floods.other_protocols),
@@ -191,7 +221,7 @@ ATTACKS = (
         bounds=LISTS,
     ),
     Attack(
-        name="many-restrictions", does="new filters of 200 restrictions", attack=work.many_restrictions, bounds=LISTS
+        name="many-restrictions", does="new filters of 50 restrictions", attack=work.many_restrictions, bounds=LISTS
     ),
     Attack(name="batch-of-one", does="one event of 32 KiB a thousand times", attack=work.batch_of_one, bounds=LISTS),
     Attack(name="large-pages", does="pages of 3 MiB for 64 callers", attack=work.large_pages, bounds=LISTS),
@@ -208,21 +238,49 @@ ATTACKS = (
         bounds=Bounds(innocent=BUSY, memory=200, p99=0.5),
     ),
     Attack(
-        name="stop-with-lists", does="SIGTERM with 72 slow lists", attack=work.stop_with_lists, fresh=True, ends=True
+        name="stop-with-lists",
+        does="SIGTERM with 72 slow lists",
+        attack=outages.stop_with_lists,
+        short=True,
+        fresh=True,
+        repeats=STOPS,
+        ends=True,
     ),
-    Attack(name="stop-under-load", does="SIGTERM under 64 callers", attack=work.stop_under_load, fresh=True, ends=True),
+    Attack(
+        name="stop-under-load",
+        does="SIGTERM under 64 callers",
+        attack=outages.stop_under_load,
+        fresh=True,
+        repeats=STOPS,
+        ends=True,
+    ),
     Attack(
         name="stop-with-watchers",
         does="SIGTERM with watches that do not read",
-        attack=work.stop_with_watchers,
+        attack=outages.stop_with_watchers,
         fresh=True,
         ends=True,
     ),
-    Attack(name="files-deleted", does="deletes the files", attack=work.files_deleted, fresh=True, ends=True),
+    Attack(
+        name="workers-killed",
+        does="kill -9 of a worker of two every 2 seconds, ten times",
+        attack=outages.kill_workers,
+        fresh=True,
+        flags=("--workers", "2"),
+        ends=True,
+    ),
+    Attack(
+        name="files-deleted",
+        does="deletes the files",
+        attack=outages.files_deleted,
+        short=True,
+        fresh=True,
+        ends=True,
+    ),
     Attack(
         name="database-away",
         does="16 callers while PostgreSQL is stopped",
-        attack=work.absent_database,
+        attack=outages.absent_database,
         fresh=True,
         ends=True,
         engine="postgresql",

@@ -1,4 +1,4 @@
-"""The server under attack, as a process that users would start, with what can be read about it from outside."""
+"""The server under attack: a process as users start it, and the readings that the system gives of it."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the system tells about the server's processes together. Memory is in MiB, processor time in seconds."""
+    """The resources that the server's processes use together. Memory is in MiB, processor time in seconds."""
 
     rss: float
     peak: float
@@ -45,13 +45,13 @@ class Reading:
 
 
 class Victim:
-    """A server, its readings, and what the attack notes about itself."""
+    """A server, its readings, and the figures and failures that an attack notes."""
 
     def __init__(self, server: Server, folder: Path, seconds: float, share: float) -> None:
         self.server = server
         self.folder = folder
         self.seconds = seconds
-        """How long an attack that lasts goes on."""
+        """The seconds for which an attack that lasts goes on."""
         self.share = share
         """The share of an attack's full size: 1 in the long form, less in the short one."""
         self.notes: dict[str, str] = {}
@@ -68,7 +68,7 @@ class Victim:
         return self.server.port
 
     def size(self, full: int) -> int:
-        """Returns how many of something this form of the attack uses."""
+        """Returns the share of a number that this form of the attack uses, such as 500 of 2000 streams."""
         return max(1, round(full * self.share))
 
     def note(self, **values: object) -> None:
@@ -81,12 +81,17 @@ class Victim:
             self.failures.append(text)
 
     def channel(self) -> grpc.Channel:
-        """Returns a channel of its own connection."""
-        return grpc.insecure_channel(f"127.0.0.1:{self.port}", [("grpc.use_local_subchannel_pool", 1)])
+        """Returns a channel with a connection of its own, which repeats no call."""
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        return grpc.insecure_channel(f"127.0.0.1:{self.port}", options)
+
+    def workers(self) -> list[int]:
+        """Returns the ids of the server's worker processes; there are none when it is one process."""
+        return _tree(self.server.process.pid)[1:]
 
     def read(self) -> Reading:
         """Returns the readings of all its processes."""
-        readings = [_read(pid) for pid in _tree(self.server.process.pid)]
+        readings = [each for pid in _tree(self.server.process.pid) if (each := _read(pid))]
         return Reading(
             rss=sum(each.rss for each in readings),
             peak=sum(each.peak for each in readings),
@@ -129,7 +134,15 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _read(pid: int) -> Reading:
+def _read(pid: int) -> Reading | None:
+    """Returns the readings of a process, or None if it has ended."""
+    try:
+        return _read_running(pid)
+    except OSError:
+        return None
+
+
+def _read_running(pid: int) -> Reading:
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     status = {line.partition(":")[0]: line.partition(":")[2].split() for line in lines}
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()

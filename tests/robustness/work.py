@@ -1,7 +1,5 @@
-"""Calls that are valid and expensive, too many at once, or made while the server loses its database or stops."""
+"""Calls that are valid and expensive, or too many at once."""
 
-import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -15,23 +13,21 @@ import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
 from grpc_status import rpc_status
 
-from tests.robustness.calls import check, code_of, event
+from tests.robustness.calls import code_of, event
 from tests.robustness.load import Callers
-from tests.robustness.peer import WATCH, Peer
 from tests.robustness.victim import Victim, now, p99
 
 CALLERS = 64
-GRACE = 10.0
-"""Seconds that a stop waits for requests by default."""
 DEADLINE = 2.0
 MAX_OVERRUN = 0.2
 """Seconds by which a call may end after its deadline."""
-SHUTTING_DOWN = frozenset({"OK", "UNAVAILABLE"})
 PAGE = 1000
+MAX_RESTRICTIONS = 50
+"""Restrictions that a filter may have."""
 SEARCHES = [f'description:"{"a" * 97}{number:02}"' for number in range(20)]
 """Searches within the limits of a filter that compare 97 letters at each of the 8192 places of a text of a."""
 SLOW = " OR ".join(SEARCHES)
-"""As many of them as a filter may have."""
+"""A filter of 20 such searches; it may have 30."""
 
 
 def store_long_texts(victim: Victim, count: int, letter: str = "a") -> list[int]:
@@ -48,7 +44,7 @@ def store_long_texts(victim: Victim, count: int, letter: str = "a") -> list[int]
 
 @contextmanager
 def calling(callers: int, call: Callable[[], str]) -> Iterator[Counter[str]]:
-    """Has threads that call over and over; yields the codes counted so far. They end with the block."""
+    """Has threads that call over and over, and yields a count of the codes. The threads end with the block."""
     codes: Counter[str] = Counter()
     stopping = threading.Event()
     lock = threading.Lock()
@@ -85,8 +81,9 @@ def lists(text: str, rows: int, letter: str = "a") -> Callable[[Victim], None]:
                 time.sleep(victim.seconds)
             victim.note(codes=dict(codes))
             # UNAVAILABLE: calls that are late still count as streams of their connection, and it has no place for more
-            allowed = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNAVAILABLE"}
+            allowed = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
             victim.expect(set(codes) <= allowed, f"lists ended with {dict(codes)}")
+            victim.expect(codes["OK"] + codes["DEADLINE_EXCEEDED"] > 0, f"no list was run: {dict(codes)}")
         _expect_work_to_stop(victim)
 
     return attack
@@ -103,20 +100,20 @@ def _expect_work_to_stop(victim: Victim) -> None:
 
 
 def many_restrictions(victim: Victim) -> None:
-    """Lists with filters of 200 restrictions, each filter a new one, from 8 callers."""
+    """Lists with filters of 50 restrictions, which is the limit, from 8 callers. Each filter is a new one."""
     counter = iter(range(10**9))
     with victim.channel() as channel:
         stub = events_pb2_grpc.EventServiceStub(channel)
 
         def call() -> str:
             number = next(counter)
-            text = " OR ".join(f'name = "{number}-{each}"' for each in range(200))
+            text = " OR ".join(f'name = "{number}-{each}"' for each in range(MAX_RESTRICTIONS))
             return code_of(lambda: stub.ListEvents(events_pb2.ListEventsRequest(filter=text), timeout=5))
 
         with calling(8, call) as codes:
             time.sleep(victim.seconds)
         victim.note(codes=dict(codes))
-        victim.expect(set(codes) <= {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}, f"lists ended with {dict(codes)}")
+        victim.expect(set(codes) == {"OK"}, f"lists ended with {dict(codes)}")
 
 
 def batch_of_one(victim: Victim) -> None:
@@ -196,93 +193,6 @@ def _load(victim: Victim, callers: int, seconds: float) -> tuple[list[float], di
     A caller that was refused waits for 0.1 s, as RetryInfo tells it to, before it calls again.
     """
     return Callers(victim.port, callers).run(seconds)
-
-
-def stop_with_lists(victim: Victim) -> None:
-    """Stops the server with 72 slow lists running and 16 callers of Get: it ends within the grace."""
-    store_long_texts(victim, victim.size(400))
-    with victim.channel() as channel:
-        stub = events_pb2_grpc.EventServiceStub(channel)
-        slow = events_pb2.ListEventsRequest(filter=SLOW, page_size=1)
-        running = [stub.ListEvents.future(slow, timeout=60) for _ in range(72)]
-        get = events_pb2.GetEventRequest(id=1)
-        with calling(16, lambda: code_of(lambda: stub.GetEvent(get, timeout=20))) as codes:
-            time.sleep(min(1.0, victim.seconds))
-            _stop(victim)
-        ended = Counter(code_of(each.result) for each in running)
-    victim.note(lists=dict(ended), gets=dict(codes))
-    victim.expect(set(codes) <= SHUTTING_DOWN, f"gets ended with {dict(codes)}")
-    allowed = {"OK", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"}
-    victim.expect(set(ended) <= allowed, f"lists ended with {dict(ended)}")
-
-
-def stop_under_load(victim: Victim) -> None:
-    """Stops the server under 64 callers of Create, who do not retry: they see UNAVAILABLE and nothing else."""
-    with victim.channel() as channel:
-        stub = events_pb2_grpc.EventServiceStub(channel)
-        create = events_pb2.CreateEventRequest(event=event())
-        with calling(CALLERS, lambda: code_of(lambda: stub.CreateEvent(create, timeout=20))) as codes:
-            time.sleep(min(1.0, victim.seconds))
-            _stop(victim)
-    victim.note(codes=dict(codes))
-    victim.expect(set(codes) <= SHUTTING_DOWN, f"calls ended with {dict(codes)}")
-
-
-def stop_with_watchers(victim: Victim) -> None:
-    """Stops the server while watchers of the health accept no byte."""
-    peers = [Peer(victim.port, window=0) for _ in range(20)]
-    for peer in peers:
-        peer.call(WATCH, b"")
-    time.sleep(0.5)
-    _stop(victim, limit=5.0)
-    for peer in peers:
-        peer.close()
-
-
-def _stop(victim: Victim, limit: float = GRACE + 2) -> None:
-    process, begin = victim.server.process, now()
-    process.send_signal(signal.SIGTERM)
-    try:
-        code = process.wait(60)
-        victim.expect(code == 0, f"the server ended with {code}")
-    except subprocess.TimeoutExpired:
-        victim.failures.append("the server did not end within 60 s")
-    victim.note(stop=f"{now() - begin:.1f} s")
-    victim.expect(now() - begin <= limit, f"the stop took {now() - begin:.1f} s > {limit:.0f} s")
-
-
-def files_deleted(victim: Victim) -> None:
-    """Deletes the database's files: health says NOT_SERVING, no call succeeds, and no new file appears."""
-    with victim.channel() as channel:
-        stub = events_pb2_grpc.EventServiceStub(channel)
-        stored = stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=10)
-        for name in ("artemis.db", "artemis.db-wal", "artemis.db-shm"):
-            (victim.folder / name).unlink(missing_ok=True)
-        end = now() + 6
-        while (status := check(channel, 5)) != "NOT_SERVING" and now() < end:
-            time.sleep(0.1)
-        get = code_of(lambda: stub.GetEvent(events_pb2.GetEventRequest(id=stored.id), timeout=10))
-        create = code_of(lambda: stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=10))
-    appeared = (victim.folder / "artemis.db").exists()
-    victim.note(health=status, get=get, create=create, file_appears=appeared)
-    victim.expect(status == "NOT_SERVING", f"6 s after its files were deleted, health is {status}")
-    victim.expect((get, create) == ("UNAVAILABLE", "UNAVAILABLE"), f"get ended with {get}, create with {create}")
-    victim.expect(not appeared, "an empty database file appeared")
-
-
-def absent_database(victim: Victim) -> None:
-    """Keeps 16 callers at work while the database is away: at most one line a second and kind in the log."""
-    victim.stop_database()
-    before, begin = len(victim.server.log.text), now()
-    with victim.channel() as channel:
-        stub = events_pb2_grpc.EventServiceStub(channel)
-        get = events_pb2.GetEventRequest(id=1)
-        with calling(16, lambda: code_of(lambda: stub.GetEvent(get, timeout=10))) as codes:
-            time.sleep(victim.seconds)
-    rate = (len(victim.server.log.text) - before) / (now() - begin) / 1000
-    victim.note(log=f"{rate:.1f} KB/s", codes=dict(codes))
-    victim.expect(rate < 3, f"the log grew by {rate:.0f} KB/s")
-    victim.expect(set(codes) <= {"UNAVAILABLE"}, f"calls ended with {dict(codes)}")
 
 
 def writes_under_slow_lists(victim: Victim) -> None:

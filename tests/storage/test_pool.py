@@ -46,6 +46,7 @@ def test_two_tests_at_once_have_two_databases(pool: Pool) -> None:
     [
         "CREATE TABLE more (id INTEGER)",
         "DROP INDEX ix_events_category",
+        "DROP TABLE secrets",
         "ALTER TABLE events DISABLE TRIGGER ALL",
         "ANALYZE users",
         "UPDATE secrets SET value = 'another'",

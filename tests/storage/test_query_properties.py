@@ -33,7 +33,7 @@ from sqlalchemy.orm import Session
 Row = dict[str, Any]
 STORE = EventStore()
 EVENTS = cast("sqlalchemy.Table", artemis_models.Event.__table__)
-STABLE = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+STABLE = settings(suppress_health_check=list(HealthCheck))
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

@@ -567,7 +567,7 @@ TEXTS = st.one_of(
 DESCRIPTION = re.compile(r"at position [1-9][0-9]*: .", re.DOTALL)
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=1000)
 @given(TEXTS)
 @example("(" * 10_000)
 @example("-" * 10_000)

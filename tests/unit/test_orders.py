@@ -161,7 +161,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=500)
 @given(TEXTS)
 @example("name," * 10_000)
 @example("(" * 10_000)

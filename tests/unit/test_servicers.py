@@ -363,7 +363,7 @@ def test_a_write_to_a_closed_database_is_unavailable(service: Service, database:
 
 
 def test_what_was_read_before_is_never_stale(service: Service, database: Database) -> None:
-    """Whether it is changed over the API, by hand in SQL, deleted, or given a new place in the list."""
+    """An event is changed over the API, changed by hand in SQL, deleted, and given a new place in the list."""
     first, second = create(service), create(service)
     listed = events_pb2.ListEventsRequest(order_by="name")
 

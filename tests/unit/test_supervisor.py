@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from artemis_server.supervisor import (
@@ -323,8 +324,8 @@ def test_processes_end_when_the_supervisor_is_killed(program: "subprocess.Popen[
 
 
 def test_an_interrupt_from_a_terminal_which_all_processes_get_drains(program: "subprocess.Popen[str]") -> None:
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(program.pid)], stdout=subprocess.PIPE, check=True)
-    for pid in map(int, children.stdout.split()):
+    children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text(encoding="ascii")
+    for pid in map(int, children.split()):
         os.kill(pid, signal.SIGINT)
     program.send_signal(signal.SIGINT)
     assert program.communicate(timeout=20)[0] == "ended\nended\n0\n"

@@ -100,7 +100,7 @@ FILLING = b"\x7a\x7f" + bytes(127)  # an unknown field, so that a short message 
 BROKEN = st.tuples(MESSAGES, st.binary(max_size=12), MESSAGES).map(b"".join)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100)
 @given(st.one_of(MESSAGES, BROKEN, st.binary(max_size=300)))
 @example(b"\x0b\x0c" * 100)
 @example(b"\x80" * 300)

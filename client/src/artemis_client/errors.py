@@ -76,7 +76,7 @@ class ArtemisError(Exception):
 
     @property
     def retry_delay(self) -> timedelta | None:
-        """How long to wait before trying again, if the server said so."""
+        """The time to wait before trying again; None if the server did not say."""
         retry = self.detail(error_details_pb2.RetryInfo)
         return retry.retry_delay.ToTimedelta() if retry else None
 

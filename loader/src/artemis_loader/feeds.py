@@ -57,7 +57,7 @@ class Source:
     time_zone: ZoneInfo | None = None
     """The zone of times that name none; the feed's zone when there is none here either."""
     last_day: bool = True
-    """Whether a date without a time is the last day of the event, or the first day after it."""
+    """True if a date without a time is the last day of the event, False if it is the first day after it."""
 
 
 @dataclass(frozen=True, kw_only=True)

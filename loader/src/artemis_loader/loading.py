@@ -56,7 +56,7 @@ class Options:
     dry_run: bool = False
     """True if the load counts the changes that it would make, and writes nothing to the database."""
     force: bool = False
-    """Whether to load a feed that has not changed, or has shrunk."""
+    """True if a feed is loaded although it has not changed, or has shrunk."""
     stopped: Callable[[], bool] = lambda: False
     """Tells whether to give up; called after each commit until the merge begins."""
     wait: Callable[[float], object] = time.sleep

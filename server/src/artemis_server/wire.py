@@ -64,7 +64,7 @@ class _Field(NamedTuple):
     limit: int | None
     """The most elements; None if the field does not repeat."""
     packed: bool
-    """Whether its elements are numbers. The contract repeats no others than varints."""
+    """True if its elements are numbers. All repeated numbers of the contract are varints, such as `repeated int64`."""
     watched: Descriptor | None
 
 

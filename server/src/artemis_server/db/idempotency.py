@@ -17,7 +17,7 @@ from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import content
 
 KEPT = 24 * 60 * 60 * times.MICROS
-"""How long a response is kept, in microseconds."""
+"""Microseconds for which a response is kept."""
 MAX_PRUNED = 1000
 MAX_PRUNED_BYTES = 8 * 1024 * 1024
 """The most bytes that one transaction removes, because writers wait for it; one response may be larger."""

@@ -58,7 +58,7 @@ class Value:
 
     @property
     def is_star(self) -> bool:
-        """Whether it is the `*` that asks for presence."""
+        """True for the `*` that asks for presence."""
         return not self.quoted and self.open_start and not self.text
 
 
