@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import pickle
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -209,8 +210,10 @@ def test_a_server_without_encryption_is_told_to_a_client_that_wants_it() -> None
 
 
 def test_a_server_that_is_only_slow_is_not_told_as_away(server: Server) -> None:
-    with ArtemisClient(server.target) as client, pytest.raises(DeadlineExceeded) as refused:
-        client.events.get(1, timeout=0)
+    with closing(sqlite3.connect(server.database)) as other, ArtemisClient(server.target) as client:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DeadlineExceeded) as refused:
+            client.events.create(event(), timeout=0.2)
 
     assert "connect" not in refused.value.message
 
