@@ -578,7 +578,7 @@ def test_a_check_that_takes_too_long_is_told_in_one_line_and_ends(database: Data
     database.disconnect()
     with closing(psycopg.connect(database_url.replace("+psycopg", ""))) as connection:
         connection.execute("LOCK TABLE alembic_version")
-        with pytest.raises(DatabaseError, match="statement timeout|user request") as caught:
+        with pytest.raises(DatabaseError, match=r"statement timeout|user request") as caught:
             database.check()
     assert "\n" not in str(caught.value)
     assert database.read(lambda session: session.scalar(text("SELECT 1")), Waiting()) == 1
