@@ -46,8 +46,6 @@ GET_CALLS, WRITE_CALLS, BULK_CALLS = 1 / 2, 1 / 2, 3 / 8
 
 Two kinds together leave places to the third one.
 """
-BULK_NICE = 5
-"""The priority of the threads that answer lists and batches, as nice(1) has it: gets, creates and health go first."""
 MIN_PING_INTERVAL = 5.0
 """Seconds between two pings of a client that are few enough (gRFC A8). The Python client sends one in 30 seconds."""
 MAX_HANDSHAKE = 10.0
@@ -132,7 +130,7 @@ class Application:
         gets = self._calls.lane("get", threads=GET_THREADS, share=GET_CALLS)
         submit = self._database.submitter()
         bulk_threads = max_bulk_threads(settings) if submit is None else MIN_BULK_THREADS
-        bulk = self._calls.lane("bulk", threads=bulk_threads, share=BULK_CALLS, nice=BULK_NICE)
+        bulk = self._calls.lane("bulk", threads=bulk_threads, share=BULK_CALLS)
         if submit is None:
             writes = self._calls.lane("write", threads=settings.threads, share=WRITE_CALLS)
         else:

@@ -6,7 +6,6 @@ up quick ones.
 """
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -139,12 +138,9 @@ class Calls:
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
-    def lane(self, name: str, *, threads: int, share: float = 1.0, nice: int = 0) -> "Lane":
-        """Returns a new lane, in which up to this share of the concurrent calls may be.
-
-        `nice` is the priority of its threads as nice(1) has it: 10 lets others go first.
-        """
-        return self._add(Lane(self, name, threads, self._count(share), nice))
+    def lane(self, name: str, *, threads: int, share: float = 1.0) -> "Lane":
+        """Returns a new lane, in which up to this share of the concurrent calls may be."""
+        return self._add(Lane(self, name, threads, self._count(share)))
 
     def group_lane(self, submit: Submit, large: "Lane", *, share: float) -> "Lane":
         """Returns a new lane whose calls the thread of a writer answers, many in one transaction.
@@ -266,13 +262,12 @@ class Lane(ThreadPoolExecutor):
     It is the pool that grpcio wants, and has threads of its own: those of a ThreadPoolExecutor begin too early.
     """
 
-    def __init__(self, calls: Calls, name: str, threads: int, max_calls: int, nice: int) -> None:
+    def __init__(self, calls: Calls, name: str, threads: int, max_calls: int) -> None:
         super().__init__(1)
         self.calls: dict[IncomingCall, float] = {}
         """The calls that a thread answers or that wait for one, and since when, as `time.monotonic` has it."""
         self._all = calls
         self._max_calls = max_calls
-        self._nice = nice
         self._queue: SimpleQueue[IncomingCall | None] = SimpleQueue()
         self._workers = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
@@ -330,9 +325,6 @@ class Lane(ThreadPoolExecutor):
                     self._queue.put(call)
 
     def _work(self) -> None:
-        if self._nice and sys.platform == "linux":  # elsewhere only processes have a priority
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (call := self._queue.get()) is not None:
             self._all.unread.wait_for_room()
             try:
@@ -360,7 +352,7 @@ class GroupLane(Lane):
     """Calls that the thread of a database's writer answers, many in one transaction. `Calls.group_lane` makes it."""
 
     def __init__(self, calls: Calls, submit: Submit, large: Lane, max_calls: int) -> None:
-        super().__init__(calls, "group", 0, max_calls, 0)
+        super().__init__(calls, "group", 0, max_calls)
         self._submit = submit
         self._large = large
 
