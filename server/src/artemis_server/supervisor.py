@@ -42,7 +42,7 @@ _SIGNALS = {*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD, LISTENING, SERVING}
 Tell = Callable[[int], None]
 """Tells the supervisor that the worker is LISTENING, or SERVING."""
 Work = Callable[[int, Tell], int]
-"""What a worker does until SIGTERM or REPLACED: it gets its number, from 1 on, and returns an exit code."""
+"""The work of a worker until SIGTERM or REPLACED: it gets its number, from 1 on, and returns an exit code."""
 
 log = logging.getLogger(__name__)
 
