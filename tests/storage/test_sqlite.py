@@ -403,11 +403,16 @@ def test_a_statement_of_slow_steps_ends_at_its_deadline(database: Database) -> N
     assert time.monotonic() - before < PATIENCE
 
 
+def look_at_small_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the writer cut the write-ahead log at 1 MiB, after any commit."""
+    monkeypatch.setattr(sqlite_writer, "MAX_WAL", 2**20)
+    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
+
+
 def test_a_long_read_does_not_keep_the_log_from_being_cut(
     database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "MAX_WAL", 2**20)
-    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
+    look_at_small_logs(monkeypatch)
     monkeypatch.setattr(sessions, "MAX_HOLD", 0.0)
     create(database)
     reading = threading.Event()
@@ -431,8 +436,7 @@ def test_a_long_read_of_another_worker_does_not_keep_the_log_from_being_cut(
     engine: Engine, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two databases stand for the two processes, which share the memory of a turn."""
-    monkeypatch.setattr(sqlite_writer, "MAX_WAL", 2**20)
-    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
+    look_at_small_logs(monkeypatch)
     monkeypatch.setattr(sessions, "MAX_HOLD", 0.0)
     turn, reading = SharedTurn(), threading.Event()
 
@@ -524,8 +528,7 @@ def test_an_engine_whose_file_must_exist_makes_none(tmp_path: Path) -> None:
 def test_writes_go_on_while_another_process_holds_the_log(
     database: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "MAX_WAL", 2**20)
-    monkeypatch.setattr(sqlite_writer, "_COMMITS_PER_LOOK", 1)
+    look_at_small_logs(monkeypatch)
     monkeypatch.setattr(sqlite_writer, "_MAX_CUT", 0.0)
     with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as reader:
         reader.execute("BEGIN")

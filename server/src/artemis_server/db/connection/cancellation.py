@@ -77,7 +77,7 @@ class StatementEnded(Exception):
 
 
 class StatementGuard:
-    """Knows who waits for the statements of one connection, and ends them.
+    """Knows who waits for the statements of one connection, and ends them as SQLite does; PostgreSQL has its own guard.
 
     The thread that has the connection calls `begin`, `release`, `explain` and `probe`; any thread calls the rest.
     """
@@ -163,13 +163,7 @@ class StatementGuard:
                     self._cancel()
 
     def _cancel(self) -> None:
-        raise NotImplementedError
-
-
-class _SqliteGuard(StatementGuard):
-    """SQLite's statements see an interruption before their next step; a file is never silent."""
-
-    def _cancel(self) -> None:
+        """Ends the statement. SQLite sees that before its next step; a file is never silent."""
         self._driver.interrupt()
 
 
@@ -250,5 +244,5 @@ def rounded_up(number: float) -> int:
     return math.ceil(max(number, 1) / unit) * unit
 
 
-GUARDS: dict[str, Callable[[Any], StatementGuard]] = {"sqlite": _SqliteGuard, "postgresql": _PostgresqlGuard}
+GUARDS: dict[str, Callable[[Any], StatementGuard]] = {"sqlite": StatementGuard, "postgresql": _PostgresqlGuard}
 """By the dialect's name, the class whose instances guard a driver's connections."""
