@@ -60,7 +60,7 @@ class Server:
         self._server.add_generic_rpc_handlers(
             (Methods({"/test/slow": self.slow, "/test/echo": echo, "/test/fail": fail}),)
         )
-        self.lane = calls.lane("slow", threads=1, share=share)
+        self.lane = calls.lane("slow", threads=1, share=share, large_answers=True)
         self.slow.experimental_thread_pool = self.lane  # type: ignore[attr-defined]
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
@@ -262,6 +262,34 @@ def test_calls_that_end_while_they_wait_leave_their_places(serve: Serve) -> None
     last = server.begin("slow")
     server.slow.release.set()
     assert [begun.result(), last.result()] == [b"x"] * 2
+
+
+def test_only_a_lane_of_large_answers_waits_for_clients_to_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MIN_READING", PATIENCE)
+    server = serve()
+    unread: Any = "a call"
+    server.calls.unread.add(unread, lanes.MAX_UNREAD + 1)
+    large = server.begin("slow")
+    until(lambda: len(server.lane.calls) == 1)
+    assert server.call("echo") == b"x"
+    assert server.slow.requests == []
+
+    server.calls.unread.discard(unread)
+    server.slow.release.set()
+    assert large.result() == b"x"
+
+
+def test_a_full_server_makes_room_of_calls_that_have_ended_in_any_lane(serve: Serve) -> None:
+    server = serve(calls=2)
+    begun = server.begin("slow")
+    assert server.slow.begun.acquire(timeout=PATIENCE)
+    gone = server.begin("slow")
+    until(lambda: len(server.lane.calls) == 2)
+    gone.cancel()
+    until(lambda: any(call.ended for call in list(server.lane.calls)))
+    assert server.call("echo") == b"x"
+    server.slow.release.set()
+    assert begun.result() == b"x"
 
 
 def test_requests_that_wait_hold_so_many_bytes_and_no_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ class Application:
         gets = self._calls.lane("get", threads=GET_THREADS, share=GET_CALLS)
         submit = self._database.submitter()
         bulk_threads = max_bulk_threads(settings) if submit is None else MIN_BULK_THREADS
-        bulk = self._calls.lane("bulk", threads=bulk_threads, share=BULK_CALLS)
+        bulk = self._calls.lane("bulk", threads=bulk_threads, share=BULK_CALLS, large_answers=True)
         if submit is None:
             writes = self._calls.lane("write", threads=settings.threads, share=WRITE_CALLS)
         else:

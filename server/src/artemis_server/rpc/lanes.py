@@ -138,9 +138,12 @@ class Calls:
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
-    def lane(self, name: str, *, threads: int, share: float = 1.0) -> "Lane":
-        """Returns a new lane, in which up to this share of the concurrent calls may be."""
-        return self._add(Lane(self, name, threads, self._count(share)))
+    def lane(self, name: str, *, threads: int, share: float = 1.0, large_answers: bool = False) -> "Lane":
+        """Returns a new lane, in which up to this share of the concurrent calls may be.
+
+        With `large_answers`, its threads wait while clients have too much to read; other lanes add little to that.
+        """
+        return self._add(Lane(self, name, threads, self._count(share), large_answers=large_answers))
 
     def group_lane(self, submit: Submit, large: "Lane", *, share: float) -> "Lane":
         """Returns a new lane whose calls the thread of a writer answers, many in one transaction.
@@ -232,15 +235,15 @@ class Calls:
     def _refusal(self, lane: "Lane") -> grpc.Status | None:
         if self._draining:
             return _SHUTTING_DOWN
-        for check in (self._is_full, lane.is_full):
-            if check():
-                lane.drop_ended()
-                if check():
-                    return _TOO_MANY
+        if self._is_full(lane):
+            for each in self._lanes:
+                each.drop_ended()
+            if self._is_full(lane):
+                return _TOO_MANY
         return None
 
-    def _is_full(self) -> bool:
-        return sum(len(lane.calls) for lane in self._lanes) >= self._limits.calls
+    def _is_full(self, lane: "Lane") -> bool:
+        return lane.is_full() or sum(len(each.calls) for each in self._lanes) >= self._limits.calls
 
     def _end_incomplete(self, call: IncomingCall) -> None:
         call.refuse(_SHUTTING_DOWN if self._draining else _LATE)
@@ -262,12 +265,13 @@ class Lane(ThreadPoolExecutor):
     It is the pool that grpcio wants, and has threads of its own: those of a ThreadPoolExecutor begin too early.
     """
 
-    def __init__(self, calls: Calls, name: str, threads: int, max_calls: int) -> None:
+    def __init__(self, calls: Calls, name: str, threads: int, max_calls: int, *, large_answers: bool = False) -> None:
         super().__init__(1)
         self.calls: dict[IncomingCall, float] = {}
         """The calls that a thread answers or that wait for one, and since when, as `time.monotonic` has it."""
         self._all = calls
         self._max_calls = max_calls
+        self._large_answers = large_answers
         self._queue: SimpleQueue[IncomingCall | None] = SimpleQueue()
         self._workers = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
@@ -326,7 +330,8 @@ class Lane(ThreadPoolExecutor):
 
     def _work(self) -> None:
         while (call := self._queue.get()) is not None:
-            self._all.unread.wait_for_room()
+            if self._large_answers:
+                self._all.unread.wait_for_room()
             try:
                 if call.active:
                     self._answer(call)
