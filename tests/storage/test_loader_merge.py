@@ -169,6 +169,16 @@ def test_a_change_touches_its_row_alone(loads: Loads) -> None:
     assert changed["update_time"] > old["update_time"]
 
 
+def test_an_update_time_never_goes_back(loads: Loads) -> None:
+    """Also when the clock was set back after the last change."""
+    later = 4_102_444_800_000_000  # 2100-01-01
+    loads([event("a")])
+    loads.execute("UPDATE events SET update_time = :later", later=later)
+    loads([event("a", "Concert")])
+    row = loads.rows()["a"]
+    assert (row["name"], row["update_time"]) == ("Concert", later)
+
+
 @pytest.mark.parametrize("place", range(7))
 def test_a_change_of_any_column_is_found(loads: Loads, place: int) -> None:
     first = event("a")
