@@ -1,3 +1,4 @@
+from artemis.v1 import access_pb2 as _access_pb2
 from google.api import client_pb2 as _client_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.api import field_info_pb2 as _field_info_pb2

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from artemis.v1 import access_pb2 as artemis_dot_v1_dot_access__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
@@ -29,7 +30,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61rtemis/v1/users.proto\x12\nartemis.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x03\n\x04User\x12\x14\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08R\x02id\x12$\n\x05\x65mail\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01R\x05\x65mail\x12.\n\nfirst_name\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\tfirstName\x12,\n\tlast_name\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\x08lastName\x12\x1c\n\x06source\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x06source\x12%\n\x0b\x65xternal_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\nexternalId\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\"\xeb\x02\n\x11\x43reateUserRequest\x12\x30\n\x04user\x18\x01 \x01(\x0b\x32\x10.artemis.v1.UserB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x04user\x12\xf8\x01\n\nrequest_id\x18\x02 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"-\n\x0eGetUserRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\"\xb9\x01\n\x10ListUsersRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12,\n\npage_token\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x10R\tpageToken\x12$\n\x06\x66ilter\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80@R\x06\x66ilter\x12\'\n\x08order_by\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x07orderBy\"c\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x10.artemis.v1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xba\x04\n\x11UpdateUserRequest\x12\x30\n\x04user\x18\x01 \x01(\x0b\x32\x10.artemis.v1.UserB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03R\x04user\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12\xf8\x01\n\nrequest_id\x18\x03 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x89\x01\xbaH\x85\x01\x1a\x32\n\ruser.required\x12\x11value is required\x1a\x0ehas(this.user)\x1aO\n\x10user.id.positive\x12\x16must be greater than 0\x1a#!has(this.user) || this.user.id > 0\"\x9b\x03\n\x11\x44\x65leteUserRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12\xf8\x01\n\nrequest_id\x18\x04 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly2\xfe\x02\n\x0bUserService\x12\x46\n\nCreateUser\x12\x1d.artemis.v1.CreateUserRequest\x1a\x10.artemis.v1.User\"\x07\xda\x41\x04user\x12>\n\x07GetUser\x12\x1a.artemis.v1.GetUserRequest\x1a\x10.artemis.v1.User\"\x05\xda\x41\x02id\x12M\n\tListUsers\x12\x1c.artemis.v1.ListUsersRequest\x1a\x1d.artemis.v1.ListUsersResponse\"\x03\xda\x41\x00\x12R\n\nUpdateUser\x12\x1d.artemis.v1.UpdateUserRequest\x1a\x10.artemis.v1.User\"\x13\xda\x41\x10user,update_mask\x12\x44\n\nDeleteUser\x12\x1d.artemis.v1.DeleteUserRequest\x1a\x10.artemis.v1.User\"\x05\xda\x41\x02idB=\n\nartemis.v1B\nUsersProtoP\x01Z\x14\x61rtemis/v1;artemisv1\xaa\x02\nArtemis.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61rtemis/v1/users.proto\x12\nartemis.v1\x1a\x17\x61rtemis/v1/access.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x03\n\x04User\x12\x14\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08R\x02id\x12$\n\x05\x65mail\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01R\x05\x65mail\x12.\n\nfirst_name\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\tfirstName\x12,\n\tlast_name\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00R\x08lastName\x12\x1c\n\x06source\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x06source\x12%\n\x0b\x65xternal_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\nexternalId\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x18\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\"\xeb\x02\n\x11\x43reateUserRequest\x12\x30\n\x04user\x18\x01 \x01(\x0b\x32\x10.artemis.v1.UserB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x04user\x12\xf8\x01\n\nrequest_id\x18\x02 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"-\n\x0eGetUserRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\"\xb9\x01\n\x10ListUsersRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12,\n\npage_token\x18\x02 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\x80\x80\x10R\tpageToken\x12$\n\x06\x66ilter\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80@R\x06\x66ilter\x12\'\n\x08order_by\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xf4\x03R\x07orderBy\"c\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x10.artemis.v1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xba\x04\n\x11UpdateUserRequest\x12\x30\n\x04user\x18\x01 \x01(\x0b\x32\x10.artemis.v1.UserB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03R\x04user\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12\xf8\x01\n\nrequest_id\x18\x03 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x89\x01\xbaH\x85\x01\x1a\x32\n\ruser.required\x12\x11value is required\x1a\x0ehas(this.user)\x1aO\n\x10user.id.positive\x12\x16must be greater than 0\x1a#!has(this.user) || this.user.id > 0\"\x9b\x03\n\x11\x44\x65leteUserRequest\x12\x1b\n\x02id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00R\x02id\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12\xf8\x01\n\nrequest_id\x18\x04 \x01(\tB\xd8\x01\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\xc8\x01\xba\x01\xc1\x01\n\x0cstring.uuid4\x12Imust be a UUID of version 4, such as 7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21\x1a\x66this.matches(\'^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$\')\xd8\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly2\x92\x03\n\x0bUserService\x12J\n\nCreateUser\x12\x1d.artemis.v1.CreateUserRequest\x1a\x10.artemis.v1.User\"\x0b\xda\x41\x04user\xa8\xd4\x18\x02\x12\x42\n\x07GetUser\x12\x1a.artemis.v1.GetUserRequest\x1a\x10.artemis.v1.User\"\t\xda\x41\x02id\xa8\xd4\x18\x01\x12Q\n\tListUsers\x12\x1c.artemis.v1.ListUsersRequest\x1a\x1d.artemis.v1.ListUsersResponse\"\x07\xda\x41\x00\xa8\xd4\x18\x01\x12V\n\nUpdateUser\x12\x1d.artemis.v1.UpdateUserRequest\x1a\x10.artemis.v1.User\"\x17\xda\x41\x10user,update_mask\xa8\xd4\x18\x02\x12H\n\nDeleteUser\x12\x1d.artemis.v1.DeleteUserRequest\x1a\x10.artemis.v1.User\"\t\xda\x41\x02id\xa8\xd4\x18\x02\x42=\n\nartemis.v1B\nUsersProtoP\x01Z\x14\x61rtemis/v1;artemisv1\xaa\x02\nArtemis.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -92,29 +93,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEUSERREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_DELETEUSERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\332A\004user'
+  _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\332A\004user\250\324\030\002'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\332A\002id'
+  _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\332A\002id\250\324\030\001'
   _globals['_USERSERVICE'].methods_by_name['ListUsers']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\332A\000'
+  _globals['_USERSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\332A\000\250\324\030\001'
   _globals['_USERSERVICE'].methods_by_name['UpdateUser']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\332A\020user,update_mask'
+  _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\332A\020user,update_mask\250\324\030\002'
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\332A\002id'
-  _globals['_USER']._serialized_start=193
-  _globals['_USER']._serialized_end=582
-  _globals['_CREATEUSERREQUEST']._serialized_start=585
-  _globals['_CREATEUSERREQUEST']._serialized_end=948
-  _globals['_GETUSERREQUEST']._serialized_start=950
-  _globals['_GETUSERREQUEST']._serialized_end=995
-  _globals['_LISTUSERSREQUEST']._serialized_start=998
-  _globals['_LISTUSERSREQUEST']._serialized_end=1183
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1185
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1284
-  _globals['_UPDATEUSERREQUEST']._serialized_start=1287
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1857
-  _globals['_DELETEUSERREQUEST']._serialized_start=1860
-  _globals['_DELETEUSERREQUEST']._serialized_end=2271
-  _globals['_USERSERVICE']._serialized_start=2274
-  _globals['_USERSERVICE']._serialized_end=2656
+  _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\332A\002id\250\324\030\002'
+  _globals['_USER']._serialized_start=218
+  _globals['_USER']._serialized_end=607
+  _globals['_CREATEUSERREQUEST']._serialized_start=610
+  _globals['_CREATEUSERREQUEST']._serialized_end=973
+  _globals['_GETUSERREQUEST']._serialized_start=975
+  _globals['_GETUSERREQUEST']._serialized_end=1020
+  _globals['_LISTUSERSREQUEST']._serialized_start=1023
+  _globals['_LISTUSERSREQUEST']._serialized_end=1208
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1210
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1309
+  _globals['_UPDATEUSERREQUEST']._serialized_start=1312
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1882
+  _globals['_DELETEUSERREQUEST']._serialized_start=1885
+  _globals['_DELETEUSERREQUEST']._serialized_end=2296
+  _globals['_USERSERVICE']._serialized_start=2299
+  _globals['_USERSERVICE']._serialized_end=2701
 # @@protoc_insertion_point(module_scope)
