@@ -8,20 +8,31 @@ when the request has arrived. That takes parts of grpcio that are not public. On
 """
 
 import logging
-from collections.abc import Callable
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, NoReturn, cast
+from functools import partial
+from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from artemis_server.access.principal import Principal
+
 SUBMITTED: "Future[None]" = Future()
 """The result of `submit` that grpcio expects of a pool. It counts active calls by it, which the lanes do themselves."""
 SUBMITTED.set_result(None)
 _RECEIVING = "receive_message"
 """The name that grpcio gives to the operation that receives a request. A call ends after its operations."""
+
+REQUEST_ID = "x-request-id"
+"""The name of the metadata that tells a call from others in logs: a caller may send it, and the trailers have it."""
+_SANE_ID = re.compile(r"[\x21-\x7e]{1,64}")
+_Metadata: TypeAlias = "Sequence[tuple[str, str | bytes]]"
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +47,10 @@ class Refused(Exception):
 
 class _Context(_server._Context):
     """The context of a call: a method that aborts raises `Refused`, and the caller of the method sends the status."""
+
+    principal: Principal | None = None
+    """Who calls; None without access control."""
+    request_id = ""
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         raise Refused(_status(code, details))
@@ -63,8 +78,18 @@ class IncomingCall:
         self, run: Callable[..., Any], event: Any, state: Any, behavior: Any, _: Any, parse: Any, serialize: Any
     ) -> None:
         """Takes the arguments that grpcio gives to a pool; `parse` may be None."""
+        self.method: str = event.call_details.method.decode()
+        """The full name, such as "/artemis.v1.EventService/GetEvent"."""
+        self.began = time.monotonic()
+        self.request_id = _request_id(event.invocation_metadata)
+        self.request_bytes = 0
+        """The number of bytes of the request, once it has arrived."""
         self.answer_size = 0
         """The number of bytes of the answer, once there is one."""
+        self.code: grpc.StatusCode | None = None
+        """The status of the answer; None until the call is answered or has ended."""
+        self.on_code: Callable[[IncomingCall], None] | None = None
+        """Called once, when the code is known. Threads of gRPC may call it, so it must not wait."""
         self.ended = False
         """True once the answer is sent, or the client is gone."""
         self._answered = False
@@ -76,11 +101,28 @@ class IncomingCall:
         self._serialize = serialize
         self._request = b""
         self._context = _Context(event, state, None)
+        self._context.request_id = self.request_id
+        self._trailers: _Metadata = ((REQUEST_ID, self.request_id),)
+        state.trailing_metadata = self._trailers
 
     @property
     def context(self) -> grpc.ServicerContext:
         """The context that the method gets."""
         return self._context
+
+    @property
+    def principal(self) -> Principal | None:
+        """The caller; None without access control, or before it is known."""
+        return self._context.principal
+
+    @principal.setter
+    def principal(self, principal: Principal) -> None:
+        self._context.principal = principal
+
+    @property
+    def metadata(self) -> "_Metadata":
+        """The metadata of the call; empty once it is answered and has ended."""
+        return () if self._event is None else self._event.invocation_metadata
 
     @property
     def client(self) -> str:
@@ -114,7 +156,7 @@ class IncomingCall:
         def received(event: Any) -> Any:
             request = event.batch_operations[0].message()
             if request is not None:
-                self._request = request
+                self._request, self.request_bytes = request, len(request)
                 try:
                     arrived(self)
                 except Exception:  # which would end gRPC's thread, and with it the server
@@ -127,14 +169,8 @@ class IncomingCall:
                     self.refuse(_NO_REQUEST)
                 return _server._possibly_finish_call(state, _RECEIVING)
 
-        def end() -> None:
-            self.ended = True
-            ended(self)
-            if self._answered:
-                self._release()
-
         with state.condition:
-            state.callbacks.append(end)
+            state.callbacks.append(partial(self._end, ended))
             self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
             state.due.add(_RECEIVING)
 
@@ -153,8 +189,12 @@ class IncomingCall:
         """Answers the call, unless it is answered or cancelled."""
         self.answer_size = len(answer)
         with self._state.condition:
-            if self.active:
+            open_until_now = self.active
+            if open_until_now:
+                self.code = grpc.StatusCode.OK
                 _server._status(self._event, self._state, answer)
+        if open_until_now:
+            self._tell()
 
     def stream(self) -> None:
         """Runs a method whose answer is a stream, and sends the stream.
@@ -173,11 +213,15 @@ class IncomingCall:
         if state is None:
             return
         with state.condition:
-            if _server._is_rpc_state_active(state):
+            open_until_now = _server._is_rpc_state_active(state)
+            if open_until_now:
+                self.code = status.code
                 state.code, state.details = status.code, status.details.encode()
-                state.trailing_metadata = status.trailing_metadata
+                state.trailing_metadata = (*self._trailers, *(status.trailing_metadata or ()))
                 # The code that is set goes before this one.
                 _server._abort(state, event.call, cygrpc.StatusCode.unknown, b"")
+        if open_until_now:
+            self._tell()
 
     def cancel(self) -> None:
         """Ends the call, also when it is answered and its client does not read the answer."""
@@ -192,6 +236,27 @@ class IncomingCall:
         if self.ended:
             self._release()
 
+    def _end(self, ended: "Callable[[IncomingCall], None]") -> None:
+        """Takes note that gRPC has sent the answer, or that the client is gone."""
+        self.ended = True
+        ended(self)
+        state = self._state
+        with state.condition:
+            code_is_new = self.code is None
+            if code_is_new and state.statused:  # a stream
+                self.code = state.code or grpc.StatusCode.OK
+            elif code_is_new:
+                late = self._context.time_remaining() <= 0
+                self.code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+        if code_is_new:
+            self._tell()
+        if self._answered:
+            self._release()
+
+    def _tell(self) -> None:
+        if self.on_code is not None:
+            self.on_code(self)
+
     def _release(self) -> None:
         self._event = self._state = self._context._rpc_event = None
 
@@ -200,6 +265,14 @@ class IncomingCall:
             return self._request if self._parser is None else self._parser(self._request)
         except DecodeError:
             raise Refused(_MALFORMED) from None
+
+
+def _request_id(metadata: _Metadata) -> str:
+    """Returns the caller's id of the call if it can stand in a log line, and else a new one."""
+    for name, value in metadata:
+        if name == REQUEST_ID and isinstance(value, str) and _SANE_ID.fullmatch(value):
+            return value
+    return secrets.token_hex(8)
 
 
 def _status(code: grpc.StatusCode, details: str) -> grpc.Status:

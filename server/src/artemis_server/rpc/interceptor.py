@@ -88,7 +88,7 @@ def guarded(
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
-    context.abort_with_status(rpc_status.to_status(status_of(error)))
+    context.abort_with_status(rpc_status.to_status(status_of(error, getattr(context, "request_id", ""))))
 
 
 _MALFORMED = InvalidArgument(

@@ -8,13 +8,13 @@ up quick ones.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from grpc_status import rpc_status
@@ -45,6 +45,16 @@ class Limits:
     """The longest that a call may take to be answered, whatever deadline its client sets."""
     client_rate: int = 0
     """Calls per second of each client; 0 is any number."""
+
+
+class Observer(Protocol):
+    """Sees each call of a server, refused ones too. Threads of gRPC tell it, so it must not wait or raise."""
+
+    def begun(self, call: IncomingCall) -> None:
+        """Sees a call whose headers have arrived."""
+
+    def ended(self, call: IncomingCall) -> None:
+        """Sees a call whose `code` is known: it is answered, or its client is gone."""
 
 
 class Waiting:
@@ -122,8 +132,9 @@ class Waiting:
 class Calls:
     """The open calls of a server. Its lanes answer them."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, observers: Sequence[Observer] = ()) -> None:
         self._limits = limits
+        self._observers = observers
         self._rates = Rates(limits.client_rate)
         self._lanes: list[Lane] = []
         self.incomplete = Waiting(
@@ -189,6 +200,9 @@ class Calls:
 
     def receive(self, call: IncomingCall, lane: "Lane") -> None:
         """Receives the request of a call whose headers have arrived, and gives it to the lane, or refuses the call."""
+        for observer in self._observers:
+            observer.begun(call)
+        call.on_code = self._tell_end
         refusal = self._refusal(lane)
         if refusal is None and self._limits.client_rate and not self._rates.take(call.client):
             refusal = _TOO_FAST
@@ -207,6 +221,10 @@ class Calls:
             self.unread.add(call, call.answer_size)
             if call.ended:  # before it was added
                 self.unread.discard(call)
+
+    def _tell_end(self, call: IncomingCall) -> None:
+        for observer in self._observers:
+            observer.ended(call)
 
     def _accept(self, call: IncomingCall, lane: "Lane") -> None:
         self.incomplete.discard(call)

@@ -22,10 +22,13 @@ MAX_TEXT_BYTES = 256
 log = logging.getLogger(__name__)
 
 
-def status_of(error: BaseException) -> status_pb2.Status:
-    """Returns the status for an error. One that is not a RequestError is logged, and its status is INTERNAL."""
+def status_of(error: BaseException, request_id: str = "") -> status_pb2.Status:
+    """Returns the status for an error of the call with this id.
+
+    One that is not a RequestError is logged, and its status is INTERNAL.
+    """
     if not isinstance(error, errors.RequestError):
-        return _internal(error)
+        return _internal(error, request_id or str(uuid.uuid4()))
     code, details = next(_CODES_AND_DETAILS[kind] for kind in type(error).__mro__ if kind in _CODES_AND_DETAILS)
     metadata = {name: _shorten(value) for name, value in error.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
@@ -45,8 +48,7 @@ def _shorten(text: str) -> str:
     return raw.decode() if len(raw) <= MAX_TEXT_BYTES else raw[:MAX_TEXT_BYTES].decode(errors="ignore") + "…"
 
 
-def _internal(error: BaseException) -> status_pb2.Status:
-    request_id = str(uuid.uuid4())
+def _internal(error: BaseException, request_id: str) -> status_pb2.Status:
     log.error("request %s failed", request_id, exc_info=error)
     info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"requestId": request_id})
     request = error_details_pb2.RequestInfo(request_id=request_id)
