@@ -12,6 +12,9 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health, health_pb2_grpc
 from sqlalchemy import Engine
 
+from artemis_server.access.audit import Audit
+from artemis_server.access.control import AccessControl
+from artemis_server.access.roles import required_roles
 from artemis_server.db import secrets
 from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.turn import Turn
@@ -23,6 +26,7 @@ from artemis_server.reflection import add_reflection
 from artemis_server.requests import Check
 from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.events import EventServicer
+from artemis_server.rpc.gate import AccessGate
 from artemis_server.rpc.interceptor import ContractInterceptor
 from artemis_server.rpc.lanes import Calls, Lane, Limits
 from artemis_server.rpc.lists import Lists
@@ -105,7 +109,11 @@ def services(database: Database) -> tuple[Service, ...]:
 class Application:
     """A server on one database. Make it, `start` it, and `stop` it once.
 
-    With `share_port`, other processes may listen on the same port. `Database` explains `turn`.
+    With `share_port`, other processes may listen on the same port. `Database` explains `turn`. `access` is that of the
+    settings, if it was loaded already.
+
+    Raises:
+        SettingsError: a file of access control cannot be used.
     """
 
     def __init__(
@@ -115,16 +123,22 @@ class Application:
         *,
         share_port: bool = False,
         turn: Turn | None = None,
+        access: AccessControl | None = None,
     ) -> None:
         self._settings = settings
+        self._access = access or AccessControl(settings)
         self._database = Database(engine, turn)
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.disconnect)
         self._pruner = Pruner(self._database)
+        roles = required_roles(service.descriptor for service in contract)
+        audit = Audit(roles)
         self._calls = Calls(
-            Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate)
+            Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate),
+            gate=AccessGate(self._access, roles) if self._access.authenticates else None,
+            audit=audit.record if self._access.authenticates else None,
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline))
         gets = self._calls.lane("get", threads=GET_THREADS, share=GET_CALLS)
@@ -144,7 +158,9 @@ class Application:
             lanes |= {path + name: gets for name in each.get_methods}
         self.server = grpc.server(
             self._probes.lane("health", threads=HEALTH_THREADS),
-            interceptors=[ContractInterceptor(lanes, checks)],
+            interceptors=[
+                ContractInterceptor(lanes, checks, audited=audit.methods if self._access.authenticates else ())
+            ],
             options=channel_options(settings, share_port=share_port),
         )
         for service in contract:
@@ -159,10 +175,15 @@ class Application:
         Raises:
             ListenError: the address is in use, or not one of this machine's.
         """
+        credentials = self._access.credentials()
         try:
-            port = self.server.add_insecure_port(self._settings.listen)
+            if credentials is None:
+                port = self.server.add_insecure_port(self._settings.listen)
+            else:
+                port = self.server.add_secure_port(self._settings.listen, credentials)
         except RuntimeError:
             raise ListenError(f"cannot listen on {self._settings.listen}") from None
+        self._access.start()
         self._monitor.start()
         self._pruner.start()
         self._calls.start()

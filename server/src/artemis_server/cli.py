@@ -1,4 +1,4 @@
-"""The command line: `artemis-server serve | migrate | check`. It reports a failure in one line on stderr."""
+"""The command line: `artemis-server serve | migrate | check | token`. It reports a failure in one line on stderr."""
 
 import logging
 import os
@@ -26,7 +26,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server import logs, supervisor
+from artemis_server.access.control import AccessControl
 from artemis_server.app import Application, ListenError, check_address, max_connections, reserve_address
+from artemis_server.commands import token
 from artemis_server.cores import available, confine, share_out
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
@@ -51,9 +53,11 @@ log = logging.getLogger("artemis_server")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0, or 1 after one line on stderr. Usage errors exit with 2."""
+    """Runs a command and returns its exit code: 0, or after one line on stderr 1, or 2 if it is about a setting."""
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
+        if settings.command == "token":
+            return token.new(settings)
         logs.set_up(settings.log_level)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models logs every migration
         engine = _engine(settings)
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise DatabaseError(describe(error, engine)) from error
     except (SettingsError, DatabaseError, ListenError) as error:
         print(f"artemis-server: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, SettingsError) else 1
 
 
 def _engine(settings: Settings, *, must_exist: bool = False) -> Engine:
@@ -82,6 +86,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGHUP})
     if settings.workers not in (None, 1) and not supervisor.SUPPORTED:
         raise SettingsError("several workers need Linux: leave out --workers")
+    access = AccessControl(settings)
     check_address(settings.listen)  # before anything is changed
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
@@ -89,11 +94,13 @@ def _serve(settings: Settings, engine: Engine) -> int:
     if migrating:
         upgrade(engine)
     workers = count_workers(settings, engine)
-    return _serve_alone(settings, engine) if workers == 1 else _serve_together(settings, engine, workers)
+    if workers == 1:
+        return _serve_alone(settings, engine, access)
+    return _serve_together(settings, engine, access, workers)
 
 
-def _serve_alone(settings: Settings, engine: Engine) -> int:
-    application = Application(settings, engine)
+def _serve_alone(settings: Settings, engine: Engine, access: AccessControl) -> int:
+    application = Application(settings, engine, access=access)
     port = _start(settings, application)
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
     while signal.sigwait({*STOP_SIGNALS, signal.SIGHUP}) == signal.SIGHUP:
@@ -104,7 +111,7 @@ def _serve_alone(settings: Settings, engine: Engine) -> int:
     os._exit(0)  # with the connections, at once: see Application.stop
 
 
-def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
+def _serve_together(settings: Settings, engine: Engine, access: AccessControl, workers: int) -> int:
     engine.dispose()  # a connection must not be used by two processes
     host = settings.listen.rpartition(":")[0]
     with reserve_address(settings.listen) as reserved:
@@ -115,13 +122,13 @@ def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
         tune_garbage_collector()  # here already: a worker that collects what it inherits takes twice the time to start
         return supervise(
             workers,
-            lambda number, tell: _work(shared, turn, number, tell),
+            lambda number, tell: _work(shared, access, turn, number, tell),
             grace=settings.shutdown_grace,
             on_start=lambda: log.info("serving on %s", listen),
         )
 
 
-def _work(settings: Settings, turn: Turn, number: int, tell: Tell) -> int:
+def _work(settings: Settings, access: AccessControl, turn: Turn, number: int, tell: Tell) -> int:
     """Serves as a worker until SIGTERM or REPLACED, and returns the exit code."""
     assert settings.workers is not None  # noqa: S101, for the type checker
     for handler in logging.getLogger().handlers:
@@ -130,9 +137,9 @@ def _work(settings: Settings, turn: Turn, number: int, tell: Tell) -> int:
         share_out(number, settings.workers)
     try:
         engine = _engine(settings, must_exist=True)  # a file that is gone must not come back empty
-        application = Application(settings, engine, share_port=True, turn=turn)
+        application = Application(settings, engine, share_port=True, turn=turn, access=access)
         _start(settings, application)
-    except (DatabaseError, ListenError) as error:
+    except (SettingsError, DatabaseError, ListenError) as error:
         log.error("%s", error)
         return 1
     tell(supervisor.LISTENING)
@@ -219,6 +226,7 @@ def _migrate(settings: Settings, engine: Engine) -> int:
 
 
 def _check(settings: Settings, engine: Engine) -> int:
+    AccessControl(settings)
     check_revision(engine)
     check_sequences(engine)
     print(

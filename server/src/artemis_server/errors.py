@@ -7,6 +7,9 @@
     |   +-- AlreadyExists
     |   +-- FailedPrecondition
     |   +-- Aborted
+    +-- AccessError            the caller may not do this
+    |   +-- Unauthenticated
+    |   +-- PermissionDenied
     +-- ServerError            the request may well succeed later
         +-- Unavailable
         +-- ResourceExhausted
@@ -179,6 +182,18 @@ class FailedPrecondition(ResourceError):
 
 class Aborted(ResourceError):
     """The resource changed since the caller read it (AIP-154)."""
+
+
+class AccessError(RequestError):
+    """The caller may not do this. The error says nothing about what is stored, or whose credentials exist."""
+
+
+class Unauthenticated(AccessError):
+    """The caller sent no credentials, or none that are valid."""
+
+
+class PermissionDenied(AccessError):
+    """The caller has not the role that the method needs."""
 
 
 class ServerError(RequestError):

@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from artemis_models.flags import PREFIX, Flags, Parser, duration, number, positive, seconds
 
@@ -18,6 +20,9 @@ MAX_DEADLINE = 300.0
 """Seconds that a statement may take in any case."""
 MAX_WORKERS = 1024
 CORES = ("one", "all")
+ROLES = ("reader", "writer", "admin")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,99}"
+"""The name of a token's owner, which can stand in a line of a log and in a TOML file as it is."""
 _SWITCHES = {
     "migrate": ("bring the database's schema up to date at start", "on for SQLite, off for others"),
     "reflection": ("let grpcurl and others discover the API", "on"),
@@ -40,8 +45,35 @@ _LIMITS: dict[str, tuple[str, str, Callable[[str], float]]] = {
 """The help text, the unit and the type of each limit of requests and connections."""
 
 
+_FILES = {
+    "tls-cert": "the server's certificate and its chain, in PEM form; with it, calls are encrypted",
+    "tls-key": "the private key of --tls-cert, in PEM form and not encrypted",
+    "tls-client-ca": "the authorities, in PEM form, one of which must have signed the certificate of each client",
+    "auth-tokens-file": "the tokens of --auth tokens, which `artemis-server token new` writes",
+    "auth-identities-file": "the roles of client certificates, for --auth mtls",
+}
+"""The help text of each setting of access control that is a file."""
+METHODS = {
+    "tokens": ("auth_tokens_file",),
+    "jwt": ("auth_jwks_url", "auth_issuer", "auth_audience"),
+    "mtls": ("auth_identities_file", "tls_client_ca"),
+}
+"""The ways to authenticate, and the settings that each needs."""
+_SHARED = {"tls_client_ca"}
+"""Settings that have a use without the way to authenticate that needs them."""
+
+
 class SettingsError(Exception):
-    """A setting that cannot be used; its text is one line."""
+    """A setting that cannot be used, or a file that it names; its text is one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewToken:
+    """The token that `artemis-server token new` makes."""
+
+    name: str
+    role: str
+    expires: timedelta | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +95,20 @@ class Settings:
     """None means yes on SQLite, where no other server can depend on the schema, and no on PostgreSQL."""
     sql: bool = False
     insecure: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    auth: tuple[str, ...] = ()
+    """Names of METHODS. Without any, everybody may do everything."""
+    auth_tokens_file: Path | None = None
+    auth_jwks_url: str | None = None
+    """A URL, or the path of a file."""
+    auth_issuer: str | None = None
+    auth_audience: str | None = None
+    auth_role_claim: str = "role"
+    auth_identities_file: Path | None = None
+    token: NewToken | None = None
+    """Of the command `token` alone."""
     reflection: bool = True
     max_concurrent_rpcs: int = 256
     max_client_rate: int = 0
@@ -94,13 +140,38 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     """
     parser = _parser(environment)
     options = vars(parser.parse_args(arguments))
+    if options["command"] == "token":
+        options["token"] = NewToken(**{name: options.pop(name) for name in ("name", "role", "expires")})
     settings = Settings(**{name: _switched(name, value, parser) for name, value in options.items()})
-    if not settings.insecure and not _is_local(settings.listen):
-        raise SettingsError(
-            f"refusing to listen on {settings.listen}, where anyone who can reach it could change everything: "
-            "use a loopback address, or --insecure on a network that you trust"
-        )
+    if settings.token is None:
+        _check_access(settings)
+    elif settings.auth_tokens_file is None:
+        raise SettingsError("token new needs --auth-tokens-file")
     return settings
+
+
+def _check_access(settings: Settings) -> None:
+    """Raises SettingsError for settings of access control that contradict each other, or leave the server open."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingsError("--tls-cert and --tls-key need each other")
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        raise SettingsError("--tls-client-ca needs --tls-cert")
+    for method, needed in METHODS.items():
+        for name in needed:
+            flag, missing = "--" + name.replace("_", "-"), getattr(settings, name) is None
+            if method in settings.auth and missing:
+                raise SettingsError(f"--auth {method} needs {flag}")
+            if method not in settings.auth and not missing and name not in _SHARED:
+                raise SettingsError(f"{flag} has no effect without --auth {method}")
+    if settings.insecure or _is_local(settings.listen) or (settings.tls_cert and settings.auth):
+        return
+    missing_parts = " and ".join(
+        part for part, there in (("--tls-cert", settings.tls_cert), ("--auth", settings.auth)) if not there
+    )
+    raise SettingsError(
+        f"refusing to listen on {settings.listen} without {missing_parts}, because others can reach it: "
+        "set what is missing, or use a loopback address, or --insecure on a network that you trust"
+    )
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -114,6 +185,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve the API until SIGTERM or SIGINT")
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this program needs")
     check = commands.add_parser("check", help="check the settings, the database and its schema; change nothing")
+    _add_token(commands, environment)
     for command in (serve, migrate, check):
         Flags(command, environment, Settings).add_common()
     migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
@@ -130,11 +202,63 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
         flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
         flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+        _add_access(flags)
         for name, (text, metavar, kind) in _LIMITS.items():
             flags.add(name, text, metavar=metavar, type=kind)
         for name, (text, shown) in _SWITCHES.items():  # a default from the environment is text until `_switched`
             flags.add(name, text, shown=shown, action=argparse.BooleanOptionalAction)
     return parser
+
+
+def _add_access(flags: Flags) -> None:
+    for name, text in _FILES.items():
+        flags.add(name, text, metavar="FILE", type=Path)
+    flags.add("auth", f"how callers authenticate: {', '.join(METHODS)}", shown="none", metavar="NAME,...", type=_auth)
+    flags.add("auth-jwks-url", "the keys of --auth jwt: a URL or a file", metavar="URL", type=_keys_url)
+    flags.add("auth-issuer", "the issuer that a JWT must name", metavar="TEXT")
+    flags.add("auth-audience", "the audience that a JWT must name", metavar="TEXT")
+    flags.add("auth-role-claim", "the claim of a JWT that names its roles", metavar="NAME")
+
+
+def _add_token(commands: Any, environment: Mapping[str, str]) -> None:
+    token = commands.add_parser("token", help="make a token for --auth tokens")
+    new = token.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "new", help="print a new token, and add its hash to the tokens file"
+    )
+    new.add_argument("--name", required=True, type=_name, help="who is to use it; may be in the file already")
+    new.add_argument("--role", required=True, choices=ROLES, help="what it may be used for")
+    new.add_argument("--expires", metavar="DURATION", type=_lifetime, help="such as 90d or 12h (default: never)")
+    Flags(new, environment, Settings).add("auth-tokens-file", "the file", metavar="FILE", type=Path)
+
+
+def _auth(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METHODS:
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(METHODS)}")
+    return names
+
+
+def _keys_url(text: str) -> str:
+    """Returns the text if it is a path, or a URL whose answer nobody on the network can have changed."""
+    url = urlsplit(text)
+    local = url.scheme == "http" and _is_local(f"{url.hostname}:0")
+    if "://" in text and url.scheme not in ("file", "https") and not local:
+        raise argparse.ArgumentTypeError("it must be https://, http:// of this machine, file:// or a path")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 100 letters, digits and characters of ._@:/+-")
+    return text
+
+
+def _lifetime(text: str) -> timedelta:
+    match = re.fullmatch("([1-9][0-9]{0,4})([hd])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days or hours, such as 90d or 12h")
+    return timedelta(**{"h": {"hours": int(match[1])}, "d": {"days": int(match[1])}}[match[2]])
 
 
 def _switched(name: str, value: Any, parser: argparse.ArgumentParser) -> Any:

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
@@ -51,6 +51,8 @@ class _Context(_server._Context):
     principal: Principal | None = None
     """Who calls; None without access control."""
     request_id = ""
+    exchange: tuple[Any, Any] | None = None
+    """The request and the response, if the call is audited and its method has begun; no response before its end."""
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         raise Refused(_status(code, details))
@@ -90,6 +92,12 @@ class IncomingCall:
         """The status of the answer; None until the call is answered or has ended."""
         self.on_code: Callable[[IncomingCall], None] | None = None
         """Called once, when the code is known. Threads of gRPC may call it, so it must not wait."""
+        self.in_lane = False
+        """True once a lane has taken the call."""
+        self.recorded = False
+        """True once the call is in the audit log, or need not be."""
+        self.done = False
+        """True once the method has returned an answer, also when its client is gone: what it wrote is committed."""
         self.ended = False
         """True once the answer is sent, or the client is gone."""
         self._answered = False
@@ -125,6 +133,16 @@ class IncomingCall:
         return () if self._event is None else self._event.invocation_metadata
 
     @property
+    def auth_context(self) -> "Mapping[str, Sequence[bytes]]":
+        """What gRPC knows of the client's certificate, by the names of its properties."""
+        return self._context.auth_context()
+
+    @property
+    def exchange(self) -> tuple[Any, Any] | None:
+        """The request and the response, as `_Context` has them."""
+        return self._context.exchange
+
+    @property
     def client(self) -> str:
         """The client's address without its port, such as "ipv4:127.0.0.1"."""
         peer: bytes = self._event.call.peer()
@@ -146,10 +164,18 @@ class IncomingCall:
         state = self._state
         return state is not None and bool(_server._is_rpc_state_active(state))
 
-    def receive(self, arrived: "Callable[[IncomingCall], None]", ended: "Callable[[IncomingCall], None]") -> None:
-        """Receives the request. Calls `arrived` when it is there, and `ended` when the call has ended.
+    def on_end(self, ended: "Callable[[IncomingCall], None]") -> None:
+        """Calls `ended` when the call has ended. gRPC's thread of events does so; it must not wait.
 
-        gRPC's thread of events calls both, so they must not wait.
+        Only that thread may call this, and before it looks at the next event.
+        """
+        with self._state.condition:
+            self._state.callbacks.append(partial(self._end, ended))
+
+    def receive(self, arrived: "Callable[[IncomingCall], None]") -> None:
+        """Receives the request of a call that is active. gRPC's thread of events calls `arrived`, which must not wait.
+
+        Any thread may call this.
         """
         state = self._state
 
@@ -170,9 +196,9 @@ class IncomingCall:
                 return _server._possibly_finish_call(state, _RECEIVING)
 
         with state.condition:
-            state.callbacks.append(partial(self._end, ended))
-            self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
-            state.due.add(_RECEIVING)
+            if _server._is_rpc_state_active(state):
+                self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
+                state.due.add(_RECEIVING)
 
     def compute(self) -> bytes:
         """Runs the method and returns the bytes of its answer, which `send` sends. It may be run more than once.
@@ -187,6 +213,7 @@ class IncomingCall:
 
     def send(self, answer: bytes) -> None:
         """Answers the call, unless it is answered or cancelled."""
+        self.done = True
         self.answer_size = len(answer)
         with self._state.condition:
             open_until_now = self.active
@@ -233,6 +260,7 @@ class IncomingCall:
         """Tells that the method is done with the call."""
         self._answered = True
         self._request = b""
+        self._context.exchange = None
         if self.ended:
             self._release()
 

@@ -3,7 +3,7 @@
 Parsing, validation and the mapping of errors stand here once, so that no method can forget them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
@@ -27,17 +27,19 @@ class ContractInterceptor(grpc.ServerInterceptor):
 
     `lanes` maps the full name of a method, such as "/artemis.v1.EventService/GetEvent", to the lane that answers it;
     the server's own lane answers all other methods. `checks` maps such names to the checks that methods make
-    themselves: their violations join those of the contract.
+    themselves: their violations join those of the contract. The calls of `audited` methods remember their messages.
     """
 
     def __init__(
         self,
         lanes: Mapping[str, Lane],
         checks: Mapping[str, Check],
+        audited: Container[str] = (),
         package: str = "artemis.v1",
     ) -> None:
         self._lanes = lanes
         self._checks = checks
+        self._audited = audited
         self._prefix = f"/{package}."
         self._handlers: dict[str, Handler] = {}
 
@@ -60,10 +62,25 @@ class ContractInterceptor(grpc.ServerInterceptor):
     def _guard(self, method: str, handler: Handler) -> Handler:
         assert handler.unary_unary is not None  # noqa: S101, for the type checker
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
-        answer = guarded(handler.unary_unary, handler.request_deserializer, self._checks.get(method))
+        served = remembered(handler.unary_unary) if method in self._audited else handler.unary_unary
+        answer = guarded(served, handler.request_deserializer, self._checks.get(method))
         if method in self._lanes:
             answer.experimental_thread_pool = self._lanes[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
+
+
+def remembered(
+    method: Callable[[Request, Any], Response],
+) -> Callable[[Request, Any], Response]:
+    """Returns the method as one whose messages are in the context, for the audit log."""
+
+    def answer(request: Request, context: Any) -> Response:
+        context.exchange = request, None
+        response = method(request, context)
+        context.exchange = request, response
+        return response
+
+    return answer
 
 
 def guarded(

@@ -57,6 +57,19 @@ class Observer(Protocol):
         """Sees a call whose `code` is known: it is answered, or its client is gone."""
 
 
+class Gate(Protocol):
+    """Decides which calls may come in, before their requests are received. `rpc/gate.py` has the one."""
+
+    def check(self, call: IncomingCall) -> grpc.Status | None:
+        """Returns the error of a call that may not come in.
+
+        Otherwise the call has a principal, unless that takes a while to find out: then `verify` does.
+        """
+
+    def verify(self, call: IncomingCall, admit: Callable[[], None]) -> None:
+        """Finds out the principal on another thread, and calls `admit` there, or refuses the call."""
+
+
 class Waiting:
     """Calls that wait for their clients, the oldest first.
 
@@ -132,9 +145,19 @@ class Waiting:
 class Calls:
     """The open calls of a server. Its lanes answer them."""
 
-    def __init__(self, limits: Limits, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        observers: Sequence[Observer] = (),
+        *,
+        gate: Gate | None = None,
+        audit: Callable[[IncomingCall], None] | None = None,
+    ) -> None:
+        """Calls `audit` once for each call: when its method has returned, or it is refused before it has begun."""
         self._limits = limits
         self._observers = observers
+        self._gate = gate
+        self._audit = audit
         self._rates = Rates(limits.client_rate)
         self._lanes: list[Lane] = []
         self.incomplete = Waiting(
@@ -203,19 +226,33 @@ class Calls:
         for observer in self._observers:
             observer.begun(call)
         call.on_code = self._tell_end
-        refusal = self._refusal(lane)
-        if refusal is None and self._limits.client_rate and not self._rates.take(call.client):
-            refusal = _TOO_FAST
+        call.on_end(self._forget)
+        refusal = self._refusal(lane) or (self._gate and self._gate.check(call)) or self._over_rate(call)
         if refusal is not None:
             call.refuse(refusal)
-            return
+        elif self._gate is None or call.principal is not None:
+            self._receive(call, lane)
+        else:
+            self._gate.verify(call, partial(self._receive, call, lane))
+
+    def _over_rate(self, call: IncomingCall) -> grpc.Status | None:
+        """Returns the error of a client that calls too often. Until its principal is known, it is an address."""
+        if not self._limits.client_rate:
+            return None
+        client = call.client if call.principal is None else call.principal.name
+        return None if self._rates.take(client) else _TOO_FAST
+
+    def _receive(self, call: IncomingCall, lane: "Lane") -> None:
         self.incomplete.add(call, 1)
-        call.receive(partial(self._accept, lane=lane), self._forget)
+        call.receive(partial(self._accept, lane=lane))
+        if call.ended:  # before it was added
+            self.incomplete.discard(call)
 
     def mark_answered(self, call: IncomingCall) -> None:
         """Remembers that a call has its answer, until its client has read it. A stream goes on by itself."""
         with self._lock:
             self._request_bytes -= call.request_size
+        self._record(call)
         call.mark_answered()
         if not call.streams:
             self.unread.add(call, call.answer_size)
@@ -225,6 +262,13 @@ class Calls:
     def _tell_end(self, call: IncomingCall) -> None:
         for observer in self._observers:
             observer.ended(call)
+        if not call.in_lane:
+            self._record(call)
+
+    def _record(self, call: IncomingCall) -> None:
+        if self._audit is not None and not call.recorded:
+            call.recorded = True
+            self._audit(call)
 
     def _accept(self, call: IncomingCall, lane: "Lane") -> None:
         self.incomplete.discard(call)
@@ -235,6 +279,7 @@ class Calls:
         if refusal is None:
             with self._lock:
                 self._request_bytes += call.request_size
+            call.in_lane = True
             lane.put(call)
         else:
             call.refuse(refusal)

@@ -122,6 +122,8 @@ _CODES_AND_DETAILS: dict[type[errors.RequestError], tuple[int, Callable[[errors.
     errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, _resource),
     errors.FailedPrecondition: (code_pb2.FAILED_PRECONDITION, _precondition),
     errors.Aborted: (code_pb2.ABORTED, _resource),
+    errors.Unauthenticated: (code_pb2.UNAUTHENTICATED, lambda _: []),
+    errors.PermissionDenied: (code_pb2.PERMISSION_DENIED, lambda _: []),
     errors.Unavailable: (code_pb2.UNAVAILABLE, _retry),
     errors.ResourceExhausted: (code_pb2.RESOURCE_EXHAUSTED, _retry),
     errors.DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, lambda _: []),

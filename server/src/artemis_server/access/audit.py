@@ -1,0 +1,119 @@
+"""The audit log: a line for every write, with who wrote what, and the outcome (docs/adr/0028).
+
+It has ids, and neither the fields of a resource nor credentials.
+"""
+
+import logging
+from functools import cache
+from typing import Any, Protocol
+
+import grpc
+from artemis.v1 import access_pb2
+from google.protobuf.descriptor import Descriptor
+
+from artemis_server.access.principal import Principal
+
+MAX_IDS = 50
+"""The most ids in a line; `count` tells of how many resources the call was."""
+_OPTIONS = {"request_id": "write_request_id", "validate_only": "validate_only"}
+"""Fields of a request that its line has if they are set, and their names there."""
+
+log = logging.getLogger(__name__)
+
+
+class AuditedCall(Protocol):
+    """The parts of a call that the log has."""
+
+    method: str
+    request_id: str
+    code: grpc.StatusCode | None
+    done: bool
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who calls."""
+
+    @property
+    def exchange(self) -> tuple[Any, Any] | None:
+        """The request and the response, as far as there are any."""
+
+
+class Audit:
+    """Writes the log."""
+
+    def __init__(self, roles: dict[str, int]) -> None:
+        """`roles` has the role that each method needs: one that needs more than a reader's is a write."""
+        self.methods = frozenset(name for name, role in roles.items() if role > access_pb2.ROLE_READER)
+
+    def record(self, call: AuditedCall) -> None:
+        """Logs a call that has its answer or has failed, if it is a write.
+
+        Anybody can send calls without credentials, so these are warnings, of which the log has one a second.
+        """
+        if call.method not in self.methods:
+            return
+        fields = _fields(call)
+        if call.principal is None:
+            log.warning("audit", extra={"fields": fields})
+        else:
+            log.info("audit", extra={"fields": fields})
+
+
+def _fields(call: AuditedCall) -> dict[str, Any]:
+    """Returns the fields of a line. The code is the outcome of the write, whether or not the caller waited for it."""
+    code = grpc.StatusCode.OK if call.done else call.code or grpc.StatusCode.CANCELLED
+    principal = call.principal
+    fields: dict[str, Any] = {
+        "principal": None if principal is None else principal.name,
+        "credentials": None if principal is None else principal.kind,
+        "method": call.method.removeprefix("/"),
+        "code": code.name,
+        "request_id": call.request_id,
+    }
+    if call.exchange is not None:
+        request, response = call.exchange
+        ids, count = _subjects(request, response if call.done else None)
+        fields |= {"ids": ",".join(map(str, ids)), "count": count}
+        fields |= {shown: value for name, shown in _OPTIONS.items() if (value := getattr(request, name, None))}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _subjects(request: Any, response: Any) -> tuple[list[int], int]:
+    """Returns the ids of the resources, MAX_IDS at most, and the number of resources.
+
+    A response has the ids of all but those that were missing already, which the request has. Before there is a
+    response, a request to create something has no id.
+    """
+    sent = getattr(request, _children(request.DESCRIPTOR) or "", None) or [request]
+    ids = [_id_in_request(each) for each in sent[:MAX_IDS]]
+    if response is not None:
+        answered = getattr(response, _children(response.DESCRIPTOR) or "", None) or [response]
+        ids = [new.id or old for new, old in zip(answered, ids, strict=False)]
+    return [each for each in ids if each], len(sent)
+
+
+def _id_in_request(request: Any) -> int:
+    """Returns the id of the resource to change: `event.id` of UpdateEventRequest, `id` of DeleteEventRequest."""
+    path = _id_path(request.DESCRIPTOR)
+    if path is None:
+        return 0
+    found: int = getattr(request, path).id if path else request.id
+    return found
+
+
+@cache
+def _id_path(descriptor: "Descriptor") -> str | None:
+    """Returns the field whose message has the id, or "" if the request has it itself, or None if it makes a new one."""
+    if "id" in descriptor.fields_by_name:
+        return ""
+    if "update_mask" not in descriptor.fields_by_name:
+        return None
+    return next(
+        field.name for field in descriptor.fields if field.message_type and "id" in field.message_type.fields_by_name
+    )
+
+
+@cache
+def _children(descriptor: "Descriptor") -> str | None:
+    """Returns the repeated messages of a batch: `requests` of a request, and `events` of a response."""
+    return next((field.name for field in descriptor.fields if field.message_type and field.is_repeated), None)

@@ -1,0 +1,132 @@
+"""Checks JWTs: those that are known at once, and others on a thread of its own, because a signature takes a while."""
+
+import hashlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from artemis_server.access import key_sets
+from artemis_server.access.files import INTERVAL, Watched
+from artemis_server.access.key_sets import InvalidJwtError, Rules, UnknownKeyError
+from artemis_server.access.principal import Principal
+
+REFRESH_INTERVAL = 30.0
+"""Seconds between two looks at the keys of a URL; for a file it is INTERVAL. A key that is gone verifies nothing then."""
+MIN_INTERVAL = 5.0
+"""Seconds between two looks that callers cause, because they name unknown keys."""
+MAX_QUEUE = 256
+"""JWTs that wait for their check, and as many that wait for new keys."""
+
+OnResult = Callable[[Principal | None], None]
+"""Gets the principal, or None if the JWT is not valid."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Job:
+    token: str
+    digest: bytes
+    on_result: OnResult
+    repeated: bool = False
+
+
+class JwtVerifier:
+    """Knows the keys. Two threads work for it: one checks JWTs, and one gets new keys, for which it may wait."""
+
+    def __init__(self, source: str, rules: Rules) -> None:
+        """Raises: SettingsError, if the keys cannot be had."""
+        self._rules = rules
+        self._keys = Watched(
+            "the keys of JWTs", lambda: (key_sets.load(source),), lambda all_: key_sets.parse(all_[0], source)
+        )
+        self._interval = REFRESH_INTERVAL if key_sets.is_remote(source) else INTERVAL
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._parked: list[_Job] = []
+        """Jobs whose key is unknown, and which wait for new keys."""
+        self._lock = threading.Lock()
+        self._looked = -math.inf
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=run, name=name, daemon=True)
+            for name, run in (("jwt", self._check_all), ("jwt-keys", self._refresh_keys))
+        ]
+
+    def start(self) -> None:
+        """Starts the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends the threads."""
+        self._stopping = True
+        self._queue.put(None)
+        self._wanted.set()
+
+    def find(self, token: str) -> Principal | None:
+        """Returns the principal of a JWT that was checked before."""
+        return self._keys.value.find(_digest(token))
+
+    def verify(self, token: str, on_result: OnResult) -> bool:
+        """Checks a JWT on another thread, which calls `on_result`. Returns False if too many wait for that."""
+        if self._queue.qsize() >= MAX_QUEUE:
+            return False
+        self._queue.put(_Job(token, _digest(token), on_result))
+        return True
+
+    def refresh(self) -> None:
+        """Gets the keys, and has the parked jobs checked again."""
+        self._keys.refresh()
+        with self._lock:
+            parked, self._parked = self._parked, []
+            if parked:
+                self._looked = time.monotonic()
+        for job in parked:
+            self._queue.put(_Job(job.token, job.digest, job.on_result, repeated=True))
+
+    def _refresh_keys(self) -> None:
+        while not self._stopping:
+            try:
+                self.refresh()
+            except Exception:
+                log.exception("the keys of JWTs cannot be refreshed")
+            self._wanted.wait(self._interval)
+            self._wanted.clear()
+
+    def _check_all(self) -> None:
+        while (job := self._queue.get()) is not None:
+            try:
+                self._check(job)
+            except Exception:
+                log.exception("a JWT cannot be checked")
+
+    def _check(self, job: _Job) -> None:
+        keys = self._keys.value
+        principal = None
+        try:
+            principal = keys.find(job.digest) or keys.verify(job.token, job.digest, self._rules)
+        except UnknownKeyError:
+            if self._park(job):
+                return
+            log.debug("refused a JWT: its key is unknown")
+        except InvalidJwtError as error:
+            log.debug("refused a JWT: %s", error)
+        job.on_result(principal)
+
+    def _park(self, job: _Job) -> bool:
+        """Lets a job wait for new keys, unless it has done so already, or the keys were looked at just now."""
+        with self._lock:
+            recent = time.monotonic() - self._looked < MIN_INTERVAL
+            if job.repeated or recent or len(self._parked) >= MAX_QUEUE:
+                return False
+            self._parked.append(job)
+        self._wanted.set()
+        return True
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()

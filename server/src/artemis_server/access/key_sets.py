@@ -1,0 +1,196 @@
+"""The public keys of JWTs (RFC 7517), from a file or a URL, and the check of one JWT by them."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, UnknownHandler
+
+import jwt
+
+from artemis_server.access.files import MAX_BYTES, read
+from artemis_server.access.principal import Principal
+from artemis_server.access.roles import VALUES
+from artemis_server.settings import SettingsError
+
+LEEWAY = 60.0
+"""Seconds by which the clock of the issuer may differ from ours."""
+TIMEOUT = 5.0
+"""Seconds that the server of the keys may be silent."""
+MAX_KEYS = 100
+MAX_NAME = 200
+"""Characters of a subject."""
+MAX_VERIFIED = 10_000
+"""JWTs whose check is remembered. Each of them is checked again when the keys change, or after it was forgotten."""
+_ALGORITHMS = {
+    "RSA": ("RS256", "PS256"),
+    "EC P-256": ("ES256",),
+    "OKP Ed25519": ("EdDSA",),
+}
+"""The algorithms of each kind of key. None is symmetric: a public key is no secret to sign with (RFC 8725, 2.1)."""
+MIN_RSA_BITS = 2048
+_CLAIMS = ["exp", "iss", "aud", "sub"]
+
+
+class UnknownKeyError(Exception):
+    """A JWT names a key that is not among the keys."""
+
+
+class InvalidJwtError(Exception):
+    """A JWT is not valid; the text, which has nothing of the JWT, says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The claims that a JWT must have."""
+
+    issuer: str
+    audience: str
+    role_claim: str
+
+
+@dataclass(frozen=True)
+class _Key:
+    key: Any
+    algorithms: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class KeySet:
+    """Keys by their ids, and the JWTs that were found to be valid with them: a new key set begins without any."""
+
+    keys: Mapping[str, _Key]
+    verified: dict[bytes, tuple[Principal, float]] = field(default_factory=dict)
+    """The principals of JWTs by their SHA-256, and when the JWTs expire, as `time.time` has it."""
+
+    def find(self, digest: bytes) -> Principal | None:
+        """Returns the principal of a JWT with this SHA-256 that was verified and has not expired."""
+        principal, expires = self.verified.get(digest, (None, 0.0))
+        return principal if time.time() < expires else None
+
+    def verify(self, token: str, digest: bytes, rules: Rules) -> Principal:
+        """Returns the principal of a JWT, and remembers it.
+
+        Raises:
+            UnknownKeyError: no key has the id that the JWT names.
+            InvalidJwtError: it is malformed, has expired, is not signed by the key or is not for this server.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            if "crit" in header:
+                raise InvalidJwtError("it has critical extensions, and this server knows none (RFC 7515, 4.1.11)")
+            key = self.keys.get(header.get("kid", ""))
+            if key is None:
+                raise UnknownKeyError
+            claims = jwt.decode(
+                token,
+                key.key,
+                algorithms=key.algorithms,
+                issuer=rules.issuer,
+                audience=rules.audience,
+                leeway=LEEWAY,
+                options={"require": _CLAIMS},
+            )
+            principal = _principal(claims, rules.role_claim)
+            expires = float(claims["exp"]) + LEEWAY
+        except (UnknownKeyError, InvalidJwtError):
+            raise
+        except Exception as error:  # it is the caller's text, whatever the library makes of it
+            raise InvalidJwtError(type(error).__name__) from None
+        if len(self.verified) >= MAX_VERIFIED:
+            self.verified.pop(next(iter(self.verified)), None)
+        self.verified[digest] = principal, expires
+        return principal
+
+
+def is_remote(source: str) -> bool:
+    """Tells whether the source is a URL that has to be asked, and not a file."""
+    return urlsplit(source).scheme in ("http", "https")
+
+
+def load(source: str) -> bytes:
+    """Returns what a URL answers, or the contents of a file, which may be file://.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
+    if is_remote(source):
+        return _fetch(source)
+    url = urlsplit(source)
+    return read(Path(unquote(url.path) if url.scheme == "file" else source))
+
+
+def _fetch(url: str) -> bytes:
+    """Returns what a URL answers. It follows no redirection, which could lead to any address, and uses no proxy."""
+    opener = OpenerDirector()
+    for handler in (HTTPHandler(), HTTPSHandler(), UnknownHandler()):
+        opener.add_handler(handler)
+    end = time.monotonic() + TIMEOUT
+    try:
+        with opener.open(url, timeout=TIMEOUT) as answer:
+            if answer.status != 200:  # noqa: PLR2004, OK
+                raise SettingsError(f"cannot get {url}: it answers {answer.status}")
+            content = b""
+            while chunk := answer.read1(2**16):
+                content += chunk
+                if len(content) > MAX_BYTES or time.monotonic() > end:
+                    raise SettingsError(f"{url} answers more than {MAX_BYTES} bytes, or takes more than {TIMEOUT:g} s")
+            return content
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise SettingsError(f"cannot get {url}: {getattr(reason, 'strerror', None) or reason}") from None
+
+
+def parse(content: bytes, name: str) -> KeySet:
+    """Returns the keys in a JSON Web Key Set, which messages call `name`.
+
+    It leaves out keys that no JWT of ours can need: symmetric ones, those for encryption, and unknown kinds.
+
+    Raises:
+        SettingsError: it is none, has a private key, or has no key that can be used.
+    """
+    try:
+        listed = json.loads(content)["keys"]
+        keys = [_parse_key(each) for each in listed[:MAX_KEYS]]
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    except Exception:  # there are many ways not to be a key
+        raise SettingsError(f"{name} is not a JSON Web Key Set (RFC 7517)") from None
+    usable = {kid: key for kid, key in keys if key is not None}
+    if not usable:
+        raise SettingsError(f"{name} has no key for {', '.join(sum(_ALGORITHMS.values(), ()))}")
+    return KeySet(usable)
+
+
+def _parse_key(values: Mapping[str, Any]) -> tuple[str, _Key | None]:
+    """Returns the id and the key; None if it is not one to use."""
+    kid = values.get("kid", "")
+    if not isinstance(kid, str):
+        raise TypeError(kid)
+    kind = " ".join(values[name] for name in ("kty", "crv") if name in values)
+    algorithms = _ALGORITHMS.get(kind, ())
+    if "alg" in values:
+        algorithms = tuple(name for name in algorithms if name == values["alg"])
+    if not algorithms or values.get("use", "sig") != "sig":
+        return kid, None
+    if "d" in values:
+        raise SettingsError(f"the key {kid!r} is a private key, which nobody but the issuer may have")
+    key = jwt.PyJWK(dict(values), algorithms[0]).key
+    if kind == "RSA" and key.key_size < MIN_RSA_BITS:
+        raise SettingsError(f"the key {kid!r} has {key.key_size} bits, and {MIN_RSA_BITS} are needed")
+    return kid, _Key(key, algorithms)
+
+
+def _principal(claims: Mapping[str, Any], role_claim: str) -> Principal:
+    """Returns the principal: its name is the subject, and its role is the greatest one that the claim names."""
+    name = claims["sub"]
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        raise InvalidJwtError(f"its subject is not a text of 1 to {MAX_NAME} printable characters")
+    named = claims.get(role_claim, [])
+    names = named.split() if isinstance(named, str) else named if isinstance(named, list) else []
+    role = max((VALUES.get(each, 0) for each in names if isinstance(each, str)), default=0)
+    return Principal(name=name, role=role, kind="jwt")

@@ -1,0 +1,1 @@
+"""Commands that need neither a server nor its log."""

@@ -1,0 +1,67 @@
+"""The gate: which calls may come in, by their principals and the roles that the methods need."""
+
+from collections.abc import Callable, Mapping
+
+import grpc
+from grpc_status import rpc_status
+
+from artemis_server.access.control import INVALID, AccessControl
+from artemis_server.access.principal import Principal
+from artemis_server.access.roles import NAMES
+from artemis_server.errors import PermissionDenied, RequestError, ResourceExhausted, Unauthenticated
+from artemis_server.rpc.incoming import IncomingCall
+from artemis_server.rpc.status import status_of
+
+
+class AccessGate:
+    """Lets in the calls whose principals have the role of the method. `lanes.Gate` describes the methods.
+
+    A call that is refused has not been received, so the refusal cannot depend on what it asks for, or what there is.
+    """
+
+    def __init__(self, control: AccessControl, roles: Mapping[str, int]) -> None:
+        """`roles` has the role that each method needs, by its full name. No other method may be called."""
+        self._control = control
+        self._roles = roles
+
+    def check(self, call: IncomingCall) -> grpc.Status | None:
+        """Returns the error of a call that may not come in; a principal that is known at once is set."""
+        try:
+            principal = self._control.identify(call.metadata, lambda: call.auth_context)
+        except Unauthenticated as error:
+            return _status(error)
+        return None if principal is None else self._authorize(call, principal)
+
+    def verify(self, call: IncomingCall, admit: Callable[[], None]) -> None:
+        """Finds out the principal on another thread, and calls `admit` there, or refuses the call."""
+
+        def on_result(principal: Principal | None) -> None:
+            refusal = _INVALID if principal is None else self._authorize(call, principal)
+            if refusal is None:
+                admit()
+            else:
+                call.refuse(refusal)
+
+        if not self._control.verify(call.metadata, on_result):
+            call.refuse(_TOO_MANY)
+
+    def _authorize(self, call: IncomingCall, principal: Principal) -> grpc.Status | None:
+        call.principal = principal
+        required = self._roles.get(call.method)
+        return None if required is not None and principal.role >= required else _DENIED.get(required, _DENIED_TO_ALL)
+
+
+def _status(error: RequestError) -> grpc.Status:
+    return rpc_status.to_status(status_of(error))
+
+
+def _denied(role: str) -> grpc.Status:
+    return _status(PermissionDenied("ROLE_REQUIRED", f"the method needs the role {role}", values={"role": role}))
+
+
+_DENIED: dict[int | None, grpc.Status] = {value: _denied(name) for value, name in NAMES.items()}
+_DENIED_TO_ALL = _denied("admin")
+_INVALID = _status(Unauthenticated("CREDENTIALS_INVALID", INVALID))
+_TOO_MANY = _status(
+    ResourceExhausted("TOO_MANY_CALLS", "too many callers wait for the check of their credentials; try again later")
+)
