@@ -29,6 +29,10 @@ class Pair:
         key.write_bytes(self.key)
         return cert, key
 
+    def credentials(self, trusted: bytes) -> grpc.ChannelCredentials:
+        """Returns those of a client that has this pair, and trusts an authority."""
+        return grpc.ssl_channel_credentials(trusted, self.key, self.cert)
+
 
 class Authority:
     """Signs certificates."""
@@ -55,7 +59,7 @@ class Authority:
 
     def credentials(self, pair: Pair | None = None) -> grpc.ChannelCredentials:
         """Returns what a client needs that trusts this authority, and has this pair."""
-        return grpc.ssl_channel_credentials(self.pem, pair and pair.key, pair and pair.cert)
+        return grpc.ssl_channel_credentials(self.pem) if pair is None else pair.credentials(self.pem)
 
     def _pair(self, name: str, begins: timedelta, ends: timedelta, extension: x509.ExtensionType) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())

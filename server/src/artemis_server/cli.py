@@ -132,7 +132,7 @@ def _work(settings: Settings, access: AccessControl, turn: Turn, number: int, te
     """Serves as a worker until SIGTERM or REPLACED, and returns the exit code."""
     assert settings.workers is not None  # noqa: S101, for the type checker
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(logging.Formatter(logs.FORMAT.replace("%(name)s", f"worker {number}: %(name)s")))
+        handler.setFormatter(logs.Formatter(logs.FORMAT.replace("%(name)s", f"worker {number}: %(name)s")))
     if settings.cores == "one":
         share_out(number, settings.workers)
     try:

@@ -13,11 +13,21 @@ UNTHROTTLED = "artemis_server.supervisor"
 """The logger whose lines are never dropped: callers cannot cause them, and each may be about another worker."""
 
 
+class Formatter(logging.Formatter):
+    """Adds the fields of `extra={"fields": {...}}` to a line: "audit principal=billing code=OK"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the text of a record."""
+        fields: dict[str, object] = getattr(record, "fields", {})
+        return " ".join([super().format(record), *(f"{key}={value}" for key, value in fields.items())])
+
+
 def set_up(level: str) -> None:
     """Makes every logger write to stderr from this level on, such as "INFO"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Throttle())
-    logging.basicConfig(level=level, handlers=[handler], format=FORMAT)
+    handler.setFormatter(Formatter(FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 class Throttle(logging.Filter):

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
 from artemis_server.access import key_sets
@@ -15,11 +15,14 @@ from artemis_server.access.key_sets import InvalidJwtError, Rules, UnknownKeyErr
 from artemis_server.access.principal import Principal
 
 REFRESH_INTERVAL = 30.0
-"""Seconds between two looks at the keys of a URL; for a file it is INTERVAL. A key that is gone verifies nothing then."""
+"""Seconds between two looks at the keys of a URL; for a file it is INTERVAL. A key that is gone is then of no use."""
 MIN_INTERVAL = 5.0
 """Seconds between two looks that callers cause, because they name unknown keys."""
 MAX_QUEUE = 256
 """JWTs that wait for their check, and as many that wait for new keys."""
+
+MAX_WAITS = 2
+"""How often a JWT waits for keys: the first time they may have been on their way before it came."""
 
 OnResult = Callable[[Principal | None], None]
 """Gets the principal, or None if the JWT is not valid."""
@@ -31,7 +34,8 @@ class _Job:
     token: str
     digest: bytes
     on_result: OnResult
-    repeated: bool = False
+    waits: int = 0
+    """How often it has waited for keys."""
 
 
 class JwtVerifier:
@@ -80,21 +84,26 @@ class JwtVerifier:
 
     def refresh(self) -> None:
         """Gets the keys, and has the parked jobs checked again."""
+        with self._lock:
+            asked = bool(self._parked)
         self._keys.refresh()
         with self._lock:
             parked, self._parked = self._parked, []
-            if parked:
+            if asked:
                 self._looked = time.monotonic()
         for job in parked:
-            self._queue.put(_Job(job.token, job.digest, job.on_result, repeated=True))
+            self._queue.put(replace(job, waits=job.waits + 1))
 
     def _refresh_keys(self) -> None:
+        due = -math.inf
         while not self._stopping:
-            try:
-                self.refresh()
-            except Exception:
-                log.exception("the keys of JWTs cannot be refreshed")
-            self._wanted.wait(self._interval)
+            if self._parked or time.monotonic() >= due:
+                try:
+                    self.refresh()
+                except Exception:
+                    log.exception("the keys of JWTs cannot be refreshed")
+                due = time.monotonic() + self._interval
+            self._wanted.wait(max(0.0, due - time.monotonic()))
             self._wanted.clear()
 
     def _check_all(self) -> None:
@@ -121,7 +130,7 @@ class JwtVerifier:
         """Lets a job wait for new keys, unless it has done so already, or the keys were looked at just now."""
         with self._lock:
             recent = time.monotonic() - self._looked < MIN_INTERVAL
-            if job.repeated or recent or len(self._parked) >= MAX_QUEUE:
+            if job.waits == MAX_WAITS or recent or len(self._parked) >= MAX_QUEUE:
                 return False
             self._parked.append(job)
         self._wanted.set()

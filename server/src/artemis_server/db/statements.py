@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session
 
 _DRIVER = "artemis_driver_connection"
 """The key in `Session.info` of the connection that `driver_connection` found."""
+PRINCIPAL = "artemis_principal"
+"""The key in `Session.info` of the principal whose work a session does (`access.principal.Principal`), or of None."""
 MAX_FETCH = 128
 """The number of rows that are fetched at a time: enough for a page of 100 and the row after it."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}

@@ -29,6 +29,8 @@ SUBMITTED.set_result(None)
 _RECEIVING = "receive_message"
 """The name that grpcio gives to the operation that receives a request. A call ends after its operations."""
 
+METHOD = "artemis_method"
+"""The attribute of a method as it is served that has its full name: gRPC does not tell the names of generated ones."""
 REQUEST_ID = "x-request-id"
 """The name of the metadata that tells a call from others in logs: a caller may send it, and the trailers have it."""
 _SANE_ID = re.compile(r"[\x21-\x7e]{1,64}")
@@ -80,7 +82,7 @@ class IncomingCall:
         self, run: Callable[..., Any], event: Any, state: Any, behavior: Any, _: Any, parse: Any, serialize: Any
     ) -> None:
         """Takes the arguments that grpcio gives to a pool; `parse` may be None."""
-        self.method: str = event.call_details.method.decode()
+        self.method: str = getattr(behavior, METHOD, "") or event.call_details.method.decode()
         """The full name, such as "/artemis.v1.EventService/GetEvent"."""
         self.began = time.monotonic()
         self.request_id = _request_id(event.invocation_metadata)

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from artemis_server import requests
 from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import Check
+from artemis_server.rpc.incoming import METHOD
 from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.status import status_of
 from artemis_server.wire import bounded
@@ -64,6 +65,7 @@ class ContractInterceptor(grpc.ServerInterceptor):
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
         served = remembered(handler.unary_unary) if method in self._audited else handler.unary_unary
         answer = guarded(served, handler.request_deserializer, self._checks.get(method))
+        setattr(answer, METHOD, method)
         if method in self._lanes:
             answer.experimental_thread_pool = self._lanes[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)

@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
 
+from artemis_server.access.principal import Principal
+
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
 _CANCEL_TIMEOUT = 0.5  # seconds
 _CANCEL_INTERVAL = 0.25  # seconds between two requests to cancel statements of the same caller
@@ -33,6 +35,11 @@ class Caller(Protocol):
 
     def is_active(self) -> bool:
         """Tells whether the caller is still there."""
+
+
+def principal_of(caller: Caller) -> Principal | None:
+    """Returns who a caller is; None for the server itself, and without access control."""
+    return getattr(caller, "principal", None)  # the type of gRPC's contexts has no such attribute
 
 
 class InternalCaller:

@@ -19,6 +19,7 @@ from artemis_server.db.connection.cancellation import (
     InternalCaller,
     StatementEnded,
     StatementGuard,
+    principal_of,
     statement_timeout,
 )
 from artemis_server.db.connection.driver_errors import (
@@ -30,7 +31,7 @@ from artemis_server.db.connection.driver_errors import (
 )
 from artemis_server.db.connection.turn import Turn
 from artemis_server.db.ids import SPARE_IDS, SpareIds
-from artemis_server.db.statements import driver_connection
+from artemis_server.db.statements import PRINCIPAL, driver_connection
 from artemis_server.errors import RequestError, Unavailable
 
 T = TypeVar("T")
@@ -125,6 +126,7 @@ class ThreadSessions:
             session = self._connect()
             guard = session.info[_GUARD]
         guard.begin(caller, seconds)
+        session.info[PRINCIPAL] = principal_of(caller)
         if self._idle:
             self._wake.set()
         if probe:

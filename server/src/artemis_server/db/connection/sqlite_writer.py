@@ -17,7 +17,7 @@ from artemis_models import AUTOCOMMIT
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from artemis_server.db.connection.cancellation import Caller
+from artemis_server.db.connection.cancellation import Caller, principal_of
 from artemis_server.db.connection.driver_errors import (
     busy,
     caller_gone,
@@ -28,7 +28,7 @@ from artemis_server.db.connection.driver_errors import (
 )
 from artemis_server.db.connection.sqlite_file import SqliteFile
 from artemis_server.db.connection.turn import Turn
-from artemis_server.db.statements import driver_connection
+from artemis_server.db.statements import PRINCIPAL, driver_connection
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
@@ -351,6 +351,7 @@ class _WriteConnection:
     def _run(self, ticket: _Ticket[Any]) -> bool:
         """Runs the work; false if it failed and has to be undone. Raises if the transaction has ended with it."""
         self._changed = False
+        self._session.info[PRINCIPAL] = principal_of(ticket.caller)
         ticket.error = None
         try:
             ticket.result = ticket.work()
