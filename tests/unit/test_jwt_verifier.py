@@ -156,7 +156,7 @@ class Keys:
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.code = 200
-        self.asked = 0
+        self.asked = self.answered = 0
         keys = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -167,6 +167,7 @@ class Keys:
                     self.send_header("location", "/other")
                 self.end_headers()
                 self.wfile.write(keys.content)
+                keys.answered += 1
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -188,9 +189,12 @@ def served() -> Iterator[Keys]:
 
 
 @contextmanager
-def verifying(source: str) -> Iterator[JwtVerifier]:
+def verifying(source: str, served: Keys | None = None) -> Iterator[JwtVerifier]:
+    """Runs a verifier, which has asked for the keys twice: when it was made and when it was started."""
     verifier = JwtVerifier(source, RULES)
     verifier.start()
+    while served is not None and served.answered < 2:
+        time.sleep(0)
     yield verifier
     verifier.stop()
 
@@ -206,7 +210,7 @@ def check(verifier: JwtVerifier, token: str) -> str | None:
 
 def test_an_unknown_key_is_looked_for_once_in_a_while(served: Keys) -> None:
     new, newer = Issuer("new"), Issuer("newer")
-    with verifying(served.url) as verifier:
+    with verifying(served.url, served) as verifier:
         assert check(verifier, SIGNER.token()) == "ada"
         served.content = SIGNER.key_set(new)
         assert check(verifier, new.token()) == "ada"
@@ -221,7 +225,7 @@ def test_calls_with_an_unknown_key_wait_and_hold_up_nobody(served: Keys, monkeyp
     asked, go_on = threading.Event(), threading.Event()
     new = Issuer("new")
     load = key_sets.load
-    with verifying(served.url) as verifier:
+    with verifying(served.url, served) as verifier:
         assert check(verifier, SIGNER.token()) == "ada"
 
         def slow(source: str) -> bytes:
@@ -246,7 +250,7 @@ def test_calls_with_an_unknown_key_wait_and_hold_up_nobody(served: Keys, monkeyp
 def test_a_key_that_is_removed_verifies_nothing_more(served: Keys) -> None:
     """Also no JWT that was verified before."""
     other, token = Issuer("other"), SIGNER.token()
-    with verifying(served.url) as verifier:
+    with verifying(served.url, served) as verifier:
         assert check(verifier, token) == "ada"
         served.content = other.key_set()
         verifier.refresh()
@@ -255,7 +259,7 @@ def test_a_key_that_is_removed_verifies_nothing_more(served: Keys) -> None:
 
 
 def test_keys_that_cannot_be_had_leave_the_old_ones(served: Keys, caplog: pytest.LogCaptureFixture) -> None:
-    with verifying(served.url) as verifier:
+    with verifying(served.url, served) as verifier:
         check(verifier, SIGNER.token())
         for code, content in ((500, b""), (302, b""), (200, b"nonsense")):
             served.code, served.content = code, content
