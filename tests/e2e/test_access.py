@@ -25,6 +25,7 @@ from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
 
 from tests.certificates import DAY, Authority
+from tests.e2e.rotation import Callers, Rotation
 from tests.e2e.samples import START, event
 from tests.e2e.servers import PATIENCE, Server, serving
 from tests.e2e.wire import EVENTS, METHODS
@@ -335,3 +336,17 @@ def test_a_rate_is_that_of_a_principal(tmp_path: Path) -> None:
             Code.RESOURCE_EXHAUSTED,
             "RATE_LIMIT_EXCEEDED",
         )
+
+
+@pytest.mark.long
+def test_certificates_and_tokens_change_while_callers_call(tmp_path: Path) -> None:
+    """No call fails, and a revoked token is refused soon."""
+    rotation = Rotation(tmp_path)
+    with rotation.serving() as server:
+        callers = Callers(rotation, server)
+        try:
+            taken = [rotation.change(server) for _ in range(3)]
+        finally:
+            codes = callers.stop()
+    assert codes.keys() == {Code.OK}
+    assert max(taken) < 5, "the bound that the documents promise"

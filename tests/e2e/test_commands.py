@@ -8,6 +8,7 @@ import pytest
 from artemis_client import ArtemisClient
 from artemis_models import head_revision
 
+from tests.certificates import DAY, Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event
 from tests.e2e.servers import contents, query, run
@@ -19,10 +20,10 @@ def flags(command: str) -> tuple[str, ...]:
     return () if command == "migrate" else LISTEN
 
 
-def assert_refused(command: str, database: Path, *more: str) -> str:
+def assert_refused(command: str, database: Path, *more: str, code: int = 1) -> str:
     """Runs a command that must fail, and returns why: all that it prints is one line."""
     ended = run(command, database, *flags(command), *more)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (code, "")
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert ended.stderr.startswith("artemis-server: ")
     return ended.stderr.removeprefix("artemis-server: ").strip()
@@ -69,7 +70,47 @@ def test_the_port_of_another_server_is_refused(serve: Serve) -> None:
 
 
 def test_an_address_that_others_can_reach_is_refused(sqlite_file: Path) -> None:
-    assert assert_refused("serve", sqlite_file, "--listen", "0.0.0.0:0").startswith("refusing to listen on 0.0.0.0:0")
+    said = assert_refused("serve", sqlite_file, "--listen", "0.0.0.0:0", code=2)
+
+    assert said.startswith("refusing to listen on 0.0.0.0:0 without --tls-cert and --auth")
+
+
+BAD_FILES = {
+    "missing key": "cannot read {folder}/missing: No such file or directory",
+    "key of another certificate": "{folder}/other.key is not the key of the first certificate in {folder}/server.crt",
+    "expired certificate": "{folder}/past.crt expired on ",
+    "tokens that others can read": "others can use {folder}/open.toml, whose mode is 0644: ",
+    "bad keys": "{folder}/open.toml is not a JSON Web Key Set (RFC 7517)",
+    "keys that nobody serves": "cannot get http://127.0.0.1:1/keys: Connection refused",
+    "contradiction": "--auth jwt needs --auth-issuer",
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_bad_settings_of_access_control_are_refused_before_anything_is_done(
+    database_path: Path, tmp_path: Path, command: str, name: str
+) -> None:
+    authority = Authority()
+    cert, key = (str(path) for path in authority.server().write(tmp_path, "server"))
+    _, other = (str(path) for path in authority.server().write(tmp_path, "other"))
+    past, past_key = (str(path) for path in authority.server(-2 * DAY, -DAY).write(tmp_path, "past"))
+    (tmp_path / "open.toml").touch(0o644)
+    jwt = ("--auth", "jwt", "--auth-issuer", "i", "--auth-audience", "a", "--auth-jwks-url")
+    bad = {
+        "missing key": ("--tls-cert", cert, "--tls-key", str(tmp_path / "missing")),
+        "key of another certificate": ("--tls-cert", cert, "--tls-key", other),
+        "expired certificate": ("--tls-cert", past, "--tls-key", past_key),
+        "tokens that others can read": ("--auth", "tokens", "--auth-tokens-file", str(tmp_path / "open.toml")),
+        "bad keys": (*jwt, str(tmp_path / "open.toml")),
+        "keys that nobody serves": (*jwt, "http://127.0.0.1:1/keys"),
+        "contradiction": ("--auth", "jwt", "--auth-jwks-url", key),
+    }
+
+    said = assert_refused(command, database_path, *bad[name], code=2)
+
+    assert said.startswith(BAD_FILES[name].format(folder=tmp_path))
+    assert not database_path.exists()
 
 
 def test_an_address_of_another_machine_is_refused(sqlite_file: Path) -> None:
