@@ -7,6 +7,7 @@ from pathlib import Path
 import artemis.v1
 import pytest
 from artemis_models import create_engine
+from artemis_server.access.roles import required_roles
 from artemis_server.app import Service, services
 from artemis_server.db.connection.database import Database
 from google.protobuf.descriptor import ServiceDescriptor
@@ -40,6 +41,12 @@ def test_every_method_of_the_contract_has_an_answer(registered: tuple[Service, .
         if method.name not in vars(type(each.servicer))
     ]
     assert missing == []
+
+
+def test_every_method_of_the_contract_says_which_role_it_needs() -> None:
+    """A server does not start with one that does not."""
+    methods = {f"/{each.full_name}/{method.name}" for each in declared() for method in each.methods}
+    assert methods == required_roles(declared()).keys()
 
 
 def test_methods_that_get_one_resource_have_threads_of_their_own(registered: tuple[Service, ...]) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +35,8 @@ class Rotation:
 
     folder: Path
     authority: Authority = field(default_factory=Authority)
-    tokens: deque[str] = field(default_factory=lambda: deque(new_token() for _ in range(3)))
-    """The oldest first, which the next change removes; callers use the second."""
+    tokens: deque[str] = field(default_factory=lambda: deque(new_token() for _ in range(6)))
+    """The oldest first, which the next change removes; callers use one that the server has had for two changes."""
     changes: int = 0
 
     def write(self) -> None:
@@ -55,19 +56,26 @@ class Rotation:
         with serving(self.folder / "artemis.db", *tls, *auth) as server:
             yield server
 
-    def change(self, server: Server) -> float:
-        """Changes all, and returns after how many seconds the oldest token was refused; callers take the next one."""
+    def change(self) -> str:
+        """Changes all, and returns the token that was removed."""
         self.tokens.append(new_token())
-        revoked, began = self.tokens.popleft(), time.monotonic()
+        removed = self.tokens.popleft()
         self.write()
-        with self.channel(server) as channel:
-            while self.code(channel, revoked) is not grpc.StatusCode.UNAUTHENTICATED:
-                assert time.monotonic() < began + PATIENCE
-        taken = time.monotonic() - began
         self.changes += 1
+        return removed
+
+    def wait_for(self, server: Server) -> None:
+        """Waits until the server has taken as many changes."""
         for name in ("tokens", "certificate"):
             server.log.wait_for(rf"(?s:(.*the {name}: the new one is in use){{{self.changes}}})")
-        return taken
+
+    def time_of_refusal(self, server: Server, token: str) -> float:
+        """Returns how many seconds pass until a token is refused."""
+        began = time.monotonic()
+        with self.channel(server) as channel:
+            while self.code(channel, token) is not grpc.StatusCode.UNAUTHENTICATED:
+                assert time.monotonic() < began + PATIENCE
+        return time.monotonic() - began
 
     def channel(self, server: Server) -> grpc.Channel:
         """Opens a connection of its own."""
@@ -110,23 +118,23 @@ class Callers:
                     self._call(channel)
 
     def _call(self, channel: grpc.Channel) -> None:
-        code = self._rotation.code(channel, self._rotation.tokens[1])
+        code = self._rotation.code(channel, self._rotation.tokens[3])
         self.codes[code] = self.codes.get(code, 0) + 1
 
 
-def main(seconds: float) -> None:
+def main(seconds: int) -> None:
     """Changes all once a second, and prints what came of it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(4) as pool:
         rotation = Rotation(Path(folder))
         with rotation.serving() as server:
             callers = Callers(rotation, server)
-            end, taken = time.monotonic() + seconds, [0.0]
-            while time.monotonic() < end:
-                next_change = time.monotonic() + 1
-                taken.append(rotation.change(server))
-                time.sleep(max(0.0, next_change - time.monotonic()))
-            print(f"{rotation.changes} changes, calls: {callers.stop()}, revoked after {max(taken):.2f} s at most")  # noqa: T201
+            began, refusals = time.monotonic(), []
+            for number in range(seconds):
+                time.sleep(max(0.0, began + number - time.monotonic()))
+                refusals.append(pool.submit(rotation.time_of_refusal, server, rotation.change()))
+            slowest = max(each.result() for each in refusals)
+            print(f"{seconds} changes, calls: {callers.stop()}, a token was refused after {slowest:.2f} s at most")  # noqa: T201
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(int(sys.argv[1]))
