@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient, DeadlineExceeded, Event, Unauthenticated, Unavailable, tls
 from artemis_client.credentials import is_local
+from cryptography.hazmat.primitives import serialization
 
-from tests.e2e.certificates import Authority, Pair
+from tests.certificates import Authority
 from tests.e2e.guard import Guard, guarding
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_floor import CLIENT
@@ -40,35 +42,49 @@ def guard() -> Iterator[Guard]:
         yield guard
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("certificates"))
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The certificate of an authority, and a client's certificate and key."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+def files_of(authority: Authority, folder: Path) -> Files:
+    ca = folder / "ca.pem"
+    ca.write_bytes(authority.pem)
+    cert, key = authority.client().write(folder, "client")
+    return Files(ca=ca, cert=cert, key=key)
+
+
+AUTHORITY = Authority()
+SERVER = AUTHORITY.server()
 
 
 @pytest.fixture(scope="module")
-def served(authority: Authority) -> Pair:
-    return authority.issue("server")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return files_of(AUTHORITY, tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="module")
-def own(authority: Authority) -> Pair:
-    return authority.issue("client")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Those of another authority."""
+    return files_of(Authority("Other authority"), tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture(scope="module")
-def mutual(authority: Authority, served: Pair) -> Iterator[Guard]:
-    """A guard that also asks for the client's certificate."""
-    pairs = [(served.key.read_bytes(), served.cert.read_bytes())]
-    credentials = grpc.ssl_server_credentials(pairs, authority.file.read_bytes(), require_client_auth=True)
-    with guarding("fresh", credentials=credentials) as guard:
+def encrypted() -> Iterator[Guard]:
+    with guarding("fresh", credentials=grpc.ssl_server_credentials([(SERVER.key, SERVER.cert)])) as guard:
         yield guard
 
 
 @pytest.fixture(scope="module")
-def encrypted(served: Pair) -> Iterator[Guard]:
-    with guarding(
-        "fresh", credentials=grpc.ssl_server_credentials([(served.key.read_bytes(), served.cert.read_bytes())])
-    ) as guard:
+def mutual() -> Iterator[Guard]:
+    """A guard that also asks for the client's certificate."""
+    pairs = [(SERVER.key, SERVER.cert)]
+    credentials = grpc.ssl_server_credentials(pairs, AUTHORITY.pem, require_client_auth=True)
+    with guarding("fresh", credentials=credentials) as guard:
         yield guard
 
 
@@ -102,21 +118,19 @@ def test_a_client_without_a_token_sends_none(guard: Guard) -> None:
     assert "authorization" not in guard.calls[0].metadata
 
 
-def test_a_token_goes_over_tls(encrypted: Guard, authority: Authority) -> None:
-    with ArtemisClient(encrypted.target, credentials=tls(authority.file), token="fresh") as client:
+def test_a_token_goes_over_tls(encrypted: Guard, own: Files) -> None:
+    with ArtemisClient(encrypted.target, credentials=tls(own.ca), token="fresh") as client:
         client.events.get(1)
 
 
-def test_a_client_shows_its_certificate(mutual: Guard, authority: Authority, own: Pair) -> None:
-    credentials = tls(authority.file, own.cert, own.key)
-    with ArtemisClient(mutual.target, credentials=credentials, token="fresh") as client:
+def test_a_client_shows_its_certificate(mutual: Guard, own: Files) -> None:
+    with ArtemisClient(mutual.target, credentials=tls(own.ca, own.cert, own.key), token="fresh") as client:
         client.events.get(1)
 
 
-def test_the_server_of_another_authority_is_not_trusted(encrypted: Guard, tmp_path: Path) -> None:
-    credentials = tls(Authority(tmp_path, "other").file)
+def test_the_server_of_another_authority_is_not_trusted(encrypted: Guard, other: Files) -> None:
     with (
-        ArtemisClient(encrypted.target, credentials=credentials, token="fresh", timeout=0.3) as client,
+        ArtemisClient(encrypted.target, credentials=tls(other.ca), token="fresh", timeout=0.3) as client,
         pytest.raises(DeadlineExceeded, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         client.events.get(1)
@@ -124,10 +138,9 @@ def test_the_server_of_another_authority_is_not_trusted(encrypted: Guard, tmp_pa
 
 @pytest.mark.parametrize("which", ["none", "another authority's"])
 def test_a_client_without_a_valid_certificate_is_not_let_in(
-    mutual: Guard, authority: Authority, tmp_path: Path, which: str
+    mutual: Guard, own: Files, other: Files, which: str
 ) -> None:
-    other = Authority(tmp_path).issue("client")
-    credentials = tls(authority.file) if which == "none" else tls(authority.file, other.cert, other.key)
+    credentials = tls(own.ca) if which == "none" else tls(own.ca, other.cert, other.key)
     before = len(mutual.calls)
     with (
         ArtemisClient(mutual.target, credentials=credentials, token="fresh", timeout=0.3) as client,
@@ -141,10 +154,10 @@ def test_a_client_without_a_valid_certificate_is_not_let_in(
 # Files
 
 
-@pytest.mark.parametrize("kind", ["text", "key", "empty"])
-def test_a_file_without_a_certificate_is_named(own: Pair, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("content", [b"no certificate", b"", SERVER.key], ids=["text", "empty", "key"])
+def test_a_file_without_a_certificate_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ca.pem"
-    path.write_bytes({"text": b"no certificate", "key": own.key.read_bytes(), "empty": b""}[kind])
+    path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"{path} has no certificate in PEM"):
         tls(path)
 
@@ -156,18 +169,26 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
             tls(**files)
 
 
-def test_a_key_of_another_certificate_is_refused(served: Pair, own: Pair) -> None:
-    with pytest.raises(ValueError, match=rf"{own.cert} and {served.key} are not a certificate and its"):
-        tls(cert=own.cert, key=served.key)
+def test_a_key_of_another_certificate_is_refused(own: Files, other: Files) -> None:
+    with pytest.raises(ValueError, match=rf"{own.cert} and {other.key} are not a certificate and its"):
+        tls(cert=own.cert, key=other.key)
 
 
-def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
-    pair = Authority(tmp_path).issue("client", password="sesame")
+def test_an_encrypted_key_is_refused(own: Files, tmp_path: Path) -> None:
+    key = serialization.load_pem_private_key(own.key.read_bytes(), None)
+    sealed = tmp_path / "sealed.key"
+    sealed.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"sesame"),
+        )
+    )
     with pytest.raises(ValueError, match="unencrypted key"):
-        tls(cert=pair.cert, key=pair.key)
+        tls(cert=own.cert, key=sealed)
 
 
-def test_a_certificate_and_its_key_are_given_together(own: Pair) -> None:
+def test_a_certificate_and_its_key_are_given_together(own: Files) -> None:
     for files in ({"cert": own.cert}, {"key": own.key}):
         with pytest.raises(ValueError, match="cert and key belong together"):
             tls(**files)
@@ -378,8 +399,8 @@ def test_the_deadline_counts_the_time_of_the_provider(guard: Guard) -> None:
 # Versions
 
 
-def test_credentials_work_on_the_oldest_dependencies(mutual: Guard, authority: Authority, own: Pair) -> None:
-    arguments = [mutual.target, *map(str, (authority.file, own.cert, own.key))]
+def test_credentials_work_on_the_oldest_dependencies(mutual: Guard, own: Files) -> None:
+    arguments = [mutual.target, *map(str, (own.ca, own.cert, own.key))]
     before = len(mutual.calls)
     done = subprocess.run(
         [CLIENT, "-c", FLOOR_PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False
