@@ -80,7 +80,8 @@ def test_the_client_needs_nothing_of_the_servers() -> None:
 
 
 def test_the_loader_starts_without_what_few_feeds_and_commands_need() -> None:
-    done = run_without(("apscheduler", "httpx", "icalendar", "recurring_ical_events"), "import artemis_loader.cli")
+    rare = ("apscheduler", "httpx", "icalendar", "prometheus_client", "recurring_ical_events")
+    done = run_without(rare, "import artemis_loader.cli")
     assert done.returncode == 0, done.stderr
 
 
@@ -92,6 +93,7 @@ def test_the_loader_starts_without_what_few_feeds_and_commands_need() -> None:
         ("httpx", "artemis_loader.fetch.http"),
         ("icalendar", "artemis_loader.formats.ics"),
         ("apscheduler", "artemis_loader.schedule"),
+        ("prometheus_client", "artemis_loader.report.metrics"),
     ],
 )
 def test_a_package_that_is_taken_away_is_missed(package: str, module: str) -> None:

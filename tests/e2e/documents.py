@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+from artemis.v1 import access_pb2
 from google.api import client_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
@@ -210,10 +211,16 @@ def _signature(method: MethodDescriptor) -> str:
     return str(signature)
 
 
+def _role(method: MethodDescriptor) -> str:
+    option: Any = access_pb2.required_role  # protoc's type of it does not fit
+    return str(access_pb2.Role.Name(method.GetOptions().Extensions[option]))
+
+
 def _described(name: str) -> str:
     service = next(each for each in SERVICES if each.full_name == name)
     methods = "".join(
         f"  rpc {method.name} ( .{method.input_type.full_name} ) returns ( .{method.output_type.full_name} ) {{\n"
+        f"    option (.artemis.v1.required_role) = {_role(method)};\n"
         f'    option (.google.api.method_signature) = "{_signature(method)}";\n  }}\n'
         for method in sorted(service.methods, key=lambda method: method.name)
     )

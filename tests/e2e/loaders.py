@@ -53,9 +53,9 @@ class Loader:
     def start(self, name: str, *flags: str) -> Process:
         """Starts a command."""
         command = ["artemis_loader", name, "--database-url", self.url, *flags]
-        return Process(command, self._environment(), self.folder)
+        return Process(command, self.environment(), self.folder)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         self.temporary.mkdir(exist_ok=True)
         return environment() | {"TMPDIR": str(self.temporary)}
 

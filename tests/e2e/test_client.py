@@ -166,7 +166,17 @@ def test_an_invalid_argument_names_every_bad_field(client: ArtemisClient) -> Non
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert error.message == "event.name: must not be blank (and 3 more)"
     assert error.retry_delay is None
-    assert error.request_id == ""
+
+
+def test_an_error_has_the_id_of_its_call_in_the_servers_log(client: ArtemisClient) -> None:
+    found = []
+    for _ in range(2):
+        with pytest.raises(NotFound) as refused:
+            client.events.get(2**40)
+        found.append(refused.value.request_id)
+
+    assert all(found)
+    assert len(set(found)) == 2
 
 
 def test_not_found_names_the_resource(client: ArtemisClient) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.servers import PATIENCE, Server
 from tests.e2e.test_floor import CLIENT, ROOT
 
-SAMPLE, README_SAMPLE = (
+SAMPLE, SECURE_SAMPLE, README_SAMPLE = (
     sample
     for page in (ROOT / "client" / "README.md", ROOT / "README.md")
     for sample in re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -51,13 +51,17 @@ def test_types_are_checked(tmp_path: Path) -> None:
         "client.events.get('1')": 'has incompatible type "str"; expected "int"',
         "error.code.nmae": '"StatusCode" has no attribute "nmae"',
         "ArtemisClient('', credentials=3)": 'has incompatible type "int"; expected "ChannelCredentials | None"',
+        "ArtemisClient('', token=3)": 'has incompatible type "int"; expected "str | Callable[[], str] | None"',
+        "tls(3)": 'has incompatible type "int"; expected "str | PathLike[str] | None"',
     }
     given = "from artemis_client import *\ndef f(client: ArtemisClient, event: Event, error: ArtemisError) -> None:\n"
     (tmp_path / "right.py").write_text(SAMPLE, encoding="utf-8")
+    (tmp_path / "secure.py").write_text(SECURE_SAMPLE, encoding="utf-8")
     (tmp_path / "readme.py").write_text(README_SAMPLE, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(given + "".join(f"    {each}\n" for each in mistakes), encoding="utf-8")
+    files = ("right.py", "secure.py", "readme.py", "wrong.py")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, "right.py", "readme.py", "wrong.py"],
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, *files],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -353,7 +353,7 @@ def test_a_wrong_password_is_one_line(own_server: "PostgresServer") -> None:
         access = Path(own_server.pgdata) / "pg_hba.conf"
         access.write_text(f"local all guarded scram-sha-256\n{access.read_text()}")
         connection.execute("SELECT pg_reload_conf()")
-    url = make_url(own_server.get_uri()).set(username="guarded", password="secret")  # noqa: S106, it is wrong
+    url = make_url(own_server.get_uri()).set(username="guarded", password="secret")
     for name in ("migrate", "check", "serve"):
         ended = run(name, url.render_as_string(hide_password=False))
         assert ended.returncode == 1

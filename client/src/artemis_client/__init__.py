@@ -12,6 +12,7 @@ from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 
 from artemis_client.client import ArtemisClient
+from artemis_client.credentials import tls
 from artemis_client.errors import (
     Aborted,
     AlreadyExists,
@@ -53,4 +54,5 @@ __all__ = [
     "User",
     "Violation",
     "timestamp",
+    "tls",
 ]

@@ -1,12 +1,15 @@
-"""One call: its deadline, the id that makes it safe to repeat, and its failure as an exception."""
+"""One call: its deadline, its metadata, the id that makes it safe to repeat, and its failure as an exception."""
 
 import re
+import time
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
 import grpc
 
+from artemis_client.credentials import TokenProvider
 from artemis_client.errors import ArtemisError, Cancelled, from_rpc_error
+from artemis_client.tracing import Metadata, trace_context
 
 Request_contra = TypeVar("Request_contra", contravariant=True)
 Response_co = TypeVar("Response_co", covariant=True)
@@ -21,7 +24,9 @@ _TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")  # in gRPC's te
 class Method(Protocol[Request_contra, Response_co]):
     """A unary method of a generated stub."""
 
-    def __call__(self, request: Request_contra, timeout: float | None = None) -> Response_co:
+    def __call__(
+        self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> Response_co:
         """Calls it; `timeout` is in seconds."""
 
 
@@ -39,17 +44,21 @@ class WriteRequest(AnyRequest, Protocol):
 
 
 class Caller:
-    """Calls methods with a default deadline."""
+    """Calls methods with a default deadline, and with a token if there is a provider of one."""
 
-    def __init__(self, channel: grpc.Channel, timeout: float) -> None:
+    def __init__(self, channel: grpc.Channel, timeout: float, token: TokenProvider | None = None) -> None:
         self._timeout = timeout
+        self._token = token
         # A method that the retry policy leaves out, called as bytes.
         self._check_health: Method[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
 
     def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
         """Returns the response. Raises ArtemisError when the call fails."""
+        timeout = self._timeout if timeout is None else timeout
         try:
-            return method(request, timeout=self._timeout if timeout is None else timeout)
+            if self._token is None:
+                return method(request, timeout=timeout, metadata=trace_context())
+            return self._call_with_token(self._token, method, request, timeout)
         except grpc.RpcError as error:
             raise self._explained(from_rpc_error(error), request) from None
         except ValueError as error:
@@ -61,6 +70,27 @@ class Caller:
         """Calls with an id: a new one if the request has none, kept when gRPC tries again (AIP-4235)."""
         request.request_id = request.request_id or str(uuid4())
         return self.call(method, request, timeout)
+
+    def _call_with_token(
+        self, provide: TokenProvider, method: Method[Request, Response], request: Request, timeout: float
+    ) -> Response:
+        """Calls with a token, and once more if the server refuses that and the provider has another one by then."""
+        end = time.monotonic() + timeout
+
+        def attempt(token: str) -> Response:
+            metadata = (("authorization", f"Bearer {token}"), *trace_context())
+            return method(request, timeout=end - time.monotonic(), metadata=metadata)
+
+        token = provide()
+        try:
+            return attempt(token)
+        except grpc.RpcError as error:
+            if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                raise
+            other = provide()
+            if other == token:
+                raise
+        return attempt(other)
 
     def _explained(self, error: ArtemisError, request: AnyRequest) -> ArtemisError:
         """Returns the error with a message that helps, if gRPC made it and not the server."""
@@ -78,7 +108,7 @@ class Caller:
             message = (
                 f"the {whose} of {method} has {size} bytes, the {taker} takes up to {limit}; {advice} less at once"
             )
-        return type(error)(error.code, message)
+        return type(error)(error.code, message, request_id=error.request_id)
 
     def _connection_error(self) -> str:
         """Returns ": " and why the channel cannot connect, or nothing if it can.

@@ -6,6 +6,7 @@ from types import TracebackType
 import grpc
 
 from artemis_client.calls import DEFAULT_TIMEOUT, Caller
+from artemis_client.credentials import TokenProvider, is_local, provider_of
 from artemis_client.events import EventClient
 from artemis_client.users import UserClient
 
@@ -41,6 +42,8 @@ _RECONNECT = (  # milliseconds
 )
 # milliseconds; a connection whose server or network vanished without a word is given up after 40 seconds
 _KEEPALIVE = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 10_000))
+# gRPC would go to the proxy that `http_proxy` names, also for an address of this machine, and show it the token.
+_NO_PROXY = ("grpc.enable_http_proxy", 0)
 
 
 class ArtemisClient:
@@ -53,7 +56,14 @@ class ArtemisClient:
     given one of its own. Calls that fail with UNAVAILABLE are tried up to five times within the deadline,
     which outlasts the restart of a server (gRFC A6). A write that is tried again is made once: every try
     has the same request id.
-    With `credentials` the connection is encrypted.
+    With `credentials`, such as `tls()`, the connection is encrypted. `token` tells the server who calls: a string, or
+    a function that returns the current one. The function is called for each call, on the thread of the call, and again
+    if the server refuses its token: when it then returns another, the call is made with that. An exception of the
+    function is raised as Unauthenticated.
+
+    Raises:
+        ValueError: the token would go unencrypted to another machine, and `insecure` does not allow that; or it is
+            a string that cannot be a token.
     """
 
     def __init__(
@@ -62,14 +72,25 @@ class ArtemisClient:
         *,
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | TokenProvider | None = None,
+        insecure: bool = False,
     ) -> None:
+        provider = None if token is None else provider_of(token)
+        plaintext_token = provider is not None and credentials is None
+        if plaintext_token and not insecure and not is_local(target):
+            raise ValueError(
+                f"refusing to send a token to {target} unencrypted: "
+                "give credentials=tls(), or insecure=True on a network that you trust"
+            )
         service_config = ("grpc.service_config", json.dumps(_SERVICE_CONFIG))
         options = [service_config, _RETRY_BUFFER, _OWN_CONNECTION, *_RECONNECT, *_KEEPALIVE]
+        if plaintext_token and is_local(target):
+            options.append(_NO_PROXY)
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
-        caller = Caller(self._channel, timeout)
+        caller = Caller(self._channel, timeout, provider)
         self.events = EventClient(self._channel, caller)
         self.users = UserClient(self._channel, caller)
 

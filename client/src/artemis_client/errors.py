@@ -26,6 +26,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS = "grpc-status-details-bin"
+_REQUEST_ID = "x-request-id"
 D = TypeVar("D", bound=Message)
 
 
@@ -43,14 +44,18 @@ class ArtemisError(Exception):
 
     `code` is the gRPC status code, `message` its text, `reason` the stable name of the error in
     UPPER_SNAKE_CASE (AIP-193; empty if the server was not reached), `metadata` what the reason adds, and
-    `details` everything that the server sent, as google.rpc messages. It can be pickled and copied with all of that.
+    `details` everything that the server sent, as google.rpc messages. `request_id` is the id of the call in the
+    server's log; it is empty if no server answered. The exception can be pickled and copied with all of that.
     """
 
-    def __init__(self, code: grpc.StatusCode, message: str, details: Sequence[Message] = ()) -> None:
+    def __init__(
+        self, code: grpc.StatusCode, message: str, details: Sequence[Message] = (), request_id: str = ""
+    ) -> None:
         super().__init__(f"{code.name}: {message}")
         self.code = code
         self.message = message
         self.details = tuple(details)
+        self.request_id = request_id
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.message, self.details), self.__dict__
@@ -79,12 +84,6 @@ class ArtemisError(Exception):
         """The time to wait before trying again; None if the server did not say."""
         retry = self.detail(error_details_pb2.RetryInfo)
         return retry.retry_delay.ToTimedelta() if retry else None
-
-    @property
-    def request_id(self) -> str:
-        """The id of the failed request in the server's log; empty for an error that is not the server's."""
-        request = self.detail(error_details_pb2.RequestInfo)
-        return request.request_id if request else ""
 
     def detail(self, kind: type[D]) -> D | None:
         """Returns the detail of this type, None if the server did not send one."""
@@ -168,13 +167,20 @@ def from_rpc_error(error: grpc.RpcError) -> ArtemisError:
     """Returns the exception for a failed gRPC call."""
     if not isinstance(error, grpc.Call):
         return ArtemisError(grpc.StatusCode.UNKNOWN, str(error))
-    code = error.code() or grpc.StatusCode.UNKNOWN
-    return _BY_CODE.get(code, ArtemisError)(code, error.details() or "", _details(error))
+    code, details = error.code() or grpc.StatusCode.UNKNOWN, _details(error)
+    named = next((each.request_id for each in details if isinstance(each, error_details_pb2.RequestInfo)), "")
+    request_id = named or str(_trailer(error, _REQUEST_ID))
+    return _BY_CODE.get(code, ArtemisError)(code, error.details() or "", details, request_id)
+
+
+def _trailer(call: grpc.Call, name: str) -> str | bytes:
+    """Returns the first value of this name in the trailers, "" if there is none."""
+    return next((value for key, value in call.trailing_metadata() or () if key == name), "")
 
 
 def _details(call: grpc.Call) -> list[Message]:
     """Returns the details of the status in the trailers; those of unknown types and broken ones are left out."""
-    raw = next((value for key, value in call.trailing_metadata() or () if key == _DETAILS), b"")
+    raw = _trailer(call, _DETAILS)
     try:
         status = status_pb2.Status.FromString(raw if isinstance(raw, bytes) else b"")
         return [

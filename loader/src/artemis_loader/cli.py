@@ -24,14 +24,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_loader.config.reader import read_config
-from artemis_loader.errors import ConfigError, LoaderError
+from artemis_loader.errors import ConfigError, ListenError, LoaderError
 from artemis_loader.feeds import Config, Feed
 from artemis_loader.history import PastLoad, last_loads
 from artemis_loader.loading import Options, Stopped, load
 from artemis_loader.report.progress import LogReporter, reporter
 from artemis_loader.report.rejects import clear
 from artemis_loader.report.tables import print_loads, print_summaries, shown_time
-from artemis_loader.settings import Settings, parse
+from artemis_loader.settings import METRICS_LISTEN, OFF, Settings, parse
 from artemis_loader.summary import Summary
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -104,7 +104,9 @@ def _load(settings: Settings, engine: Engine) -> int:
 
 
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
-    from artemis_loader.schedule import Scheduler  # noqa: PLC0415, the other commands start sooner without it
+    # The other commands start sooner without these.
+    from artemis_loader.report.metrics import LoadMetrics  # noqa: PLC0415
+    from artemis_loader.schedule import Scheduler  # noqa: PLC0415
 
     stopping = threading.Event()
     # Blocked in every thread, the signals wait for sigwait. A handler would run only once the main thread wakes up,
@@ -120,9 +122,17 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
             raise Stopped("stopped before anything was changed")
 
     options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
-    scheduler = Scheduler(feeds, lambda feed: log_summary(load(engine, feed, options, LogReporter())))
+    metrics = LoadMetrics(feed.name for feed in feeds)
+
+    def load_feed(feed: Feed) -> None:
+        log_summary(metrics.observe(feed.name, lambda: load(engine, feed, options, LogReporter())))
+
+    scheduler = Scheduler(feeds, load_feed)
     check_revision(engine)
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        metrics.restore(connection)
     log.info("artemis-loader %s starts", version("artemis-loader"))
+    _serve_metrics(metrics.listen, settings.metrics_listen)
     tune_garbage_collector()
     scheduler.start()
     signal.sigwait(STOP_SIGNALS)
@@ -133,6 +143,18 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
         end_now(1)
     log.info("stopped")
     return 0
+
+
+def _serve_metrics(listen: Callable[[str], str], address: str | None) -> None:
+    """Listens for Prometheus. If another program has the default address, that is logged, and there are no metrics."""
+    if address == OFF:
+        return
+    try:
+        log.info("metrics on http://%s/metrics", listen(address or METRICS_LISTEN))
+    except ListenError as error:
+        if address is not None:
+            raise
+        log.warning("there are no metrics: %s (--metrics-listen sets another address, or off)", error)
 
 
 def log_summary(summary: Summary) -> None:

@@ -2,6 +2,7 @@
 
 LoaderError
 ├── ConfigError   the declaration of a feed cannot be used
+├── ListenError   the metrics cannot be served
 └── FeedError     a feed cannot be fetched, or not be read to its end
 """
 
@@ -12,6 +13,10 @@ class LoaderError(Exception):
 
 class ConfigError(LoaderError):
     """The configuration cannot be used; the text names the file and the key or line."""
+
+
+class ListenError(LoaderError):
+    """Nothing can listen on the address of the metrics."""
 
 
 class FeedError(LoaderError):

@@ -11,6 +11,8 @@ from artemis_loader.files import Validators
 from artemis_loader.locks import is_held
 from artemis_loader.summary import Counts, Status
 
+SUCCESSES = (Status.LOADED, Status.NOT_MODIFIED)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PastLoad:
@@ -55,6 +57,19 @@ def last_loads(connection: Connection, feeds: Sequence[str], limit: int) -> list
         if load.status is Status.RUNNING and not is_held(connection, load.feed):
             loads[index] = replace(load, status=Status.INTERRUPTED, error="the process ended")
     return loads
+
+
+def last_ended(connection: Connection, feed: str) -> PastLoad | None:
+    """Returns the newest load of the feed whose end is known; None if there is none."""
+    query = select(Load.__table__).where(Load.feed == feed, Load.end_time.is_not(None))
+    row = connection.execute(query.order_by(Load.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _past(row)
+
+
+def last_success(connection: Connection, feed: str) -> int | None:
+    """Returns when a load of the feed succeeded last, in microseconds since the epoch; None if none did."""
+    query = select(Load.end_time).where(Load.feed == feed, Load.status.in_(SUCCESSES))
+    return connection.execute(query.order_by(Load.id.desc()).limit(1)).scalar()
 
 
 def validators(connection: Connection, feed: str) -> Validators | None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from artemis_models.flags import Flags, Parser, positive, seconds
+from artemis_models.flags import Flags, Parser, address, positive, seconds
+
+METRICS_LISTEN = "127.0.0.1:9465"
+OFF = "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class Settings:
     json: bool = False
     limit: int = 20
     """Loads that `status` shows."""
+    metrics_listen: str | None = None
+    """OFF, or an address. None means METRICS_LISTEN, and no metrics if another program has it."""
     shutdown_grace: float = 30.0
     """Seconds."""
 
@@ -58,6 +63,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for command in (load, run):
         rejects = "where to write records that are not stored; {feed} stands for the feed's name, and without it all"
         flags[command].add("rejects", f"{rejects} feeds share one file", metavar="FILE")
+    metrics = "the address of the metrics for Prometheus, or off; port 0 takes a free one"
+    flags[run].add("metrics-listen", metrics, shown=METRICS_LISTEN, metavar="HOST:PORT|off", type=_metrics_address)
     flags[run].add("shutdown-grace", "how long a stop waits for loads", metavar="SECONDS", type=seconds)
     for command, text in ((load, "the feed to load"), (status, "the feed to show")):
         command.add_argument("--feed", action="append", metavar="NAME", help=f"{text}; may be repeated (default: all)")
@@ -67,3 +74,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     status.add_argument("--limit", default=Settings.limit, type=positive, metavar="N", help="how many (default: 20)")
     status.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _metrics_address(text: str) -> str:
+    return OFF if text in (OFF, "") else address(text)

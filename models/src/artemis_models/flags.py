@@ -4,6 +4,7 @@ This module knows argparse, and neither the settings of a program nor the databa
 """
 
 import argparse
+import ipaddress
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_NUMBER = 1_000_000
+MAX_PORT = 65535
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,6 +86,18 @@ def duration(low: float, high: float = MAX_NUMBER) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def address(text: str) -> str:
+    """Returns the text if it is HOST:PORT or [IPV6]:PORT, and else raises ArgumentTypeError."""
+    match = re.fullmatch(r"(?:[^:\[\]]+|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})", text)
+    try:
+        valid = match and int(match[2]) <= MAX_PORT and ipaddress.IPv6Address(match[1] or "::")
+    except ValueError:
+        valid = None
+    if not valid:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT or [IPV6]:PORT")
+    return text
 
 
 def _log_level(text: str) -> str:
