@@ -1,0 +1,1 @@
+"""Commands of `artemis-server` beside serving: each is a module."""
