@@ -1,6 +1,9 @@
 """`artemis-server health`: the exit code tells whether a server is SERVING, also over TLS."""
 
 import ipaddress
+import re
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from artemis_server.commands.health import main
+from artemis_server.commands.health import beside, main
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -24,7 +27,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, Server, environment, serving
 
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+ROOT = Path(__file__).parents[2]
 DAY = timedelta(days=1)
 
 
@@ -79,17 +82,23 @@ class Certificate:
 
 @contextmanager
 def answering(
-    status: int = SERVING, certificate: Certificate | None = None, clients: Certificate | None = None
+    certificate: Certificate | None = None,
+    clients: Certificate | None = None,
+    pair: tuple[bytes, bytes] | None = None,
 ) -> Iterator[str]:
-    """Runs a server with this status, and yields its address; `clients` is the authority of its clients."""
+    """Runs a server that is SERVING and yields its address.
+
+    It has a certificate, or a key and a certificate in PEM, if any; `clients` is the authority of its clients.
+    """
     server = grpc.server(ThreadPoolExecutor(2))
     servicer = health.HealthServicer()
-    servicer.set("", status)
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    if certificate is None:
+    if certificate is not None:
+        pair = (certificate.key.read_bytes(), certificate.cert.read_bytes())
+    if pair is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
-        pair = (certificate.key.read_bytes(), certificate.cert.read_bytes())
         root = clients.cert.read_bytes() if clients else None
         port = server.add_secure_port(
             "127.0.0.1:0", grpc.ssl_server_credentials([pair], root, require_client_auth=clients is not None)
@@ -118,6 +127,19 @@ def test_a_server_that_serves_is_healthy_by_its_own_settings(server: Server) -> 
     process = Process(["artemis_server", "health"], environment() | {"ARTEMIS_LISTEN": f"0.0.0.0:{server.port}"})
     out, err = process.communicate(PATIENCE)
     assert (process.wait(PATIENCE), out, err) == (0, f"127.0.0.1:{server.port} is SERVING\n", "")
+
+
+@pytest.mark.parametrize(
+    ("listen", "target"),
+    [
+        ("0.0.0.0:1", "127.0.0.1:1"),
+        ("[::]:1", "[::1]:1"),
+        ("[2001:db8::1]:1", "[2001:db8::1]:1"),
+        ("localhost:1", "localhost:1"),
+    ],
+)
+def test_a_server_that_listens_on_every_address_is_asked_at_the_loopback_one(listen: str, target: str) -> None:
+    assert target == beside(listen)
 
 
 def test_one_service_can_be_asked_for(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +186,19 @@ def test_the_servers_own_certificate_is_known_whatever_its_name_is(
     own = Certificate(tmp_path, "own", [name], authority)
     with answering(certificate=own) as target:
         assert main([], {"ARTEMIS_LISTEN": target, "ARTEMIS_TLS_CERT": str(own.cert)}) == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_certificate_that_the_page_makes_is_good_for_servers_and_clients(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^openssl req .*?[^\\]$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "secrets").mkdir()
+    subprocess.run(shlex.split(command.replace("\\\n", "")), cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE)
+    cert, key = (tmp_path / "secrets" / name for name in ("tls.crt", "tls.key"))
+    with answering(pair=(key.read_bytes(), cert.read_bytes())) as target:
+        assert main([], {"ARTEMIS_LISTEN": target, "ARTEMIS_TLS_CERT": str(cert)}) == 0
+        for name in ("127.0.0.1", "localhost"):
+            assert main(["--target", target.replace("127.0.0.1", name), "--tls-ca", str(cert)], {}) == 0
 
 
 def test_another_certificate_is_not_taken_for_the_servers(

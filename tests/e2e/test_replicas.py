@@ -9,6 +9,7 @@ import pytest
 from artemis.v1 import events_pb2
 from artemis_client import ArtemisClient, Event, NotFound
 
+from tests.e2e.load import load_on
 from tests.e2e.samples import event
 from tests.e2e.servers import serving
 from tests.e2e.wire import EVENTS
@@ -31,6 +32,20 @@ def test_what_another_server_changes_is_never_stale(database_url: str) -> None:
         assert list(second.events.list(filter=f"id = {current.id}")) == []
         with pytest.raises(NotFound):
             second.events.get(current.id)
+
+
+def test_a_client_of_several_servers_sees_no_error_when_one_stops(database_url: str) -> None:
+    with (
+        serving(database_url) as one,
+        serving(database_url) as other,
+        load_on(f"ipv4:{one.target},{other.target}") as load,
+    ):
+        load.wait_for(20)
+        assert one.stop() == 0
+        load.wait_for(load.count + 20)
+        load.stop()
+        _, errors = load.finish()
+    assert errors == []
 
 
 @contextmanager

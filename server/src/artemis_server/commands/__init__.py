@@ -1,1 +1,1 @@
-"""Commands of `artemis-server` beside serving: each is a module."""
+"""Commands that need neither a server nor its log."""

@@ -59,7 +59,7 @@ class Tls:
 def main(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
     """Asks for the health and returns the exit code. Usage errors exit with 2."""
     options = _parser(environment).parse_args(arguments)
-    target = options.target or _beside(options.listen)
+    target = options.target or beside(options.listen)
     tls = Tls(
         ca=options.tls_ca,
         cert=options.tls_cert,
@@ -122,7 +122,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _beside(listen: str) -> str:
+def beside(listen: str) -> str:
     """Returns where a program on the same machine reaches a server that listens there."""
     host, _, port = listen.rpartition(":")
     return f"{_ANY.get(host, host)}:{port}"
