@@ -139,12 +139,23 @@ def test_the_rejects_of_compose_are_in_a_volume_that_the_image_has_a_folder_for(
     assert " /data/rejects " in (ROOT / "loader" / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_prometheus_scrapes_every_server_of_compose() -> None:
-    (job,) = [each for each in PROMETHEUS["scrape_configs"] if each["job_name"] == "artemis-server"]
+@pytest.mark.parametrize("name", OWN)
+def test_prometheus_scrapes_every_server_and_the_loader_of_compose(name: str) -> None:
+    (job,) = [each for each in PROMETHEUS["scrape_configs"] if each["job_name"] == f"artemis-{name}"]
     (found,) = job["dns_sd_configs"]
-    environment = COMPOSE["services"]["server"]["environment"]
-    assert found["names"] == ["server"]
+    environment = COMPOSE["services"][name]["environment"]
+    assert found["names"] == [name]
     assert environment["ARTEMIS_METRICS_LISTEN"] == f"0.0.0.0:{found['port']}"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_kubernetes_tells_prometheus_the_port_of_the_metrics(name: str) -> None:
+    deployment = kind("Deployment", f"artemis-{name}")
+    (container,) = pod(deployment)["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    (listen,) = [each["value"] for each in container["env"] if each["name"] == "ARTEMIS_METRICS_LISTEN"]
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(ports["metrics"]) == listen.rpartition(":")[2]
 
 
 def test_kubernetes_sets_settings_that_exist_and_runs_commands_that_exist() -> None:

@@ -193,7 +193,9 @@ def test_the_certificate_that_the_page_makes_is_good_for_servers_and_clients(tmp
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^openssl req .*?[^\\]$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "secrets").mkdir()
-    subprocess.run(shlex.split(command.replace("\\\n", "")), cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(
+        shlex.split(command.replace("\\\n", "")), cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE
+    )
     cert, key = (tmp_path / "secrets" / name for name in ("tls.crt", "tls.key"))
     with answering(pair=(key.read_bytes(), cert.read_bytes())) as target:
         assert main([], {"ARTEMIS_LISTEN": target, "ARTEMIS_TLS_CERT": str(cert)}) == 0
