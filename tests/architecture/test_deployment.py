@@ -22,6 +22,8 @@ DEPLOY = ROOT / "docs" / "deploy"
 SERVER, LOADER = artemis_server.settings.Settings(command="serve"), artemis_loader.settings.Settings(command="run")
 AWAITED = {"TLS_CERT", "TLS_KEY", "AUTH", "AUTH_TOKENS_FILE", "METRICS_LISTEN"}
 """Settings that the files use and that are still to come."""
+ALERTS = "docs/telemetry/alerts.yml"
+"""Is still to come, too."""
 COMMANDS: Mapping[str, Callable[[list[str], Mapping[str, str]], object]] = {
     "artemis-server": artemis_server.settings.parse,
     "artemis-loader": artemis_loader.settings.parse,
@@ -133,6 +135,17 @@ def test_the_database_of_compose_has_connections_for_all_servers_and_the_loader(
     assert replicas * max_connections(SERVER) + 20 <= int(limit)
 
 
+def test_compose_mounts_what_is_there_or_made_by_its_page() -> None:
+    sources = {
+        volume.partition(":")[0]
+        for service in COMPOSE["services"].values()
+        for volume in service.get("volumes", [])
+        if volume.startswith("./")
+    }
+    missing = {source for source in sources if not (ROOT / source).exists()}
+    assert missing <= {"./secrets", f"./{ALERTS}"}
+
+
 def test_the_rejects_of_compose_are_in_a_volume_that_the_image_has_a_folder_for() -> None:
     assert "rejects:/data/rejects" in COMPOSE["services"]["loader"]["volumes"]
     assert {"database", "rejects", "prometheus"} <= COMPOSE["volumes"].keys()
@@ -239,5 +252,9 @@ def test_systemd_accepts_a_unit(name: str, tmp_path: Path) -> None:
     passes("systemd-analyze", "verify", "--man=no", unit)
 
 
-def test_prometheus_accepts_its_configuration() -> None:
-    passes("promtool", "check", "config", DEPLOY / "prometheus.yml")
+def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
+    """With the rules, which Compose mounts beside it."""
+    configuration = Path(shutil.copy(DEPLOY / "prometheus.yml", tmp_path))
+    alerts = ROOT / ALERTS
+    (tmp_path / "alerts.yml").write_bytes(alerts.read_bytes() if alerts.exists() else b"groups: []\n")
+    passes("promtool", "check", "config", configuration)
