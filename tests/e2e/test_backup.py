@@ -1,13 +1,20 @@
 """`artemis-server backup`: a snapshot of a database in use, complete on the disk or not there at all."""
 
 import os
+import re
 import resource
+import shlex
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import grpc
 import pytest
+from artemis.v1.events_pb2 import ListEventsRequest
+from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis_client import ArtemisClient
 from artemis_models import DatabaseError, create_engine
 from artemis_server.cli import main
@@ -17,7 +24,9 @@ from artemis_server.commands.backup import backup
 from tests.e2e.conftest import Serve
 from tests.e2e.load import load_on
 from tests.e2e.samples import event
-from tests.e2e.servers import query, run, serving
+from tests.e2e.servers import PATIENCE, environment, query, run, serving
+
+ROOT = Path(__file__).parents[2]
 
 
 def ids(database: Path) -> set[int]:
@@ -55,6 +64,30 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before_and_serves(ser
     with serving(copy) as restored, ArtemisClient(restored.target) as client:
         assert stored == {each.id for each in client.events.list(page_size=1000)}
         assert client.events.create(event()).id > max(stored)
+
+
+def test_the_page_restores_what_a_backup_has_and_gives_no_id_twice(serve: Serve, tmp_path: Path) -> None:
+    """After a crash, which leaves a log that must not be merged into the backup. Page tokens stay valid."""
+    server = serve()
+    with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+        kept = [client.events.create(event()).id for _ in range(3)]
+        first = EventServiceStub(channel).ListEvents(ListEventsRequest(page_size=1))
+        assert run("backup", server.database, str(tmp_path / "backup.db")).returncode == 0
+        lost = client.events.create(event()).id
+    server.kill()
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.partition("## Back up and restore")[2], re.MULTILINE | re.DOTALL)
+    (restore,) = [block for block in blocks if "backup.db" in block]
+    (raise_ids,) = [block for block in blocks if "sqlite_sequence" in block]
+    program = f'artemis-server() {{ {shlex.quote(sys.executable)} -m artemis_server "$@"; }}\n'
+    script = f"set -e\n{program}{restore}{raise_ids}"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment(), check=True, timeout=PATIENCE)
+    server = serve()
+    with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+        assert kept == [each.id for each in client.events.list()]
+        rest = EventServiceStub(channel).ListEvents(ListEventsRequest(page_token=first.next_page_token))
+        assert kept[1:] == [each.id for each in rest.events]
+        assert client.events.create(event()).id > lost + 1000
 
 
 def test_writes_during_the_copy_do_not_wait_and_do_not_begin_it_anew(
