@@ -50,7 +50,7 @@ def filled(database: Path) -> str:
 def test_a_backup_under_load_has_all_that_was_acknowledged_before_and_serves(serve: Serve, tmp_path: Path) -> None:
     server = serve()
     copy = tmp_path / "copy.db"
-    with load_on(server.target) as load:
+    with load_on(server.target, threads=4) as load:
         load.wait_for(50)
         before = load.acknowledged()
         done = run("backup", server.database, str(copy))
@@ -66,6 +66,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before_and_serves(ser
         assert client.events.create(event()).id > max(stored)
 
 
+@pytest.mark.long
 def test_the_page_restores_what_a_backup_has_and_gives_no_id_twice(serve: Serve, tmp_path: Path) -> None:
     """After a crash, which leaves a log that must not be merged into the backup. Page tokens stay valid."""
     server = serve()
