@@ -45,6 +45,7 @@ _OF_A_RUN = (  # what differs between runs, or versions
     (_TOKEN, '"nextPageToken": "..."'),
     (re.compile(r" +\d+\.\d\d +[\d,]+$", re.MULTILINE), ""),  # the last columns of a load
     (re.compile(r"at revision \d{4}"), "at revision ..."),
+    (re.compile(r"[\d,]+ bytes$", re.MULTILINE), "... bytes"),
     (re.compile(r"\t"), "  "),
 )
 
@@ -113,7 +114,7 @@ class Shell:
             source = source.replace(shown, real)
         output = self._run_program(source) if step.is_program else self._run(shlex.split(source))
         self._tokens.update(zip(_TOKEN.findall(step.output or ""), _TOKEN.findall(output), strict=False))
-        return output
+        return output.replace(self._target, ADDRESS)
 
     def _run_program(self, program: str) -> str:
         (self._folder / "program.py").write_text(program, encoding="utf-8")

@@ -28,6 +28,11 @@ class Load:
         with self._progress:
             return len(self._acknowledged)
 
+    def acknowledged(self) -> set[int]:
+        """Returns the ids of the events that were acknowledged so far."""
+        with self._progress:
+            return set(self._acknowledged)
+
     def wait_for(self, creates: int) -> None:
         """Waits until so many events were acknowledged."""
         with self._progress:

@@ -132,6 +132,21 @@ def test_a_feed_does_not_wait_for_another(loads: Loads) -> None:
     assert scheduler.stop(PATIENCE)
 
 
+def test_the_scheduler_gives_signs_of_life_while_all_its_loads_last(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "BEAT_INTERVAL", 0.01)
+    beats = threading.Semaphore(0)
+    feeds = [feed("* * * * *", name=str(number)) for number in range(schedule.AT_ONCE)]
+    scheduler = Scheduler(feeds, loads, beats.release)
+    scheduler.start()
+    assert loads.begun.wait(PATIENCE)
+    for _ in range(3):
+        assert beats.acquire(timeout=PATIENCE)
+    loads.may_end.set()
+    assert scheduler.stop(PATIENCE)
+
+
 @pytest.mark.usefixtures("always_due")
 def test_a_load_that_fails_is_logged_and_the_feed_due_again(caplog: pytest.LogCaptureFixture) -> None:
     again = threading.Event()

@@ -423,7 +423,7 @@ def test_the_history_has_every_load_with_its_counts(loads: Loads) -> None:
 
 
 def test_a_load_that_was_killed_is_not_shown_as_running(loads: Loads) -> None:
-    loads.execute("INSERT INTO loads (feed, start_time, status) VALUES ('feed', 1, 'running')")
+    loads.execute("INSERT INTO loads (feed, start_time, status) VALUES ('feed', 4102444800000000, 'running')")
     assert history(loads) == [(Status.INTERRUPTED, "the process ended", 0)]
     loads([event("a")])
     assert [status for status, *_ in history(loads)] == [Status.LOADED, Status.INTERRUPTED]

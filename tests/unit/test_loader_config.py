@@ -48,6 +48,30 @@ def field_error(folder: Path, value: str, name: str = "location", head: str = HE
     return error_of(folder, f"{head}{without(name)}{name} = {value}\n")
 
 
+@pytest.mark.parametrize(("text", "expected"), [("93_600", 93_600.0), ("0.5", 0.5)])
+def test_a_feed_says_how_old_its_last_load_may_be(tmp_path: Path, text: str, expected: float) -> None:
+    assert expected == feed_of(tmp_path, f"{HEAD}max_age = {text}\n{FIELDS}").max_age
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0", "must be more than 0 seconds"),
+        ("-1", "must be from 0 to"),
+        ("nan", "must be from 0 to"),
+        ("1e12", "must be from 0 to"),
+        ('"26h"', "must be a whole number or a number"),
+    ],
+)
+def test_an_age_that_cannot_be_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    assert error_of(tmp_path, f"{HEAD}max_age = {text}\n{FIELDS}").startswith(f"feeds.f.max_age: {why}")
+
+
+def test_a_changed_age_is_no_reason_to_fetch_a_feed_again(tmp_path: Path) -> None:
+    before = feed_of(tmp_path, HEAD + FIELDS).fingerprint()
+    assert before == feed_of(tmp_path, f"{HEAD}max_age = 60\n{FIELDS}").fingerprint()
+
+
 def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     expected = Feed(
         name="f",

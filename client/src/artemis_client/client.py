@@ -11,6 +11,8 @@ from artemis_client.events import EventClient
 from artemis_client.users import UserClient
 
 _SERVICE_CONFIG = {
+    # To each address of the target's name in turn, so that several servers share the calls of one client.
+    "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             # An empty name is every method of every service (grpc/service_config.proto). Each is safe to repeat:
@@ -26,7 +28,7 @@ _SERVICE_CONFIG = {
         },
         # But for the check that finds out why a server cannot be reached, which has no time for retries.
         {"name": [{"service": "grpc.health.v1.Health"}]},
-    ]
+    ],
 }
 # bytes; gRPC's own 256 KiB would leave a bigger request, such as a batch, untried again. Servers take 4 MiB.
 _RETRY_BUFFER = ("grpc.per_rpc_retry_buffer_size", 8 * 2**20)
@@ -49,8 +51,9 @@ _NO_PROXY = ("grpc.enable_http_proxy", 0)
 class ArtemisClient:
     """Calls the Artemis server at `target`, such as "127.0.0.1:50051". Threads may share it.
 
-    A client has one connection, which one worker of the server answers: a program that keeps more than one worker busy
-    needs more clients.
+    A client has one connection to each address that the target's name has, as "dns:///artemis:50051" may have several,
+    and sends calls to them in turn. One worker of a server answers a connection: a program that keeps more than one
+    worker of it busy needs more clients.
 
     Close it, or use it as a context manager. Every call has a deadline: `timeout` seconds, unless it is
     given one of its own. Calls that fail with UNAVAILABLE are tried up to five times within the deadline,

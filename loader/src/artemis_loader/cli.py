@@ -1,4 +1,4 @@
-"""The command line: `artemis-loader load | run | check | status`. Every failure is one line on stderr."""
+"""The command line: `artemis-loader load | run | check | status | health`. Every failure is one line on stderr."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -26,6 +27,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from artemis_loader.config.reader import read_config
 from artemis_loader.errors import ConfigError, ListenError, LoaderError
 from artemis_loader.feeds import Config, Feed
+from artemis_loader.health.heartbeat import Heartbeat, path_of
+from artemis_loader.health.heartbeat import read as read_beats
 from artemis_loader.history import PastLoad, last_loads
 from artemis_loader.loading import Options, Stopped, load
 from artemis_loader.report.progress import LogReporter, reporter
@@ -72,7 +75,7 @@ def _run(settings: Settings) -> int:
     engine = create_engine(
         settings.database_url,
         password_file=settings.database_password_file,
-        read_only=settings.command in ("check", "status"),
+        read_only=settings.command in ("check", "status", "health"),
     )
     try:
         return _COMMANDS[settings.command](settings, engine)
@@ -88,7 +91,12 @@ def _load(settings: Settings, engine: Engine) -> int:
     check_revision(engine)
     clear(settings.rejects)
     tune_garbage_collector()
-    options = Options(rejects=settings.rejects, dry_run=settings.dry_run, force=settings.force)
+    options = Options(
+        rejects=settings.rejects,
+        retention=settings.load_retention,
+        dry_run=settings.dry_run,
+        force=settings.force,
+    )
     summaries = []
     for feed in feeds:
         with reporter() as progress:
@@ -121,13 +129,14 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
         if stopping.wait(seconds):
             raise Stopped("stopped before anything was changed")
 
-    options = Options(rejects=settings.rejects, stopped=stopping.is_set, wait=wait)
+    options = Options(rejects=settings.rejects, retention=settings.load_retention, stopped=stopping.is_set, wait=wait)
     metrics = LoadMetrics(feed.name for feed in feeds)
 
     def load_feed(feed: Feed) -> None:
         log_summary(metrics.observe(feed.name, lambda: load(engine, feed, options, LogReporter())))
 
-    scheduler = Scheduler(feeds, load_feed)
+    heartbeat = Heartbeat(path_of(settings.config))
+    scheduler = Scheduler(feeds, load_feed, heartbeat.beat)
     check_revision(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         metrics.restore(connection)
@@ -135,10 +144,13 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     _serve_metrics(metrics.listen, settings.metrics_listen)
     tune_garbage_collector()
     scheduler.start()
+    heartbeat.start()
     signal.sigwait(STOP_SIGNALS)
     stopping.set()
     log.info("stopping: up to %g s for loads that run", settings.shutdown_grace)
-    if not scheduler.stop(settings.shutdown_grace):
+    in_time = scheduler.stop(settings.shutdown_grace)
+    heartbeat.end()
+    if not in_time:
         _complain("a load did not end in time and is cut off; what it had staged is gone")
         end_now(1)
     log.info("stopped")
@@ -190,6 +202,20 @@ def _status(settings: Settings, engine: Engine) -> int:
     return 0
 
 
+def _health(settings: Settings, engine: Engine) -> int:
+    from artemis_loader.health.lateness import problems  # noqa: PLC0415, as in _run_scheduled
+
+    feeds = read_config(settings.config).feeds.values()
+    check_revision(engine)
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        found = list(problems(connection, feeds, read_beats(path_of(settings.config)), datetime.now(UTC)))
+    for problem in found:
+        _complain(problem)
+    if not found:
+        print("healthy")
+    return int(bool(found))
+
+
 def _as_json(past: PastLoad) -> dict[str, object]:
     ended = None if past.end_time is None else shown_time(past.end_time).replace(" ", "T") + "Z"
     return {
@@ -224,4 +250,5 @@ _COMMANDS: dict[str, Callable[[Settings, Engine], int]] = {
     "run": _run_scheduled,
     "check": _check,
     "status": _status,
+    "health": _health,
 }

@@ -129,6 +129,8 @@ class Feed:
     """The sources of external_id and of the entity's fields; a field that is not mapped stays empty."""
     schedule: str = ""
     """A cron expression of five fields; empty when the feed is loaded by hand only."""
+    max_age: float | None = None
+    """Seconds since the last successful load after which the feed is unhealthy; None: as its schedule lets expect."""
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     limits: Limits = Limits()
     records: str = ""
@@ -144,11 +146,11 @@ class Feed:
     def fingerprint(self, today: date | None = None) -> str:
         """Returns a hash that differs when an unchanged file may give other records.
 
-        It covers everything that decides what is read: the declaration without its schedule and limits, the window
+        It covers everything that decides what is read: the declaration without its schedule, age and limits, the window
         of recurring events, and the version of the loader.
         """
         today = today or datetime.now(UTC).date()
-        declared = replace(self, schedule="", limits=Limits(), window=Window())
+        declared = replace(self, schedule="", max_age=None, limits=Limits(), window=Window())
         days = self.window.days(today) if "window" in FORMATS[self.format].options else ()
         return hashlib.sha256(repr((declared, days, version("artemis-loader"))).encode()).hexdigest()
 

@@ -30,7 +30,9 @@ def lambda_handler(event: Mapping[str, Any] | None, context: object) -> dict[str
     try:
         feeds = chosen(read_config(settings.config), tuple(request.get("feeds", ())))
         check_revision(engine)
-        options = Options(rejects=settings.rejects, force=request.get("force") is True)
+        options = Options(
+            rejects=settings.rejects, retention=settings.load_retention, force=request.get("force") is True
+        )
         summaries = [load(engine, feed, options, LogReporter()) for feed in feeds]
     finally:
         engine.dispose()

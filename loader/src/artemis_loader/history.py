@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from artemis_models import FeedValidators, Load
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from artemis_loader.files import Validators
 from artemis_loader.locks import is_held
@@ -32,12 +33,43 @@ class PastLoad:
         return None if self.end_time is None else (self.end_time - self.start_time) / 1e6
 
 
-def begin(connection: Connection, feed: str) -> int:
-    """Adds a running load and returns its id. The caller holds the feed's lock, so that no other is running."""
+def begin(connection: Connection, feed: str, retention: float) -> int:
+    """Adds a running load and returns its id. The caller holds the feed's lock, so that no other is running.
+
+    Removes the loads of all feeds that began more than `retention` seconds ago and that nobody needs: see `_prune`.
+    """
     others = update(Load).where(Load.feed == feed, Load.status == Status.RUNNING)
     connection.execute(others.values(status=Status.INTERRUPTED, error="the process ended"))
     row = insert(Load).values(feed=feed, start_time=_now(), status=Status.RUNNING)
-    return int(connection.execute(row.returning(Load.id)).scalar_one())
+    added = int(connection.execute(row.returning(Load.id)).scalar_one())
+    _prune(connection, before=_now() - round(retention * 1e6))
+    return added
+
+
+def _prune(connection: Connection, *, before: int) -> None:
+    """Removes loads that began before a time, but each feed's newest one and its newest successful one.
+
+    `oldest_kept` bounds the rows that are looked at: ids are in the order of time.
+    """
+    later = aliased(Load)
+    oldest_kept = select(Load.id).where(Load.start_time >= before).order_by(Load.id).limit(1).scalar_subquery()
+    replaced = exists().where(
+        later.feed == Load.feed,
+        later.id > Load.id,
+        or_(later.status.in_(SUCCESSES), Load.status.not_in(SUCCESSES)),
+    )
+    connection.execute(delete(Load).where(and_(Load.id < oldest_kept, replaced)))
+
+
+def last_success(connection: Connection, feed: str) -> int | None:
+    """Returns when a load of the feed succeeded last, in microseconds since the epoch; None if none did."""
+    query = select(Load.end_time).where(Load.feed == feed, Load.status.in_(SUCCESSES))
+    return connection.execute(query.order_by(Load.id.desc()).limit(1)).scalar()
+
+
+def first_load(connection: Connection, feed: str) -> int | None:
+    """Returns when the oldest load of the feed in the history began; None if there is none."""
+    return connection.execute(select(Load.start_time).where(Load.feed == feed).order_by(Load.id).limit(1)).scalar()
 
 
 def end(connection: Connection, load: int, status: Status, counts: Counts, error: str = "") -> None:
@@ -64,12 +96,6 @@ def last_ended(connection: Connection, feed: str) -> PastLoad | None:
     query = select(Load.__table__).where(Load.feed == feed, Load.end_time.is_not(None))
     row = connection.execute(query.order_by(Load.id.desc()).limit(1)).one_or_none()
     return None if row is None else _past(row)
-
-
-def last_success(connection: Connection, feed: str) -> int | None:
-    """Returns when a load of the feed succeeded last, in microseconds since the epoch; None if none did."""
-    query = select(Load.end_time).where(Load.feed == feed, Load.status.in_(SUCCESSES))
-    return connection.execute(query.order_by(Load.id.desc()).limit(1)).scalar()
 
 
 def validators(connection: Connection, feed: str) -> Validators | None:

@@ -57,6 +57,8 @@ class Options:
     """True if the load counts the changes that it would make, and writes nothing to the database."""
     force: bool = False
     """True if a feed is loaded although it has not changed, or has shrunk."""
+    retention: float = 90 * 86400.0
+    """Seconds for which the history of loads is kept."""
     stopped: Callable[[], bool] = lambda: False
     """Tells whether to give up; called after each commit until the merge begins."""
     wait: Callable[[float], object] = time.sleep
@@ -89,7 +91,7 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
     """Runs a load, and writes down how it ended if that is not in the history yet."""
     dialect = dialect_of(connection.engine)
     with dialect.writing(connection):
-        loading.entry = history.begin(connection, loading.feed.name)
+        loading.entry = history.begin(connection, loading.feed.name, loading.options.retention)
     try:
         return loading.run()
     except BaseException as error:
@@ -125,7 +127,7 @@ class _Loading:
         """The id in the history."""
         self._connection = connection
         self._dialect = dialect_of(connection.engine)
-        self._options = options
+        self.options = options
         self._reporter = reporter
         self._reader = reader
         self._read = self._rejected = self._duplicate = 0
@@ -138,23 +140,23 @@ class _Loading:
     def run(self) -> Summary:
         """Returns the summary of a load that succeeded; raises the error that stops it."""
         with ExitStack() as stack:
-            folder = stack.enter_context(_workdir(self._connection.engine, self.feed, dry_run=self._options.dry_run))
-            fetched = fetch(self.feed, self._validators(), folder, self._options.wait)
+            folder = stack.enter_context(_workdir(self._connection.engine, self.feed, dry_run=self.options.dry_run))
+            fetched = fetch(self.feed, self._validators(), folder, self.options.wait)
             if fetched.unchanged:
                 return self._finish_unmodified()
-            rejects = RejectsFile(self._options.rejects, self.feed.name)
+            rejects = RejectsFile(self.options.rejects, self.feed.name)
             stack.callback(rejects.close)
             return self._read_and_merge(fetched, rejects)
 
     def _validators(self) -> Validators | None:
-        if self._options.force or not self.feed.remote:
+        if self.options.force or not self.feed.remote:
             return None
         with self._dialect.reading(self._connection):
             return history.validators(self._connection, self.feed.name)
 
     def _finish_unmodified(self) -> Summary:
-        status = Status.DRY_RUN if self._options.dry_run else Status.NOT_MODIFIED
-        if not self._options.dry_run:
+        status = Status.DRY_RUN if self.options.dry_run else Status.NOT_MODIFIED
+        if not self.options.dry_run:
             with self._dialect.writing(self._connection):
                 history.end(self._connection, self.entry, status, Counts())
         return Summary(feed=self.feed.name, status=status)
@@ -180,7 +182,7 @@ class _Loading:
         self._reporter.step("comparing")
         difference = merge.compare()
         self._check(staging, merge, difference, rejects)
-        if self._options.dry_run:
+        if self.options.dry_run:
             return Summary(feed=self.feed.name, status=Status.DRY_RUN, counts=self._counts(difference))
         return self._merge(merge, difference, validators)
 
@@ -235,7 +237,7 @@ class _Loading:
         self._rejected += refused
         if self.feed.limits.too_many_rejects(self._rejected, self._read):
             raise self._too_many(rejects)
-        if not self._options.force:
+        if not self.options.force:
             merge.guard(difference, self.feed.limits.max_shrink)
         if difference.kept and (reference := staging.entity.referred_to_by) is not None:
             log.warning(
@@ -277,7 +279,7 @@ class _Loading:
         )
 
     def _give_up_when_stopped(self) -> None:
-        if self._options.stopped():
+        if self.options.stopped():
             raise Stopped("stopped before anything was changed")
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from apscheduler.executors.debug import DebugExecutor  # type: ignore[import-untyped]
 from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]
 from apscheduler.triggers.combining import OrTrigger  # type: ignore[import-untyped]
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped]
+from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]
 
 from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Feed
@@ -18,6 +20,8 @@ from artemis_loader.feeds import Feed
 log = logging.getLogger(__name__)
 AT_ONCE = 4
 """Feeds that are loaded at the same time."""
+BEAT_INTERVAL = 10.0
+"""Seconds between two signs that the scheduler runs."""
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """The days of the week by their number in cron, where Sunday is both 0 and 7."""
 FIELDS = ("minute", "hour", "day", "month", "day_of_week")
@@ -75,22 +79,28 @@ def _listed(begin: int, end: int, step: int) -> str:
 class Scheduler:
     """Calls a function with each feed when it is due."""
 
-    def __init__(self, feeds: Iterable[Feed], load: Callable[[Feed], object]) -> None:
-        """`load` may fail; that is logged, and the feed is due again as declared."""
+    def __init__(
+        self, feeds: Iterable[Feed], load: Callable[[Feed], object], beat: Callable[[], object] = lambda: None
+    ) -> None:
+        """`load` may fail; that is logged, and the feed is due again as declared.
+
+        The scheduler's own thread calls `beat` every BEAT_INTERVAL seconds, also while loads run.
+        """
         self._load = load
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(AT_ONCE)},
+            executors={"default": ThreadPoolExecutor(AT_ONCE), "own thread": DebugExecutor()},
             # A feed that is still loading when it is due again skips that time. A load that comes late is still made.
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
             timezone=UTC,
         )
         for feed in feeds:
             self._scheduler.add_job(self._run, trigger_of(feed), args=[feed], id=feed.name, name=feed.name)
+        self._scheduler.add_job(beat, IntervalTrigger(seconds=BEAT_INTERVAL, timezone=UTC), executor="own thread")
 
     def start(self) -> None:
         """Begins; returns at once."""
         self._scheduler.start()
-        for job in self._scheduler.get_jobs():
+        for job in (job for job in self._scheduler.get_jobs() if job.executor == "default"):
             log.info("feed %s: next load at %s", job.id, _shown(job.next_run_time))
 
     def stop(self, grace: float) -> bool:

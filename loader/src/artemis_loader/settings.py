@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from artemis_models.flags import Flags, Parser, address, positive, seconds
+from artemis_models.flags import Flags, Parser, address, duration, positive, seconds
 
 METRICS_LISTEN = "127.0.0.1:9465"
 OFF = "off"
+MAX_RETENTION = 100 * 365 * 86400.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class Settings:
     """Loads that `status` shows."""
     metrics_listen: str | None = None
     """OFF, or an address. None means METRICS_LISTEN, and no metrics if another program has it."""
+    load_retention: float = 90 * 86400.0
+    """Seconds."""
     shutdown_grace: float = 30.0
     """Seconds."""
 
@@ -55,14 +59,17 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="load each feed on its schedule, until SIGTERM or SIGINT")
     check = commands.add_parser("check", help="check the configuration, and then the database; change nothing")
     status = commands.add_parser("status", help="show the last loads")
-    flags = {command: Flags(command, environment, Settings) for command in (load, run, check, status)}
+    health = commands.add_parser("health", help="tell by the exit code whether the loader and its feeds are healthy")
+    flags = {command: Flags(command, environment, Settings) for command in (load, run, check, status, health)}
     for each in flags.values():
         each.add_common()
-    for command in (load, run, check):
+    for command in (load, run, check, health):
         flags[command].add("config", "the file that declares the feeds", metavar="FILE", type=Path)
     for command in (load, run):
         rejects = "where to write records that are not stored; {feed} stands for the feed's name, and without it all"
         flags[command].add("rejects", f"{rejects} feeds share one file", metavar="FILE")
+        kept = "how long to keep the history of loads, but for each feed's last load and last success"
+        flags[command].add("load-retention", kept, metavar="SECONDS", type=duration(60, MAX_RETENTION))
     metrics = "the address of the metrics for Prometheus, or off; port 0 takes a free one"
     flags[run].add("metrics-listen", metrics, shown=METRICS_LISTEN, metavar="HOST:PORT|off", type=_metrics_address)
     flags[run].add("shutdown-grace", "how long a stop waits for loads", metavar="SECONDS", type=seconds)

@@ -1,4 +1,4 @@
-"""The command line: `artemis-server serve | migrate | check | token`. It reports a failure in one line on stderr."""
+"""The command line: `artemis-server serve | migrate | check | backup | token`. A failure is one line on stderr."""
 
 import logging
 import os
@@ -29,6 +29,7 @@ from artemis_server import logs, supervisor
 from artemis_server.access.control import AccessControl
 from artemis_server.app import Application, ListenError, check_address, max_connections, reserve_address
 from artemis_server.commands import token
+from artemis_server.commands.backup import backup, stoppable
 from artemis_server.cores import available, confine, share_out
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
@@ -235,8 +236,20 @@ def _check(settings: Settings, engine: Engine) -> int:
     return 0
 
 
+def _backup(settings: Settings, engine: Engine) -> int:
+    try:
+        with stoppable():
+            size = backup(engine, settings.file, overwrite=settings.overwrite)
+    except KeyboardInterrupt:
+        print("artemis-server: stopped: no backup was made", file=sys.stderr)
+        return 1
+    print(f"backed up {engine.url.database} to {settings.file}: {size:,} bytes")
+    return 0
+
+
 _COMMANDS: dict[str, Callable[[Settings, Engine], int]] = {
     "serve": _serve,
     "migrate": _migrate,
     "check": _check,
+    "backup": _backup,
 }

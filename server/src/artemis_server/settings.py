@@ -94,6 +94,9 @@ class Settings:
     migrate: bool | None = None
     """None means yes on SQLite, where no other server can depend on the schema, and no on PostgreSQL."""
     sql: bool = False
+    file: Path = Path()
+    """The backup to make."""
+    overwrite: bool = False
     insecure: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -186,8 +189,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database to the schema that this program needs")
     check = commands.add_parser("check", help="check the settings, the database and its schema; change nothing")
     _add_token(commands, environment)
-    for command in (serve, migrate, check):
+    backup = commands.add_parser("backup", help="copy a SQLite database while it is served")
+    commands.add_parser("health", help="tell by the exit code whether a server is SERVING")  # commands.health parses it
+    for command in (serve, migrate, check, backup):
         Flags(command, environment, Settings).add_common()
+    backup.add_argument("file", metavar="FILE", type=Path, help="the copy to make")
+    backup.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
     for command in (serve, check):
         flags = Flags(command, environment, Settings)

@@ -23,6 +23,7 @@ _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CRON_FIELDS = 5
 _MAX_BYTES = 1 << 40
 _MAX_DAYS = 3660
+_MAX_AGE = 86400.0 * _MAX_DAYS
 
 
 def read_config(path: Path) -> Config:
@@ -64,6 +65,7 @@ def _feed(name: str, table: TomlTable, path: Path) -> Feed:
         entity=entity,
         mode=table.choice("mode", get_args(Mode), "refresh"),
         schedule=_schedule(table),
+        max_age=_max_age(table),
         time_zone=table.zone("time_zone") or ZoneInfo("UTC"),
         limits=_limits(table.table("limits")),
         records=table.take("records", str, default=""),
@@ -111,6 +113,13 @@ def _schedule(table: TomlTable) -> str:
     if "schedule" in table and len(text.split()) != _CRON_FIELDS:
         raise table.fail("schedule", 'must be a cron expression of five fields, such as "0 3 * * *"')
     return text
+
+
+def _max_age(table: TomlTable) -> float | None:
+    age = table.number("max_age", 0, _MAX_AGE, 0)
+    if "max_age" in table and age == 0:
+        raise table.fail("max_age", "must be more than 0 seconds")
+    return age or None
 
 
 def _limits(table: TomlTable) -> Limits:

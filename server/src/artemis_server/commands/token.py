@@ -28,9 +28,9 @@ def new(settings: Settings) -> int:
     token, now = tokens.new_token(), datetime.now(UTC)
     expires = None if asked.expires is None else now + asked.expires
     add(file, tokens.entry_text(token, asked.name, asked.role, now, expires))
-    print(token)  # noqa: T201, the command prints
+    print(token)
     until = "" if expires is None else f" until {expires:%Y-%m-%d %H:%M} UTC"
-    print(f"{asked.name} may use this token as a {asked.role}{until}. It is not shown again.", file=sys.stderr)  # noqa: T201
+    print(f"{asked.name} may use this token as a {asked.role}{until}. It is not shown again.", file=sys.stderr)
     return 0
 
 
