@@ -160,10 +160,11 @@ def _url(database: Path | str) -> str:
 def environment() -> dict[str, str]:
     """Returns the environment without settings of the server, of which only flags are to count.
 
-    Only the number of workers is set, which would depend on the machine: a server is one process without --workers.
+    The number of workers is set, which would depend on the machine: a server is one process without --workers. Metrics
+    are off, because several servers run at once, and the request log has failures only.
     """
     unset = {name: value for name, value in os.environ.items() if not name.startswith("ARTEMIS_")}
-    return unset | {"ARTEMIS_WORKERS": "1"}
+    return unset | {"ARTEMIS_WORKERS": "1", "ARTEMIS_METRICS_LISTEN": "off", "ARTEMIS_LOG_SAMPLE": "0"}
 
 
 def wait_for_health(channel: grpc.Channel, status: int, service: str = "") -> None:

@@ -26,11 +26,21 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server import logs, supervisor
-from artemis_server.app import Application, ListenError, check_address, max_connections, reserve_address
+from artemis_server.app import (
+    Application,
+    ListenError,
+    check_address,
+    max_connections,
+    reserve_address,
+    share_metrics,
+)
 from artemis_server.cores import available, confine, share_out
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
 from artemis_server.supervisor import REPLACED, SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
+from artemis_server.telemetry import traces
+from artemis_server.telemetry.traces import TracesError
+from artemis_server.telemetry.worker import Metrics, Telemetry
 
 MIN_THREADS = 8
 """Threads of a worker at least, because all calls of a connection come to one worker."""
@@ -54,13 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0, or 1 after one line on stderr. Usage errors exit with 2."""
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
-        logs.set_up(settings.log_level)
+        logs.set_up(settings.log_level, settings.log_format)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models logs every migration
         engine = _engine(settings)
         try:
             return _COMMANDS[settings.command](settings, engine)
         except SQLAlchemyError as error:
             raise DatabaseError(describe(error, engine)) from error
+    except TracesError as error:
+        print(f"artemis-server: {error}", file=sys.stderr)
+        return 2
     except (SettingsError, DatabaseError, ListenError) as error:
         print(f"artemis-server: {error}", file=sys.stderr)
         return 1
@@ -82,6 +95,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGHUP})
     if settings.workers not in (None, 1) and not supervisor.SUPPORTED:
         raise SettingsError("several workers need Linux: leave out --workers")
+    traces.wanted()
     check_address(settings.listen)  # before anything is changed
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
@@ -89,11 +103,15 @@ def _serve(settings: Settings, engine: Engine) -> int:
     if migrating:
         upgrade(engine)
     workers = count_workers(settings, engine)
-    return _serve_alone(settings, engine) if workers == 1 else _serve_together(settings, engine, workers)
+    metrics = share_metrics(settings, workers)
+    if workers == 1:
+        return _serve_alone(settings, engine, metrics)
+    return _serve_together(settings, engine, workers, metrics)
 
 
-def _serve_alone(settings: Settings, engine: Engine) -> int:
-    application = Application(settings, engine)
+def _serve_alone(settings: Settings, engine: Engine, metrics: Metrics | None) -> int:
+    telemetry = Telemetry(settings, metrics, system=engine.dialect.name)
+    application = Application(settings, engine, telemetry=telemetry)
     port = _start(settings, application)
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
     while signal.sigwait({*STOP_SIGNALS, signal.SIGHUP}) == signal.SIGHUP:
@@ -104,7 +122,7 @@ def _serve_alone(settings: Settings, engine: Engine) -> int:
     os._exit(0)  # with the connections, at once: see Application.stop
 
 
-def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
+def _serve_together(settings: Settings, engine: Engine, workers: int, metrics: Metrics | None) -> int:
     engine.dispose()  # a connection must not be used by two processes
     host = settings.listen.rpartition(":")[0]
     with reserve_address(settings.listen) as reserved:
@@ -115,22 +133,22 @@ def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
         tune_garbage_collector()  # here already: a worker that collects what it inherits takes twice the time to start
         return supervise(
             workers,
-            lambda number, tell: _work(shared, turn, number, tell),
+            lambda number, tell: _work(shared, turn, metrics, number, tell),
             grace=settings.shutdown_grace,
             on_start=lambda: log.info("serving on %s", listen),
         )
 
 
-def _work(settings: Settings, turn: Turn, number: int, tell: Tell) -> int:
+def _work(settings: Settings, turn: Turn, metrics: Metrics | None, number: int, tell: Tell) -> int:
     """Serves as a worker until SIGTERM or REPLACED, and returns the exit code."""
     assert settings.workers is not None  # noqa: S101, for the type checker
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(logging.Formatter(logs.FORMAT.replace("%(name)s", f"worker {number}: %(name)s")))
+    logs.set_worker(number)
     if settings.cores == "one":
         share_out(number, settings.workers)
     try:
         engine = _engine(settings, must_exist=True)  # a file that is gone must not come back empty
-        application = Application(settings, engine, share_port=True, turn=turn)
+        telemetry = Telemetry(settings, metrics, worker=number, system=engine.dialect.name)
+        application = Application(settings, engine, share_port=True, turn=turn, telemetry=telemetry)
         _start(settings, application)
     except (DatabaseError, ListenError) as error:
         log.error("%s", error)

@@ -25,6 +25,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class ContractInterceptor(grpc.ServerInterceptor):
     """Puts `guarded` around the unary methods of the contract's services, once for each method.
 
+    It calls `on_unknown` for each call to a method that the server does not have.
+
     `lanes` maps the full name of a method, such as "/artemis.v1.EventService/GetEvent", to the lane that answers it;
     the server's own lane answers all other methods. `checks` maps such names to the checks that methods make
     themselves: their violations join those of the contract.
@@ -35,10 +37,12 @@ class ContractInterceptor(grpc.ServerInterceptor):
         lanes: Mapping[str, Lane],
         checks: Mapping[str, Check],
         package: str = "artemis.v1",
+        on_unknown: Callable[[], None] = lambda: None,
     ) -> None:
         self._lanes = lanes
         self._checks = checks
         self._prefix = f"/{package}."
+        self._on_unknown = on_unknown
         self._handlers: dict[str, Handler] = {}
 
     def intercept_service(
@@ -48,12 +52,12 @@ class ContractInterceptor(grpc.ServerInterceptor):
     ) -> "Handler | None":
         """Returns the handler of a method, guarded if the method is one of the contract's."""
         method = handler_call_details.method
-        if not method.startswith(self._prefix):
-            return continuation(handler_call_details)
         handler = self._handlers.get(method)
         if handler is None:
             handler = continuation(handler_call_details)
-            if handler is not None:  # unknown methods are not kept: there is no end to them
+            if handler is None:  # it is not kept: there is no end to unknown methods
+                self._on_unknown()
+            elif method.startswith(self._prefix):
                 handler = self._handlers[method] = self._guard(method, handler)
         return handler
 

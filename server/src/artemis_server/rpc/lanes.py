@@ -171,6 +171,11 @@ class Calls:
         self._lanes.append(lane)
         return lane
 
+    @property
+    def lanes(self) -> "tuple[Lane, ...]":
+        """The lanes."""
+        return tuple(self._lanes)
+
     def start(self) -> None:
         """Starts the threads."""
         for lane in self._lanes:
@@ -287,8 +292,10 @@ class Lane(ThreadPoolExecutor):
         super().__init__(1)
         self.calls: dict[IncomingCall, float] = {}
         """The calls that a thread answers or that wait for one, and since when, as `time.monotonic` has it."""
+        self.name = name
+        self.max_calls = max_calls
+        """How many calls it may have."""
         self._all = calls
-        self._max_calls = max_calls
         self._large_answers = large_answers
         self._queue: SimpleQueue[IncomingCall | None] = SimpleQueue()
         self._workers = [
@@ -316,7 +323,11 @@ class Lane(ThreadPoolExecutor):
 
     def is_full(self) -> bool:
         """Tells whether the lane has as many calls as it may have."""
-        return len(self.calls) >= self._max_calls
+        return len(self.calls) >= self.max_calls
+
+    def waiting(self) -> int:
+        """Returns how many calls wait for a thread."""
+        return self._queue.qsize()
 
     def drop_ended(self) -> None:
         """Drops the calls that have ended while they waited for a thread."""
@@ -375,7 +386,7 @@ class GroupLane(Lane):
     """Calls that the thread of a database's writer answers, many in one transaction. `Calls.group_lane` makes it."""
 
     def __init__(self, calls: Calls, submit: Submit, large: Lane, max_calls: int) -> None:
-        super().__init__(calls, "group", 0, max_calls)
+        super().__init__(calls, "write", 0, max_calls)
         self._submit = submit
         self._large = large
 
