@@ -38,8 +38,8 @@ from artemis_server.cores import available, confine, share_out
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
 from artemis_server.supervisor import REPLACED, SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
-from artemis_server.telemetry import traces
-from artemis_server.telemetry.traces import TracesError
+from artemis_server.telemetry.traces import TracesError, traces_of
+from artemis_server.telemetry.traces import wanted as traces_wanted
 from artemis_server.telemetry.worker import Metrics, Telemetry
 
 MIN_THREADS = 8
@@ -95,7 +95,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGHUP})
     if settings.workers not in (None, 1) and not supervisor.SUPPORTED:
         raise SettingsError("several workers need Linux: leave out --workers")
-    traces.wanted()
+    traces_wanted()
     check_address(settings.listen)  # before anything is changed
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
@@ -110,7 +110,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
 
 
 def _serve_alone(settings: Settings, engine: Engine, metrics: Metrics | None) -> int:
-    telemetry = Telemetry(settings, metrics, system=engine.dialect.name)
+    telemetry = Telemetry(settings, metrics, traces_of(engine.dialect.name))
     application = Application(settings, engine, telemetry=telemetry)
     port = _start(settings, application)
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
@@ -147,10 +147,10 @@ def _work(settings: Settings, turn: Turn, metrics: Metrics | None, number: int, 
         share_out(number, settings.workers)
     try:
         engine = _engine(settings, must_exist=True)  # a file that is gone must not come back empty
-        telemetry = Telemetry(settings, metrics, worker=number, system=engine.dialect.name)
+        telemetry = Telemetry(settings, metrics, traces_of(engine.dialect.name), worker=number)
         application = Application(settings, engine, share_port=True, turn=turn, telemetry=telemetry)
         _start(settings, application)
-    except (DatabaseError, ListenError) as error:
+    except (DatabaseError, ListenError, TracesError) as error:
         log.error("%s", error)
         return 1
     tell(supervisor.LISTENING)

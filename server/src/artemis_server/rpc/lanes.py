@@ -374,7 +374,7 @@ class Lane(ThreadPoolExecutor):
             else:
                 call.send(call.compute())
         except Exception as error:
-            call.refuse(_status(error))
+            call.refuse(_status(error, call.request_id))
 
     def _end(self, call: IncomingCall) -> None:
         self._all.mark_answered(call)
@@ -407,7 +407,7 @@ class GroupLane(Lane):
         self._end(call)
 
     def _refuse(self, call: IncomingCall, error: BaseException) -> None:
-        call.refuse(_status(error))
+        call.refuse(_status(error, call.request_id))
         self._end(call)
 
 
@@ -417,8 +417,8 @@ def yield_core() -> None:
         os.sched_yield()
 
 
-def _status(error: BaseException) -> grpc.Status:
-    return error.status if isinstance(error, Refused) else rpc_status.to_status(status_of(error))
+def _status(error: BaseException, request_id: str = "") -> grpc.Status:
+    return error.status if isinstance(error, Refused) else rpc_status.to_status(status_of(error, request_id))
 
 
 _SHUTTING_DOWN = _status(Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))

@@ -12,6 +12,7 @@ import grpc
 
 from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.telemetry.families import (
+    BYTES,
     CPU,
     DATABASE,
     DESCRIPTORS,
@@ -25,6 +26,7 @@ from artemis_server.telemetry.families import (
     OTHER,
     RECEIVED,
     REFUSED,
+    SECONDS,
     SENT,
     START,
     STARTED,
@@ -33,6 +35,8 @@ from artemis_server.telemetry.families import (
 )
 from artemis_server.telemetry.memory import Block
 
+_SUM_OF_SECONDS, _SUM_OF_BYTES = len(SECONDS) + 1, len(BYTES) + 1
+"""The place of the sum after the buckets, the last of which has no bound."""
 INTERVAL = 1.0
 """Seconds between two looks at the gauges."""
 
@@ -51,8 +55,10 @@ class Recorder:
         self._block = block
         self._numbers = block.numbers
         self._lock = block.lock
-        self._started = {f"/{name}": layout.place(STARTED, name) for name in layout.methods}
-        self._flying = {f"/{name}": layout.place(IN_FLIGHT, name) for name in layout.methods}
+        places = {name: (layout.place(STARTED, name), layout.place(IN_FLIGHT, name)) for name in layout.methods}
+        self._other = places.pop(OTHER)
+        self._started = {f"/{name}": place for name, place in places.items()}
+        """The places of the started calls and of those in flight, by the method as a call has it."""
         self._ended: dict[tuple[str, grpc.StatusCode], tuple[int, int, int]] = {}
         self._refused = {reason: layout.place(REFUSED, reason) for (reason,) in layout.series(REFUSED)}
         self._operations = {name: layout.place(DATABASE, name) for (name,) in layout.series(DATABASE)}
@@ -62,34 +68,40 @@ class Recorder:
 
     def begun(self, call: IncomingCall) -> None:
         """Counts a call that has begun."""
-        method = call.method if call.method in self._started else f"/{OTHER}"
-        started, flying = self._started[method], self._flying[method]
+        started, flying = self._started.get(call.method) or self._other
+        numbers = self._numbers
         with self._lock:
-            self._numbers[started] += 1
-            self._numbers[flying] += 1
+            numbers[started] += 1
+            numbers[flying] += 1
 
     def ended(self, call: IncomingCall) -> None:
         """Counts a call that is answered, or whose client is gone."""
         code = call.code or grpc.StatusCode.UNKNOWN
-        method = call.method if call.method in self._started else f"/{OTHER}"
-        places = self._ended.get((method, code)) or self._add(method, code)
-        values = time.monotonic() - call.began, call.answer_size, call.request_bytes
+        duration, sent, received = self._ended.get((call.method, code)) or self._add(call.method, code)
+        _, flying = self._started.get(call.method) or self._other
+        seconds, answer, request = time.monotonic() - call.began, call.answer_size, call.request_bytes
+        in_seconds, in_sent = bisect_left(SECONDS, seconds), bisect_left(BYTES, answer)
+        in_received = bisect_left(BYTES, request)
         refused = None if code is grpc.StatusCode.OK else self._refused.get(call.reason)
+        numbers = self._numbers
         with self._lock:
-            self._numbers[self._flying[method]] -= 1
-            for family, place, value in zip(_OF_CALLS, places, values, strict=True):
-                self._observe(family, place, value)
+            numbers[flying] -= 1
+            numbers[duration + in_seconds] += 1
+            numbers[duration + _SUM_OF_SECONDS] += seconds
+            numbers[sent + in_sent] += 1
+            numbers[sent + _SUM_OF_BYTES] += answer
+            numbers[received + in_received] += 1
+            numbers[received + _SUM_OF_BYTES] += request
             if refused is not None:
-                self._numbers[refused] += 1
+                numbers[refused] += 1
 
     def unknown(self) -> None:
         """Counts a call to a method that the server does not have."""
-        place = self._started[f"/{OTHER}"]
-        places = self._add(f"/{OTHER}", grpc.StatusCode.UNIMPLEMENTED)
+        places = self._add(OTHER, grpc.StatusCode.UNIMPLEMENTED)
         with self._lock:
-            self._numbers[place] += 1
-            for family, each in zip(_OF_CALLS, places, strict=True):
-                self._observe(family, each, 0)
+            self._numbers[self._other[0]] += 1
+            for place in places:
+                self._numbers[place] += 1  # in the bucket of 0
 
     def database(self, operation: str, seconds: float) -> None:
         """Counts a read or a write."""
@@ -120,14 +132,14 @@ class Recorder:
         self._numbers[place + len(family.buckets) + 1] += value
 
     def _add(self, method: str, code: grpc.StatusCode) -> tuple[int, int, int]:
+        """Returns the places of the durations, and of the sizes of answers and requests."""
+        name = method.removeprefix("/") if method in self._started else OTHER
         duration, sent, received = (
-            self._layout.place(family, method.removeprefix("/"), code.name) for family in _OF_CALLS
+            self._layout.place(family, name, code.name) for family in (DURATION, SENT, RECEIVED)
         )
-        self._ended[method, code] = duration, sent, received
+        if name != OTHER:
+            self._ended[method, code] = duration, sent, received
         return duration, sent, received
-
-
-_OF_CALLS = DURATION, SENT, RECEIVED
 
 
 def gauges_of(layout: Layout) -> list[int]:

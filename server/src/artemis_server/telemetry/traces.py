@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS = {"grpc": "grpc", "http/protobuf": "http"}
 """The protocols of OTLP, and the part of their modules' names."""
-MAX_FLUSH = 2.0
+MAX_FLUSH = 1.0
 """Seconds that a stop waits for a collector to take the last spans."""
 _EXPORTER = "OTEL_TRACES_EXPORTER"
 _SERVICE_NAME = "OTEL_SERVICE_NAME"
@@ -64,8 +64,22 @@ def wanted(environment: Mapping[str, str] = os.environ) -> bool:
     return True
 
 
-def exporter(environment: Mapping[str, str] = os.environ) -> "SpanExporter":
-    """Returns the exporter that the environment names."""
+def traces_of(system: str) -> "Traces | None":
+    """Returns what makes the spans of this process, if the environment asks for it. `system` is the database's name.
+
+    Raises:
+        TracesError: as `wanted`, or OpenTelemetry refuses its variables.
+    """
+    if not wanted():
+        return None
+    try:
+        return Traces(_exporter(os.environ), system)
+    except Exception as error:
+        text = str(error).partition("\n")[0]
+        raise TracesError(f"the variables OTEL_* cannot be used: {type(error).__name__}: {text}") from error
+
+
+def _exporter(environment: Mapping[str, str]) -> "SpanExporter":
     if environment.get(_EXPORTER) == "console":
         export = import_module("opentelemetry.sdk.trace.export")
         to_console: SpanExporter = export.ConsoleSpanExporter()
@@ -135,6 +149,8 @@ class Traces:
         stopping = threading.Thread(target=self._provider.shutdown, name="traces-stop", daemon=True)
         stopping.start()
         stopping.join(MAX_FLUSH)
+        if stopping.is_alive():
+            log.warning("the collector of traces does not answer: the last spans are lost")
 
 
 def _protocol(environment: Mapping[str, str]) -> str:

@@ -10,7 +10,6 @@ from artemis_server.db.connection.cancellation import Caller
 from artemis_server.db.connection.observer import Observer as DatabaseObserver
 from artemis_server.rpc.lanes import Observer
 from artemis_server.settings import Settings
-from artemis_server.telemetry import traces
 from artemis_server.telemetry.endpoint import Endpoint
 from artemis_server.telemetry.families import Layout
 from artemis_server.telemetry.memory import Memory
@@ -35,11 +34,13 @@ class Metrics:
 class Telemetry(DatabaseObserver):
     """Observes the calls and the database of one process. Make it after the process was forked."""
 
-    def __init__(self, settings: Settings, metrics: Metrics | None, *, worker: int = 1, system: str = "sqlite") -> None:
-        """With `metrics` it counts as the worker of this number. `system` is the database's."""
+    def __init__(
+        self, settings: Settings, metrics: Metrics | None = None, traces: Traces | None = None, *, worker: int = 1
+    ) -> None:
+        """With `metrics` it counts as the worker of this number."""
         self._metrics = metrics
+        self._traces = traces
         self._recorder: Recorder | None = None
-        self._traces = Traces(traces.exporter(), system) if traces.wanted() else None
         if metrics is not None:
             self._block = metrics.memory.take(worker, gauges_of(metrics.layout))
             self._recorder = Recorder(metrics.layout, self._block)
