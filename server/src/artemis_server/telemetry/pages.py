@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 
 import grpc
+from artemis_models import head_revision
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -76,7 +77,12 @@ def _add(metric: Metric, family: Family, values: tuple[str, ...], found: list[fl
 
 
 def _build_info() -> Metric:
-    labels = {"version": version("artemis-server"), "python": platform.python_version(), "grpc": grpc.__version__}
+    labels = {
+        "version": version("artemis-server"),
+        "python": platform.python_version(),
+        "grpc": grpc.__version__,
+        "revision": head_revision(),
+    }
     info = GaugeMetricFamily("artemis_build_info", "The versions that run; always 1.", labels=tuple(labels))
     info.add_metric(tuple(labels.values()), 1)
     return info
