@@ -47,7 +47,8 @@ def main() -> None:
                 begin = time.time()
                 load(server)
                 drawn = [panel_of(asked, each, begin) for each in panels()]
-    title = f"Artemis: {SECONDS:.0f} s of a server with two workers on SQLite; a worker is killed after {KILL:.0f} s"
+    title = f"Artemis: {SECONDS:.0f} s of a server with two workers on SQLite; a worker is killed after {KILL:.0f} s."
+    title += " There is no loader, and no TLS."
     PICTURE.write_text(draw(title, drawn, SECONDS), encoding="utf-8")
     print(f"wrote {PICTURE}")
 

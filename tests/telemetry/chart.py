@@ -51,6 +51,8 @@ def draw(title: str, panels: Sequence[Panel], seconds: float) -> str:
 def _panel(panel: Panel, left: float, top: float, seconds: float) -> list[str]:
     most = max((value for line in panel.lines for _, value in line.points), default=0.0) or 1.0
     x, width = left + LEFT, WIDTH - LEFT
+    if not panel.lines:
+        return [text(x, top - 8, panel.title, size=13), text(x, top + 14, "no data in this run", size=11)]
     parts = [
         text(x, top - 8, panel.title, size=13),
         text(x - 6, top + 8, _shown(most, panel.unit), "end", size=10),
@@ -59,8 +61,6 @@ def _panel(panel: Panel, left: float, top: float, seconds: float) -> list[str]:
         text(x, top + PANEL + 14, "0 s", size=10),
         text(x + width, top + PANEL + 14, f"{seconds:.0f} s", "end", size=10),
     ]
-    if not panel.lines:
-        parts.append(text(x + width / 2, top + PANEL / 2, "no data in this run", "middle", size=11))
     names = sorted(panel.lines, key=_most, reverse=True)[:MAX_NAMES]
     for line, colour in zip(panel.lines, cycle(COLOURS)):
         points = " ".join(

@@ -47,13 +47,16 @@ class Memory:
         """A file whose bytes are locked by the processes that have the blocks."""
 
     def take(self, worker: int, gauges: Sequence[int] = ()) -> Block:
-        """Returns the block of this process, which is a worker of this number; its `gauges` are 0."""
+        """Returns the block of this process, which is a worker of this number; its `gauges` are 0.
+
+        It counts as alive from its first `beat` on.
+        """
         first = self._first(worker)
         slot = next((slot for slot in range(first, first + _SLOTS) if self._lock(slot)), first)
         block = Block(self._numbers(slot), self._beat(slot))
+        block.leave()  # the one before was killed
         for place in gauges:
             block.numbers[place] = 0.0
-        block.beat()
         return block
 
     def read(self, worker: int) -> list[tuple[bool, list[float]]]:
