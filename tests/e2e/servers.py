@@ -18,7 +18,7 @@ from tests.e2e.processes import Process
 
 PATIENCE = 20.0
 """Seconds that anything here may take, on a machine that is busy with other things."""
-READY = r"serving on 127\.0\.0\.1:(\d+)$"
+READY = r"serving on 127\.0\.0\.1:(\d+)(?:\"})?$"  # also in JSON
 
 Row = tuple[Any, ...]
 

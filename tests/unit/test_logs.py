@@ -1,9 +1,12 @@
 """The log stays readable, however often callers make the server fail."""
 
+import json
 import logging
+import re
+from typing import Any
 
 from artemis_server import supervisor
-from artemis_server.logs import INTERVAL, Throttle
+from artemis_server.logs import INTERVAL, Formatter, Throttle, utc
 
 
 class Clock:
@@ -82,3 +85,51 @@ def test_every_worker_that_dies_is_logged() -> None:
         log.error("worker %s ended", number)
 
     assert lines.texts == ["worker 1 ended", "worker 2 ended"]
+
+
+def record(message: str, error: Exception | None = None, **fields: Any) -> logging.LogRecord:
+    raised = (type(error), error, None) if error else None
+    made = logging.LogRecord("artemis_server.access", logging.INFO, "", 0, message, (), raised)
+    made.created = 1795669200.1239
+    if fields:
+        made.fields = fields
+    return made
+
+
+def test_times_are_in_utc_with_their_offset() -> None:
+    assert utc(1795669200.1239) == "2026-11-26T05:00:00.123+00:00"
+    assert utc(1795669200.9999) == "2026-11-26T05:00:00.999+00:00"
+
+
+def test_a_console_has_the_fields_after_the_message() -> None:
+    line = Formatter("console").format(record("token used", principal="billing", text="two words", count=3))
+    assert line == (
+        "2026-11-26T05:00:00.123+00:00 INFO artemis_server.access: "
+        'token used principal=billing text="two words" count=3'
+    )
+
+
+def test_json_has_the_fields_at_the_top_and_they_replace_nothing() -> None:
+    formatter = Formatter("json")
+    formatter.worker = 2
+    line = json.loads(formatter.format(record('said "no"\n', principal="é", level="DEBUG")))
+    assert line == {
+        "time": "2026-11-26T05:00:00.123+00:00",
+        "level": "INFO",
+        "logger": "artemis_server.access",
+        "message": 'said "no"\n',
+        "worker": 2,
+        "principal": "é",
+    }
+
+
+def test_a_stack_trace_is_one_field_in_json_and_lines_in_a_console() -> None:
+    in_json = json.loads(Formatter("json").format(record("failed", ValueError("bad"))))
+    assert in_json["exception"] == "ValueError: bad"
+    assert Formatter("console").format(record("failed", ValueError("bad"))).splitlines()[1:] == ["ValueError: bad"]
+
+
+def test_a_worker_is_named() -> None:
+    formatter = Formatter("console")
+    formatter.worker = 7
+    assert re.search(r" INFO worker 7: artemis_server\.access: x$", formatter.format(record("x")))

@@ -1,5 +1,6 @@
 """The composition root: the one place where the parts of the server are made and put together."""
 
+import logging
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from sqlalchemy import Engine
 
 from artemis_server.access.audit import Audit
@@ -22,7 +23,7 @@ from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
 from artemis_server.pruning import Pruner
-from artemis_server.reflection import add_reflection
+from artemis_server.reflection import SERVICE_NAMES, add_reflection
 from artemis_server.requests import Check
 from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.events import EventServicer
@@ -33,7 +34,12 @@ from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
-from artemis_server.settings import Settings
+from artemis_server.settings import METRICS_LISTEN, OFF, Settings
+from artemis_server.telemetry import endpoint
+from artemis_server.telemetry.families import Layout
+from artemis_server.telemetry.gauges import gauges
+from artemis_server.telemetry.memory import Memory
+from artemis_server.telemetry.worker import Metrics, Telemetry
 
 GET_THREADS = 8
 """Threads that answer only the methods that get a resource by its id: a few change less between threads (ADR 0002)."""
@@ -62,6 +68,12 @@ MIN_CLOSE = 0.5
 """Seconds that the pruner, and then the connections, have to end in any case."""
 SPARE_CONNECTIONS = 4
 """Connections beside those of the threads that answer calls: for the health probe and the pruner."""
+
+
+_FILES = (events_pb2.DESCRIPTOR, users_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR)
+"""The .proto files whose methods have metrics of their own; those of others are counted together."""
+
+log = logging.getLogger(__name__)
 
 
 class ListenError(Exception):
@@ -109,8 +121,8 @@ def services(database: Database) -> tuple[Service, ...]:
 class Application:
     """A server on one database. Make it, `start` it, and `stop` it once.
 
-    With `share_port`, other processes may listen on the same port. `Database` explains `turn`. `access` is that of the
-    settings, if it was loaded already.
+    With `share_port`, other processes may listen on the same port. `Database` explains `turn`. The `telemetry` of this
+    process is started and stopped with it. `access` is that of the settings, if it was loaded already.
 
     Raises:
         SettingsError: a file of access control cannot be used.
@@ -123,11 +135,13 @@ class Application:
         *,
         share_port: bool = False,
         turn: Turn | None = None,
+        telemetry: Telemetry,
         access: AccessControl | None = None,
     ) -> None:
         self._settings = settings
+        self._telemetry = telemetry
         self._access = access or AccessControl(settings)
-        self._database = Database(engine, turn)
+        self._database = Database(engine, turn, telemetry)
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
@@ -137,10 +151,11 @@ class Application:
         audit = Audit(roles)
         self._calls = Calls(
             Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate),
+            telemetry.observers,
             gate=AccessGate(self._access, roles) if self._access.authenticates else None,
             audit=audit.record if self._access.authenticates else None,
         )
-        self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline))
+        self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline), telemetry.observers)
         gets = self._calls.lane("get", threads=GET_THREADS, share=GET_CALLS)
         submit = self._database.submitter()
         bulk_threads = max_bulk_threads(settings) if submit is None else MIN_BULK_THREADS
@@ -159,7 +174,12 @@ class Application:
         self.server = grpc.server(
             self._probes.lane("health", threads=HEALTH_THREADS),
             interceptors=[
-                ContractInterceptor(lanes, checks, audited=audit.methods if self._access.authenticates else ())
+                ContractInterceptor(
+                    lanes,
+                    checks,
+                    audited=audit.methods if self._access.authenticates else (),
+                    on_unknown=telemetry.unknown,
+                )
             ],
             options=channel_options(settings, share_port=share_port),
         )
@@ -185,6 +205,14 @@ class Application:
             raise ListenError(f"cannot listen on {self._settings.listen}") from None
         self._access.start()
         self._monitor.start()
+        self._telemetry.start(
+            gauges(
+                self._database,
+                self._monitor,
+                (*self._calls.lanes, *self._probes.lanes),
+                max_connections(self._settings),
+            )
+        )
         self._pruner.start()
         self._calls.start()
         self._probes.start()
@@ -213,6 +241,7 @@ class Application:
             self._calls.drain(margin)
         self._pruner.stop(max(MIN_CLOSE, end - time.monotonic()))
         self._database.close(max(MIN_CLOSE, end - time.monotonic()))
+        self._telemetry.stop()
 
     def close(self) -> None:
         """Closes the database of an application that was not started."""
@@ -250,6 +279,35 @@ def channel_options(settings: Settings, *, share_port: bool) -> list[tuple[str, 
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
         *((name, round(1000 * seconds)) for name, seconds in milliseconds.items()),
     ]
+
+
+def share_metrics(settings: Settings, workers: int) -> Metrics | None:
+    """Listens on the address of the metrics, and returns what so many workers share of them; None without metrics.
+
+    Raises:
+        ListenError: the address was set, and cannot be listened on. A server without metrics says so in the log when
+            the default address is taken, such as by another server.
+    """
+    if settings.metrics_listen == OFF:
+        return None
+    try:
+        listening = _bind(settings.metrics_listen or METRICS_LISTEN, endpoint.listen)
+    except ListenError as error:
+        if settings.metrics_listen is not None:
+            raise
+        log.warning("there are no metrics: %s (--metrics-listen sets another address, or off)", error)
+        return None
+    layout = Layout(methods())
+    host, port = listening.getsockname()[:2]
+    log.info("metrics on http://%s/metrics", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    return Metrics(listening=listening, layout=layout, memory=Memory(workers, layout.size))
+
+
+def methods() -> list[str]:
+    """Returns the full names of the methods that the server has, such as "artemis.v1.EventService/GetEvent"."""
+    described = [service for file in _FILES for service in file.services_by_name.values()]
+    names = [f"{service.full_name}/{method.name}" for service in described for method in service.methods]
+    return [*names, *(f"{name}/ServerReflectionInfo" for name in SERVICE_NAMES)]
 
 
 def max_connections(settings: Settings) -> int:

@@ -27,13 +27,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_server import logs, supervisor
 from artemis_server.access.control import AccessControl
-from artemis_server.app import Application, ListenError, check_address, max_connections, reserve_address
+from artemis_server.app import (
+    Application,
+    ListenError,
+    check_address,
+    max_connections,
+    reserve_address,
+    share_metrics,
+)
 from artemis_server.commands import token
 from artemis_server.commands.backup import backup, stoppable
 from artemis_server.cores import available, confine, share_out
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
 from artemis_server.supervisor import REPLACED, SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
+from artemis_server.telemetry.traces import traces_of
+from artemis_server.telemetry.traces import wanted as traces_wanted
+from artemis_server.telemetry.worker import Metrics, Telemetry
 
 MIN_THREADS = 8
 """Threads of a worker at least, because all calls of a connection come to one worker."""
@@ -59,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
         if settings.command == "token":
             return token.new(settings)
-        logs.set_up(settings.log_level)
+        logs.set_up(settings.log_level, settings.log_format)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # artemis_models logs every migration
         engine = _engine(settings)
         try:
@@ -88,6 +98,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     if settings.workers not in (None, 1) and not supervisor.SUPPORTED:
         raise SettingsError("several workers need Linux: leave out --workers")
     access = AccessControl(settings)
+    traces_wanted()
     check_address(settings.listen)  # before anything is changed
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
@@ -95,13 +106,15 @@ def _serve(settings: Settings, engine: Engine) -> int:
     if migrating:
         upgrade(engine)
     workers = count_workers(settings, engine)
+    metrics = share_metrics(settings, workers)
     if workers == 1:
-        return _serve_alone(settings, engine, access)
-    return _serve_together(settings, engine, access, workers)
+        return _serve_alone(settings, engine, access, metrics)
+    return _serve_together(settings, engine, access, metrics, workers)
 
 
-def _serve_alone(settings: Settings, engine: Engine, access: AccessControl) -> int:
-    application = Application(settings, engine, access=access)
+def _serve_alone(settings: Settings, engine: Engine, access: AccessControl, metrics: Metrics | None) -> int:
+    telemetry = Telemetry(settings, metrics, traces_of(engine.dialect.name))
+    application = Application(settings, engine, access=access, telemetry=telemetry)
     port = _start(settings, application)
     log.info("serving on %s:%s", settings.listen.rpartition(":")[0], port)
     while signal.sigwait({*STOP_SIGNALS, signal.SIGHUP}) == signal.SIGHUP:
@@ -112,7 +125,9 @@ def _serve_alone(settings: Settings, engine: Engine, access: AccessControl) -> i
     os._exit(0)  # with the connections, at once: see Application.stop
 
 
-def _serve_together(settings: Settings, engine: Engine, access: AccessControl, workers: int) -> int:
+def _serve_together(
+    settings: Settings, engine: Engine, access: AccessControl, metrics: Metrics | None, workers: int
+) -> int:
     engine.dispose()  # a connection must not be used by two processes
     host = settings.listen.rpartition(":")[0]
     with reserve_address(settings.listen) as reserved:
@@ -123,22 +138,24 @@ def _serve_together(settings: Settings, engine: Engine, access: AccessControl, w
         tune_garbage_collector()  # here already: a worker that collects what it inherits takes twice the time to start
         return supervise(
             workers,
-            lambda number, tell: _work(shared, access, turn, number, tell),
+            lambda number, tell: _work(shared, access, metrics, turn, number, tell),
             grace=settings.shutdown_grace,
             on_start=lambda: log.info("serving on %s", listen),
         )
 
 
-def _work(settings: Settings, access: AccessControl, turn: Turn, number: int, tell: Tell) -> int:
+def _work(
+    settings: Settings, access: AccessControl, metrics: Metrics | None, turn: Turn, number: int, tell: Tell
+) -> int:
     """Serves as a worker until SIGTERM or REPLACED, and returns the exit code."""
     assert settings.workers is not None  # noqa: S101, for the type checker
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(logs.Formatter(logs.FORMAT.replace("%(name)s", f"worker {number}: %(name)s")))
+    logs.set_worker(number)
     if settings.cores == "one":
         share_out(number, settings.workers)
     try:
         engine = _engine(settings, must_exist=True)  # a file that is gone must not come back empty
-        application = Application(settings, engine, share_port=True, turn=turn, access=access)
+        telemetry = Telemetry(settings, metrics, traces_of(engine.dialect.name), worker=number)
+        application = Application(settings, engine, share_port=True, turn=turn, telemetry=telemetry, access=access)
         _start(settings, application)
     except (SettingsError, DatabaseError, ListenError) as error:
         log.error("%s", error)

@@ -2,6 +2,7 @@
 
 import argparse
 import ipaddress
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 
 from artemis_models.flags import PREFIX, Flags, Parser, duration, number, positive, seconds
 
+from artemis_server.logs import FORMATS
+
 LARGEST_PORT = 65535
 MAX_DEADLINE = 300.0
 """Seconds that a statement may take in any case."""
@@ -23,6 +26,10 @@ CORES = ("one", "all")
 ROLES = ("reader", "writer", "admin")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,99}"
 """The name of a token's owner, which can stand in a line of a log and in a TOML file as it is."""
+METRICS_LISTEN = "127.0.0.1:9464"
+"""Where metrics are served by default: the port is that of OpenTelemetry's exporters for Prometheus."""
+OFF = "off"
+"""The address of metrics that are not served."""
 _SWITCHES = {
     "migrate": ("bring the database's schema up to date at start", "on for SQLite, off for others"),
     "reflection": ("let grpcurl and others discover the API", "on"),
@@ -84,6 +91,14 @@ class Settings:
     database_url: str = "sqlite:///artemis.db"
     database_password_file: Path | None = None
     log_level: str = "INFO"
+    log_format: str = "console"
+    """One of logs.FORMATS."""
+    log_sample: float = 1.0
+    """The share of the successful calls that the request log has."""
+    log_slow: float = 1.0
+    """Seconds; 0 is no time."""
+    metrics_listen: str | None = None
+    """OFF, or an address. None means METRICS_LISTEN, and no metrics if another program has it."""
     listen: str = "127.0.0.1:50051"
     workers: int | None = None
     """None means one on SQLite, and one per core on PostgreSQL."""
@@ -208,6 +223,16 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         )
         flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
         flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
+        flags.add("log-format", "how to write the log", metavar="console|json", type=_log_format)
+        flags.add("log-sample", "which share of the successful requests to log", metavar="SHARE", type=_share)
+        flags.add("log-slow", "log requests that take so long as warnings; 0: none", metavar="SECONDS", type=seconds)
+        flags.add(
+            "metrics-listen",
+            "the address of the metrics for Prometheus, or off; port 0 takes a free one",
+            shown=METRICS_LISTEN,
+            metavar="HOST:PORT|off",
+            type=_metrics_address,
+        )
         flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
         _add_access(flags)
         for name, (text, metavar, kind) in _LIMITS.items():
@@ -282,6 +307,26 @@ def _cores(text: str) -> str:
     if text not in CORES:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(CORES)}")
     return text
+
+
+def _log_format(text: str) -> str:
+    if text not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(FORMATS)}")
+    return text
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+    return value
+
+
+def _metrics_address(text: str) -> str:
+    return OFF if text in (OFF, "") else _address(text)
 
 
 def _address(text: str) -> str:

@@ -13,11 +13,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
@@ -29,10 +31,9 @@ SUBMITTED.set_result(None)
 _RECEIVING = "receive_message"
 """The name that grpcio gives to the operation that receives a request. A call ends after its operations."""
 
-METHOD = "artemis_method"
-"""The attribute of a method as it is served that has its full name: gRPC does not tell the names of generated ones."""
 REQUEST_ID = "x-request-id"
 """The name of the metadata that tells a call from others in logs: a caller may send it, and the trailers have it."""
+_DETAILS = "grpc-status-details-bin"
 _SANE_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _Metadata: TypeAlias = "Sequence[tuple[str, str | bytes]]"
 
@@ -55,6 +56,8 @@ class _Context(_server._Context):
     request_id = ""
     exchange: tuple[Any, Any] | None = None
     """The request and the response, if the call is audited and its method has begun; no response before its end."""
+    span: Any = None
+    """The span of the call, which spans of the database are below; None without traces."""
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         raise Refused(_status(code, details))
@@ -82,7 +85,8 @@ class IncomingCall:
         self, run: Callable[..., Any], event: Any, state: Any, behavior: Any, _: Any, parse: Any, serialize: Any
     ) -> None:
         """Takes the arguments that grpcio gives to a pool; `parse` may be None."""
-        self.method: str = getattr(behavior, METHOD, "") or event.call_details.method.decode()
+        # A generated servicer registers its methods, and core names them by the tag of the event alone.
+        self.method: str = event.call_details.method.decode() or event.tag
         """The full name, such as "/artemis.v1.EventService/GetEvent"."""
         self.began = time.monotonic()
         self.request_id = _request_id(event.invocation_metadata)
@@ -92,6 +96,9 @@ class IncomingCall:
         """The number of bytes of the answer, once there is one."""
         self.code: grpc.StatusCode | None = None
         """The status of the answer; None until the call is answered or has ended."""
+        self.trace_id = ""
+        """The id of the trace that the call is a part of, in hexadecimal; empty without traces."""
+        self._status: grpc.Status | None = None
         self.on_code: Callable[[IncomingCall], None] | None = None
         """Called once, when the code is known. Threads of gRPC may call it, so it must not wait."""
         self.in_lane = False
@@ -149,6 +156,29 @@ class IncomingCall:
         """The client's address without its port, such as "ipv4:127.0.0.1"."""
         peer: bytes = self._event.call.peer()
         return peer.rpartition(b":")[0].decode()
+
+    @property
+    def peer(self) -> str:
+        """The client's address, such as "ipv4:127.0.0.1:50000"; empty once the call is answered and has ended."""
+        event = self._event
+        return "" if event is None else unquote(event.call.peer().decode(errors="replace"))
+
+    @property
+    def reason(self) -> str:
+        """The reason in the details of an error (google.rpc.ErrorInfo), such as "TOO_MANY_CALLS"; empty without."""
+        for name, value in (self._status and self._status.trailing_metadata) or ():
+            if name == _DETAILS and isinstance(value, bytes):
+                return _reason(value)
+        return ""
+
+    @property
+    def span(self) -> Any:
+        """The span of the call; None without traces."""
+        return self._context.span
+
+    @span.setter
+    def span(self, span: Any) -> None:
+        self._context.span = span
 
     @property
     def request_size(self) -> int:
@@ -244,7 +274,7 @@ class IncomingCall:
         with state.condition:
             open_until_now = _server._is_rpc_state_active(state)
             if open_until_now:
-                self.code = status.code
+                self.code, self._status = status.code, status
                 state.code, state.details = status.code, status.details.encode()
                 state.trailing_metadata = (*self._trailers, *(status.trailing_metadata or ()))
                 # The code that is set goes before this one.
@@ -303,6 +333,15 @@ def _request_id(metadata: _Metadata) -> str:
         if name == REQUEST_ID and isinstance(value, str) and _SANE_ID.fullmatch(value):
             return value
     return secrets.token_hex(8)
+
+
+@lru_cache(maxsize=64)
+def _reason(details: bytes) -> str:
+    info = error_details_pb2.ErrorInfo()
+    for each in status_pb2.Status.FromString(details).details:
+        if each.Unpack(info):
+            return str(info.reason)
+    return ""
 
 
 def _status(code: grpc.StatusCode, details: str) -> grpc.Status:

@@ -13,7 +13,6 @@ from grpc_status import rpc_status
 from artemis_server import requests
 from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import Check
-from artemis_server.rpc.incoming import METHOD
 from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.status import status_of
 from artemis_server.wire import bounded
@@ -26,6 +25,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class ContractInterceptor(grpc.ServerInterceptor):
     """Puts `guarded` around the unary methods of the contract's services, once for each method.
 
+    It calls `on_unknown` for each call to a method that the server does not have.
+
     `lanes` maps the full name of a method, such as "/artemis.v1.EventService/GetEvent", to the lane that answers it;
     the server's own lane answers all other methods. `checks` maps such names to the checks that methods make
     themselves: their violations join those of the contract. The calls of `audited` methods remember their messages.
@@ -37,11 +38,13 @@ class ContractInterceptor(grpc.ServerInterceptor):
         checks: Mapping[str, Check],
         audited: Container[str] = (),
         package: str = "artemis.v1",
+        on_unknown: Callable[[], None] = lambda: None,
     ) -> None:
         self._lanes = lanes
         self._checks = checks
         self._audited = audited
         self._prefix = f"/{package}."
+        self._on_unknown = on_unknown
         self._handlers: dict[str, Handler] = {}
 
     def intercept_service(
@@ -51,12 +54,12 @@ class ContractInterceptor(grpc.ServerInterceptor):
     ) -> "Handler | None":
         """Returns the handler of a method, guarded if the method is one of the contract's."""
         method = handler_call_details.method
-        if not method.startswith(self._prefix):
-            return continuation(handler_call_details)
         handler = self._handlers.get(method)
         if handler is None:
             handler = continuation(handler_call_details)
-            if handler is not None:  # unknown methods are not kept: there is no end to them
+            if handler is None:  # it is not kept: there is no end to unknown methods
+                self._on_unknown()
+            elif method.startswith(self._prefix):
                 handler = self._handlers[method] = self._guard(method, handler)
         return handler
 
@@ -65,7 +68,6 @@ class ContractInterceptor(grpc.ServerInterceptor):
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
         served = remembered(handler.unary_unary) if method in self._audited else handler.unary_unary
         answer = guarded(served, handler.request_deserializer, self._checks.get(method))
-        setattr(answer, METHOD, method)
         if method in self._lanes:
             answer.experimental_thread_pool = self._lanes[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)

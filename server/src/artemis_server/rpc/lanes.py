@@ -194,6 +194,11 @@ class Calls:
         self._lanes.append(lane)
         return lane
 
+    @property
+    def lanes(self) -> "tuple[Lane, ...]":
+        """The lanes."""
+        return tuple(self._lanes)
+
     def start(self) -> None:
         """Starts the threads."""
         for lane in self._lanes:
@@ -332,8 +337,10 @@ class Lane(ThreadPoolExecutor):
         super().__init__(1)
         self.calls: dict[IncomingCall, float] = {}
         """The calls that a thread answers or that wait for one, and since when, as `time.monotonic` has it."""
+        self.name = name
+        self.max_calls = max_calls
+        """How many calls it may have."""
         self._all = calls
-        self._max_calls = max_calls
         self._large_answers = large_answers
         self._queue: SimpleQueue[IncomingCall | None] = SimpleQueue()
         self._workers = [
@@ -361,7 +368,11 @@ class Lane(ThreadPoolExecutor):
 
     def is_full(self) -> bool:
         """Tells whether the lane has as many calls as it may have."""
-        return len(self.calls) >= self._max_calls
+        return len(self.calls) >= self.max_calls
+
+    def waiting(self) -> int:
+        """Returns how many calls wait for a thread."""
+        return self._queue.qsize()
 
     def drop_ended(self) -> None:
         """Drops the calls that have ended while they waited for a thread."""
@@ -408,7 +419,7 @@ class Lane(ThreadPoolExecutor):
             else:
                 call.send(call.compute())
         except Exception as error:
-            call.refuse(_status(error))
+            call.refuse(_status(error, call.request_id))
 
     def _end(self, call: IncomingCall) -> None:
         self._all.mark_answered(call)
@@ -420,7 +431,7 @@ class GroupLane(Lane):
     """Calls that the thread of a database's writer answers, many in one transaction. `Calls.group_lane` makes it."""
 
     def __init__(self, calls: Calls, submit: Submit, large: Lane, max_calls: int) -> None:
-        super().__init__(calls, "group", 0, max_calls)
+        super().__init__(calls, "write", 0, max_calls)
         self._submit = submit
         self._large = large
 
@@ -441,7 +452,7 @@ class GroupLane(Lane):
         self._end(call)
 
     def _refuse(self, call: IncomingCall, error: BaseException) -> None:
-        call.refuse(_status(error))
+        call.refuse(_status(error, call.request_id))
         self._end(call)
 
 
@@ -451,8 +462,8 @@ def yield_core() -> None:
         os.sched_yield()
 
 
-def _status(error: BaseException) -> grpc.Status:
-    return error.status if isinstance(error, Refused) else rpc_status.to_status(status_of(error))
+def _status(error: BaseException, request_id: str = "") -> grpc.Status:
+    return error.status if isinstance(error, Refused) else rpc_status.to_status(status_of(error, request_id))
 
 
 _SHUTTING_DOWN = _status(Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))

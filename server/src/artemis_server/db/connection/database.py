@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Engine
@@ -9,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from artemis_server.db.connection.cancellation import INTERNAL, Caller
 from artemis_server.db.connection.driver_errors import translate
+from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.postgresql_writer import PostgresqlWriter
 from artemis_server.db.connection.probe import Probe
 from artemis_server.db.connection.sessions import ThreadSessions
+from artemis_server.db.connection.sqlite_file import SqliteFile
 from artemis_server.db.connection.sqlite_writer import SqliteWriter
 from artemis_server.db.connection.turn import Turn
 from artemis_server.errors import RequestError, ServerError
@@ -32,6 +35,9 @@ class Writer(Protocol):
         With `single_statement`, the work executes at most one statement that changes something.
         """
 
+    def waiting(self) -> int:
+        """Returns how many pieces of work wait in a queue."""
+
     def interrupt(self) -> None:
         """Accepts no more work, and fails what runs and what is queued with SHUTTING_DOWN."""
 
@@ -46,6 +52,19 @@ Submit: TypeAlias = Callable[[Callable[[], Any], Caller, Callable[[Any], None], 
 """The type of `SqliteWriter.submit`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """How much of a database is in use."""
+
+    open_connections: int
+    busy_connections: int
+    """Those that somebody waits for."""
+    waiting_writes: int
+    """Writes that wait for the thread that writes; 0 on PostgreSQL."""
+    file: SqliteFile | None
+    """None on PostgreSQL."""
+
+
 class Database:
     """Lends sessions: for reading, one that each thread keeps; for writing, as the engine needs it.
 
@@ -53,15 +72,18 @@ class Database:
     PostgreSQL has many, and each thread writes on its own session. It owns the engine, and disposes of it
     when it is closed.
 
-    Processes that share a SQLite file may share a `turn` as well (`SharedTurn`).
+    Processes that share a SQLite file may share a `turn` as well (`SharedTurn`). `observer` sees its work.
     """
 
-    def __init__(self, engine: Engine, turn: Turn | None = None) -> None:
+    def __init__(self, engine: Engine, turn: Turn | None = None, observer: Observer | None = None) -> None:
         self._engine = engine
+        self._observer = observer = observer or Observer()
         turn = turn or Turn()
         self._sessions = ThreadSessions(engine, turn)
         self._writer: Writer = (
-            SqliteWriter(engine, turn) if engine.dialect.name == "sqlite" else PostgresqlWriter(self._sessions)
+            SqliteWriter(engine, turn, observer)
+            if engine.dialect.name == "sqlite"
+            else PostgresqlWriter(self._sessions, observer)
         )
         self._probe = Probe(engine, self._sessions, self._writer.write)
 
@@ -94,6 +116,7 @@ class Database:
             Cancelled: the caller went away.
             RequestError: the database failed.
         """
+        began = time.monotonic()
         try:
             return self._sessions.run(work, caller)
         except Exception as error:
@@ -103,6 +126,8 @@ class Database:
             if translated is error:
                 raise
             raise translated from error
+        finally:
+            self._observer.done("read", caller, began)
 
     def check(self) -> None:
         """Raises DatabaseError, in one line, unless the database answers, has the right schema and can be written.
@@ -151,6 +176,17 @@ class Database:
         except ServerError as error:
             self._probe.note(error)
             raise
+
+    def usage(self) -> Usage:
+        """Returns how much of it is in use."""
+        opened, busy = self._sessions.count()
+        path = str(self._engine.url.database) if self._engine.dialect.name == "sqlite" else None
+        return Usage(
+            open_connections=opened,
+            busy_connections=busy,
+            waiting_writes=self._writer.waiting(),
+            file=None if path is None else SqliteFile(path),
+        )
 
     def interrupt(self) -> None:
         """Ends the statements of every caller, which fail with UNAVAILABLE SHUTTING_DOWN, and refuses further calls.

@@ -22,6 +22,7 @@ from artemis_server.db.connection.driver_errors import (
     shutting_down,
     translate,
 )
+from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import DeadlineExceeded, RequestError
@@ -39,14 +40,26 @@ class PostgresqlWriter:
     A single statement is a transaction by itself, so it is spared the round trips of BEGIN and COMMIT.
     """
 
-    def __init__(self, sessions: ThreadSessions) -> None:
+    def __init__(self, sessions: ThreadSessions, observer: Observer) -> None:
         self._sessions = sessions
+        self._observer = observer
         self._closed = False
 
     def write(
         self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool = False, single_statement: bool = False
     ) -> T:
         """Returns what `work` returns, as `Writer` has it; runs it again while it collides with other transactions."""
+        began = time.monotonic()
+        try:
+            return self._repeat(work, caller, dry_run=dry_run, single_statement=single_statement)
+        finally:
+            self._observer.done("write", caller, began)
+
+    def waiting(self) -> int:
+        """Returns 0: each thread writes at once."""
+        return 0
+
+    def _repeat(self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool, single_statement: bool) -> T:
         transact = partial(self._transact, work, caller, "ROLLBACK" if dry_run else "COMMIT")
         attempt = partial(self._execute, work, caller) if single_statement and not dry_run else transact
         end = time.monotonic() + statement_timeout(caller)

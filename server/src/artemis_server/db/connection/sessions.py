@@ -169,6 +169,11 @@ class ThreadSessions:
             guard.outdated = True
         self._engine.dispose()  # of the connections that no thread has
 
+    def count(self) -> tuple[int, int]:
+        """Returns how many connections are open, and how many of them somebody waits for."""
+        guards = list(self._open)
+        return len(guards), sum(guard.busy for guard in guards)
+
     def interrupt(self) -> None:
         """Ends the statements of every caller, which fail with SHUTTING_DOWN, and refuses further callers."""
         self._interrupted = True

@@ -5,6 +5,7 @@ It only looks at them. To open and close a file that SQLite has open would relea
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 Identity = tuple[int, int]
 """The device and the number of a file's inode: a file that replaces another one has a different identity."""
@@ -30,3 +31,18 @@ class SqliteFile:
             return os.stat(f"{self.path}-wal").st_size
         except OSError:
             return 0
+
+    def size(self) -> int:
+        """Returns how many bytes the database has, 0 if there is none."""
+        try:
+            return os.stat(self.path).st_size
+        except OSError:
+            return 0
+
+    def free_space(self) -> int:
+        """Returns how many bytes a program may still write to the file system, 0 if it cannot be asked."""
+        try:
+            found = os.statvfs(Path(self.path).parent)
+        except OSError:
+            return 0
+        return found.f_bavail * found.f_frsize

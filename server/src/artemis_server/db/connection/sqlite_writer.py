@@ -26,6 +26,7 @@ from artemis_server.db.connection.driver_errors import (
     shutting_down,
     translate,
 )
+from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.sqlite_file import SqliteFile
 from artemis_server.db.connection.turn import Turn
 from artemis_server.db.statements import PRINCIPAL, driver_connection
@@ -47,9 +48,10 @@ log = logging.getLogger(__name__)
 class _Ticket(Generic[T]):
     """A piece of work in the queue. It has a result or an error when `finish` is called."""
 
-    __slots__ = ("abandoned", "caller", "error", "finish", "result", "work")
+    __slots__ = ("abandoned", "began", "caller", "error", "finish", "result", "work")
 
     def __init__(self, work: Callable[[], T], caller: Caller, finish: "Callable[[_Ticket[T]], None]") -> None:
+        self.began = time.monotonic()
         self.work = work
         self.caller = caller
         self.finish = finish
@@ -69,7 +71,9 @@ class SqliteWriter:
         self,
         engine: Engine,
         turn: Turn,
+        observer: Observer,
     ) -> None:
+        self._observer = observer
         self._engine = engine
         self._turn = turn
         self._interrupted = threading.Event()
@@ -146,6 +150,10 @@ class SqliteWriter:
             self._closed = True
         self._interrupted.set()
 
+    def waiting(self) -> int:
+        """Returns how many pieces of work wait in the queue."""
+        return self._queue.qsize()
+
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
             try:
@@ -154,7 +162,9 @@ class SqliteWriter:
                 failure = translate(error) if isinstance(error, Exception) else error
                 for ticket in group:
                     ticket.error = failure
+            self._observer.committed(len(group))
             for ticket in group:
+                self._observer.done("write", ticket.caller, ticket.began)
                 try:
                     ticket.finish(ticket)
                 except Exception:

@@ -1,0 +1,43 @@
+"""How to find the values of the gauges of one process."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from artemis_server.db.connection.database import Database
+from artemis_server.health import HealthMonitor
+from artemis_server.rpc.lanes import Lane
+from artemis_server.telemetry.families import (
+    CONNECTIONS,
+    FILE,
+    FREE,
+    LANE_CALLS,
+    LANE_LIMIT,
+    LANE_WAITING,
+    MAX_CONNECTIONS,
+    QUEUE,
+    SERVING,
+    Family,
+)
+from artemis_server.telemetry.recorder import Gauges
+
+
+def gauges(database: Database, monitor: HealthMonitor, lanes: Iterable[Lane], max_connections: int) -> Gauges:
+    """Returns what the sampler calls for each gauge."""
+    usage = database.usage
+    found: dict[tuple[Family, tuple[str, ...]], Callable[[], float]] = {
+        (SERVING, ()): lambda: monitor.healthy,
+        (QUEUE, ()): lambda: usage().waiting_writes,
+        (CONNECTIONS, ("open",)): lambda: usage().open_connections,
+        (CONNECTIONS, ("busy",)): lambda: usage().busy_connections,
+        (MAX_CONNECTIONS, ()): lambda: max_connections,
+    }
+    file = usage().file
+    if file is not None:
+        found |= {(FILE, ("main",)): file.size, (FILE, ("wal",)): file.wal_size, (FREE, ()): file.free_space}
+    for lane in lanes:
+        found |= {
+            (LANE_CALLS, (lane.name,)): partial(len, lane.calls),
+            (LANE_WAITING, (lane.name,)): lane.waiting,
+            (LANE_LIMIT, (lane.name,)): partial(float, lane.max_calls),
+        }
+    return found
