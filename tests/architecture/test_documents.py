@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "adr"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 REASON = re.compile(
-    r"""(?:\b(?:Unavailable|ResourceExhausted|DeadlineExceeded|Cancelled|NotFound|AlreadyExists|FailedPrecondition|Aborted)
+    r"""(?:\b(?:Unavailable|ResourceExhausted|DeadlineExceeded|Cancelled|NotFound|AlreadyExists|FailedPrecondition|Aborted
+    |Unauthenticated|PermissionDenied)
     \(\s* | \breason(?::\ str\ )?=\ ?)f?"([^"]+)\"""",
     re.VERBOSE,
 )
@@ -78,7 +79,7 @@ def test_every_decision_has_a_status_under_its_title_and_is_listed_in_order() ->
 
 
 def test_every_setting_of_the_server_is_explained() -> None:
-    names = {field.name for field in dataclasses.fields(Settings)} - {"command", "sql", "file", "overwrite"}
+    names = {field.name for field in dataclasses.fields(Settings)} - {"command", "sql", "file", "overwrite", "token"}
     missing = {name for name in names if f"| `ARTEMIS_{name.upper()}` |" not in OPERATIONS}
     assert not missing
 

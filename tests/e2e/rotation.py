@@ -48,12 +48,12 @@ class Rotation:
         new.rename(self.folder / "tokens.toml")
 
     @contextmanager
-    def serving(self) -> Iterator[Server]:
+    def serving(self, *flags: str) -> Iterator[Server]:
         """Runs the server."""
         self.write()
         tls = ("--tls-cert", f"{self.folder}/server.crt", "--tls-key", f"{self.folder}/server.key")
         auth = ("--auth", "tokens", "--auth-tokens-file", f"{self.folder}/tokens.toml")
-        with serving(self.folder / "artemis.db", *tls, *auth) as server:
+        with serving(self.folder / "artemis.db", *tls, *auth, *flags) as server:
             yield server
 
     def change(self) -> str:

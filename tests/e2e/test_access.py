@@ -19,6 +19,7 @@ from artemis.v1.events_pb2 import (
     ListEventsRequest,
 )
 from artemis_server.access.tokens import entry_text, new_token
+from artemis_server.supervisor import SUPPORTED
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
@@ -336,6 +337,20 @@ def test_a_rate_is_that_of_a_principal(tmp_path: Path) -> None:
             Code.RESOURCE_EXHAUSTED,
             "RATE_LIMIT_EXCEEDED",
         )
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="several workers need Linux")
+def test_each_worker_follows_the_files_by_itself(tmp_path: Path) -> None:
+    """And has TLS, though the supervisor, which loads the files first, has forked it."""
+    rotation = Rotation(tmp_path)
+    with rotation.serving("--workers", "2") as server:
+        rotation.change()
+        for name in ("tokens", "certificate"):
+            for worker in (1, 2):
+                server.log.wait_for(rf"worker {worker}: .*the {name}: the new one is in use")
+        for _ in range(8):  # connections, of which each worker gets some
+            with rotation.channel(server) as channel:
+                assert rotation.code(channel, rotation.tokens[-1]) is Code.OK
 
 
 @pytest.mark.long

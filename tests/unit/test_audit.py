@@ -37,7 +37,7 @@ def fields_of(call: Call, caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     caplog.clear()
     AUDIT.record(call)
     (record,) = caplog.records
-    assert record.name == "artemis_server.access.audit"
+    assert record.name == "artemis_server.audit"
     assert record.message == "audit"
     return vars(record)["fields"]  # type: ignore[no-any-return]
 

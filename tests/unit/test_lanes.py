@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
 import pytest
 from artemis.v1.events_pb2 import GetEventRequest
+from artemis_server.access.principal import Principal
 from artemis_server.rpc import lanes
 from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.lanes import Calls, Lane, Limits, Waiting
@@ -367,6 +369,73 @@ def test_too_much_that_has_just_begun_to_wait_is_waited_for() -> None:
         waiting.discard(numbers[0])
         room.result(PATIENCE)
     assert ended.calls == []
+
+
+class Holding:
+    """A gate that finds out principals when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: SimpleQueue[tuple[IncomingCall, Callable[[], None]]] = SimpleQueue()
+
+    def check(self, _: IncomingCall) -> None:
+        return None
+
+    def verify(self, call: IncomingCall, admit: Callable[[], None]) -> None:
+        self.waiting.put((call, admit))
+
+    def admit(self) -> None:
+        """Lets the next call in."""
+        call, admit = self.waiting.get(timeout=PATIENCE)
+        call.principal = Principal(name="ada", role=1)
+        admit()
+
+
+def test_a_call_whose_principal_takes_a_while_is_answered_then() -> None:
+    """And holds up no thread and no other call until then; one whose client has left meanwhile is dropped."""
+    gate = Holding()
+    server = Server(Calls(Limits(100, seconds=60), gate=gate))
+    try:
+        calls = [server.begin("echo", bytes([number])) for number in range(20)]
+        held = [gate.waiting.get(timeout=PATIENCE) for _ in calls]
+        calls[3].cancel()
+        until(lambda: any(call.ended for call, _ in held))
+        for each in held:
+            gate.waiting.put(each)
+            gate.admit()
+        assert [each.result() for each in calls if each is not calls[3]] == [
+            bytes([number]) for number in range(20) if number != 3
+        ]
+        until(lambda: len(server.calls.incomplete) == 0)
+    finally:
+        server.stop()
+
+
+def test_each_call_is_recorded_once_with_its_outcome() -> None:
+    """That of the method, also when the client has left before the answer, and of a call that no method saw."""
+    recorded: SimpleQueue[IncomingCall] = SimpleQueue()
+    server = Server(Calls(Limits(3, seconds=60), audit=recorded.put))
+    try:
+        server.call("echo")
+        call = recorded.get(timeout=PATIENCE)
+        assert (call.done, call.code) == (True, Code.OK)
+        slow = server.begin("slow")
+        assert server.slow.begun.acquire(timeout=PATIENCE)
+        queued = [server.begin("slow") for _ in range(2)]
+        until(lambda: len(server.lane.calls) == 3)
+        assert failure(server.begin("echo")) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+        call = recorded.get(timeout=PATIENCE)
+        assert (call.done, call.code) == (False, Code.RESOURCE_EXHAUSTED)
+        slow.cancel()
+        until(lambda: any(each.ended for each in server.lane.calls))
+        assert recorded.empty(), "the method may still write"
+        server.slow.release.set()
+        call = recorded.get(timeout=PATIENCE)
+        assert (call.done, call.code) == (True, Code.CANCELLED)
+        assert [each.result() for each in queued] == [b"x"] * 2
+        assert [recorded.get(timeout=PATIENCE).done for _ in queued] == [True] * 2
+        assert recorded.empty()
+    finally:
+        server.stop()
 
 
 def test_tokens_come_back_with_time_and_each_client_has_its_own() -> None:

@@ -18,7 +18,7 @@ MAX_IDS = 50
 _OPTIONS = {"request_id": "write_request_id", "validate_only": "validate_only"}
 """Fields of a request that its line has if they are set, and their names there."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("artemis_server.audit")
 
 
 class AuditedCall(Protocol):

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -140,9 +141,15 @@ def _fetch(url: str) -> bytes:
                 if len(content) > MAX_BYTES or time.monotonic() > end:
                     raise SettingsError(f"{url} answers more than {MAX_BYTES} bytes, or takes more than {TIMEOUT:g} s")
             return content
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
-        raise SettingsError(f"cannot get {url}: {getattr(reason, 'strerror', None) or reason}") from None
+        raise SettingsError(f"cannot get {url}: {_told(reason)}") from None
+
+
+def _told(reason: object) -> str:
+    """Returns an error's text in one line; what a server sent may be in it."""
+    text = str(getattr(reason, "strerror", None) or reason or type(reason).__name__)
+    return " ".join(text.split())[:MAX_NAME]
 
 
 def parse(content: bytes, name: str) -> KeySet:

@@ -28,16 +28,18 @@ class Tls:
         self._client_ca = client_ca
         paths = (cert, key) if client_ca is None else (cert, key, client_ca)
         self._files = Watched(
-            "the certificate", lambda: tuple(read(path) for path in paths), lambda all_: _configuration(all_, paths)
+            "the certificate", lambda: tuple(read(path) for path in paths), lambda all_: _checked(all_, paths)
         )
         self.refresh = self._files.refresh
-        self._given: grpc.ServerCertificateConfiguration | None = None
+        self._given: tuple[bytes, ...] = ()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Returns the credentials of a server, which ask for the present certificate at each handshake."""
-        self._given = self._files.value
+        """Returns the credentials of a server, which ask for the present certificate at each handshake.
+
+        Before this call there is no object of gRPC: a process that has some must not fork (docs/adr/0024).
+        """
         return grpc.dynamic_ssl_server_credentials(
-            self._given, self._new, require_client_authentication=self._client_ca is not None
+            self._new(), self._new, require_client_authentication=self._client_ca is not None
         )
 
     def _new(self) -> Any:
@@ -46,16 +48,17 @@ class Tls:
         if present is self._given:
             return None
         self._given = present
-        return present
+        chain, key, *client_ca = present
+        return grpc.ssl_server_certificate_configuration([(key, chain)], *client_ca)
 
 
-def _configuration(contents: tuple[bytes, ...], paths: Sequence[Path]) -> grpc.ServerCertificateConfiguration:
-    """Returns what gRPC needs. Raises SettingsError if a handshake would fail."""
-    chain, key = contents[:2]
+def _checked(contents: tuple[bytes, ...], paths: Sequence[Path]) -> tuple[bytes, ...]:
+    """Returns the contents. Raises SettingsError if a handshake would fail."""
+    chain, key, *client_ca = contents
     _check_pair(chain, key, *paths[:2])
-    if len(contents) > 2:  # noqa: PLR2004
-        _check_current(_certificates(contents[2], paths[2]), paths[2])
-    return grpc.ssl_server_certificate_configuration([(key, chain)], *contents[2:])
+    for content in client_ca:
+        _check_current(_certificates(content, paths[2]), paths[2])
+    return contents
 
 
 def _check_pair(chain: bytes, key: bytes, chain_path: Path, key_path: Path) -> None:
