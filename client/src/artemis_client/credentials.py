@@ -1,4 +1,9 @@
-"""Credentials: the certificates of a connection, and the token that tells the server who calls."""
+"""Credentials: the certificates of a connection, and the token that tells the server who calls.
+
+The token goes into the metadata of a call. gRPC's own call credentials start a thread for each call (1.6 times the CPU
+of client and server together), work over TLS alone, and try a provider that fails again until the deadline, which then
+hides the cause.
+"""
 
 import os
 import re
