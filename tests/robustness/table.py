@@ -235,7 +235,8 @@ ATTACKS = (
         name="overload",
         does="ten times as many callers as load it fully",
         attack=work.overload(640),
-        bounds=Bounds(innocent=BUSY, memory=200, p99=0.5),
+        bounds=Bounds(innocent=BUSY, p99=0.5),
+        fresh=True,
     ),
     Attack(
         name="stop-with-lists",

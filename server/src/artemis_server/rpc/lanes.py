@@ -32,6 +32,8 @@ MAX_GROUPED = 16 * 2**10  # bytes of a request that the writer's thread parses a
 MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
 MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client has to read an answer while there are too many, and else
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
+CROWDED = 2 / 3  # the share of its calls from which a lane is crowded: calls may have to be refused
+MIN_CROWDED = 1.0  # seconds for which threads let gRPC's thread of events go first when a lane was crowded
 SWEEP_INTERVAL = 0.1  # seconds between two looks for calls that have waited for too long
 
 
@@ -132,6 +134,9 @@ class Calls:
         self.unread = Waiting(MAX_UNREAD, IncomingCall.cancel, min_seconds=MIN_READING, max_seconds=MAX_READING)
         self._request_bytes = 0
         self._lock = threading.Lock()
+        self._some_ended = False
+        """True if a call may have ended while it waited for a thread. To look for it takes as long as a get."""
+        self._crowded_until = 0.0
         self._draining = False
         self._changed = threading.Condition()
         """Notified for each answered and each ended call while the server drains."""
@@ -224,6 +229,8 @@ class Calls:
     def _forget(self, call: IncomingCall) -> None:
         self.incomplete.discard(call)
         self.unread.discard(call)
+        if any(call in lane.calls for lane in self._lanes):
+            self._some_ended = True
         self.notify()
 
     def notify(self) -> None:
@@ -235,12 +242,18 @@ class Calls:
     def _refusal(self, lane: "Lane") -> grpc.Status | None:
         if self._draining:
             return _SHUTTING_DOWN
-        if self._is_full(lane):
+        if self._is_full(lane) and self._some_ended:
+            self._some_ended = False
             for each in self._lanes:
                 each.drop_ended()
-            if self._is_full(lane):
-                return _TOO_MANY
-        return None
+        if lane.is_crowded():
+            self._crowded_until = time.monotonic() + MIN_CROWDED
+        return _TOO_MANY if self._is_full(lane) else None
+
+    @property
+    def crowded(self) -> bool:
+        """Tells whether a lane was crowded a moment ago."""
+        return time.monotonic() < self._crowded_until
 
     def _is_full(self, lane: "Lane") -> bool:
         return lane.is_full() or sum(len(each.calls) for each in self._lanes) >= self._limits.calls
@@ -300,6 +313,10 @@ class Lane(ThreadPoolExecutor):
         """Tells whether the lane has as many calls as it may have."""
         return len(self.calls) >= self._max_calls
 
+    def is_crowded(self) -> bool:
+        """Tells whether the lane has almost as many."""
+        return len(self.calls) > self._max_calls * CROWDED
+
     def drop_ended(self) -> None:
         """Drops the calls that have ended while they waited for a thread."""
         self._drop(lambda call: call.ended)
@@ -330,6 +347,8 @@ class Lane(ThreadPoolExecutor):
 
     def _work(self) -> None:
         while (call := self._queue.get()) is not None:
+            if self._all.crowded:
+                yield_core()
             if self._large_answers:
                 self._all.unread.wait_for_room()
             try:
@@ -383,7 +402,7 @@ class GroupLane(Lane):
 
 
 def yield_core() -> None:
-    """Lets threads of other lanes run that wait for the interpreter's lock, which this thread would have for 5 ms."""
+    """Lets other threads run that wait for the interpreter's lock, which this thread would have for 5 ms."""
     if hasattr(os, "sched_yield"):
         os.sched_yield()
 
