@@ -2,7 +2,7 @@
 
 It prints the seconds of the calls that ended, by their code, as JSON. Each caller waits for an answer before it calls
 again, and after a refusal for the time that RetryInfo gives and up to half of it more. All are one thread that sends
-frames as `tests.benchmarks.load` does. It uses a quarter of a core at most, and not the server's. So the times are those
+frames as `tests.benchmarks.load` does. It uses a quarter of a core at most, not the server's. So the times are those
 of the server: 640 threads that share an interpreter would wait for each other.
 """
 

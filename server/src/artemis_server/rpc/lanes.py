@@ -26,10 +26,11 @@ from artemis_server.rpc.rates import Rates
 from artemis_server.rpc.status import status_of
 
 MIN_ARRIVAL, MAX_ARRIVAL = 0.5, 10.0  # seconds that a request has to follow its headers while too many do not, and else
-MAX_INCOMPLETE = 64  # calls that wait for their request; gRPC may have received almost all of each
+MAX_INCOMPLETE = 32  # calls that wait for their request; gRPC may have received almost all of each
 MAX_WAITING = 64 * 2**20  # bytes of the requests that have a thread or wait for one
 MAX_GROUPED = 16 * 2**10  # bytes of a request that the writer's thread parses and validates
 MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
+COPIES = 2  # of such an answer: gRPC keeps the one that it got, and one of its own
 MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client has to read an answer while there are too many, and else
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
 CROWDED = 2 / 3  # the share of its calls from which a lane is crowded: calls may have to be refused
@@ -131,7 +132,9 @@ class Calls:
         self.incomplete = Waiting(
             MAX_INCOMPLETE, self._end_incomplete, min_seconds=MIN_ARRIVAL, max_seconds=MAX_ARRIVAL
         )
-        self.unread = Waiting(MAX_UNREAD, IncomingCall.cancel, min_seconds=MIN_READING, max_seconds=MAX_READING)
+        self.unread = Waiting(MAX_UNREAD, self._end_unread, min_seconds=MIN_READING, max_seconds=MAX_READING)
+        self._stuck: dict[IncomingCall, bytes] = {}
+        """The connections whose clients do not read, by a call that was cancelled for it and has not ended."""
         self._request_bytes = 0
         self._lock = threading.Lock()
         self._some_ended = False
@@ -209,7 +212,7 @@ class Calls:
             self._request_bytes -= call.request_size
         call.mark_answered()
         if not call.streams:
-            self.unread.add(call, call.answer_size)
+            self.unread.add(call, COPIES * call.answer_size)
             if call.ended:  # before it was added
                 self.unread.discard(call)
 
@@ -225,10 +228,12 @@ class Calls:
             lane.put(call)
         else:
             call.refuse(refusal)
+            call.mark_answered()  # which lets go of the request: the client may take a while to read why
 
     def _forget(self, call: IncomingCall) -> None:
         self.incomplete.discard(call)
         self.unread.discard(call)
+        self._stuck.pop(call, None)
         if any(call in lane.calls for lane in self._lanes):
             self._some_ended = True
         self.notify()
@@ -260,6 +265,17 @@ class Calls:
 
     def _end_incomplete(self, call: IncomingCall) -> None:
         call.refuse(_SHUTTING_DOWN if self._draining else _LATE)
+
+    def _end_unread(self, call: IncomingCall) -> None:
+        """Cancels a call. gRPC keeps its answer until it has written to the connection what it has begun to write."""
+        self._stuck[call] = call.connection
+        call.cancel()
+        if call.ended:  # before it was added
+            self._stuck.pop(call, None)
+
+    def is_stuck(self, call: IncomingCall) -> bool:
+        """Tells whether the client of a call does not read the answers that it has got on this connection."""
+        return bool(self._stuck) and call.connection in list(self._stuck.values())
 
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_INTERVAL):
@@ -352,7 +368,9 @@ class Lane(ThreadPoolExecutor):
             if self._large_answers:
                 self._all.unread.wait_for_room()
             try:
-                if call.active:
+                if self._large_answers and self._all.is_stuck(call):
+                    call.refuse(_UNREAD)
+                elif call.active:
                     self._answer(call)
             finally:
                 self._end(call)
@@ -413,6 +431,7 @@ def _status(error: BaseException) -> grpc.Status:
 
 _SHUTTING_DOWN = _status(Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))
 _TOO_MANY = _status(ResourceExhausted("TOO_MANY_CALLS", "the server answers as many calls as it can; try again later"))
+_UNREAD = _status(ResourceExhausted("ANSWERS_UNREAD", "read the answers on this connection before you ask for more"))
 _TOO_FAST = _status(
     ResourceExhausted("RATE_LIMIT_EXCEEDED", "this client calls more often than it may; try again later")
 )
