@@ -1,48 +1,138 @@
-"""Many callers of Get, each of whom waits for an answer before it calls again, and for 0.1 s after a refusal."""
+"""Many callers of Get, in a process of its own: `python -m tests.robustness.load PORT CALLERS SECONDS`.
+
+It prints the seconds of the calls that ended, by their code, as JSON. Each caller waits for an answer before it calls
+again, and after a refusal for the time that RetryInfo gives and up to half of it more. All are one thread that sends
+frames as `tests.benchmarks.load` does. It uses a quarter of a core at most, not the server's. So the times are those
+of the server: 640 threads that share an interpreter would wait for each other.
+"""
 
 import heapq
+import json
+import os
+import random
+import selectors
+import socket
+import sys
 import time
 from collections import defaultdict
-from contextlib import ExitStack
 
-from tests.robustness.peer import GET, Peer
+from tests.benchmarks.load import (
+    ACK,
+    DATA,
+    DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
+    FRAME,
+    HEADER_TABLE_SIZE,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    LOAD_CORE,
+    MAX_WINDOW,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTING,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    headers,
+)
+from tests.robustness.peer import GET, STATUS, message
 
 CONNECTIONS = 16
-BACK_OFF = 0.1
-"""Seconds."""
-GET_ONE = b"\x08\x01"
+RETRY_DELAY = 1.0
+"""Seconds, as RetryInfo has them."""
+RAMP = 1.0
+"""Seconds within which the callers begin."""
+GET_ONE = message(b"\x08\x01")
+
+Ended = tuple[str, float]
+"""The code of a call, and its seconds."""
 
 
-class Callers:
-    """A number of callers of GetEvent, spread over connections."""
+class Connection:
+    """A connection whose calls differ in the number of the stream only."""
 
-    def __init__(self, port: int, callers: int) -> None:
-        self._port = port
-        self._callers = callers
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._first, self._later = headers(port, GET)
+        settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, MAX_WINDOW)
+        self._out = bytearray(PREFACE + frame(SETTINGS, 0, 0, settings))
+        self._out += frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big"))
+        self._in = b""
+        self._next_stream = 1
+        self._begun: dict[int, float] = {}
 
-    def run(self, seconds: float) -> tuple[list[float], dict[str, list[float]]]:
-        """Returns the seconds of the calls that succeeded, and those of the others by their code."""
-        accepted: list[float] = []
-        refused: dict[str, list[float]] = defaultdict(list)
-        with ExitStack() as stack:
-            peers = [stack.enter_context(Peer(self._port)) for _ in range(min(CONNECTIONS, self._callers))]
-            taken = [0] * len(peers)
-            waiting: list[tuple[float, int]] = []
-            for number in range(self._callers):
-                peers[number % len(peers)].call(GET, GET_ONE)
-            end = time.monotonic() + seconds
-            while (now := time.monotonic()) < end:
-                for index, peer in enumerate(peers):
-                    outcomes = peer.outcomes[taken[index] :]
-                    taken[index] += len(outcomes)
-                    for code, passed in outcomes:
-                        if code == "0":
-                            accepted.append(passed)
-                            peer.call(GET, GET_ONE)
-                        else:
-                            refused[code].append(passed)
-                            heapq.heappush(waiting, (now + BACK_OFF, index))
-                while waiting and waiting[0][0] <= now:
-                    peers[heapq.heappop(waiting)[1]].call(GET, GET_ONE)
-                time.sleep(0.0005)
-        return accepted, dict(refused)
+    def call(self) -> None:
+        """Begins a call; `flush` sends it."""
+        stream, self._next_stream = self._next_stream, self._next_stream + 2
+        self._out += frame(HEADERS, END_HEADERS, stream, self._first if stream == 1 else self._later)
+        self._out += frame(DATA, END_STREAM, stream, GET_ONE)
+        self._begun[stream] = time.perf_counter()
+
+    def flush(self) -> None:
+        """Sends the calls."""
+        if self._out:
+            self.socket.sendall(self._out)
+            self._out.clear()
+
+    def receive(self) -> list[Ended]:
+        """Reads what is there, and returns the calls that have ended."""
+        received = self.socket.recv(1 << 18)
+        now = time.perf_counter()
+        if not received:
+            raise ConnectionError("the server closed the connection")
+        received, begin = self._in + received, 0
+        ended = []
+        while len(received) - begin >= FRAME.size:
+            high, low, kind, flags, stream = FRAME.unpack_from(received, begin)
+            end = begin + FRAME.size + (high << 16 | low)
+            if end > len(received):
+                break
+            code = self._code(kind, flags, received[begin + FRAME.size : end])
+            if code and stream in self._begun:
+                ended.append((code, now - self._begun.pop(stream)))
+            begin = end
+        self._in = received[begin:]
+        return ended
+
+    def _code(self, kind: int, flags: int, payload: bytes) -> str:
+        """Returns the code of the call that a frame ends, such as "8" or "RST 7"; an empty text if it ends none."""
+        if kind == HEADERS and flags & END_STREAM:
+            found = STATUS.search(payload)
+            return found[1].decode() if found else "no status"
+        if kind == RST_STREAM:
+            return f"RST {int.from_bytes(payload, 'big')}"
+        if kind in (SETTINGS, PING) and not flags & ACK:
+            self._out += frame(kind, ACK, 0, payload if kind == PING else b"")
+        return ""
+
+
+def call(port: int, callers: int, seconds: float) -> dict[str, list[float]]:
+    """Calls for so long, and returns the seconds of the calls that ended, by their code."""
+    ended: dict[str, list[float]] = defaultdict(list)
+    connections = [Connection(port) for _ in range(CONNECTIONS)]
+    begin = time.perf_counter()
+    waiting = [(begin + number * RAMP / callers, number) for number in range(callers)]
+    with selectors.DefaultSelector() as selector:
+        for index, connection in enumerate(connections):
+            selector.register(connection.socket, selectors.EVENT_READ, index)
+        while (now := time.perf_counter()) < begin + seconds:
+            while waiting and waiting[0][0] <= now:
+                connections[heapq.heappop(waiting)[1] % CONNECTIONS].call()
+            for connection in connections:
+                connection.flush()
+            for key, _ in selector.select(max(0.0, min(0.05, waiting[0][0] - now) if waiting else 0.05)):
+                for code, passed in connections[key.data].receive():
+                    ended[code].append(passed)
+                    pause = 0.0 if code == "0" else RETRY_DELAY * random.uniform(1, 1.5)  # noqa: S311, no secret
+                    heapq.heappush(waiting, (now + pause, key.data))
+    for connection in connections:
+        connection.socket.close()
+    return dict(ended)
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {LOAD_CORE})
+    print(json.dumps(call(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))

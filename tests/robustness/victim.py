@@ -106,6 +106,13 @@ class Victim:
             with suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
 
+    def pin(self, core: int) -> None:
+        """Confines all threads of the server to one core from now on."""
+        for pid in _tree(self.server.process.pid):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(thread), {core})
+
     def wal_size(self) -> float:
         """Returns the size of the write-ahead log in MiB."""
         path = self.server.database.with_name(self.server.database.name + "-wal")

@@ -1,5 +1,8 @@
 """Calls that are valid and expensive, or too many at once."""
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,11 +16,13 @@ import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
 from grpc_status import rpc_status
 
+from tests.benchmarks.load import SERVER_CORE
 from tests.robustness.calls import code_of, event
-from tests.robustness.load import Callers
 from tests.robustness.victim import Victim, now, p99
 
 CALLERS = 64
+OVERLOAD = 30.0
+"""Seconds of ten times as many callers."""
 DEADLINE = 2.0
 MAX_OVERRUN = 0.2
 """Seconds by which a call may end after its deadline."""
@@ -142,24 +147,26 @@ def large_pages(victim: Victim) -> None:
 
 
 def overload(callers: int) -> Callable[[Victim], None]:
-    """Returns an attack: so many callers of Get, where 64 load the server fully.
+    """Returns an attack: so many callers of Get, where 64 load the server fully, for 30 s.
 
     Accepted calls stay at most twice as slow as with 64 callers, others are refused with RESOURCE_EXHAUSTED within
-    50 ms, and it is as before 2 s later.
+    50 ms, and it is as before 2 s later. The server has a core for itself then.
     """
 
     def attack(victim: Victim) -> None:
-        normal, _ = _load(victim, CALLERS, victim.seconds / 4)
+        victim.pin(SERVER_CORE)
+        normal = _load(victim, CALLERS, victim.seconds)["0"]
         with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(_load, victim, callers, 3 * victim.seconds)
+            running = pool.submit(_load, victim, callers, OVERLOAD * victim.share)
             details = _refusal(victim, running)
-            accepted, refused = running.result()
+            refused = running.result()
+        accepted = refused.pop("0")
         time.sleep(2)
-        after, _ = _load(victim, CALLERS, victim.seconds / 4)
+        after = _load(victim, CALLERS, victim.seconds)["0"]
         victim.note(
-            normal=f"{len(normal)} p99 {p99(normal) * 1e3:.0f} ms",
-            accepted=f"{len(accepted)} p99 {p99(accepted) * 1e3:.0f} ms",
-            after=f"{len(after)} p99 {p99(after) * 1e3:.0f} ms",
+            normal=f"{len(normal) / victim.seconds:.0f}/s p99 {p99(normal) * 1e3:.0f} ms",
+            accepted=f"{len(accepted) / OVERLOAD / victim.share:.0f}/s p99 {p99(accepted) * 1e3:.0f} ms",
+            after=f"{len(after) / victim.seconds:.0f}/s p99 {p99(after) * 1e3:.0f} ms",
             **{f"code_{code}": f"{len(each)} p99 {p99(each) * 1e3:.0f} ms" for code, each in refused.items()},
         )
         victim.expect(set(refused) <= {"8"}, f"calls ended with {sorted(refused)}")
@@ -187,12 +194,11 @@ def _refusal(victim: Victim, running: "Future[Any]") -> set[str]:
     return set()
 
 
-def _load(victim: Victim, callers: int, seconds: float) -> tuple[list[float], dict[str, list[float]]]:
-    """Keeps so many Gets in flight; returns the seconds of those answered, and by code of those that failed.
-
-    A caller that was refused waits for 0.1 s, as RetryInfo tells it to, before it calls again.
-    """
-    return Callers(victim.port, callers).run(seconds)
+def _load(victim: Victim, callers: int, seconds: float) -> dict[str, list[float]]:
+    """Has so many callers of Get for so long, and returns the seconds of the calls that ended, by their code."""
+    command = [sys.executable, "-m", "tests.robustness.load", str(victim.port), str(callers), str(seconds)]
+    ended: dict[str, list[float]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return ended
 
 
 def writes_under_slow_lists(victim: Victim) -> None:

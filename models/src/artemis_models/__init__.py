@@ -4,6 +4,7 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 """
 
 from artemis_models import triggers as _triggers  # noqa: F401, it adds the triggers to the tables
+from artemis_models.allocator import tune_allocator
 from artemis_models.engine import create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from artemis_models.garbage_collector import tune_garbage_collector
@@ -39,6 +40,7 @@ __all__ = [
     "head_revision",
     "next_update_time",
     "sequence_repair",
+    "tune_allocator",
     "tune_garbage_collector",
     "upgrade",
     "upgrade_sql",

@@ -42,19 +42,20 @@ from artemis_server.telemetry.memory import Memory
 from artemis_server.telemetry.worker import Metrics, Telemetry
 
 GET_THREADS = 8
-"""Threads that answer only the methods that get a resource by its id: a few change less between threads (ADR 0002)."""
+"""Threads that answer only the methods that get a resource by its id, on PostgreSQL (ADR 0002)."""
 HEALTH_THREADS = 4
 """Threads that answer health checks, which never wait for the database."""
 MAX_PROBES = 1000
 """Health checks that are open at once."""
+SQLITE_THREADS = 2
+"""Threads that answer gets on SQLite, and as many that answer lists and batches. They wait for little but the
+interpreter's lock, and so does gRPC's thread of events: with more of them its turn comes late (ADR 0026)."""
 BULK_SHARE = 1 / 16
-"""The share of `threads` that answers lists and batches, beside them, on PostgreSQL."""
-MIN_BULK_THREADS = 2
-"""The least of these threads, and their number on SQLite. Each competes with gets for the interpreter's lock."""
-GET_CALLS, WRITE_CALLS, BULK_CALLS = 1 / 2, 1 / 2, 3 / 8
-"""The share of the concurrent calls that may be gets, writes of one resource, and lists and batches.
+"""The share of `threads` that answers lists and batches, beside them, on PostgreSQL; two at least."""
+SHARE = 3 / 8
+"""The share of the concurrent calls that may be gets, and likewise writes of one resource, and lists and batches.
 
-Two kinds together leave places to the third one.
+Two kinds together leave places to the third one. Those that wait for a thread are what an accepted call waits for.
 """
 MIN_PING_INTERVAL = 5.0
 """Seconds between two pings of a client that are few enough (gRFC A8). The Python client sends one in 30 seconds."""
@@ -156,14 +157,16 @@ class Application:
             audit=audit.record if self._access.authenticates else None,
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline), telemetry.observers)
-        gets = self._calls.lane("get", threads=GET_THREADS, share=GET_CALLS)
         submit = self._database.submitter()
-        bulk_threads = max_bulk_threads(settings) if submit is None else MIN_BULK_THREADS
-        bulk = self._calls.lane("bulk", threads=bulk_threads, share=BULK_CALLS, large_answers=True)
+        get_threads, bulk_threads = SQLITE_THREADS, SQLITE_THREADS
         if submit is None:
-            writes = self._calls.lane("write", threads=settings.threads, share=WRITE_CALLS)
+            get_threads, bulk_threads = GET_THREADS, max_bulk_threads(settings)
+        gets = self._calls.lane("get", threads=get_threads, share=SHARE)
+        bulk = self._calls.lane("bulk", threads=bulk_threads, share=SHARE, large_answers=True)
+        if submit is None:
+            writes = self._calls.lane("write", threads=settings.threads, share=SHARE)
         else:
-            writes = self._calls.group_lane(submit, bulk, share=WRITE_CALLS)
+            writes = self._calls.group_lane(submit, bulk, share=SHARE)
         checks: dict[str, Check] = {}
         lanes: dict[str, Lane] = {}
         for each in contract:
@@ -317,7 +320,7 @@ def max_connections(settings: Settings) -> int:
 
 def max_bulk_threads(settings: Settings) -> int:
     """Returns how many threads answer lists and batches at most."""
-    return max(MIN_BULK_THREADS, int(settings.threads * BULK_SHARE))
+    return max(SQLITE_THREADS, int(settings.threads * BULK_SHARE))
 
 
 def check_address(listen: str) -> None:

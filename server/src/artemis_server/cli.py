@@ -18,6 +18,7 @@ from artemis_models import (
     create_engine,
     describe,
     head_revision,
+    tune_allocator,
     tune_garbage_collector,
     upgrade,
     upgrade_sql,
@@ -179,6 +180,7 @@ def _start(settings: Settings, application: Application) -> int:
         ListenError: the address is in use, or not one of this machine's.
     """
     try:
+        tune_allocator()
         port = application.start()
         tune_garbage_collector()
     except ListenError:

@@ -154,8 +154,13 @@ class IncomingCall:
     @property
     def client(self) -> str:
         """The client's address without its port, such as "ipv4:127.0.0.1"."""
-        peer: bytes = self._event.call.peer()
-        return peer.rpartition(b":")[0].decode()
+        return self.connection.rpartition(b":")[0].decode()
+
+    @property
+    def connection(self) -> bytes:
+        """The client's address and port, such as b"ipv4:127.0.0.1:40000"; empty once the call has let go of it."""
+        event = self._event
+        return event.call.peer() if event is not None else b""
 
     @property
     def peer(self) -> str:

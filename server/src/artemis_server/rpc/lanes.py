@@ -26,12 +26,15 @@ from artemis_server.rpc.rates import Rates
 from artemis_server.rpc.status import status_of
 
 MIN_ARRIVAL, MAX_ARRIVAL = 0.5, 10.0  # seconds that a request has to follow its headers while too many do not, and else
-MAX_INCOMPLETE = 64  # calls that wait for their request; gRPC may have received almost all of each
+MAX_INCOMPLETE = 32  # calls that wait for their request; gRPC may have received almost all of each
 MAX_WAITING = 64 * 2**20  # bytes of the requests that have a thread or wait for one
 MAX_GROUPED = 16 * 2**10  # bytes of a request that the writer's thread parses and validates
 MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
+COPIES = 2  # of such an answer: gRPC keeps the one that it got, and one of its own
 MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client has to read an answer while there are too many, and else
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
+CROWDED = 2 / 3  # the share of its calls from which a lane is crowded: calls may have to be refused
+MIN_CROWDED = 1.0  # seconds for which threads let gRPC's thread of events go first when a lane was crowded
 SWEEP_INTERVAL = 0.1  # seconds between two looks for calls that have waited for too long
 
 
@@ -163,9 +166,14 @@ class Calls:
         self.incomplete = Waiting(
             MAX_INCOMPLETE, self._end_incomplete, min_seconds=MIN_ARRIVAL, max_seconds=MAX_ARRIVAL
         )
-        self.unread = Waiting(MAX_UNREAD, IncomingCall.cancel, min_seconds=MIN_READING, max_seconds=MAX_READING)
+        self.unread = Waiting(MAX_UNREAD, self._end_unread, min_seconds=MIN_READING, max_seconds=MAX_READING)
+        self._stuck: dict[IncomingCall, bytes] = {}
+        """The connections whose clients do not read, by a call that was cancelled for it and has not ended."""
         self._request_bytes = 0
         self._lock = threading.Lock()
+        self._some_ended = False
+        """True if a call may have ended while it waited for a thread. To look for it takes as long as a get."""
+        self._crowded_until = 0.0
         self._draining = False
         self._changed = threading.Condition()
         """Notified for each answered and each ended call while the server drains."""
@@ -260,7 +268,7 @@ class Calls:
         self._record(call)
         call.mark_answered()
         if not call.streams:
-            self.unread.add(call, call.answer_size)
+            self.unread.add(call, COPIES * call.answer_size)
             if call.ended:  # before it was added
                 self.unread.discard(call)
 
@@ -288,10 +296,14 @@ class Calls:
             lane.put(call)
         else:
             call.refuse(refusal)
+            call.mark_answered()  # which lets go of the request: the client may take a while to read why
 
     def _forget(self, call: IncomingCall) -> None:
         self.incomplete.discard(call)
         self.unread.discard(call)
+        self._stuck.pop(call, None)
+        if any(call in lane.calls for lane in self._lanes):
+            self._some_ended = True
         self.notify()
 
     def notify(self) -> None:
@@ -303,18 +315,35 @@ class Calls:
     def _refusal(self, lane: "Lane") -> grpc.Status | None:
         if self._draining:
             return _SHUTTING_DOWN
-        if self._is_full(lane):
+        if self._is_full(lane) and self._some_ended:
+            self._some_ended = False
             for each in self._lanes:
                 each.drop_ended()
-            if self._is_full(lane):
-                return _TOO_MANY
-        return None
+        if lane.is_crowded():
+            self._crowded_until = time.monotonic() + MIN_CROWDED
+        return _TOO_MANY if self._is_full(lane) else None
+
+    @property
+    def crowded(self) -> bool:
+        """Tells whether a lane was crowded a moment ago."""
+        return time.monotonic() < self._crowded_until
 
     def _is_full(self, lane: "Lane") -> bool:
         return lane.is_full() or sum(len(each.calls) for each in self._lanes) >= self._limits.calls
 
     def _end_incomplete(self, call: IncomingCall) -> None:
         call.refuse(_SHUTTING_DOWN if self._draining else _LATE)
+
+    def _end_unread(self, call: IncomingCall) -> None:
+        """Cancels a call. gRPC keeps its answer until it has written to the connection what it has begun to write."""
+        self._stuck[call] = call.connection
+        call.cancel()
+        if call.ended:  # before it was added
+            self._stuck.pop(call, None)
+
+    def is_stuck(self, call: IncomingCall) -> bool:
+        """Tells whether the client of a call does not read the answers that it has got on this connection."""
+        return bool(self._stuck) and call.connection in list(self._stuck.values())
 
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_INTERVAL):
@@ -374,6 +403,10 @@ class Lane(ThreadPoolExecutor):
         """Returns how many calls wait for a thread."""
         return self._queue.qsize()
 
+    def is_crowded(self) -> bool:
+        """Tells whether the lane has almost as many."""
+        return len(self.calls) > self.max_calls * CROWDED
+
     def drop_ended(self) -> None:
         """Drops the calls that have ended while they waited for a thread."""
         self._drop(lambda call: call.ended)
@@ -404,10 +437,14 @@ class Lane(ThreadPoolExecutor):
 
     def _work(self) -> None:
         while (call := self._queue.get()) is not None:
+            if self._all.crowded:
+                yield_core()
             if self._large_answers:
                 self._all.unread.wait_for_room()
             try:
-                if call.active:
+                if self._large_answers and self._all.is_stuck(call):
+                    call.refuse(_UNREAD)
+                elif call.active:
                     self._answer(call)
             finally:
                 self._end(call)
@@ -457,7 +494,7 @@ class GroupLane(Lane):
 
 
 def yield_core() -> None:
-    """Lets threads of other lanes run that wait for the interpreter's lock, which this thread would have for 5 ms."""
+    """Lets other threads run that wait for the interpreter's lock, which this thread would have for 5 ms."""
     if hasattr(os, "sched_yield"):
         os.sched_yield()
 
@@ -468,6 +505,7 @@ def _status(error: BaseException, request_id: str = "") -> grpc.Status:
 
 _SHUTTING_DOWN = _status(Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one"))
 _TOO_MANY = _status(ResourceExhausted("TOO_MANY_CALLS", "the server answers as many calls as it can; try again later"))
+_UNREAD = _status(ResourceExhausted("ANSWERS_UNREAD", "read the answers on this connection before you ask for more"))
 _TOO_FAST = _status(
     ResourceExhausted("RATE_LIMIT_EXCEEDED", "this client calls more often than it may; try again later")
 )
