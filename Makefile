@@ -29,8 +29,9 @@ load-sample: .venv/.serve ## Load the sample feeds of docs/samples into artemis.
 	@$(BIN)/artemis-server migrate
 	@$(BIN)/artemis-loader load --config docs/samples/feeds.toml
 
+# Hundreds of processes would compile all modules each, and every process of pytest rewrite all tests.
 test: .venv/.dev $(FLOORS) $(GENERATOR) ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
-	$(BIN)/python -m pytest $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the contract and its stubs
 	$(BIN)/ruff check

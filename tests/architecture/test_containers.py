@@ -1,6 +1,7 @@
 """The Dockerfiles and compose.yaml, without a Docker engine: their steps are run in a clean folder."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -127,7 +128,9 @@ def test_make_installs_the_locked_dependencies_as_the_images_do() -> None:
 
 
 def run(command: list[str | Path]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    """Runs a program of an image, which finds no packages but its own."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize("image", IMAGES)

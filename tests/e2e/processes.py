@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, NoReturn
 
-PRELOADED = ("artemis_server.cli", "artemis_loader.cli", "psycopg")
+PRELOADED = ("artemis_server.cli", "artemis_loader.cli", "artemis_loader.formats.jsonl", "psycopg")
 ROOT = Path(__file__).parents[2]
 _LONGEST_REQUEST = 1 << 17  # bytes
 

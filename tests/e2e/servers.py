@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2
 
 from tests.e2e.processes import Process
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that anything here may take, on a machine that is busy with other things."""
 READY = r"serving on 127\.0\.0\.1:(\d+)(?:\"})?$"  # also in JSON
 

@@ -14,7 +14,7 @@ from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Feed
 from artemis_loader.schedule import Scheduler, next_time, trigger_of
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SUNDAY = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 

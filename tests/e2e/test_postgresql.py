@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 CALLERS = 8
 BACK_OFF = 0.1  # seconds, as RetryInfo asks callers to wait, so that they do not keep the server from recovering
 
+ACTIVITY = "FROM pg_stat_activity WHERE datname = current_database()"  # the server has databases of other tests
+WAITING = f"SELECT count(*) {ACTIVITY} AND wait_event_type = 'Lock'"
+CANCEL_WAITING = f"SELECT pg_cancel_backend(pid) {ACTIVITY} AND wait_event_type = 'Lock'"
+IDLE_IN_TRANSACTION = f"SELECT count(*) {ACTIVITY} AND state LIKE 'idle in%' AND application_name = 'artemis'"
+
 
 @pytest.fixture
 def empty_url(postgresql_server: URL) -> Iterator[str]:
@@ -135,11 +140,9 @@ def test_a_write_that_waits_for_a_lock_ends_at_its_deadline(postgresql_url: str)
         with pytest.raises(DeadlineExceeded):
             client.events.update(Event(id=stored.id, location="Lyon"), timeout=0.5)
 
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         with closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as observer:
-            eventually(lambda: observer.execute(waiting).fetchone() == (0,))
-            left = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%%' AND application_name = 'artemis'"
-            eventually(lambda: observer.execute(left.replace("%%", "%").encode()).fetchone() == (0,))
+            eventually(lambda: observer.execute(WAITING).fetchone() == (0,))
+            eventually(lambda: observer.execute(IDLE_IN_TRANSACTION).fetchone() == (0,))
         connection.rollback()
         assert stored == client.events.get(stored.id)
         assert client.events.update(Event(id=stored.id, location="Lyon")).location == "Lyon"
@@ -158,7 +161,7 @@ def test_a_write_whose_caller_goes_away_ends(postgresql_url: str) -> None:
         connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
 
         def waiting() -> int:
-            found = observer.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+            found = observer.execute(WAITING).fetchone()
             return int(found[0]) if found else 0
 
         request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
@@ -184,8 +187,7 @@ def test_a_write_that_an_operator_cancels_may_be_tried_again(postgresql_url: str
         connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
         request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
         call = service.UpdateEvent.future(request, timeout=2 * PATIENCE)
-        cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        eventually(lambda: bool(operator.execute(cancel).fetchall()))
+        eventually(lambda: bool(operator.execute(CANCEL_WAITING).fetchall()))
 
         with pytest.raises(grpc.RpcError) as failed:
             call.result()
@@ -225,8 +227,7 @@ def test_a_stop_does_not_wait_for_a_lock_beyond_the_grace(postgresql_url: str) -
         request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
         call = events_pb2_grpc.EventServiceStub(channel).UpdateEvent.future(request)
         with closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as observer:
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            eventually(lambda: observer.execute(waiting).fetchone() == (1,))
+            eventually(lambda: observer.execute(WAITING).fetchone() == (1,))
         assert server.stop() == 0
         assert call.exception() is not None
         assert "Traceback" not in server.log.text

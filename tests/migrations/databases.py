@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, inspect
 
+Contents = dict[str, list[dict[str, Any]]]
+"""Rows, as values by column, by table."""
 FROZEN = Path(__file__).parent / "frozen"
 SCHEMAS = {
     "sqlite": "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL",
@@ -49,7 +51,7 @@ def schema(engine: Engine) -> dict[str, str]:
     return {name: text for name, text in rows if "alembic_version" not in name}
 
 
-def contents(engine: Engine) -> dict[str, list[dict[str, Any]]]:
+def contents(engine: Engine) -> Contents:
     """Returns every row of every table by the names of its columns."""
     with engine.connect() as connection:
         tables = inspect(connection).get_table_names()

@@ -1,6 +1,7 @@
 """Upgrades of databases that past revisions left, with their data, on every engine."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import NamedTuple
 
@@ -15,19 +16,25 @@ from artemis_server.db.users import UserStore
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Engine
 
-from tests.conftest import BACKENDS
-from tests.migrations.databases import contents, revisions, schema, thaw
+from tests.conftest import BACKENDS, cloned
+from tests.migrations.databases import Contents, contents, revisions, schema, thaw
 from tests.storage.samples import new_event, new_user
 
 FROZEN = [(backend, revision) for backend in BACKENDS for revision in revisions(backend)]
 EVENTS, USERS = EventStore(), UserStore()
 
 
-class Frozen(NamedTuple):
-    """A database that was frozen at a revision."""
+class Upgraded(NamedTuple):
+    """A database that a past revision left, and that was upgraded since."""
 
+    database: Database
     engine: Engine
-    revision: str
+    frozen: str
+    """The revision that it was frozen at."""
+    found: str | None
+    """The revision that it said it had before the upgrade."""
+    before: Contents
+    after: Contents
 
 
 def micros(value: int) -> Timestamp:
@@ -89,23 +96,25 @@ NEWEST_USER, NEWEST_EVENT = 7, 9
 """Ids that were given out before the database was frozen, and whose rows were deleted."""
 
 
-@pytest.fixture(params=FROZEN, ids="-".join)
-def frozen(request: pytest.FixtureRequest) -> Iterator[Frozen]:
-    """A database as a past revision left it."""
+@pytest.fixture(scope="module", params=FROZEN, ids="-".join)
+def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
+    """A database of a past revision at the newest one; what its rows were is read before any test writes."""
     backend, revision = request.param
-    engine = create_engine(request.getfixturevalue(f"empty_{backend}_url"))
-    thaw(engine, revision)
-    yield Frozen(engine, revision)
-    engine.dispose()
-
-
-@pytest.fixture
-def upgraded(frozen: Frozen) -> Iterator[Database]:
-    """The same, at the newest revision."""
-    upgrade(frozen.engine)
-    database = Database(frozen.engine)
-    yield database
-    database.close()
+    with ExitStack() as made:
+        if backend == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('frozen')}/artemis.db"
+        else:
+            server = request.getfixturevalue("postgresql_server")
+            url = made.enter_context(cloned(server, "template1")).render_as_string(hide_password=False)
+        engine = create_engine(url)
+        thaw(engine, revision)
+        with engine.connect() as connection:
+            found = current_revision(connection)
+        before = contents(engine)
+        upgrade(engine)
+        after = contents(engine)
+        with closing(Database(engine)) as database:
+            yield Upgraded(database, engine, revision, found, before, after)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -113,37 +122,34 @@ def test_the_newest_revision_is_frozen_too(backend: str) -> None:
     assert head_revision() in revisions(backend), "run python -m tests.migrations.freeze"
 
 
-def test_a_frozen_database_is_of_its_revision(frozen: Frozen) -> None:
-    with frozen.engine.connect() as connection:
-        assert frozen.revision == current_revision(connection)
+def test_a_frozen_database_is_of_its_revision(upgraded: Upgraded) -> None:
+    assert upgraded.frozen == upgraded.found
 
 
-def test_an_upgrade_keeps_the_data(frozen: Frozen, upgraded: Database) -> None:
-    check_revision(frozen.engine)
-    assert [upgraded.read(partial(USERS.get, row_id=user.id)) for user in FROZEN_USERS] == FROZEN_USERS
-    assert [upgraded.read(partial(EVENTS.get, row_id=event.id)) for event in FROZEN_EVENTS] == FROZEN_EVENTS
-    assert upgraded.read(secrets.page_token_key) == bytes(range(32)), "tokens that were given out stay valid"
+def test_an_upgrade_keeps_the_data(upgraded: Upgraded) -> None:
+    read = upgraded.database.read
+    check_revision(upgraded.engine)
+    assert [read(partial(USERS.get, row_id=user.id)) for user in FROZEN_USERS] == FROZEN_USERS
+    assert [read(partial(EVENTS.get, row_id=event.id)) for event in FROZEN_EVENTS] == FROZEN_EVENTS
+    assert read(secrets.page_token_key) == bytes(range(32)), "tokens that were given out stay valid"
 
 
-def test_an_upgrade_keeps_every_row_of_every_table(frozen: Frozen) -> None:
-    before = contents(frozen.engine)
-    upgrade(frozen.engine)
-    after = contents(frozen.engine)
+def test_an_upgrade_keeps_every_row_of_every_table(upgraded: Upgraded) -> None:
+    before, after = upgraded.before, upgraded.after
     assert {"users", "events", "secrets"} < before.keys()
     for table in before.keys() - {"alembic_version"}:
         kept = [{name: row[name] for name in old} for old, row in zip(before[table], after[table], strict=True)]
         assert before[table] == kept, table
 
 
-def test_after_an_upgrade_ids_are_still_not_reused(upgraded: Database) -> None:
-    user = upgraded.write(partial(USERS.create, message=new_user()))
-    event = upgraded.write(partial(EVENTS.create, message=new_event(owner_id=user.id)))
+def test_after_an_upgrade_ids_are_still_not_reused(upgraded: Upgraded) -> None:
+    user = upgraded.database.write(partial(USERS.create, message=new_user()))
+    event = upgraded.database.write(partial(EVENTS.create, message=new_event(owner_id=user.id)))
     assert user.id > NEWEST_USER
     assert event.id > NEWEST_EVENT
 
 
-def test_an_upgraded_database_has_the_schema_of_a_fresh_one(frozen: Frozen, request: pytest.FixtureRequest) -> None:
-    upgrade(frozen.engine)
-    fresh = create_engine(request.getfixturevalue(f"{frozen.engine.dialect.name}_url"))
-    assert schema(fresh) == schema(frozen.engine)
+def test_an_upgraded_database_has_the_schema_of_a_fresh_one(upgraded: Upgraded, request: pytest.FixtureRequest) -> None:
+    fresh = create_engine(request.getfixturevalue(f"{upgraded.engine.dialect.name}_url"))
+    assert schema(fresh) == schema(upgraded.engine)
     fresh.dispose()

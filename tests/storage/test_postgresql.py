@@ -168,7 +168,8 @@ def end_connections(url: str) -> None:
     """Ends the connections that a `Database` has, as a PostgreSQL that starts again does."""
     with closing(psycopg.connect(url.replace("+psycopg", ""), autocommit=True)) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'artemis'"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'artemis' AND datname = current_database()"
         )
 
 

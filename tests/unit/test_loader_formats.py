@@ -5,10 +5,11 @@ import io
 import json
 import re
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,7 +32,13 @@ KEYS = ("external_id", "name", "description", "start_time", "end_time")
 FIELDS = {key: Source(key=(key,)) for key in KEYS}
 DAY = {"start_time": "2024-03-09", "end_time": "2024-03-09"}
 MIB = 1 << 20
+T = TypeVar("T", str, bytes)
 DEEP = MIB // 4
+
+
+def made(data: T | Callable[[], T]) -> T:
+    """Returns the data of a test; large data is made when the test runs, and not in every process that collects it."""
+    return data() if callable(data) else data
 
 
 def row(identity: str, **values: object) -> dict[str, object]:
@@ -218,15 +225,18 @@ def unusable(folder: Path, record: str, **options: Any) -> str:
         ("-Infinity", "not JSON: -Infinity is not JSON"),
         ('{"a": "caf\udce9"}', "invalid UTF-8 at character 11 of the record"),
         ('{"a": ' + "[" * 30_000 + '"]\\"' + '"' + "]" * 30_000 + "}", "not JSON: nested too deeply"),
-        ('{"a": "' + "\\n" * 17 * MIB + '"}', f"is longer than {32 * MIB} characters"),
-        ('"' + "x" * 33 * MIB + '"', f"is longer than {32 * MIB} characters"),
-        (json.dumps(row("2", description="x" * 20 * MIB)), f"description has {20 * MIB} characters, more than 8192"),
+        (lambda: '{"a": "' + "\\n" * 17 * MIB + '"}', f"is longer than {32 * MIB} characters"),
+        (lambda: '"' + "x" * 33 * MIB + '"', f"is longer than {32 * MIB} characters"),
+        (lambda: json.dumps(row("2", description="x" * 20 * MIB)),
+         f"description has {20 * MIB} characters, more than 8192"),
         (json.dumps(row("2", name="\ud800")), "name is not valid Unicode"),
         (json.dumps(row("2", name=1)).replace("1", "1e400"), "name is a number that is too large"),
     ],
-)
-def test_a_record_that_cannot_be_used_hurts_no_other(tmp_path: Path, record: str, reason: str) -> None:
-    assert reason == unusable(tmp_path, record)
+)  # fmt: skip
+def test_a_record_that_cannot_be_used_hurts_no_other(
+    tmp_path: Path, record: str | Callable[[], str], reason: str
+) -> None:
+    assert reason == unusable(tmp_path, made(record))
 
 
 @pytest.mark.parametrize("number", [str(1 << 63), "12345678901234567890123", "9" * 400, "-" + "1" * 30, "0.25"])
@@ -385,18 +395,20 @@ def test_a_bad_line_hurts_no_other(tmp_path: Path) -> None:
         (json.dumps(row("2", name="\ud800")).encode(), "name is not valid Unicode"),
         (json.dumps(row("2", name="a\0")).encode(), "name contains U+0000"),
         (json.dumps(row("2", name=None)).encode(), "name is blank"),
-        (json.dumps(row("2", description="x" * 20 * MIB)).encode(),
+        (lambda: json.dumps(row("2", description="x" * 20 * MIB)).encode(),
          f"description has {20 * MIB} characters, more than 8192"),
-        (json.dumps(row("2", description="x" * 33 * MIB)).encode(), f"line is longer than {32 * MIB} bytes"),
+        (lambda: json.dumps(row("2", description="x" * 33 * MIB)).encode(), f"line is longer than {32 * MIB} bytes"),
         (json.dumps(row("2", start_time="2023-02-30")).encode(),
          "start_time: '2023-02-30' is not a time: day is out of range for month"),
         (json.dumps(row("2", start_time="2024-04-01")).encode(), "end_time is before start_time"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_bad_line_is_a_reject(tmp_path: Path, line: bytes, reason: str | None, end: bytes) -> None:
+def test_a_bad_line_is_a_reject(
+    tmp_path: Path, line: bytes | Callable[[], bytes], reason: str | None, end: bytes
+) -> None:
     good = [lines(row(identity)).encode() for identity in ("1", "3")]
-    first, reject, last = items(tmp_path, good[0] + line + end + good[1], "jsonl")
+    first, reject, last = items(tmp_path, good[0] + made(line) + end + good[1], "jsonl")
     assert results([first, last]) == ["1", "3"]
     assert isinstance(reject, Reject)
     assert (2, reason or reject.reason) == (reject.line, reject.reason)
@@ -447,14 +459,14 @@ def test_quoted_cells_may_have_commas_and_lines(tmp_path: Path) -> None:
         ('2,"a"b,' + CELLS, "not CSV: ',' expected after '\"'"),
         ("2,a\0b," + CELLS, "name contains U+0000"),
         ("2,caf\udce9," + CELLS, "is not in the encoding of the feed"),
-        (f"2,a,{'x' * 20 * MIB}{CELLS}", f"description has {20 * MIB} characters, more than 8192"),
+        (lambda: f"2,a,{'x' * 20 * MIB}{CELLS}", f"description has {20 * MIB} characters, more than 8192"),
         ("2,a,,31/12/2023,31/12/2023\n",
          "start_time: '31/12/2023' is not a time in the format of ISO 8601, "
          "such as 2024-03-09 or 2024-03-09T10:00:00Z"),
     ],
 )  # fmt: skip
-def test_a_bad_row_is_a_reject(tmp_path: Path, bad: str, reason: str) -> None:
-    data = table(cells("1"), bad, cells("3")).encode(errors="surrogateescape")
+def test_a_bad_row_is_a_reject(tmp_path: Path, bad: str | Callable[[], str], reason: str) -> None:
+    data = table(cells("1"), made(bad), cells("3")).encode(errors="surrogateescape")
     found = items(tmp_path, data, "csv")
     assert ["1", (3, reason), "3"] == results(found)
     assert isinstance(found[1], Reject)
@@ -951,18 +963,18 @@ def test_every_format_is_damaged_below() -> None:
 CHANGES = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 20), st.binary(max_size=4)), max_size=6)
 
 
-LARGE = [row(str(number), description="x" * MIB) for number in range(20)]
-LARGE_FEEDS: dict[str, str] = {
-    "json": json.dumps(LARGE),
-    "jsonl": lines(*LARGE),
-    "csv": "\n".join(",".join(map(str, cells)) for cells in (LARGE[0], *(each.values() for each in LARGE))),
+FEEDS: dict[str, Callable[[list[dict[str, object]]], str]] = {
+    "json": json.dumps,
+    "jsonl": lambda rows: lines(*rows),
+    "csv": lambda rows: "\n".join(",".join(map(str, cells)) for cells in (rows[0], *(row.values() for row in rows))),
 }
 
 
-@pytest.mark.parametrize("form", LARGE_FEEDS)
+@pytest.mark.parametrize("form", FEEDS)
 def test_large_records_are_not_in_memory_together(tmp_path: Path, form: str) -> None:
     counts: list[int] = []
-    feed, files = fetched(tmp_path / "feed", LARGE_FEEDS[form], form)
+    large = [row(str(number), description="x" * MIB) for number in range(20)]
+    feed, files = fetched(tmp_path / "feed", FEEDS[form](large), form)
     assert isinstance(next(read(feed, files, counts.append)), Reject)
     assert sum(counts) < 4 * MIB
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from google.protobuf.descriptor import Descriptor
 from lark import Token, Transformer, v_args
@@ -20,6 +21,7 @@ class SortKey:
     descending: bool
 
 
+@cache  # to make a parser takes 5 ms
 def order_parser(descriptor: "Descriptor") -> Callable[[str], tuple[SortKey, ...]]:
     """Returns a function that turns an order into its keys; the last one is the id, so that the order is total.
 
