@@ -282,6 +282,9 @@ def test_a_server_that_asks_for_a_certificate_gets_its_own_or_the_one_that_is_na
         assert main(["--target", target, *named], files) == 0
         capsys.readouterr()
         assert unhealthy(capsys, "--target", target, **files).startswith(f"{target}: ")
+        client.cert.write_text("half a certif")
+        said = unhealthy(capsys, "--target", target, *named, **files)
+        assert said == f"{target}: the certificates or the key of this check cannot be used"
 
 
 def test_an_encrypted_server_is_not_healthy_to_a_check_without_its_settings(

@@ -148,5 +148,7 @@ def _reason(error: grpc.RpcError, service: str, timeout: float) -> str:
         return f"no answer within {timeout:g} s"
     if error.code() is grpc.StatusCode.NOT_FOUND:
         return f"the server has no service {service}"
+    if "security handshaker" in (error.details() or ""):  # gRPC found no pair, or no authority, in these files
+        return "the certificates or the key of this check cannot be used"
     detail = (error.details() or error.code().name).rpartition("last error: ")[2]
     return " ".join(detail.removeprefix("UNKNOWN: ").split())
