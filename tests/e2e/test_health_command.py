@@ -212,6 +212,33 @@ def test_another_certificate_is_not_taken_for_the_servers(
         assert "CERTIFICATE_VERIFY_FAILED" in unhealthy(capsys, "--target", target, "--tls-cert", own.cert)
 
 
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_file_that_the_server_has_not_taken_makes_it_no_less_healthy(
+    tmp_path: Path, authority: Certificate, renewed: bool
+) -> None:
+    """A server keeps its certificate when the new one is broken: a check that fails would take all servers away."""
+    own = Certificate(tmp_path, "own", [x509.DNSName("server.example")], authority)
+    with answering(certificate=own) as target:
+        if renewed:
+            Certificate(tmp_path, "own", [x509.DNSName("server.example")], authority)
+        else:
+            own.cert.write_text("half a certif")
+        files = {"ARTEMIS_TLS_CERT": str(own.cert), "ARTEMIS_TLS_KEY": str(own.key), "ARTEMIS_LISTEN": target}
+        assert main([], files) == 0
+
+
+def test_nobody_behind_the_port_of_an_encrypted_server_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        target = f"127.0.0.1:{unused.getsockname()[1]}"
+    files = {"ARTEMIS_TLS_CERT": "server.crt", "ARTEMIS_LISTEN": target}
+    assert unhealthy(capsys, **files) == f"{target}: Connection refused"
+    with answering() as target:
+        assert unhealthy(capsys, **files | {"ARTEMIS_LISTEN": target}).startswith(f"{target}: ")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert "timed out" in unhealthy(capsys, "--timeout", "0.1", **files | {"ARTEMIS_LISTEN": target})
+
+
 def test_an_expired_certificate_is_not_healthy(
     tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,15 +268,23 @@ def test_a_server_that_asks_for_a_certificate_gets_its_own_or_the_one_that_is_na
     clients = Certificate(tmp_path, "clients")
     own = Certificate(tmp_path, "own", [x509.DNSName("server.example")], authority)
     client = Certificate(tmp_path, "client", issuer=clients)
-    files = {"ARTEMIS_TLS_CERT": str(own.cert), "ARTEMIS_TLS_KEY": str(own.key)}
+    files = {
+        "ARTEMIS_TLS_CERT": str(own.cert),
+        "ARTEMIS_TLS_KEY": str(own.key),
+        "ARTEMIS_TLS_CLIENT_CA": str(authority.cert),
+    }
     with answering(certificate=own, clients=authority) as target:
         assert main(["--target", target], files) == 0
+        assert main([], files | {"ARTEMIS_LISTEN": target}) == 0
     capsys.readouterr()
     with answering(certificate=own, clients=clients) as target:
         named = ["--tls-client-cert", str(client.cert), "--tls-client-key", str(client.key)]
         assert main(["--target", target, *named], files) == 0
         capsys.readouterr()
         assert unhealthy(capsys, "--target", target, **files).startswith(f"{target}: ")
+        client.cert.write_text("half a certif")
+        said = unhealthy(capsys, "--target", target, *named, **files)
+        assert said == f"{target}: the certificates or the key of this check cannot be used"
 
 
 def test_an_encrypted_server_is_not_healthy_to_a_check_without_its_settings(
@@ -273,15 +308,16 @@ def test_a_certificate_that_cannot_be_used_is_named(
     file = tmp_path / "server.crt"
     if text is not None:
         file.write_text(text)
-    assert unhealthy(capsys, "--tls-cert", file) == why.format(file=file)
+    assert unhealthy(capsys, "--target", "127.0.0.1:1", "--tls-cert", file) == why.format(file=file)
 
 
-def test_a_certificate_without_a_name_needs_an_authority(
+def test_a_certificate_without_a_name_is_no_good_to_clients(
     tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nameless = Certificate(tmp_path, "", [x509.UniformResourceIdentifier("spiffe://example/artemis")], authority)
-    said = unhealthy(capsys, "--tls-cert", nameless.cert)
-    assert said == f"{nameless.cert} has no DNS name and no address: name the authority with --tls-ca"
+    with answering(certificate=nameless) as target:
+        said = unhealthy(capsys, ARTEMIS_LISTEN=target, ARTEMIS_TLS_CERT=nameless.cert)
+    assert said == f"{nameless.cert} has no DNS name and no address, one of which every client of gRPC looks for"
 
 
 @pytest.mark.parametrize("arguments", [["--timeout", "0"], ["--timeout", "soon"], ["--nonsense"], ["extra"]])

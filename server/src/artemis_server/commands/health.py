@@ -6,9 +6,9 @@ protovalidate, and therefore not `settings`. It takes a sixth of the CPU of the 
 
 import argparse
 import os
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -27,52 +27,17 @@ class Unhealthy(Exception):
     """The server is not SERVING, or this cannot be found out; the text is one line."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tls:
-    """The files for an encrypted connection. Without `ca` the server must show `cert`, whatever its names are."""
-
-    ca: Path | None
-    cert: Path | None
-    client_cert: Path | None
-    client_key: Path | None
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """Returns the credentials of a channel. Raises Unhealthy if a file cannot be read."""
-        trusted = self.ca or self.cert
-        pair = (self.client_cert, self.client_key) if self.client_cert and self.client_key else (None, None)
-        return grpc.ssl_channel_credentials(
-            _read(trusted), private_key=_read(pair[1]), certificate_chain=_read(pair[0])
-        )
-
-    def options(self) -> list[tuple[str, str]]:
-        """Returns the name that the server must have if it is known by its certificate and not by its address."""
-        if self.ca or self.cert is None:
-            return []
-        from artemis_server.commands.server_certificate import CertificateError, name_of  # noqa: PLC0415, slow
-
-        try:
-            return [("grpc.ssl_target_name_override", name_of(_read(self.cert) or b""))]
-        except CertificateError as error:
-            raise Unhealthy(f"{self.cert} {error}") from None
-
-
 def main(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
     """Asks for the health and returns the exit code. Usage errors exit with 2."""
     options = _parser(environment).parse_args(arguments)
     target = options.target or beside(options.listen)
-    tls = Tls(
-        ca=options.tls_ca,
-        cert=options.tls_cert,
-        client_cert=options.tls_client_cert or options.tls_cert,
-        client_key=options.tls_client_key or options.tls_key,
-    )
     try:
-        with _channel(target, tls) as channel:
+        with _channel(target, options) as channel:
             check(channel, target, options.service, options.timeout)
     except Unhealthy as error:
-        print(f"artemis-server: {error}", file=sys.stderr)
+        print(f"artemis-server: {error}", file=sys.stderr)  # noqa: T201, the command prints
         return 1
-    print(f"{target} is SERVING")
+    print(f"{target} is SERVING")  # noqa: T201, likewise
     return 0
 
 
@@ -103,12 +68,17 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         parser.add_argument(f"--{flag}", help=text, metavar=metavar, type=kind, default=value)
 
     add("listen", f"the address that the server listens on (default: {LISTEN})", "HOST:PORT", default=LISTEN)
-    add("tls-cert", "the server's certificate: the one that it must show, unless --tls-ca is set", "FILE", Path)
+    add(
+        "tls-cert",
+        "the server's certificate; with --target it must show this one, unless --tls-ca is set",
+        "FILE",
+        Path,
+    )
     add("tls-key", "the key of that certificate", "FILE", Path)
+    add("tls-client-ca", "the server asks for a certificate: --tls-client-cert, or its own", "FILE", Path)
     add("tls-ca", "the authorities of which one must have issued a certificate for the server's name", "FILE", Path)
-    text = "the certificate to show to a server that asks for one (default: --tls-cert)"
-    add("tls-client-cert", text, "FILE", Path)
-    add("tls-client-key", "the key of that certificate (default: --tls-key)", "FILE", Path)
+    add("tls-client-cert", "the certificate to show to the server", "FILE", Path)
+    add("tls-client-key", "the key of that certificate", "FILE", Path)
     parser.add_argument("--target", metavar="HOST:PORT", help="the server (default: --listen, on this machine)")
     parser.add_argument("--service", metavar="NAME", default="", help="one of its services (default: all)")
     parser.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=TIMEOUT, help=f"(default: {TIMEOUT:g})")
@@ -128,16 +98,45 @@ def beside(listen: str) -> str:
     return f"{_ANY.get(host, host)}:{port}"
 
 
-def _channel(target: str, tls: Tls) -> grpc.Channel:
-    options = [("grpc.enable_http_proxy", "0")]
-    if tls.ca is None and tls.cert is None:
-        return grpc.insecure_channel(target, options)
-    return grpc.secure_channel(target, tls.credentials(), [*options, *tls.options()])
+def _channel(target: str, options: argparse.Namespace) -> grpc.Channel:
+    """Returns a channel, which is encrypted if the settings name a certificate or an authority."""
+    settings = [("grpc.enable_http_proxy", "0")]
+    if options.tls_cert is None and options.tls_ca is None:
+        return grpc.insecure_channel(target, settings)
+    if options.tls_ca is None:
+        # The server beside this program may have kept an older certificate than the file's: it serves all the same.
+        shown = _read(options.tls_cert) if options.target else _shown(target, options.timeout)
+        settings.append(("grpc.ssl_target_name_override", _name(shown, options.tls_cert)))
+    else:
+        shown = _read(options.tls_ca)
+    cert, key = options.tls_client_cert, options.tls_client_key
+    if options.tls_client_ca and cert is None:
+        cert, key = options.tls_cert, options.tls_key
+    pair = (_read(key), _read(cert)) if cert and key else (None, None)
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(shown, *pair), settings)
 
 
-def _read(path: Path | None) -> bytes | None:
+def _shown(target: str, timeout: float) -> bytes:
+    """Returns the certificate that a server shows, in PEM."""
+    host, _, port = target.rpartition(":")
     try:
-        return path.read_bytes() if path else None
+        return ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=timeout).encode()
+    except OSError as error:
+        raise Unhealthy(f"{target}: {error.strerror or error}") from None
+
+
+def _name(pem: bytes, file: Path) -> str:
+    from artemis_server.commands.server_certificate import CertificateError, name_of  # noqa: PLC0415, slow
+
+    try:
+        return name_of(pem)
+    except CertificateError as error:
+        raise Unhealthy(f"{file} {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise Unhealthy(f"cannot read {path}: {os.strerror(error.errno or 0)}") from None
 
@@ -149,5 +148,7 @@ def _reason(error: grpc.RpcError, service: str, timeout: float) -> str:
         return f"no answer within {timeout:g} s"
     if error.code() is grpc.StatusCode.NOT_FOUND:
         return f"the server has no service {service}"
+    if "security handshaker" in (error.details() or ""):  # gRPC found no pair, or no authority, in these files
+        return "the certificates or the key of this check cannot be used"
     detail = (error.details() or error.code().name).rpartition("last error: ")[2]
     return " ".join(detail.removeprefix("UNKNOWN: ").split())

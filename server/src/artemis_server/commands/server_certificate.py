@@ -22,7 +22,7 @@ def name_of(pem: bytes) -> str:
         raise CertificateError("has no certificate in PEM") from None
     names = [*_alternative_names(certificate), *_common_names(certificate)]
     if not names:
-        raise CertificateError("has no DNS name and no address: name the authority with --tls-ca")
+        raise CertificateError("has no DNS name and no address, one of which every client of gRPC looks for")
     return names[0].replace("*", "artemis")
 
 
