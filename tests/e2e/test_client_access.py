@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 from artemis_client import ArtemisClient, PermissionDenied, Unauthenticated, tls
+from artemis_server.access import tokens
 
 from tests.certificates import Authority
 from tests.e2e.samples import START, event
 from tests.e2e.servers import Server, serving
-
-tokens = pytest.importorskip("artemis_server.access.tokens", reason="the server has no access control yet")
 
 
 @dataclass(frozen=True, kw_only=True)

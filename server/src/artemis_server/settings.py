@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from artemis_models.flags import PREFIX, Flags, Parser, duration, number, positive, seconds
+from artemis_models.flags import PREFIX, Flags, Parser, address, duration, number, positive, seconds
 
 from artemis_server.logs import FORMATS
 
-LARGEST_PORT = 65535
 MAX_DEADLINE = 300.0
 """Seconds that a statement may take in any case."""
 MAX_WORKERS = 1024
@@ -213,7 +212,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
     for command in (serve, check):
         flags = Flags(command, environment, Settings)
-        flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=_address)
+        flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=address)
         flags.add(
             "workers",
             "how many processes serve",
@@ -326,18 +325,7 @@ def _share(text: str) -> float:
 
 
 def _metrics_address(text: str) -> str:
-    return OFF if text in (OFF, "") else _address(text)
-
-
-def _address(text: str) -> str:
-    match = re.fullmatch(r"(?:[^:\[\]]+|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})", text)
-    try:
-        valid = match and int(match[2]) <= LARGEST_PORT and ipaddress.IPv6Address(match[1] or "::")
-    except ValueError:
-        valid = None
-    if not valid:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT or [IPV6]:PORT")
-    return text
+    return OFF if text in (OFF, "") else address(text)
 
 
 def _is_local(listen: str) -> bool:
