@@ -25,7 +25,7 @@ from tests.e2e.samples import START
 from tests.e2e.servers import PATIENCE, Server, serving
 from tests.e2e.wire import METHODS
 
-CALLERS = 4
+CALLERS = 2
 LIST = METHODS[ListEventsRequest]
 
 
