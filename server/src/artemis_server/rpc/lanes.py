@@ -35,6 +35,7 @@ MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client has to read an ans
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
 CROWDED = 2 / 3  # the share of its calls from which a lane is crowded: calls may have to be refused
 MIN_CROWDED = 1.0  # seconds for which threads let gRPC's thread of events go first when a lane was crowded
+YIELDS_PER_PAUSE, PAUSE = 4, 0.0005  # seconds; threads that only yield may pass the lock around and leave out a writer
 SWEEP_INTERVAL = 0.1  # seconds between two looks for calls that have waited for too long
 
 
@@ -436,9 +437,14 @@ class Lane(ThreadPoolExecutor):
                     self._queue.put(call)
 
     def _work(self) -> None:
+        yields = 0
         while (call := self._queue.get()) is not None:
             if self._all.crowded:
-                yield_core()
+                yields += 1
+                if yields % YIELDS_PER_PAUSE:
+                    yield_core()
+                else:
+                    time.sleep(PAUSE)
             if self._large_answers:
                 self._all.unread.wait_for_room()
             try:
