@@ -142,6 +142,16 @@ def failure(call: Any) -> tuple[Code, str]:
     return call.code(), info.reason
 
 
+def test_an_internal_error_names_the_call_as_its_trailers_do(serve: Serve) -> None:
+    call = serve().begin("fail")
+    assert failure(call) == (Code.INTERNAL, "INTERNAL")
+    status = rpc_status.from_call(call)
+    assert status is not None
+    info = error_details_pb2.RequestInfo()
+    assert status.details[1].Unpack(info)
+    assert info.request_id == dict(call.trailing_metadata())["x-request-id"]
+
+
 def test_a_call_without_its_request_holds_no_thread(serve: Serve) -> None:
     server = serve()
     calls = [server.begin_without_request("echo") for _ in range(20)]
