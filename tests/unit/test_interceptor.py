@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import grpc
 from artemis.v1.events_pb2 import Event, GetEventRequest
+from artemis_server.rpc.calls import Calls, Limits
 from artemis_server.rpc.interceptor import ContractInterceptor, Handler
-from artemis_server.rpc.lanes import Calls, Limits
 
 
 @dataclass

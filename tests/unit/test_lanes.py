@@ -12,10 +12,12 @@ import grpc
 import pytest
 from artemis.v1.events_pb2 import GetEventRequest
 from artemis_server.access.principal import Principal
-from artemis_server.rpc import lanes
+from artemis_server.rpc import calls as rpc_calls
+from artemis_server.rpc.calls import Calls, Limits
 from artemis_server.rpc.incoming import IncomingCall
-from artemis_server.rpc.lanes import Calls, Lane, Limits, Waiting
+from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.rates import MAX_CLIENTS, Rates
+from artemis_server.rpc.waiting import Waiting
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -160,14 +162,14 @@ def test_a_call_without_its_request_holds_no_thread(serve: Serve) -> None:
 
 
 def test_a_request_that_does_not_arrive_in_time_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "MAX_ARRIVAL", 0.0)
-    monkeypatch.setattr(lanes, "SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr(rpc_calls, "MAX_ARRIVAL", 0.0)
+    monkeypatch.setattr(rpc_calls, "SWEEP_INTERVAL", 0.01)
     assert failure(serve().begin_without_request("echo")) == (Code.DEADLINE_EXCEEDED, "REQUEST_TIMEOUT")
 
 
 def test_more_calls_without_a_request_end_the_oldest(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "MAX_INCOMPLETE", 2)
-    monkeypatch.setattr(lanes, "MIN_ARRIVAL", 0.0)
+    monkeypatch.setattr(rpc_calls, "MAX_INCOMPLETE", 2)
+    monkeypatch.setattr(rpc_calls, "MIN_ARRIVAL", 0.0)
     server = serve()
     first = server.begin_without_request("echo")
     until(lambda: len(server.calls.incomplete) == 1)
@@ -235,7 +237,7 @@ def test_failed_calls_leave_their_streams_without_the_garbage_collector(serve: S
 
 
 def test_a_call_that_takes_too_long_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr(rpc_calls, "SWEEP_INTERVAL", 0.01)
     server = serve(seconds=0)
     assert failure(server.begin("slow")) == (Code.DEADLINE_EXCEEDED, "MAX_DEADLINE_EXCEEDED")
 
@@ -247,7 +249,7 @@ def test_a_client_that_calls_too_often_is_refused(serve: Serve) -> None:
 
 
 def test_a_call_that_was_refused_gets_no_second_answer(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr(rpc_calls, "SWEEP_INTERVAL", 0.01)
     server = serve(seconds=0)
     refused = [server.begin("slow") for _ in range(3)]
     assert {failure(call) for call in refused} == {(Code.DEADLINE_EXCEEDED, "MAX_DEADLINE_EXCEEDED")}
@@ -277,10 +279,10 @@ def test_calls_that_end_while_they_wait_leave_their_places(serve: Serve) -> None
 
 
 def test_only_a_lane_of_large_answers_waits_for_clients_to_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "MIN_READING", PATIENCE)
+    monkeypatch.setattr(rpc_calls, "MIN_READING", PATIENCE)
     server = serve()
     unread: Any = "a call"
-    server.calls.unread.add(unread, lanes.MAX_UNREAD + 1)
+    server.calls.unread.add(unread, rpc_calls.MAX_UNREAD + 1)
     large = server.begin("slow")
     until(lambda: len(server.lane.calls) == 1)
     assert server.call("echo") == b"x"
@@ -305,7 +307,7 @@ def test_a_full_server_makes_room_of_calls_that_have_ended_in_any_lane(serve: Se
 
 
 def test_requests_that_wait_hold_so_many_bytes_and_no_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "MAX_WAITING", 100)
+    monkeypatch.setattr(rpc_calls, "MAX_WAITING", 100)
     server = serve()
     begun = server.begin("slow", bytes(60))
     assert server.slow.begun.acquire(timeout=PATIENCE)

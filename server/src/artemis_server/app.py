@@ -26,10 +26,11 @@ from artemis_server.pruning import Pruner
 from artemis_server.reflection import SERVICE_NAMES, add_reflection
 from artemis_server.requests import Check
 from artemis_server.rpc.batches import Batches
+from artemis_server.rpc.calls import Calls, Limits
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.gate import AccessGate
 from artemis_server.rpc.interceptor import ContractInterceptor
-from artemis_server.rpc.lanes import Calls, Lane, Limits
+from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.resources import Resources

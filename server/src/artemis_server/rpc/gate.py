@@ -3,18 +3,17 @@
 from collections.abc import Callable, Mapping
 
 import grpc
-from grpc_status import rpc_status
 
 from artemis_server.access.control import INVALID, AccessControl
 from artemis_server.access.principal import Principal
 from artemis_server.access.roles import NAMES
-from artemis_server.errors import PermissionDenied, RequestError, ResourceExhausted, Unauthenticated
+from artemis_server.errors import PermissionDenied, ResourceExhausted, Unauthenticated
 from artemis_server.rpc.incoming import IncomingCall
-from artemis_server.rpc.status import status_of
+from artemis_server.rpc.lanes import grpc_status
 
 
 class AccessGate:
-    """Lets in the calls whose principals have the role of the method. `lanes.Gate` describes the methods.
+    """Lets in the calls whose principals have the role of the method. `calls.Gate` describes the methods.
 
     A call that is refused has not been received, so the refusal cannot depend on what it asks for, or what there is.
     """
@@ -29,7 +28,7 @@ class AccessGate:
         try:
             principal = self._control.identify(call.metadata, lambda: call.auth_context)
         except Unauthenticated as error:
-            return _status(error)
+            return grpc_status(error)
         return None if principal is None else self._authorize(call, principal)
 
     def verify(self, call: IncomingCall, admit: Callable[[], None]) -> None:
@@ -51,17 +50,13 @@ class AccessGate:
         return None if required is not None and principal.role >= required else _DENIED.get(required, _DENIED_TO_ALL)
 
 
-def _status(error: RequestError) -> grpc.Status:
-    return rpc_status.to_status(status_of(error))
-
-
 def _denied(role: str) -> grpc.Status:
-    return _status(PermissionDenied("ROLE_REQUIRED", f"the method needs the role {role}", values={"role": role}))
+    return grpc_status(PermissionDenied("ROLE_REQUIRED", f"the method needs the role {role}", values={"role": role}))
 
 
 _DENIED: dict[int | None, grpc.Status] = {value: _denied(name) for value, name in NAMES.items()}
 _DENIED_TO_ALL = _denied("admin")
-_INVALID = _status(Unauthenticated("CREDENTIALS_INVALID", INVALID))
-_TOO_MANY = _status(
+_INVALID = grpc_status(Unauthenticated("CREDENTIALS_INVALID", INVALID))
+_TOO_MANY = grpc_status(
     ResourceExhausted("TOO_MANY_CALLS", "too many callers wait for the check of their credentials; try again later")
 )

@@ -8,7 +8,7 @@ from socket import socket
 from artemis_server import logs
 from artemis_server.db.connection.cancellation import Caller
 from artemis_server.db.connection.observer import Observer as DatabaseObserver
-from artemis_server.rpc.lanes import Observer
+from artemis_server.rpc.calls import Observer
 from artemis_server.settings import Settings
 from artemis_server.telemetry.endpoint import Endpoint
 from artemis_server.telemetry.families import Layout

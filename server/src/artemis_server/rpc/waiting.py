@@ -1,0 +1,81 @@
+"""Calls that wait for their clients: to send the rest of a request, or to read an answer."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from artemis_server.rpc.incoming import IncomingCall
+
+SWEEP_INTERVAL = 0.1  # seconds between two looks for calls that have waited for too long
+
+
+class Waiting:
+    """Calls that wait for their clients, the oldest first.
+
+    `end` ends each that waits for `max_seconds`, and while their sizes together exceed `max_size` the oldest that has
+    waited for `min_seconds`.
+    """
+
+    def __init__(
+        self, max_size: int, end: Callable[[IncomingCall], None], *, min_seconds: float = 0, max_seconds: float
+    ) -> None:
+        self._max_size = max_size
+        self._end = end
+        self._min_seconds = min_seconds
+        self._max_seconds = max_seconds
+        self._calls: dict[IncomingCall, tuple[float, int]] = {}
+        self._size = 0
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: IncomingCall, size: int) -> None:
+        """Adds a call, which may end the oldest."""
+        with self._changed:
+            self._calls[call] = time.monotonic(), size
+            self._size += size
+        self._make_room()
+
+    def discard(self, call: IncomingCall) -> None:
+        """Removes a call if it is there."""
+        with self._changed:
+            size = self._calls.pop(call, (0, 0))[1]
+            if size:
+                self._size -= size
+                self._changed.notify_all()
+
+    def wait_for_room(self) -> None:
+        """Waits while their sizes exceed `max_size`, which is for `min_seconds` at most when clients do not read."""
+        while not self._make_room():
+            with self._changed:
+                self._changed.wait(SWEEP_INTERVAL)
+
+    def end_late(self) -> None:
+        """Ends the calls that have waited for too long."""
+        self._make_room()
+        while self._end_oldest(self._max_seconds):
+            pass
+
+    def end_all(self) -> None:
+        """Ends every call."""
+        while self._end_oldest(0):
+            pass
+
+    def _make_room(self) -> bool:
+        while self._size > self._max_size:
+            if not self._end_oldest(self._min_seconds):
+                return False
+        return True
+
+    def _end_oldest(self, seconds: float) -> bool:
+        """Ends the oldest call if it has waited for so long."""
+        with self._changed:
+            call, (since, size) = next(iter(self._calls.items()), (None, (0.0, 0)))
+            if call is None or since + seconds > time.monotonic():
+                return False
+            del self._calls[call]
+            self._size -= size
+            self._changed.notify_all()
+        self._end(call)
+        return True
