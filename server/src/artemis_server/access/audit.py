@@ -4,6 +4,7 @@ It has ids, and neither the fields of a resource nor credentials.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -52,30 +53,28 @@ class Audit:
         """
         if call.method not in self.methods:
             return
-        fields = _fields(call)
+        extra = {"fields": _fields(call)}
         if call.principal is None:
-            log.warning("audit", extra={"fields": fields})
-        else:
-            log.info("audit", extra={"fields": fields})
+            log.warning("audit", extra=extra)
+        elif log.isEnabledFor(logging.INFO):
+            # As log.info does, which also looks for the line of code that logs: two thirds of the CPU of a line.
+            log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, "audit", (), None, extra=extra))
 
 
 def _fields(call: AuditedCall) -> dict[str, Any]:
     """Returns the fields of a line. The code is the outcome of the write, whether or not the caller waited for it."""
     code = grpc.StatusCode.OK if call.done else call.code or grpc.StatusCode.CANCELLED
     principal = call.principal
-    fields: dict[str, Any] = {
-        "principal": None if principal is None else principal.name,
-        "credentials": None if principal is None else principal.kind,
-        "method": call.method.removeprefix("/"),
-        "code": code.name,
-        "request_id": call.request_id,
-    }
+    fields: dict[str, Any] = {}
+    if principal is not None:
+        fields |= {"principal": principal.name, "credentials": principal.kind}
+    fields |= {"method": call.method.removeprefix("/"), "code": code.name, "request_id": call.request_id}
     if call.exchange is not None:
         request, response = call.exchange
         ids, count = _subjects(request, response if call.done else None)
         fields |= {"ids": ",".join(map(str, ids)), "count": count}
         fields |= {shown: value for name, shown in _OPTIONS.items() if (value := getattr(request, name, None))}
-    return {name: value for name, value in fields.items() if value is not None}
+    return fields
 
 
 def _subjects(request: Any, response: Any) -> tuple[list[int], int]:
@@ -84,12 +83,17 @@ def _subjects(request: Any, response: Any) -> tuple[list[int], int]:
     A response has the ids of all but those that were missing already, which the request has. Before there is a
     response, a request to create something has no id.
     """
-    sent = getattr(request, _children(request.DESCRIPTOR) or "", None) or [request]
+    sent = _parts(request)
     ids = [_id_in_request(each) for each in sent[:MAX_IDS]]
     if response is not None:
-        answered = getattr(response, _children(response.DESCRIPTOR) or "", None) or [response]
-        ids = [new.id or old for new, old in zip(answered, ids, strict=False)]
+        ids = [new.id or old for new, old in zip(_parts(response), ids, strict=False)]
     return [each for each in ids if each], len(sent)
+
+
+def _parts(message: Any) -> Sequence[Any]:
+    """Returns the messages in a batch, and of any other request or response the message itself."""
+    field = _children(message.DESCRIPTOR)
+    return [message] if field is None else getattr(message, field)
 
 
 def _id_in_request(request: Any) -> int:
