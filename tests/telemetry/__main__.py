@@ -100,7 +100,7 @@ def call(target: str, number: int, end: float) -> None:
                 for _ in range(8):
                     client.events.get(made.id)
                 if number % 4 == 0:
-                    client.events.list(page_size=20)
+                    next(iter(client.events.list(page_size=20)))
                     client.events.get(2**62)
             time.sleep(0.02)
 
