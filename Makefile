@@ -29,7 +29,7 @@ load-sample: .venv/.serve ## Load the sample feeds of docs/samples into artemis.
 	@$(BIN)/artemis-server migrate
 	@$(BIN)/artemis-loader load --config docs/samples/feeds.toml
 
-# Hundreds of processes would compile all modules each, and every process of pytest rewrite all tests.
+# Bytecode is kept, whatever the environment says: without it, every process of the tests compiles all modules.
 test: .venv/.dev $(FLOORS) $(GENERATOR) ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
 
