@@ -215,6 +215,7 @@ class Application:
                 self._monitor,
                 (*self._calls.lanes, *self._probes.lanes),
                 max_connections(self._settings),
+                self._access.certificate_expiry,
             )
         )
         self._pruner.start()
