@@ -375,7 +375,7 @@ def test_each_worker_follows_the_files_by_itself(tmp_path: Path) -> None:
         found = samples(read(server.log.wait_for(METRICS)[1]))
         assert rotation.expiry == count(found, "artemis_tls_certificate_expiry_timestamp_seconds")
         # Also those that the workers refused that are gone.
-        assert count(found, "artemis_calls_refused_total", reason="CREDENTIALS_INVALID") == 16  # noqa: PLR2004
+        assert count(found, "artemis_calls_refused_total", reason="CREDENTIALS_INVALID") == 16
 
 
 @pytest.mark.long

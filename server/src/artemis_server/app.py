@@ -244,6 +244,7 @@ class Application:
         if not self._calls.drain(left - margin):
             self._database.interrupt()
             self._calls.drain(margin)
+        self._access.stop()
         self._pruner.stop(max(MIN_CLOSE, end - time.monotonic()))
         self._database.close(max(MIN_CLOSE, end - time.monotonic()))
         self._telemetry.stop()
