@@ -276,6 +276,8 @@ def _keys_url(text: str) -> str:
     local = url.scheme == "http" and _is_local(f"{url.hostname}:0")
     if "://" in text and url.scheme not in ("file", "https") and not local:
         raise argparse.ArgumentTypeError("it must be https://, http:// of this machine, file:// or a path")
+    if "@" in url.netloc:  # messages have the URL
+        raise argparse.ArgumentTypeError("it must have no user and no password: the keys are public")
     return text
 
 

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from artemis_server.access.files import Watched, read
 from artemis_server.settings import SettingsError
 
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
 
 @dataclass(frozen=True)
 class _Certificate:
@@ -85,6 +87,8 @@ def _check_pair(leaf: x509.Certificate, key: bytes, chain_path: Path, key_path: 
         raise SettingsError(f"{key_path} has no private key in PEM form") from None
     if not isinstance(public, RSAPublicKey | EllipticCurvePublicKey):
         raise SettingsError(f"{key_path} is neither an RSA nor an EC key, and gRPC takes no other")
+    if isinstance(public, EllipticCurvePublicKey) and public.curve.name not in _CURVES:
+        raise SettingsError(f"{key_path} is on the curve {public.curve.name}, and gRPC takes only {', '.join(_CURVES)}")
     if public != leaf.public_key():
         raise SettingsError(f"{key_path} is not the key of the first certificate in {chain_path}")
     _check_current([leaf], chain_path)
