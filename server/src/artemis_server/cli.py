@@ -247,6 +247,7 @@ def _migrate(settings: Settings, engine: Engine) -> int:
 
 def _check(settings: Settings, engine: Engine) -> int:
     AccessControl(settings)
+    traces_wanted()
     check_revision(engine)
     check_sequences(engine)
     print(
