@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 from artemis.v1.events_pb2 import ListEventsRequest
 from artemis_server.access.tokens import entry_text, new_token
+from cryptography import x509
 
-from tests.certificates import Authority
+from tests.certificates import DAY, Authority
 from tests.e2e.samples import START
 from tests.e2e.servers import PATIENCE, Server, serving
 from tests.e2e.wire import METHODS
@@ -40,8 +42,8 @@ class Rotation:
     changes: int = 0
 
     def write(self) -> None:
-        """Writes the files. The certificate is there a moment before its key."""
-        self.authority.server().write(self.folder, "server")
+        """Writes the files. The certificate is there a moment before its key, and each has an end of its own."""
+        self.authority.server(ends=DAY + timedelta(minutes=self.changes)).write(self.folder, "server")
         new = self.folder / "new.toml"
         new.write_text("".join(entry_text(each, "caller", "reader", START, None) for each in self.tokens))
         new.chmod(0o600)
@@ -60,9 +62,15 @@ class Rotation:
         """Changes all, and returns the token that was removed."""
         self.tokens.append(new_token())
         removed = self.tokens.popleft()
-        self.write()
         self.changes += 1
+        self.write()
         return removed
+
+    @property
+    def expiry(self) -> float:
+        """When the certificate in the file expires, in seconds since 1970."""
+        pem = (self.folder / "server.crt").read_bytes()
+        return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
 
     def wait_for(self, server: Server) -> None:
         """Waits until the server has taken as many changes."""

@@ -1,6 +1,7 @@
 """Access control: attacks are refused with the right status, the server goes on, and its log has nothing secret."""
 
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -29,6 +30,7 @@ from tests.certificates import DAY, Authority
 from tests.e2e.rotation import Callers, Rotation
 from tests.e2e.samples import START, event
 from tests.e2e.servers import PATIENCE, Server, serving
+from tests.e2e.test_telemetry import METRICS, count, read, samples
 from tests.e2e.wire import EVENTS, METHODS
 from tests.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -341,16 +343,39 @@ def test_a_rate_is_that_of_a_principal(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SUPPORTED, reason="several workers need Linux")
 def test_each_worker_follows_the_files_by_itself(tmp_path: Path) -> None:
-    """And has TLS, though the supervisor, which loads the files first, has forked it."""
+    """And has TLS, though the supervisor, which loads the files first, has forked it. So has a worker that is new.
+
+    While a file is broken, no worker is renewed: it would know the tokens of the supervisor, or none.
+    """
     rotation = Rotation(tmp_path)
-    with rotation.serving("--workers", "2") as server:
-        rotation.change()
+
+    def codes(token: str) -> set[Code]:
+        found = set()
+        for _ in range(8):  # connections, of which each worker gets some
+            with rotation.channel(server) as channel:
+                found.add(rotation.code(channel, token))
+        return found
+
+    with rotation.serving("--workers", "2", "--metrics-listen", "127.0.0.1:0") as server:
+        removed = rotation.change()
         for name in ("tokens", "certificate"):
             for worker in (1, 2):
                 server.log.wait_for(rf"worker {worker}: .*the {name}: the new one is in use")
-        for _ in range(8):  # connections, of which each worker gets some
-            with rotation.channel(server) as channel:
-                assert rotation.code(channel, rotation.tokens[-1]) is Code.OK
+        assert codes(rotation.tokens[-1]) == {Code.OK}
+        (tmp_path / "tokens.toml").write_text("broken")
+        server.process.send_signal(signal.SIGHUP)
+        server.log.wait_for("the renewal ends, and the old worker stays")
+        assert codes(rotation.tokens[-1]) == {Code.OK}
+        assert codes(removed) == {Code.UNAUTHENTICATED}
+        rotation.write()
+        server.process.send_signal(signal.SIGHUP)
+        server.log.wait_for("the workers are renewed")
+        assert codes(rotation.tokens[-1]) == {Code.OK}
+        assert codes(removed) == {Code.UNAUTHENTICATED}
+        found = samples(read(server.log.wait_for(METRICS)[1]))
+        assert rotation.expiry == count(found, "artemis_tls_certificate_expiry_timestamp_seconds")
+        # Also those that the workers refused that are gone.
+        assert count(found, "artemis_calls_refused_total", reason="CREDENTIALS_INVALID") == 16
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from artemis_server.access.identities import Identities
 from artemis_server.access.tls import Tls
 from artemis_server.access.tokens import Tokens, digest_of, entry_text, new_token
 from artemis_server.settings import SettingsError
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.certificates import DAY, Authority
-from tests.issuer import Issuer
+from tests.issuer import Issuer, in_base64
 
 NOW = datetime.now(UTC)
 AUTHORITY = Authority()
@@ -87,6 +87,7 @@ HASH = f"sha256:{digest_of('x')}"
 BAD_TOKENS = [
     ("[[token]\n", "is not TOML"),
     ("\0", "is not TOML"),
+    ("a = " + "[" * 10_000, "is not TOML"),
     ("[token]\nname = 'a'", r"may have tables \[\[token\]\] only"),
     ("token = 3", r"may have tables \[\[token\]\] only"),
     ("[[tokens]]\nname = 'a'", r"may have tables \[\[token\]\] only"),
@@ -114,6 +115,9 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name(tmp_path: Path) -> 
         Tokens(tmp_path / "none")
     with pytest.raises(SettingsError, match=f"cannot read {tmp_path}: Is a directory"):
         Tokens(tmp_path)
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(SettingsError, match=f"{tmp_path}/pipe is not a regular file"):
+        Tokens(tmp_path / "pipe")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "binary").chmod(0o600)
     with pytest.raises(SettingsError, match="is not UTF-8"):
@@ -270,12 +274,18 @@ def ed25519_key() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+def key_on(curve: ec.EllipticCurve) -> bytes:
+    key = ec.generate_private_key(curve)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 PAIR = AUTHORITY.server()
 BAD_PAIRS = [
     (PAIR.cert, AUTHORITY.server().key, "key is not the key of the first certificate in .*cert"),
     (AUTHORITY.pem + PAIR.cert, PAIR.key, "key is not the key of the first certificate in .*cert"),
     (PAIR.cert, encrypted(PAIR.key), "key is encrypted"),
     (PAIR.cert, ed25519_key(), "neither an RSA nor an EC key"),
+    (PAIR.cert, key_on(ec.SECP256K1()), "key is on the curve secp256k1, and gRPC takes only"),
     (PAIR.cert, b"", "key has no private key in PEM form"),
     (PAIR.cert, PAIR.cert, "key has no private key in PEM form"),
     (b"", PAIR.key, "cert has no certificate in PEM form"),
@@ -331,6 +341,10 @@ def test_keys_that_no_jwt_can_need_are_left_out() -> None:
     assert list(key_sets.parse(content, "keys").keys) == [issuer.kid]
 
 
+def encoded_number(number: int) -> str:
+    return in_base64(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+
+
 WEAK = Issuer("weak", rsa.generate_private_key(65537, 1024), "RS256")  # noqa: S505, it is to be refused
 BAD_KEYS = [
     (b"", "is not a JSON Web Key Set"),
@@ -343,7 +357,8 @@ BAD_KEYS = [
     (b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "has no key for"),
     (b'{"keys": [{"kty": "RSA", "n": "x"}]}', "is not a JSON Web Key Set"),
     (b"[" * 100_000, "is not a JSON Web Key Set"),
-    (WEAK.key_set(), "'weak' has 1024 bits, and 2048 are needed"),
+    (WEAK.key_set(), "'weak' has 1024 bits, and not 2048 to 16384"),
+    (json.dumps({"keys": [WEAK.jwk(n=encoded_number(2**20_000 + 1))]}).encode(), "'weak' has 20001 bits, and not"),
     (json.dumps({"keys": [Issuer().jwk(d="abc")]}).encode(), "is a private key"),
 ]
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import SimpleQueue
@@ -50,6 +50,18 @@ def test_a_key_without_an_id_is_that_of_a_jwt_without_one() -> None:
     assert verify(token, signer).name == "ada"
     with pytest.raises(UnknownKeyError):
         verify(token, SIGNER)
+
+
+@pytest.mark.parametrize("kid", ["", "same"])
+def test_several_keys_may_have_one_id(kid: str) -> None:
+    """Such as none, or one for each algorithm."""
+    signers = [Issuer(kid), Issuer(kid), Issuer(kid, rsa.generate_private_key(65537, 2048), "RS256")]
+    for signer in signers:
+        assert verify(signer.token(), *signers).name == "ada"
+    with pytest.raises(InvalidJwtError):
+        verify(Issuer(kid).token(), *signers)
+    with pytest.raises(InvalidJwtError, match="ExpiredSignatureError"):
+        verify(signers[1].token(**moved(exp=-90)), *signers)
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS512"])
@@ -326,6 +338,24 @@ def test_a_server_of_keys_that_does_not_speak_http_is_refused(
     ):
         JwtVerifier(url, RULES)
     assert "\n" not in str(refused.value)
+
+
+def test_a_server_of_keys_that_dribbles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and the answer does not."""
+    monkeypatch.setattr(key_sets, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def dribble() -> None:
+            accepted, _ = listening.accept()
+            with accepted, suppress(OSError):
+                accepted.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+                while accepted.send(b"x"):
+                    time.sleep(0.01)
+
+        threading.Thread(target=dribble, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/keys"
+        with pytest.raises(SettingsError, match=f"cannot get {url}: |{url} answers more than"):
+            JwtVerifier(url, RULES)
 
 
 def test_keys_that_cannot_be_had_at_the_start_are_refused(

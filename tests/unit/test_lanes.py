@@ -422,6 +422,30 @@ def test_a_call_whose_principal_takes_a_while_is_answered_then() -> None:
         server.stop()
 
 
+def test_a_call_whose_principal_stays_unknown_is_ended_in_time_and_by_a_server_that_drains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what its principal is found to be after that changes nothing."""
+    gate = Holding()
+    server = Server(Calls(Limits(100, seconds=60), gate=gate))
+    try:
+        stopped = server.begin("echo")
+        until(lambda: len(server.calls.unverified) == 1)
+        assert server.calls.drain(PATIENCE) is True
+        assert failure(stopped) == (Code.UNAVAILABLE, "SHUTTING_DOWN")
+        gate.admit()
+        until(lambda: len(server.calls.incomplete) == 0)
+    finally:
+        server.stop()
+    monkeypatch.setattr(rpc_calls, "MAX_VERIFICATION", 0.0)
+    server = Server(Calls(Limits(100, seconds=60), gate=gate))
+    try:
+        assert failure(server.begin("echo")) == (Code.DEADLINE_EXCEEDED, "REQUEST_TIMEOUT")
+        until(lambda: len(server.calls.unverified) == 0)
+    finally:
+        server.stop()
+
+
 def test_each_call_is_recorded_once_with_its_outcome() -> None:
     """That of the method, also when the client has left before the answer, and of a call that no method saw."""
     recorded: SimpleQueue[IncomingCall] = SimpleQueue()

@@ -5,7 +5,9 @@ import logging
 import re
 from typing import Any
 
+import pytest
 from artemis_server import supervisor
+from artemis_server.access import files
 from artemis_server.logs import INTERVAL, Formatter, Throttle, utc
 
 
@@ -78,13 +80,14 @@ def test_what_is_no_failure_is_always_logged() -> None:
     assert lines.texts == ["serving 0", "serving 1", "serving 2"]
 
 
-def test_every_worker_that_dies_is_logged() -> None:
+@pytest.mark.parametrize("name", [supervisor.log.name, files.log.name])
+def test_every_worker_that_dies_and_every_file_that_is_broken_is_logged(name: str) -> None:
     lines = Lines(Clock())
-    log = logging_to(lines, supervisor.log.name)
+    log = logging_to(lines, name)
     for number in (1, 2):
-        log.error("worker %s ended", number)
+        log.error("number %s is broken", number)
 
-    assert lines.texts == ["worker 1 ended", "worker 2 ended"]
+    assert lines.texts == ["number 1 is broken", "number 2 is broken"]
 
 
 def record(message: str, error: Exception | None = None, **fields: Any) -> logging.LogRecord:

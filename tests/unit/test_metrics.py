@@ -1,8 +1,10 @@
 """Metrics: what is counted, and how the numbers of several processes become one page."""
 
+import ast
 import logging
 import socket
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,6 +68,21 @@ def test_methods_that_are_not_known_are_counted_together() -> None:
     assert value(families.STARTED.name, other) == 6
     assert value(f"{families.DURATION.name}_count", other | {"grpc_status": "UNIMPLEMENTED"}) == 6
     assert value(families.IN_FLIGHT.name, other) == 0
+
+
+def test_every_reason_of_the_server_and_of_access_control_is_counted() -> None:
+    """They are the literals that the code gives to these errors."""
+    kinds = {"Unavailable", "ResourceExhausted", "DeadlineExceeded", "DatabaseDamaged", "Unauthenticated"}
+    package = Path(app.__file__).parent
+    calls = [
+        node
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {*kinds, "PermissionDenied"}
+    ]
+    given = {ast.literal_eval(node.args[0]) for node in calls if isinstance(node.args[0], ast.Constant)}
+    assert len(calls) > len(REASONS)
+    assert given | {"INTERNAL"} == set(REASONS)
 
 
 def test_refusals_are_counted_by_reason() -> None:

@@ -1,11 +1,12 @@
 """Settings: flags over the environment over defaults, and refusal of what cannot be meant."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from artemis_loader import settings as loader_settings
 from artemis_server.settings import Settings, SettingsError, parse
 
 
@@ -114,7 +115,36 @@ BAD = [
 @pytest.mark.parametrize(("flag", "text"), BAD)
 def test_a_bad_flag_is_a_usage_error(flag: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["serve", f"--{flag}={text}"], {}) == 2
-    assert f"--{flag}" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--{flag}" in line
+
+
+MISSPELT = [
+    ("LISTN", "LISTEN"),
+    ("LISTENN", "LISTEN"),
+    ("AUHT", "AUTH"),
+    ("AUTH_TOKEN_FILE", "AUTH_TOKENS_FILE"),
+    ("TLS_CRT", "TLS_CERT"),
+    ("DATABASE_URI", "DATABASE_URL"),
+    ("WORKER", "WORKERS"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELT)
+def test_a_variable_that_is_almost_a_setting_is_refused(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=f"^ARTEMIS_{name} is not a setting: is it ARTEMIS_{meant}\\?$"):
+        serve(**{f"ARTEMIS_{name}": "1"})
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    """Those of Kubernetes for services with some names, of the loader, of `health`, and empty ones."""
+    services = ("", "LOG_", "DATABASE_", "METRICS_", "WORKERS_", "TLS_")
+    endings = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_50051_TCP", "PORT_50051_TCP_ADDR")
+    names = [service + ending for service in services for ending in endings]
+    names += [field.name.upper() for field in fields(loader_settings.Settings)]
+    names += ["TLS_CA", "TLS_CLIENT_CERT", "TLS_CLIENT_KEY", "DATABASE_PASSWORD", "TOKEN", "LISTENER_CLASS"]
+    others = {f"ARTEMIS_{name}": "x" for name in names if name.lower() not in vars(Settings)}
+    assert serve(**others, ARTEMIS_LISTN="") == serve()
 
 
 @pytest.mark.parametrize(("flag", "text"), BAD)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from artemis_models.flags import Flags, Parser, address, duration, positive, seconds
+from artemis_models.flags import Flags, Parser, address, duration, misspelt, positive, seconds
 
 METRICS_LISTEN = "127.0.0.1:9465"
 OFF = "off"
 MAX_RETENTION = 100 * 365 * 86400.0
 """Seconds."""
+
+_NO_VARIABLES = ("command", "feed", "dry_run", "force", "json", "limit")
+"""The settings that are arguments only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,10 @@ class Settings:
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Returns the settings; prints the help or a usage error and exits if the arguments ask for it."""
-    options = vars(_parser(environment).parse_args(arguments))
+    parser = _parser(environment)
+    options = vars(parser.parse_args(arguments))
+    if fault := misspelt(environment, Settings, but=_NO_VARIABLES):
+        parser.error(fault)
     options["feed"] = tuple(options.get("feed") or ())
     return Settings(**options)
 

@@ -7,7 +7,9 @@ import argparse
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,14 +17,35 @@ PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_NUMBER = 1_000_000
 MAX_PORT = 65535
+MIN_LIKENESS = 0.88
+"""Of two names, as difflib has it: LISTN and LISTEN are 0.91 alike, TLS_CLIENT_CA and TLS_CLIENT_CERT 0.86."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Shows no password when a database's URL stands where no argument is expected."""
+    """Says in one line what is wrong, and shows no password when a URL stands where no argument is expected."""
 
     def error(self, message: str) -> NoReturn:
-        """Prints the usage and the message, and exits."""
-        super().error(re.sub("://.*", "://...", message, flags=re.DOTALL))
+        """Prints the message, without the usage, which would fill the screen, and exits with 2."""
+        shown = re.sub("://.*", "://...", message, flags=re.DOTALL)
+        self.exit(2, f"{self.prog}: {' '.join(shown.split())} (see {self.prog} --help)\n")
+
+
+def misspelt(environment: Mapping[str, str], settings: type, *, but: Container[str]) -> str | None:
+    """Returns what is wrong about a variable whose name is almost that of a setting; None if there is none.
+
+    The settings are the fields of a dataclass without those in `but`. Other unknown variables are not ours to refuse:
+    those of other programs, and of Kubernetes, which sets ARTEMIS_SERVICE_HOST for a service of the name artemis.
+
+        ARTEMIS_LISTN is not a setting: is it ARTEMIS_LISTEN?
+    """
+    known = [field.name.upper() for field in fields(settings) if field.name not in but]
+    ours = (name for name, value in environment.items() if name.startswith(PREFIX) and value)
+    for name in sorted(each.removeprefix(PREFIX) for each in ours):
+        swapped = [each for each in known if sorted(each) == sorted(name)]
+        near = swapped or get_close_matches(name, known, 1, MIN_LIKENESS)
+        if near and name not in known:
+            return f"{PREFIX}{name} is not a setting: is it {PREFIX}{near[0]}?"
+    return None
 
 
 class Flags:

@@ -215,6 +215,7 @@ class Application:
                 self._monitor,
                 (*self._calls.lanes, *self._probes.lanes),
                 max_connections(self._settings),
+                self._access.certificate_expiry,
             )
         )
         self._pruner.start()
@@ -243,6 +244,7 @@ class Application:
         if not self._calls.drain(left - margin):
             self._database.interrupt()
             self._calls.drain(margin)
+        self._access.stop()
         self._pruner.stop(max(MIN_CLOSE, end - time.monotonic()))
         self._database.close(max(MIN_CLOSE, end - time.monotonic()))
         self._telemetry.stop()

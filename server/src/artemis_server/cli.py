@@ -110,7 +110,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     metrics = share_metrics(settings, workers)
     if workers == 1:
         return _serve_alone(settings, engine, access, metrics)
-    return _serve_together(settings, engine, access, metrics, workers)
+    return _serve_together(settings, engine, metrics, workers)
 
 
 def _serve_alone(settings: Settings, engine: Engine, access: AccessControl, metrics: Metrics | None) -> int:
@@ -126,9 +126,7 @@ def _serve_alone(settings: Settings, engine: Engine, access: AccessControl, metr
     os._exit(0)  # with the connections, at once: see Application.stop
 
 
-def _serve_together(
-    settings: Settings, engine: Engine, access: AccessControl, metrics: Metrics | None, workers: int
-) -> int:
+def _serve_together(settings: Settings, engine: Engine, metrics: Metrics | None, workers: int) -> int:
     engine.dispose()  # a connection must not be used by two processes
     host = settings.listen.rpartition(":")[0]
     with reserve_address(settings.listen) as reserved:
@@ -139,16 +137,18 @@ def _serve_together(
         tune_garbage_collector()  # here already: a worker that collects what it inherits takes twice the time to start
         return supervise(
             workers,
-            lambda number, tell: _work(shared, access, metrics, turn, number, tell),
+            lambda number, tell: _work(shared, metrics, turn, number, tell),
             grace=settings.shutdown_grace,
             on_start=lambda: log.info("serving on %s", listen),
         )
 
 
-def _work(
-    settings: Settings, access: AccessControl, metrics: Metrics | None, turn: Turn, number: int, tell: Tell
-) -> int:
-    """Serves as a worker until SIGTERM or REPLACED, and returns the exit code."""
+def _work(settings: Settings, metrics: Metrics | None, turn: Turn, number: int, tell: Tell) -> int:
+    """Serves as a worker until SIGTERM or REPLACED, and returns the exit code.
+
+    It loads the files of access control itself: what the supervisor loaded may be old, and have tokens that have been
+    revoked since. While a file is broken, no worker starts, and those that run go on with what they have.
+    """
     assert settings.workers is not None  # noqa: S101, for the type checker
     logs.set_worker(number)
     if settings.cores == "one":
@@ -156,7 +156,7 @@ def _work(
     try:
         engine = _engine(settings, must_exist=True)  # a file that is gone must not come back empty
         telemetry = Telemetry(settings, metrics, traces_of(engine.dialect.name), worker=number)
-        application = Application(settings, engine, share_port=True, turn=turn, telemetry=telemetry, access=access)
+        application = Application(settings, engine, share_port=True, turn=turn, telemetry=telemetry)
         _start(settings, application)
     except (SettingsError, DatabaseError, ListenError) as error:
         log.error("%s", error)
@@ -247,6 +247,7 @@ def _migrate(settings: Settings, engine: Engine) -> int:
 
 def _check(settings: Settings, engine: Engine) -> int:
     AccessControl(settings)
+    traces_wanted()
     check_revision(engine)
     check_sequences(engine)
     print(

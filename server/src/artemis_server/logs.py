@@ -21,8 +21,8 @@ from typing import Any
 FORMATS = ("console", "json")
 INTERVAL = 1.0
 """Seconds between two lines about the same failure."""
-UNTHROTTLED = "artemis_server.supervisor"
-"""The logger whose lines are never dropped: callers cannot cause them, and each may be about another worker."""
+UNTHROTTLED = ("artemis_server.supervisor", "artemis_server.access.files")
+"""Loggers whose lines are never dropped: callers cannot cause them, and each is about another worker or file."""
 _PLAIN = re.compile(r"[!#-<>-~]+")  # printable ASCII but space, " and =
 _OWN = frozenset({"time", "level", "logger", "message", "worker"})
 """The members of an object that no field replaces."""
@@ -140,7 +140,7 @@ class Throttle(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tells whether to log the record, and adds to its text how many like it were dropped."""
-        if record.levelno < logging.WARNING or record.name == UNTHROTTLED:
+        if record.levelno < logging.WARNING or record.name in UNTHROTTLED:
             return True
         kind = (record.pathname, record.lineno, record.exc_info and record.exc_info[0])
         with self._lock:

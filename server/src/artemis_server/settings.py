@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from artemis_models.flags import PREFIX, Flags, Parser, address, duration, number, positive, seconds
+from artemis_models.flags import PREFIX, Flags, Parser, address, duration, misspelt, number, positive, seconds
 
 from artemis_server.logs import FORMATS
 
@@ -35,6 +35,8 @@ _SWITCHES = {
     "insecure": ("listen on any address, unencrypted and without authentication", "off"),
 }
 """The help text of each switch, and the default that the help shows."""
+_NO_VARIABLES = ("command", "sql", "file", "overwrite", "token")
+"""The settings that are arguments only."""
 _SIZE = number(1024, 2**30 - 1)  # bytes; gRPC takes twice as much at most
 _LIMITS: dict[str, tuple[str, str, Callable[[str], float]]] = {
     "max-concurrent-rpcs": ("how many requests a worker answers or lets wait at once", "N", number(8)),
@@ -160,6 +162,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     if options["command"] == "token":
         options["token"] = NewToken(**{name: options.pop(name) for name in ("name", "role", "expires")})
     settings = Settings(**{name: _switched(name, value, parser) for name, value in options.items()})
+    if fault := misspelt(environment, Settings, but=_NO_VARIABLES):
+        raise SettingsError(fault)
     if settings.token is None:
         _check_access(settings)
     elif settings.auth_tokens_file is None:
@@ -276,6 +280,8 @@ def _keys_url(text: str) -> str:
     local = url.scheme == "http" and _is_local(f"{url.hostname}:0")
     if "://" in text and url.scheme not in ("file", "https") and not local:
         raise argparse.ArgumentTypeError("it must be https://, http:// of this machine, file:// or a path")
+    if "@" in url.netloc:  # messages have the URL
+        raise argparse.ArgumentTypeError("it must have no user and no password: the keys are public")
     return text
 
 

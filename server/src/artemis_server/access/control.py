@@ -24,7 +24,7 @@ Certificate = Callable[[], Mapping[str, Sequence[bytes]]]
 
 
 class AccessControl:
-    """What the settings say of TLS and authentication. A process makes it, and the processes that it forks start it."""
+    """What the settings say of TLS and authentication. Each process that serves makes its own."""
 
     def __init__(self, settings: Settings) -> None:
         """Reads all files, and the keys of JWTs from their URL.
@@ -43,6 +43,10 @@ class AccessControl:
     def authenticates(self) -> bool:
         """Tells whether callers must authenticate."""
         return any(part is not None for part in (self._tokens, self._jwt, self._identities))
+
+    def certificate_expiry(self) -> float:
+        """Returns when the certificate that serves expires, in seconds since 1970; 0 without TLS."""
+        return 0.0 if self._tls is None else self._tls.expires
 
     def credentials(self) -> grpc.ServerCredentials | None:
         """Returns the credentials of a server; None without TLS."""

@@ -29,16 +29,23 @@ def read(path: Path, *, private: bool = False) -> bytes:
         SettingsError: it cannot be read, has more than MAX_BYTES, or is to be private and is not.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open) as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(MAX_BYTES + 1) if stat.S_ISREG(mode) else None
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    if content is None:
+        raise SettingsError(f"{path} is not a regular file, which can be read again and again")
     if private and mode & _OTHERS:
         raise SettingsError(f"others can use {path}, whose mode is {stat.S_IMODE(mode):04o}: run chmod 600 {path}")
     if len(content) > MAX_BYTES:
         raise SettingsError(f"{path} has more than {MAX_BYTES} bytes")
     return content
+
+
+def _open(path: str, flags: int) -> int:
+    """Opens a file. A pipe that nobody writes to does not hold this up."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class Refreshing(Protocol):

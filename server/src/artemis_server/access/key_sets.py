@@ -1,15 +1,16 @@
 """The public keys of JWTs (RFC 7517), from a file or a URL, and the check of one JWT by them."""
 
 import json
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, UnknownHandler
 
 import jwt
 
@@ -21,7 +22,7 @@ from artemis_server.settings import SettingsError
 LEEWAY = 60.0
 """Seconds by which the clock of the issuer may differ from ours."""
 TIMEOUT = 5.0
-"""Seconds that the server of the keys may be silent."""
+"""Seconds that the server of the keys has to take a connection, and then to answer."""
 MAX_KEYS = 100
 MAX_NAME = 200
 """Characters of a subject."""
@@ -33,8 +34,10 @@ _ALGORITHMS = {
     "OKP Ed25519": ("EdDSA",),
 }
 """The algorithms of each kind of key. None is symmetric: a public key is no secret to sign with (RFC 8725, 2.1)."""
-MIN_RSA_BITS = 2048
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 16384
+"""OpenSSL checks no signature of a larger key."""
 _CLAIMS = ["exp", "iss", "aud", "sub"]
+_HEADERS = {"User-Agent": "artemis-server", "Accept": "application/json"}
 
 
 class UnknownKeyError(Exception):
@@ -64,7 +67,8 @@ class _Key:
 class KeySet:
     """Keys by their ids, and the JWTs that were found to be valid with them: a new key set begins without any."""
 
-    keys: Mapping[str, _Key]
+    keys: Mapping[str, tuple[_Key, ...]]
+    """Several keys may have one id, or none, which is the id ""."""
     verified: dict[bytes, tuple[Principal, float]] = field(default_factory=dict)
     """The principals of JWTs by their SHA-256, and when the JWTs expire, as `time.time` has it."""
 
@@ -84,18 +88,10 @@ class KeySet:
             header = jwt.get_unverified_header(token)
             if "crit" in header:
                 raise InvalidJwtError("it has critical extensions, and this server knows none (RFC 7515, 4.1.11)")
-            key = self.keys.get(header.get("kid", ""))
-            if key is None:
+            keys = self.keys.get(header.get("kid", ""))
+            if keys is None:
                 raise UnknownKeyError
-            claims = jwt.decode(
-                token,
-                key.key,
-                algorithms=key.algorithms,
-                issuer=rules.issuer,
-                audience=rules.audience,
-                leeway=LEEWAY,
-                options={"require": _CLAIMS},
-            )
+            claims = _claims(token, keys, rules)
             principal = _principal(claims, rules.role_claim)
             expires = float(claims["exp"]) + LEEWAY
         except (UnknownKeyError, InvalidJwtError):
@@ -127,23 +123,43 @@ def load(source: str) -> bytes:
 
 def _fetch(url: str) -> bytes:
     """Returns what a URL answers. It follows no redirection, which could lead to any address, and uses no proxy."""
-    opener = OpenerDirector()
-    for handler in (HTTPHandler(), HTTPSHandler(), UnknownHandler()):
-        opener.add_handler(handler)
-    end = time.monotonic() + TIMEOUT
     try:
-        with opener.open(url, timeout=TIMEOUT) as answer:
-            if answer.status != 200:  # noqa: PLR2004, OK
-                raise SettingsError(f"cannot get {url}: it answers {answer.status}")
-            content = b""
-            while chunk := answer.read1(2**16):
-                content += chunk
-                if len(content) > MAX_BYTES or time.monotonic() > end:
-                    raise SettingsError(f"{url} answers more than {MAX_BYTES} bytes, or takes more than {TIMEOUT:g} s")
-            return content
+        parts = urlsplit(url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        with closing(kind(parts.hostname or "", parts.port, timeout=TIMEOUT)) as connection:
+            connection.connect()
+            with _ending(connection.sock, TIMEOUT) as ended:
+                connection.request(
+                    "GET", parts._replace(scheme="", netloc="", fragment="").geturl() or "/", headers=_HEADERS
+                )
+                answer = connection.getresponse()
+                content = answer.read(MAX_BYTES + 1)
+        if answer.status != 200:  # noqa: PLR2004, OK
+            raise SettingsError(f"cannot get {url}: it answers {answer.status}")
+        if len(content) > MAX_BYTES or ended.is_set():
+            raise SettingsError(f"{url} answers more than {MAX_BYTES} bytes, or takes more than {TIMEOUT:g} s")
     except (OSError, HTTPException, ValueError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        raise SettingsError(f"cannot get {url}: {_told(reason)}") from None
+        raise SettingsError(f"cannot get {url}: {_told(error)}") from None
+    return content
+
+
+@contextmanager
+def _ending(connected: socket.socket, seconds: float) -> Iterator[Event]:
+    """Ends a connection after so many seconds, and sets the event: a timeout of the socket is that of each byte."""
+    ended = Event()
+
+    def end() -> None:
+        ended.set()
+        with suppress(OSError):  # the server has ended it
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)  # not that of ssl, which drops its state under a read
+
+    timer = Timer(seconds, end)
+    timer.start()
+    try:
+        yield ended
+    finally:
+        timer.cancel()
+        timer.join()  # a process that has a thread must not fork
 
 
 def _told(reason: object) -> str:
@@ -167,7 +183,10 @@ def parse(content: bytes, name: str) -> KeySet:
         raise SettingsError(f"{name}: {error}") from None
     except Exception:  # there are many ways not to be a key
         raise SettingsError(f"{name} is not a JSON Web Key Set (RFC 7517)") from None
-    usable = {kid: key for kid, key in keys if key is not None}
+    usable: dict[str, tuple[_Key, ...]] = {}
+    for kid, key in keys:
+        if key is not None:
+            usable[kid] = (*usable.get(kid, ()), key)
     if not usable:
         raise SettingsError(f"{name} has no key for {', '.join(sum(_ALGORITHMS.values(), ()))}")
     return KeySet(usable)
@@ -187,9 +206,25 @@ def _parse_key(values: Mapping[str, Any]) -> tuple[str, _Key | None]:
     if "d" in values:
         raise SettingsError(f"the key {kid!r} is a private key, which nobody but the issuer may have")
     key = jwt.PyJWK(dict(values), algorithms[0]).key
-    if kind == "RSA" and key.key_size < MIN_RSA_BITS:
-        raise SettingsError(f"the key {kid!r} has {key.key_size} bits, and {MIN_RSA_BITS} are needed")
+    if kind == "RSA" and not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        raise SettingsError(f"the key {kid!r} has {key.key_size} bits, and not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
     return kid, _Key(key, algorithms)
+
+
+def _claims(token: str, keys: tuple[_Key, ...], rules: Rules) -> dict[str, Any]:
+    """Returns the claims of a JWT that one of the keys has signed. Raises InvalidTokenError."""
+    for key in keys:
+        with suppress(jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+            return jwt.decode(
+                token,
+                key.key,
+                algorithms=key.algorithms,
+                issuer=rules.issuer,
+                audience=rules.audience,
+                leeway=LEEWAY,
+                options={"require": _CLAIMS},
+            )
+    raise jwt.InvalidSignatureError
 
 
 def _principal(claims: Mapping[str, Any], role_claim: str) -> Principal:

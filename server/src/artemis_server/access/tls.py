@@ -1,6 +1,7 @@
 """TLS: the server's certificate, its key and the authorities of clients. Each handshake takes what is in the files."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,16 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from artemis_server.access.files import Watched, read
 from artemis_server.settings import SettingsError
+
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+
+@dataclass(frozen=True)
+class _Certificate:
+    """The contents of the files, and when the server's certificate expires, in seconds since 1970."""
+
+    contents: tuple[bytes, ...]
+    expires: float
 
 
 class Tls:
@@ -31,7 +42,12 @@ class Tls:
             "the certificate", lambda: tuple(read(path) for path in paths), lambda all_: _checked(all_, paths)
         )
         self.refresh = self._files.refresh
-        self._given: tuple[bytes, ...] = ()
+        self._given: _Certificate | None = None
+
+    @property
+    def expires(self) -> float:
+        """When the certificate that serves expires, in seconds since 1970."""
+        return self._files.value.expires
 
     def credentials(self) -> grpc.ServerCredentials:
         """Returns the credentials of a server, which ask for the present certificate at each handshake.
@@ -48,21 +64,21 @@ class Tls:
         if present is self._given:
             return None
         self._given = present
-        chain, key, *client_ca = present
+        chain, key, *client_ca = present.contents
         return grpc.ssl_server_certificate_configuration([(key, chain)], *client_ca)
 
 
-def _checked(contents: tuple[bytes, ...], paths: Sequence[Path]) -> tuple[bytes, ...]:
-    """Returns the contents. Raises SettingsError if a handshake would fail."""
+def _checked(contents: tuple[bytes, ...], paths: Sequence[Path]) -> _Certificate:
+    """Returns the certificate. Raises SettingsError if a handshake would fail."""
     chain, key, *client_ca = contents
-    _check_pair(chain, key, *paths[:2])
+    leaf = _certificates(chain, paths[0])[0]
+    _check_pair(leaf, key, *paths[:2])
     for content in client_ca:
         _check_current(_certificates(content, paths[2]), paths[2])
-    return contents
+    return _Certificate(contents, leaf.not_valid_after_utc.timestamp())
 
 
-def _check_pair(chain: bytes, key: bytes, chain_path: Path, key_path: Path) -> None:
-    leaf = _certificates(chain, chain_path)[0]
+def _check_pair(leaf: x509.Certificate, key: bytes, chain_path: Path, key_path: Path) -> None:
     try:
         public = load_pem_private_key(key, None).public_key()
     except TypeError:
@@ -71,6 +87,8 @@ def _check_pair(chain: bytes, key: bytes, chain_path: Path, key_path: Path) -> N
         raise SettingsError(f"{key_path} has no private key in PEM form") from None
     if not isinstance(public, RSAPublicKey | EllipticCurvePublicKey):
         raise SettingsError(f"{key_path} is neither an RSA nor an EC key, and gRPC takes no other")
+    if isinstance(public, EllipticCurvePublicKey) and public.curve.name not in _CURVES:
+        raise SettingsError(f"{key_path} is on the curve {public.curve.name}, and gRPC takes only {', '.join(_CURVES)}")
     if public != leaf.public_key():
         raise SettingsError(f"{key_path} is not the key of the first certificate in {chain_path}")
     _check_current([leaf], chain_path)

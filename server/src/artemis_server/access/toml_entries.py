@@ -23,7 +23,7 @@ def entries(
         document = tomllib.loads(content.decode())
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not UTF-8") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
     found = document.pop(table, [])
     if document or not isinstance(found, list) or not all(isinstance(each, dict) for each in found):

@@ -1,7 +1,7 @@
 """The open calls of a server, and the limits that keep one caller from taking all of its lanes.
 
-A call waits for its request, then for a thread and its answer, and then until its client has read the answer. Each of
-these waits is bounded in number and in time.
+A call waits until its principal is known, for its request, then for a thread and its answer, and then until its client
+has read the answer. Each of these waits is bounded in number and in time.
 """
 
 import threading
@@ -20,6 +20,8 @@ from artemis_server.rpc.lanes import GroupLane, Lane, grpc_status
 from artemis_server.rpc.rates import Rates
 from artemis_server.rpc.waiting import SWEEP_INTERVAL, Waiting
 
+MAX_UNVERIFIED = 1024  # calls that wait until their principal is known
+MAX_VERIFICATION = 10.0  # seconds of that wait, in which new keys of JWTs may have to be asked for
 MIN_ARRIVAL, MAX_ARRIVAL = 0.5, 10.0  # seconds that a request has to follow its headers while too many do not, and else
 MAX_INCOMPLETE = 32  # calls that wait for their request; gRPC may have received almost all of each
 MAX_WAITING = 64 * 2**20  # bytes of the requests that have a thread or wait for one
@@ -83,6 +85,7 @@ class Calls:
         self._audit = audit
         self._rates = Rates(limits.client_rate)
         self._lanes: list[Lane] = []
+        self.unverified = Waiting(MAX_UNVERIFIED, self._end_unverified, max_seconds=MAX_VERIFICATION)
         self.incomplete = Waiting(
             MAX_INCOMPLETE, self._end_incomplete, min_seconds=MIN_ARRIVAL, max_seconds=MAX_ARRIVAL
         )
@@ -145,6 +148,7 @@ class Calls:
         Returns whether they were answered within `grace` seconds.
         """
         self._draining = True
+        self.unverified.end_all()
         self.incomplete.end_all()
         for lane in self._lanes:
             lane.refuse_queue(_SHUTTING_DOWN)
@@ -166,16 +170,18 @@ class Calls:
         elif self._gate is None or call.principal is not None:
             self._receive(call, lane)
         else:
+            self.unverified.add(call, 1)
             self._gate.verify(call, partial(self._receive, call, lane))
 
     def _over_rate(self, call: IncomingCall) -> grpc.Status | None:
         """Returns the error of a client that calls too often. Until its principal is known, it is an address."""
         if not self._limits.client_rate:
             return None
-        client = call.client if call.principal is None else call.principal.name
+        client = call.client if call.principal is None else f"{call.principal.kind} {call.principal.name}"
         return None if self._rates.take(client) else _TOO_FAST
 
     def _receive(self, call: IncomingCall, lane: Lane) -> None:
+        self.unverified.discard(call)
         self.incomplete.add(call, 1)
         call.receive(partial(self._accept, lane=lane))
         if call.ended:  # before it was added
@@ -219,6 +225,7 @@ class Calls:
             call.mark_answered()  # which lets go of the request: the client may take a while to read why
 
     def _forget(self, call: IncomingCall) -> None:
+        self.unverified.discard(call)
         self.incomplete.discard(call)
         self.unread.discard(call)
         self._stuck.pop(call, None)
@@ -251,6 +258,9 @@ class Calls:
     def _is_full(self, lane: Lane) -> bool:
         return lane.is_full() or sum(len(each.calls) for each in self._lanes) >= self._limits.calls
 
+    def _end_unverified(self, call: IncomingCall) -> None:
+        call.refuse(_SHUTTING_DOWN if self._draining else _UNVERIFIED)
+
     def _end_incomplete(self, call: IncomingCall) -> None:
         call.refuse(_SHUTTING_DOWN if self._draining else _LATE)
 
@@ -267,6 +277,7 @@ class Calls:
 
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_INTERVAL):
+            self.unverified.end_late()
             self.incomplete.end_late()
             self.unread.end_late()
             latest = time.monotonic() - self._limits.seconds
@@ -282,6 +293,9 @@ _TOO_MANY = grpc_status(
 )
 _TOO_FAST = grpc_status(
     ResourceExhausted("RATE_LIMIT_EXCEEDED", "this client calls more often than it may; try again later")
+)
+_UNVERIFIED = grpc_status(
+    DeadlineExceeded("REQUEST_TIMEOUT", f"the credentials could not be checked within {MAX_VERIFICATION:g} s")
 )
 _LATE = grpc_status(DeadlineExceeded("REQUEST_TIMEOUT", f"the request did not arrive within {MAX_ARRIVAL:g} s"))
 _TOO_LONG = grpc_status(DeadlineExceeded("MAX_DEADLINE_EXCEEDED", "the call takes longer than the server allows"))

@@ -4,9 +4,14 @@ So any worker that lives answers for all of them, and one that starts again need
 nothing of what they say.
 """
 
+import errno
+import io
+import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -17,8 +22,13 @@ from prometheus_client.registry import Collector
 MAX_REQUESTS = 4
 """Requests that a worker answers at once. It closes the connection of one more."""
 MAX_SILENCE = 2.0
-"""Seconds that a request waits for its client."""
+"""Seconds that a request waits for the next bytes of its client."""
+MAX_DURATION = 5.0
+"""Seconds that a request may take: a client that sends a byte now and then would hold its place for hours."""
 _POLL = 0.25
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+
+log = logging.getLogger(__name__)
 
 
 def listen(address: tuple[str, int], *, family: int) -> socket.socket:
@@ -46,6 +56,11 @@ class Endpoint:
         self._server.shutdown()
 
 
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def _page(collector: Collector) -> "Callable[..., Iterable[bytes]]":
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
@@ -58,6 +73,10 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the library's name
         """Logs nothing: Prometheus asks every few seconds."""
+
+    def get_stderr(self) -> io.StringIO:  # type: ignore[override]
+        """Returns where the library writes the stack trace of each request that its client does not end well."""
+        return io.StringIO()
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -73,18 +92,35 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._free = threading.BoundedSemaphore(MAX_REQUESTS)
         self.set_app(self._answer)
 
+    def get_request(self) -> Any:
+        """Accepts a connection. While no more files may be open, it does not try that without a pause."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in _TOO_MANY_FILES:
+                time.sleep(_POLL)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answers on a thread of its own, or closes the connection while MAX_REQUESTS are answered."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there is no thread
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answers a request, and makes its place free."""
+        """Answers a request in MAX_DURATION, and makes its place free."""
+        end = threading.Timer(MAX_DURATION, _end, (request,))
+        end.daemon = True
         try:
+            end.start()
             super().process_request_thread(request, client_address)
         finally:
+            end.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -95,4 +131,9 @@ class _Server(ThreadingMixIn, WSGIServer):
         if page is None:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [f"Here are {' and '.join(self._pages)}.\n".encode()]
-        return page(environ, start_response)
+        try:
+            return page(environ, start_response)
+        except Exception:  # the library fails for some headers
+            log.exception("the metrics cannot be given")
+            start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+            return [b"The log has the cause.\n"]

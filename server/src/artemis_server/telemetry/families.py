@@ -23,9 +23,11 @@ BYTES = (0, *(2**power for power in (10, 11, 12, 14, 16, 18, 20, 22, 24, 26, 28,
 GROUPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 REASONS = (
     *("TOO_MANY_CALLS", "RATE_LIMIT_EXCEEDED", "REQUEST_TIMEOUT", "MAX_DEADLINE_EXCEEDED", "SHUTTING_DOWN"),
-    *("DATABASE_UNAVAILABLE", "DATABASE_BUSY", "STORAGE_FULL", "UNAUTHENTICATED", "PERMISSION_DENIED", "INTERNAL"),
+    *("ANSWERS_UNREAD", "DEADLINE_EXCEEDED", "DATABASE_UNAVAILABLE", "DATABASE_BUSY", "DATABASE_INCONSISTENT"),
+    *("SCHEMA_MISMATCH", "SNAPSHOT_ENDED", "STATEMENT_CANCELLED", "STORAGE_FULL", "INTERNAL"),
+    *("CREDENTIALS_REQUIRED", "CREDENTIALS_INVALID", "ROLE_REQUIRED"),
 )
-"""The reasons of refusals that are counted: those of the server, and of access control."""
+"""The reasons of refusals that are counted: those of each ServerError and AccessError, and INTERNAL."""
 LABELS: Mapping[str, tuple[str, ...]] = {
     "grpc_status": tuple(code.name for code in grpc.StatusCode),
     "reason": REASONS,

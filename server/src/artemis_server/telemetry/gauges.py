@@ -7,6 +7,7 @@ from artemis_server.db.connection.database import Database
 from artemis_server.health import HealthMonitor
 from artemis_server.rpc.lanes import Lane
 from artemis_server.telemetry.families import (
+    CERTIFICATE,
     CONNECTIONS,
     FILE,
     FREE,
@@ -21,11 +22,18 @@ from artemis_server.telemetry.families import (
 from artemis_server.telemetry.recorder import Gauges
 
 
-def gauges(database: Database, monitor: HealthMonitor, lanes: Iterable[Lane], max_connections: int) -> Gauges:
+def gauges(
+    database: Database,
+    monitor: HealthMonitor,
+    lanes: Iterable[Lane],
+    max_connections: int,
+    certificate_expiry: Callable[[], float],
+) -> Gauges:
     """Returns what the sampler calls for each gauge."""
     usage = database.usage
     found: dict[tuple[Family, tuple[str, ...]], Callable[[], float]] = {
         (SERVING, ()): lambda: monitor.healthy,
+        (CERTIFICATE, ()): certificate_expiry,
         (QUEUE, ()): lambda: usage().waiting_writes,
         (CONNECTIONS, ("open",)): lambda: usage().open_connections,
         (CONNECTIONS, ("busy",)): lambda: usage().busy_connections,
