@@ -52,7 +52,7 @@ def set_worker(number: int) -> None:
 
 
 def write(lines: str) -> None:
-    """Writes lines that are complete already. A stream that takes no more is the loss of the lines, and no error."""
+    """Writes lines that are complete already. If stderr takes no more, the lines are lost without an error."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.lock is not None:
             with handler.lock, suppress(OSError, ValueError):

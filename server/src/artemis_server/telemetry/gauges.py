@@ -1,4 +1,4 @@
-"""How to find the values of the gauges of one process."""
+"""The functions that return the values of the gauges of one process."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -22,7 +22,7 @@ from artemis_server.telemetry.recorder import Gauges
 
 
 def gauges(database: Database, monitor: HealthMonitor, lanes: Iterable[Lane], max_connections: int) -> Gauges:
-    """Returns what the sampler calls for each gauge."""
+    """Returns the function of each gauge, which the sampler calls."""
     usage = database.usage
     found: dict[tuple[Family, tuple[str, ...]], Callable[[], float]] = {
         (SERVING, ()): lambda: monitor.healthy,
