@@ -1,11 +1,12 @@
 """The pages: links lead somewhere, the README is short, every decision has a status, and every setting is explained."""
 
-import dataclasses
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import artemis_loader.settings
+import artemis_server.settings
 import pytest
-from artemis_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "adr"
@@ -78,10 +79,40 @@ def test_every_decision_has_a_status_under_its_title_and_is_listed_in_order() ->
     assert [path.name for path in decisions] == [link for link in links_of(DECISIONS / "README.md") if link[0] != "."]
 
 
-def test_every_setting_of_the_server_is_explained() -> None:
-    names = {field.name for field in dataclasses.fields(Settings)} - {"command", "sql", "file", "overwrite", "token"}
-    missing = {name for name in names if f"| `ARTEMIS_{name.upper()}` |" not in OPERATIONS}
-    assert not missing
+@pytest.mark.parametrize(
+    ("parse", "command", "page"),
+    [
+        (artemis_server.settings.parse, "serve", "docs/operations.md"),
+        (artemis_loader.settings.parse, "run", "loader/README.md"),
+    ],
+    ids=["server", "loader"],
+)
+def test_the_table_of_settings_has_the_flags_and_defaults_that_help_shows(
+    parse: Callable[[list[str], Mapping[str, str]], object],
+    command: str,
+    page: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([command, "--help"], {})
+    shown = defaults_in(capsys.readouterr().out)
+    found = re.findall(
+        r"^\| `(--[^`]+)` \| `ARTEMIS_(\w+)` \| ([^|]+) \|", (ROOT / page).read_text("utf-8"), re.MULTILINE
+    )
+    assert shown == {re.sub(r"\[no-\]", "", flag): comparable(default.strip("`")) for flag, _, default in found}
+    names = {re.sub(r"^\[no-\]", "", flag[2:]).replace("-", "_").upper() for flag, _, _ in found}
+    assert names == {variable for _, variable, _ in found}
+
+
+def defaults_in(usage: str) -> dict[str, str]:
+    """Returns the default of each flag in the text of --help."""
+    entries = re.findall(r"^  (--[a-z-]+).*?\(default:\s+([^()]+)\)", usage, re.DOTALL | re.MULTILINE)
+    return {flag: comparable(" ".join(default.split())) for flag, default in entries}
+
+
+def comparable(default: str) -> str:
+    """Returns a default as both texts have it: 10.0 is 10, None is none, and PostgreSQL stands for others."""
+    return re.sub(r"\.0$", "", default).lower().replace("postgresql", "others")
 
 
 def test_every_reason_of_an_error_is_explained_and_no_other() -> None:

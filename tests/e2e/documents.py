@@ -27,12 +27,12 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tests.e2e.processes import Process
-from tests.e2e.servers import PATIENCE, environment
+from tests.e2e.servers import PATIENCE, Server, environment
 from tests.e2e.wire import SERVICES, status_of
 
 ROOT = Path(__file__).parents[2]
-ADDRESS = "127.0.0.1:50051"
-"""The address that the pages call."""
+PORT = ":50051"
+"""The port that the pages call, on 127.0.0.1 or localhost."""
 _BLOCK = re.compile(r"^(?:```(\w*)\n(.*?)^```|(#)+ [^\n]*)$", re.DOTALL | re.MULTILINE)  # or a heading
 _TOKEN = re.compile(r'"nextPageToken": "([^"]*)"')
 _SQLITE3 = """
@@ -46,6 +46,7 @@ _OF_A_RUN = (  # what differs between runs, or versions
     (re.compile(r" +\d+\.\d\d +[\d,]+$", re.MULTILINE), ""),  # the last columns of a load
     (re.compile(r"at revision \d{4}"), "at revision ..."),
     (re.compile(r"[\d,]+ bytes$", re.MULTILINE), "... bytes"),
+    (re.compile(r"until \d{4}-\d\d-\d\d \d\d:\d\d UTC"), "until ..."),
     (re.compile(r"\t"), "  "),
 )
 
@@ -99,42 +100,78 @@ def same_in_every_run(output: str) -> str:
 
 
 class Shell:
-    """Runs the steps of pages, one after the other, against a server, in the folder of its database `artemis.db`."""
+    """Runs the steps of pages, one after the other, in the folder of the database `artemis.db`.
 
-    def __init__(self, target: str, folder: Path) -> None:
-        self._target = target
+    The steps call the server of the target, if there is one, or the last one that they have started.
+    """
+
+    def __init__(self, folder: Path, target: str = "") -> None:
         self._folder = folder
+        self._port = f":{target.rpartition(':')[2]}" if target else PORT
+        self._server: Server | None = None
         self._tokens: dict[str, str] = {}
         (folder / "docs").symlink_to(ROOT / "docs")
 
+    def close(self) -> None:
+        """Ends the server that the steps have started."""
+        if self._server is not None:
+            self._server.end()
+            self._server = None
+
     def run(self, step: Step) -> str:
         """Returns what a step prints. A page token that the page shows is replaced by the one of this run."""
-        source = step.source.replace(ADDRESS, self._target)
+        source = step.source.replace(PORT, self._port)
         for shown, real in self._tokens.items():
             source = source.replace(shown, real)
         output = self._run_program(source) if step.is_program else self._run(shlex.split(source))
         self._tokens.update(zip(_TOKEN.findall(step.output or ""), _TOKEN.findall(output), strict=False))
-        return output.replace(self._target, ADDRESS)
+        return output.replace(self._port, PORT)
 
     def _run_program(self, program: str) -> str:
         (self._folder / "program.py").write_text(program, encoding="utf-8")
         return self._output(sys.executable, "program.py")
 
     def _run(self, arguments: list[str]) -> str:
+        arguments = [re.sub(r"\$\(cat (\S+)\)", lambda match: self._read(match[1]), each) for each in arguments]
         match arguments:
-            case ["grpcurl", "-plaintext", *rest]:
-                return self._output(*arguments) if shutil.which("grpcurl") else Grpcurl(self._target).run(rest)
+            case ["grpcurl", *rest]:
+                found = shutil.which("grpcurl") is not None
+                return self._output(*arguments) if found else Grpcurl(self._folder, rest).run()
+            case ["openssl", *_]:
+                subprocess.run(arguments, check=True, capture_output=True, timeout=PATIENCE, cwd=self._folder)
+                return ""
             case ["make", "load-sample"]:
                 load = ("load", "--config", "docs/samples/feeds.toml", "--log-level", "ERROR")
-                return self._program("artemis_loader", *load)
-            case [".venv/bin/artemis-server", *rest]:
-                return self._program("artemis_server", *rest)
+                return "".join(self._program("artemis_loader", *load))
+            case ["artemis-server", *rest]:
+                return self._run_server(rest)
             case ["sqlite3", file, sql]:
                 return self._output(sys.executable, "-c", _SQLITE3, file, sql)
         raise AssertionError(f"no test knows how to run {arguments}")
 
-    def _program(self, *command: str) -> str:
-        return "".join(Process(command, environment(), self._folder).communicate(PATIENCE))
+    def _read(self, file: str) -> str:
+        return (self._folder / file).read_text(encoding="utf-8").strip()
+
+    def _run_server(self, arguments: list[str]) -> str:
+        match arguments:
+            case ["serve", *flags]:
+                return self._serve(flags)
+            case [*command, ">", file]:
+                out, err = self._program("artemis_server", *command)
+                (self._folder / file).write_text(out, encoding="utf-8")
+                return err
+        return "".join(self._program("artemis_server", *arguments))
+
+    def _serve(self, flags: list[str]) -> str:
+        """Starts a server in the place of the last one. The page does not show its log."""
+        self.close()
+        command = ("artemis_server", "serve", *flags, "--listen", "127.0.0.1:0")
+        self._server = Server(Process(command, environment(), self._folder), self._folder / "artemis.db")
+        self._port = f":{self._server.port}"
+        return ""
+
+    def _program(self, *command: str) -> tuple[str, str]:
+        return Process(command, environment(), self._folder).communicate(PATIENCE)
 
     def _output(self, *command: str) -> str:
         out, err = subprocess.PIPE, subprocess.STDOUT
@@ -148,25 +185,39 @@ class Shell:
 class Grpcurl:
     """Prints as grpcurl does what `list`, `describe SERVICE` and a call with `-d` print."""
 
-    def __init__(self, target: str) -> None:
-        self._target = target
+    def __init__(self, folder: Path, arguments: list[str]) -> None:
+        """Takes the arguments of the command, and the folder of the files that they name."""
+        self._folder = folder
+        self._flags: dict[str, str] = {}
+        if arguments[0] == "-plaintext":
+            arguments = arguments[1:]
+        while arguments[0].startswith("-"):
+            flag, self._flags[flag], *arguments = arguments
+        self._target, *self._rest = arguments
 
-    def run(self, arguments: list[str]) -> str:
-        """Returns what `grpcurl -plaintext ARGUMENTS` prints."""
-        with grpc.insecure_channel(self._target) as channel:
-            match arguments:
-                case [_, "list"]:
+    def run(self) -> str:
+        """Returns what the command prints."""
+        with self._channel() as channel:
+            match self._rest:
+                case ["list"]:
                     return "".join(f"{name}\n" for name in ProtoReflectionDescriptorDatabase(channel).get_services())
-                case [_, "describe", name]:
+                case ["describe", name]:
                     return _described(name)
-                case ["-d", request, _, method]:
-                    return self._call(channel, method, request)
-                case [_, method]:
-                    return self._call(channel, method, "{}")
-        raise AssertionError(f"no test knows how to run grpcurl {arguments}")
+                case [method]:
+                    return self._call(channel, method, self._flags.get("-d", "{}"))
+        raise AssertionError(f"no test knows how to run grpcurl {self._rest}")
 
-    @staticmethod
-    def _call(channel: grpc.Channel, path: str, request: str) -> str:
+    def _channel(self) -> grpc.Channel:
+        if "-cacert" not in self._flags:
+            return grpc.insecure_channel(self._target)
+        ca, key, cert = (self._pem(flag) for flag in ("-cacert", "-key", "-cert"))
+        return grpc.secure_channel(self._target, grpc.ssl_channel_credentials(ca, key, cert))
+
+    def _pem(self, flag: str) -> bytes | None:
+        return (self._folder / self._flags[flag]).read_bytes() if flag in self._flags else None
+
+    def _call(self, channel: grpc.Channel, path: str, request: str) -> str:
+        header, _, value = self._flags.get("-H", "").partition(": ")
         service, _, name = path.partition("/")
         services = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"]]
         method = next(each for each in services if each.full_name == service).methods_by_name[name]
@@ -178,7 +229,8 @@ class Grpcurl:
         sent = GetMessageClass(method.input_type)()
         json_format.ParseDict(_with_masks(json.loads(request)), sent)
         try:
-            return f"{json_format.MessageToJson(call(sent, timeout=PATIENCE), ensure_ascii=False)}\n"
+            answer = call(sent, timeout=PATIENCE, metadata=((header, value),) if header else ())
+            return f"{json_format.MessageToJson(answer, ensure_ascii=False)}\n"
         except grpc.RpcError as error:
             return _failure(cast("grpc.Call", error))
 

@@ -1,6 +1,9 @@
 """The pages print what they say: their commands, programs and filters are run against a real server."""
 
+import re
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,24 +11,38 @@ from artemis_client import ArtemisClient, Event, InvalidArgument, User
 from google.protobuf.json_format import ParseDict
 
 from tests.e2e.conftest import Serve
-from tests.e2e.documents import Shell, same_in_every_run, steps_of, table_of
+from tests.e2e.documents import Shell, Step, same_in_every_run, steps_of, table_of, text_of
 from tests.e2e.servers import serving
 
-FILTERS = "docs/filters.md"
+ACCESS, FILTERS = "docs/access.md", "docs/filters.md"
 PAGES = [["README.md", "docs/operations.md"], ["client/README.md"], ["loader/README.md"], ["docs/tour.md"]]
 """Pages with commands or programs; those in one list follow each other on one server."""
 
 
 @pytest.mark.parametrize("pages", PAGES, ids=lambda pages: pages[-1])
 def test_the_steps_of_a_page_print_what_it_shows(pages: list[str], serve: Serve, tmp_path: Path) -> None:
-    shell = Shell(serve().target, tmp_path)
+    shell = Shell(tmp_path, serve().target)
     steps = [step for page in pages for step in steps_of(page)]
+    assert_printed(shell, steps)
+    for program in (step for step in steps if step.is_program):  # a reader who tries it again
+        assert "Traceback" not in shell.run(program)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificates by openssl")
+def test_the_steps_of_the_page_on_access_print_what_it_shows(tmp_path: Path) -> None:
+    """They start servers of their own."""
+    (identities,) = re.findall(r"^```toml\n(\[\[identity.*?)^```", text_of(ACCESS), re.DOTALL | re.MULTILINE)
+    (tmp_path / "identities.toml").write_text(identities, encoding="utf-8")
+    with closing(Shell(tmp_path)) as shell:
+        assert_printed(shell, list(steps_of(ACCESS)))
+
+
+def assert_printed(shell: Shell, steps: list[Step]) -> None:
+    """Raises if a step does not print what its page shows, or if there are no steps."""
     assert steps
     for step in steps:
         printed = same_in_every_run(shell.run(step))
         assert (printed if step.output is None else same_in_every_run(step.output)) == printed, step.source
-    for program in (step for step in steps if step.is_program):  # a reader who tries it again
-        assert "Traceback" not in shell.run(program)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ class Caller:
     def _call_with_token(
         self, provide: TokenProvider, method: Method[Request, Response], request: Request, timeout: float
     ) -> Response:
-        """Calls with a token, and once more if the server refuses that and the provider has another one by then."""
+        """Calls with a token. If the server refuses it and the provider returns another one then, calls once more."""
         end = time.monotonic() + timeout
 
         def attempt(token: str) -> Response:

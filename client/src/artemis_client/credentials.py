@@ -18,7 +18,7 @@ from artemis_client.errors import Unauthenticated
 
 TokenProvider: TypeAlias = Callable[[], str]
 PemFile: TypeAlias = str | os.PathLike[str]
-_TOKEN = re.compile(r"[!-~]+")  # visible ASCII, which no header splits or ends at
+_TOKEN = re.compile(r"[!-~]+")  # visible ASCII: no character that separates or ends the values of a header
 _ADDRESS = r"(localhost|127(\.[0-9]{1,3}){3}|(\[|%5B)::1(\]|%5D))(:[0-9]+)?"
 _LOCAL = re.compile(rf"unix(-abstract)?:.+|(dns:(///)?|ipv4:|ipv6:)?{_ADDRESS}(,{_ADDRESS})*", re.IGNORECASE)
 """Targets such as "localhost:50051", "dns:///[::1]:50051" and "unix:/run/artemis.sock"."""
@@ -42,7 +42,7 @@ def tls(ca: PemFile | None = None, cert: PemFile | None = None, key: PemFile | N
 
 
 def _check(ca: PemFile | None, cert: PemFile | None, key: PemFile | None) -> None:
-    """Raises ValueError if gRPC cannot use the files, of which it would only say that it cannot connect."""
+    """Raises ValueError if gRPC cannot use the files. gRPC itself would only say that it cannot connect."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     wrong = f"{ca} has no certificate in PEM"
     try:
@@ -61,7 +61,7 @@ def is_local(target: str) -> bool:
 
 
 def provider_of(token: str | TokenProvider) -> TokenProvider:
-    """Returns the function that a call gets its token from; it raises Unauthenticated if there is none.
+    """Returns the function that gives each call its token. It raises Unauthenticated if it has none.
 
     Raises:
         TypeError: `token` is neither a string nor a function.
@@ -84,7 +84,7 @@ def provider_of(token: str | TokenProvider) -> TokenProvider:
 
 
 def _checked(token: str) -> str:
-    """Returns the token. Raises an error that does not show it, as that of gRPC would."""
+    """Returns the token. Raises an error that does not show it; the error of gRPC would."""
     if not isinstance(token, str):
         raise TypeError(f"a token is a string, not {type(token).__name__}")
     if not _TOKEN.fullmatch(token):

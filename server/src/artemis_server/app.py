@@ -50,13 +50,13 @@ MAX_PROBES = 1000
 """Health checks that are open at once."""
 SQLITE_THREADS = 2
 """Threads that answer gets on SQLite, and as many that answer lists and batches. They wait for little but the
-interpreter's lock, and so does gRPC's thread of events: with more of them its turn comes late (ADR 0026)."""
+interpreter's lock. gRPC's thread of events waits for it too, and longer with more of them (ADR 0026)."""
 BULK_SHARE = 1 / 16
-"""The share of `threads` that answers lists and batches, beside them, on PostgreSQL; two at least."""
+"""Threads that answer lists and batches on PostgreSQL, as a share of `threads`, which answer writes; two at least."""
 SHARE = 3 / 8
-"""The share of the concurrent calls that may be gets, and likewise writes of one resource, and lists and batches.
+"""The share of the concurrent calls that may be gets, or writes of one resource, or lists and batches.
 
-Two kinds together leave places to the third one. Those that wait for a thread are what an accepted call waits for.
+Two kinds together leave places to the third one, and an accepted call waits behind no more than its share.
 """
 MIN_PING_INTERVAL = 5.0
 """Seconds between two pings of a client that are few enough (gRFC A8). The Python client sends one in 30 seconds."""
@@ -288,7 +288,7 @@ def channel_options(settings: Settings, *, share_port: bool) -> list[tuple[str, 
 
 
 def share_metrics(settings: Settings, workers: int) -> Metrics | None:
-    """Listens on the address of the metrics, and returns what so many workers share of them; None without metrics.
+    """Listens on the address of the metrics, and returns the parts that the workers share; None without metrics.
 
     Raises:
         ListenError: the address was set, and cannot be listened on. A server without metrics says so in the log when

@@ -1,4 +1,4 @@
-"""The log of the server: lines on stderr, of which the same failure is at most one a second.
+"""The log of the server: lines on stderr. The same failure has at most one line a second.
 
 A line is text or JSON. Its fields beside the message are those of `extra={"fields": {...}}`:
 
@@ -25,7 +25,7 @@ UNTHROTTLED = ("artemis_server.supervisor", "artemis_server.access.files")
 """Loggers whose lines are never dropped: callers cannot cause them, and each is about another worker or file."""
 _PLAIN = re.compile(r"[!#-<>-~]+")  # printable ASCII but space, " and =
 _OWN = frozenset({"time", "level", "logger", "message", "worker"})
-"""The members of an object that no field replaces."""
+"""The members of a JSON object that no field may replace."""
 _escape = encode_basestring_ascii
 _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
@@ -52,7 +52,7 @@ def set_worker(number: int) -> None:
 
 
 def write(lines: str) -> None:
-    """Writes lines that are complete already. A stream that takes no more is the loss of the lines, and no error."""
+    """Writes lines that are complete already. If stderr takes no more, the lines are lost without an error."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.lock is not None:
             with handler.lock, suppress(OSError, ValueError):
@@ -89,7 +89,7 @@ class Formatter(logging.Formatter):
 
 @lru_cache(maxsize=16)
 def _head(level: str, name: str, message: str, worker: int | None) -> str:
-    """Returns the members of an object that lines have in common: many lines have the same."""
+    """Returns the first members of a JSON object, which many lines have in common."""
     own = {"level": level, "logger": name, "message": message} | ({} if worker is None else {"worker": worker})
     return _encode(own)[1:-1]
 
@@ -113,7 +113,7 @@ def _second(seconds: int) -> str:
 
 
 def _shown(value: object) -> str:
-    """Returns a value that ends where it seems to end: 7, name, "two words"."""
+    """Returns a value in one piece, in quotes unless it is plain: 7, name, "two words"."""
     if value.__class__ is int:
         return repr(value)
     text = str(value)

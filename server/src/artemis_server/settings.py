@@ -28,7 +28,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,99}"
 METRICS_LISTEN = "127.0.0.1:9464"
 """Where metrics are served by default: the port is that of OpenTelemetry's exporters for Prometheus."""
 OFF = "off"
-"""The address of metrics that are not served."""
+"""The value of --metrics-listen that switches metrics off."""
 _SWITCHES = {
     "migrate": ("bring the database's schema up to date at start", "on for SQLite, off for others"),
     "reflection": ("let grpcurl and others discover the API", "on"),
@@ -97,7 +97,7 @@ class Settings:
     log_sample: float = 1.0
     """The share of the successful calls that the request log has."""
     log_slow: float = 1.0
-    """Seconds; 0 is no time."""
+    """Seconds from which on a call is slow; 0: none is."""
     metrics_listen: str | None = None
     """OFF, or an address. None means METRICS_LISTEN, and no metrics if another program has it."""
     listen: str = "127.0.0.1:50051"
@@ -118,7 +118,7 @@ class Settings:
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     auth: tuple[str, ...] = ()
-    """Names of METHODS. Without any, everybody may do everything."""
+    """The ways to authenticate. Without any, everybody may do everything."""
     auth_tokens_file: Path | None = None
     auth_jwks_url: str | None = None
     """A URL, or the path of a file."""
@@ -127,7 +127,7 @@ class Settings:
     auth_role_claim: str = "role"
     auth_identities_file: Path | None = None
     token: NewToken | None = None
-    """Of the command `token` alone."""
+    """The token to make; None but for the command `token`."""
     reflection: bool = True
     max_concurrent_rpcs: int = 256
     max_client_rate: int = 0

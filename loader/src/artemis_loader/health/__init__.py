@@ -1,1 +1,1 @@
-"""The health of the loader: whether its scheduler runs, and which feeds have not been loaded for too long."""
+"""The health of the loader: its scheduler runs, and no feed is late."""

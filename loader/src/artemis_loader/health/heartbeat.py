@@ -1,6 +1,6 @@
 """The heartbeat: a file that the scheduler's own thread touches, so that another process sees that it still runs.
 
-The time of the last change of the file is that of the last beat, and the file has the time of the first one.
+The last beat is the time of the last change of the file. The text of the file is the time of the first beat.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 MAX_SILENCE = 60.0
-"""Seconds without a beat, of which `schedule` makes six meanwhile, after which the scheduler counts as stopped."""
+"""Seconds without a beat after which the scheduler counts as stopped. `schedule` beats six times in that time."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Beats:
 
 
 def read(path: Path) -> Beats | None:
-    """Returns the beats; None if no loader runs, because none began or the last one has ended."""
+    """Returns the beats; None if there is no file, so no loader runs."""
     try:
         last = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         text = path.read_text(encoding="ascii")

@@ -1,4 +1,4 @@
-"""Which feeds have not been loaded successfully for longer than they say, or than their schedule lets expect."""
+"""Finds the feeds that are late: not loaded successfully for longer than `max_age` or the schedule allows."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 def problems(connection: Connection, feeds: Iterable[Feed], beats: Beats | None, now: datetime) -> Iterator[str]:
-    """Yields what is wrong, one line each: the scheduler first, if any feed has a schedule, and then each late feed."""
+    """Yields a line for each fault: the scheduler's first, if a feed has a schedule, then one for each late feed."""
     watched = [feed for feed in feeds if feed.schedule or feed.max_age]
     if any(feed.schedule for feed in watched):
         yield from _silence(beats, now)
@@ -24,10 +24,10 @@ def problems(connection: Connection, feeds: Iterable[Feed], beats: Beats | None,
 
 
 def deadline(feed: Feed, since: datetime) -> datetime | None:
-    """Returns when a feed that was loaded last at `since` is late; None if never.
+    """Returns the time from which a feed is late that was loaded at `since`; None if it never is.
 
-    That is `max_age` after it. Without `max_age`, a feed may miss one time at which it is due: it is late when it has
-    not been loaded within `limits.deadline` seconds after the second one.
+    That is `max_age` seconds later. Without `max_age`, a feed may miss one time of its schedule: it is late
+    `limits.deadline` seconds after the second time.
     """
     if feed.max_age is not None:
         return since + timedelta(seconds=feed.max_age)

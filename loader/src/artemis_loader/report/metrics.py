@@ -1,6 +1,6 @@
-"""Metrics of the feeds that are loaded on their schedules, which Prometheus reads over http.
+"""Metrics of the feeds that are loaded on their schedules. Prometheus reads them over http.
 
-They are those of this process. Only when it starts, it takes over from the history how each feed was loaded last.
+They count the loads of this process. When it starts, it reads each feed's last load from the history.
 """
 
 import time
@@ -43,7 +43,7 @@ class LoadMetrics:
                 self._loads.labels(feed, status)
 
     def restore(self, connection: Connection) -> None:
-        """Takes over from the history when each feed was loaded last, and how."""
+        """Sets the metrics of each feed to its last load in the history."""
         for feed in self._feeds:
             last = last_ended(connection, feed)
             if last is not None and last.end_time is not None and last.seconds is not None:
@@ -51,7 +51,7 @@ class LoadMetrics:
             self._last_success.labels(feed).set((last_success(connection, feed) or 0) / 1e6)
 
     def observe(self, feed: str, load: Callable[[], Summary]) -> Summary:
-        """Loads a feed, counts how that ended, also when it raised, and returns the summary."""
+        """Loads a feed, counts the load by its status, also when it raises, and returns the summary."""
         summary = Summary(feed=feed, status=Status.FAILED)
         try:
             summary = load()
@@ -63,7 +63,7 @@ class LoadMetrics:
         """Answers Prometheus on HOST:PORT or [IPV6]:PORT until the process ends; returns the address, with its port.
 
         Raises:
-            ListenError: the address is taken, or is none of this machine.
+            ListenError: the address is taken, or not one of this machine's.
         """
         host, _, port = address.rpartition(":")
         try:

@@ -15,15 +15,15 @@ from google.protobuf.descriptor import Descriptor
 from artemis_server.access.principal import Principal
 
 MAX_IDS = 50
-"""The most ids in a line; `count` tells of how many resources the call was."""
+"""Ids in one line at most. `count` is the number of resources in the request."""
 _OPTIONS = {"request_id": "write_request_id", "validate_only": "validate_only"}
-"""Fields of a request that its line has if they are set, and their names there."""
+"""Fields of a request that its line has if they are set, and their names in the line."""
 
 log = logging.getLogger("artemis_server.audit")
 
 
 class AuditedCall(Protocol):
-    """The parts of a call that the log has."""
+    """The parts of a call that the audit log reads."""
 
     method: str
     request_id: str
@@ -32,24 +32,24 @@ class AuditedCall(Protocol):
 
     @property
     def principal(self) -> Principal | None:
-        """Who calls."""
+        """The caller; None if its credentials are not valid."""
 
     @property
     def exchange(self) -> tuple[Any, Any] | None:
-        """The request and the response, as far as there are any."""
+        """The request and the response; None before the method has begun, and no response before its end."""
 
 
 class Audit:
     """Writes the log."""
 
     def __init__(self, roles: dict[str, int]) -> None:
-        """`roles` has the role that each method needs: one that needs more than a reader's is a write."""
+        """`roles` has the role that each method needs. A method that needs more than the role reader is a write."""
         self.methods = frozenset(name for name, role in roles.items() if role > access_pb2.ROLE_READER)
 
     def record(self, call: AuditedCall) -> None:
         """Logs a call that has its answer or has failed, if it is a write.
 
-        Anybody can send calls without credentials, so these are warnings, of which the log has one a second.
+        Calls without valid credentials are warnings, of which the log has one a second, because anybody can send them.
         """
         if call.method not in self.methods:
             return
@@ -62,7 +62,7 @@ class Audit:
 
 
 def _fields(call: AuditedCall) -> dict[str, Any]:
-    """Returns the fields of a line. The code is the outcome of the write, whether or not the caller waited for it."""
+    """Returns the fields of a line. The code is the outcome of the write, also when the caller did not wait for it."""
     code = grpc.StatusCode.OK if call.done else call.code or grpc.StatusCode.CANCELLED
     principal = call.principal
     fields: dict[str, Any] = {}
@@ -80,8 +80,8 @@ def _fields(call: AuditedCall) -> dict[str, Any]:
 def _subjects(request: Any, response: Any) -> tuple[list[int], int]:
     """Returns the ids of the resources, MAX_IDS at most, and the number of resources.
 
-    A response has the ids of all but those that were missing already, which the request has. Before there is a
-    response, a request to create something has no id.
+    The ids are those of the response, and where it has 0, as for a delete of a missing resource, those of the request.
+    A create without a response has no id.
     """
     sent = _parts(request)
     ids = [_id_in_request(each) for each in sent[:MAX_IDS]]
@@ -107,7 +107,7 @@ def _id_in_request(request: Any) -> int:
 
 @cache
 def _id_path(descriptor: "Descriptor") -> str | None:
-    """Returns the field whose message has the id, or "" if the request has it itself, or None if it makes a new one."""
+    """Returns "event" for UpdateEventRequest, whose event has the id, "" for a request with an id, None for creates."""
     if "id" in descriptor.fields_by_name:
         return ""
     if "update_mask" not in descriptor.fields_by_name:

@@ -1,4 +1,4 @@
-"""Access control as a whole: it is loaded from the settings, and then tells who calls."""
+"""Access control as a whole: it is made from the settings, and identifies callers."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,11 +20,11 @@ _SCHEME = "bearer "
 
 Metadata = Sequence[tuple[str, str | bytes]]
 Certificate = Callable[[], Mapping[str, Sequence[bytes]]]
-"""Returns what gRPC knows of a client's certificate."""
+"""Returns the properties of a client's certificate, as gRPC names them."""
 
 
 class AccessControl:
-    """What the settings say of TLS and authentication. Each process that serves makes its own."""
+    """TLS and authentication by the settings. Each process that serves makes its own."""
 
     def __init__(self, settings: Settings) -> None:
         """Reads all files, and the keys of JWTs from their URL.
@@ -53,7 +53,7 @@ class AccessControl:
         return None if self._tls is None else self._tls.credentials()
 
     def start(self) -> None:
-        """Starts to follow the files and keys."""
+        """Starts the threads that look at the files and keys."""
         self._reloader.start()
         if self._jwt is not None:
             self._jwt.start()
@@ -65,7 +65,7 @@ class AccessControl:
             self._jwt.stop()
 
     def identify(self, metadata: Metadata, certificate: Certificate) -> Principal | None:
-        """Returns who calls; None if `verify` has to find it out. A bearer token counts, and else the certificate.
+        """Returns the caller by its bearer token, or without one by its certificate; None if only `verify` can tell.
 
         Raises:
             Unauthenticated: the caller has no credentials that are valid.
@@ -87,7 +87,7 @@ class AccessControl:
         return principal
 
     def verify(self, metadata: Metadata, on_result: OnResult) -> bool:
-        """Finds out who calls, on another thread, and tells it. Returns False if too many callers wait for that."""
+        """Checks the JWT on another thread, which calls `on_result`. Returns False if too many JWTs wait for that."""
         token = _bearer_token(metadata)
         return self._jwt is not None and token is not None and self._jwt.verify(token, on_result)
 
@@ -96,7 +96,7 @@ def _bearer_token(metadata: Metadata) -> str | None:
     """Returns the bearer token in the metadata of a call: that of "Bearer abc" is "abc". Returns None without one.
 
     Raises:
-        Unauthenticated: there is something else instead, or several.
+        Unauthenticated: the metadata has another scheme, or several values.
     """
     found = [value for name, value in metadata if name == HEADER]
     if not found:
@@ -115,7 +115,7 @@ def tls_of(settings: Settings) -> Tls | None:
 
 
 def jwt_of(settings: Settings) -> JwtVerifier | None:
-    """Returns what verifies JWTs. Raises SettingsError if the keys cannot be had."""
+    """Returns the verifier of JWTs; None without --auth jwt. Raises SettingsError if the keys cannot be loaded."""
     source, issuer, audience = settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience
     if source is None or issuer is None or audience is None:
         return None

@@ -11,10 +11,10 @@ from typing import Generic, Protocol, TypeVar
 from artemis_server.settings import SettingsError
 
 INTERVAL = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two reads of the files."""
 MAX_BYTES = 2**20
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
-"""What nobody but the owner and the group may do with a private file, and the group only read."""
+"""The permissions that a private file must not have: any for others, and to write for the group."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def read(path: Path, *, private: bool = False) -> bytes:
     The group may read a private file: Kubernetes gives a mounted secret to root, and the process to its group.
 
     Raises:
-        SettingsError: it cannot be read, has more than MAX_BYTES, or is to be private and is not.
+        SettingsError: it cannot be read, has more than MAX_BYTES, or must be private and is not.
     """
     try:
         with open(path, "rb", opener=_open) as file:
@@ -49,10 +49,10 @@ def _open(path: str, flags: int) -> int:
 
 
 class Refreshing(Protocol):
-    """Something that follows its source when it is told to."""
+    """A value that can be loaded again."""
 
     def refresh(self) -> None:
-        """Looks at the source."""
+        """Loads the value again, if its source has changed."""
 
 
 class Watched(Generic[T]):
@@ -62,7 +62,7 @@ class Watched(Generic[T]):
     """
 
     def __init__(self, name: str, load: Callable[[], tuple[bytes, ...]], parse: Callable[[tuple[bytes, ...]], T]):
-        """Loads the value, which messages call `name`.
+        """Loads the value. Messages call it `name`, such as "the certificate".
 
         Raises:
             SettingsError: the files cannot be read, or have no such value.
@@ -73,13 +73,13 @@ class Watched(Generic[T]):
         self._contents = load()
         self._problem = ""
         self._looks = 0
-        """How many looks in a row have found the problem."""
+        """The number of reads in a row that have found the problem."""
         self.value: T = parse(self._contents)
 
     def refresh(self) -> None:
         """Takes the new value if the files have one, and otherwise keeps the old one.
 
-        It logs a problem once, and not before two looks have found it: a certificate may be written before its key.
+        A problem is logged once, when two reads in a row have found it: a certificate may be written before its key.
         """
         try:
             contents = self._load()
@@ -97,7 +97,7 @@ class Watched(Generic[T]):
 
 
 class Reloader:
-    """A thread that refreshes, every INTERVAL seconds."""
+    """A thread that refreshes the parts every INTERVAL seconds."""
 
     def __init__(self, parts: Sequence[Refreshing]) -> None:
         self._parts = parts
@@ -105,7 +105,7 @@ class Reloader:
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
 
     def start(self) -> None:
-        """Refreshes now, and from now on."""
+        """Refreshes the parts once, and starts the thread."""
         self._refresh()
         self._thread.start()
 

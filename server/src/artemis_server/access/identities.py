@@ -1,4 +1,4 @@
-"""Client certificates: who a certificate names, and the role that a file gives them.
+"""Client certificates: the name of a certificate, and the role that the identities file gives to it.
 
 [[identity]]
 name = "spiffe://example.org/billing"
@@ -31,9 +31,10 @@ class Identities:
         self.refresh = self._principals.refresh
 
     def find(self, context: Mapping[str, Sequence[bytes]]) -> Principal | None:
-        """Returns whose certificate it is, as gRPC knows it; None if there is none, or its holder has no role.
+        """Returns the principal of a client's certificate; None if there is none, or the file does not name it.
 
-        A certificate with a SPIFFE id is that one's, whatever common name it has.
+        `context` has the properties of the certificate, as gRPC names them. If it has a SPIFFE id, the common name
+        does not count.
         """
         name = _name(context)
         return None if name is None else self._principals.value.get(name)

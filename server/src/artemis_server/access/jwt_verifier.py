@@ -1,4 +1,4 @@
-"""Checks JWTs: those that are known at once, and others on a thread of its own, because a signature takes a while."""
+"""Checks JWTs. One that was checked before is found at once; any other is checked on a thread, which takes a while."""
 
 import hashlib
 import logging
@@ -15,14 +15,13 @@ from artemis_server.access.key_sets import InvalidJwtError, Rules, UnknownKeyErr
 from artemis_server.access.principal import Principal
 
 REFRESH_INTERVAL = 30.0
-"""Seconds between two looks at the keys of a URL; for a file it is INTERVAL. A key that is gone is then of no use."""
+"""Seconds between two reads of a URL; for a file it is INTERVAL. A key that is gone is of no use from then on."""
 MIN_INTERVAL = 5.0
-"""Seconds between two looks that callers cause, because they name unknown keys."""
+"""Seconds between two reads that callers cause, because their JWTs name unknown keys."""
 MAX_QUEUE = 256
-"""JWTs that wait for their check, and as many that wait for new keys."""
-
+"""JWTs that may wait for their check. As many more may wait for new keys."""
 MAX_WAITS = 2
-"""How often a JWT waits for keys: the first time they may have been on their way before it came."""
+"""Times that a JWT waits for keys. The first read may have begun before the JWT came, so it may miss a new key."""
 
 OnResult = Callable[[Principal | None], None]
 """Gets the principal, or None if the JWT is not valid."""
@@ -35,14 +34,14 @@ class _Job:
     digest: bytes
     on_result: OnResult
     waits: int = 0
-    """How often it has waited for keys."""
+    """Times that it has waited for keys."""
 
 
 class JwtVerifier:
-    """Knows the keys. Two threads work for it: one checks JWTs, and one gets new keys, for which it may wait."""
+    """Checks JWTs by the keys of the issuer, with two threads: one checks JWTs, and one loads the keys."""
 
     def __init__(self, source: str, rules: Rules) -> None:
-        """Raises: SettingsError, if the keys cannot be had."""
+        """Raises: SettingsError, if the keys cannot be loaded."""
         self._rules = rules
         self._keys = Watched(
             "the keys of JWTs", lambda: (key_sets.load(source),), lambda all_: key_sets.parse(all_[0], source)
@@ -72,7 +71,7 @@ class JwtVerifier:
         self._wanted.set()
 
     def find(self, token: str) -> Principal | None:
-        """Returns the principal of a JWT that was checked before."""
+        """Returns the principal of a JWT that was checked before; None for any other."""
         return self._keys.value.find(_digest(token))
 
     def verify(self, token: str, on_result: OnResult) -> bool:
@@ -83,7 +82,7 @@ class JwtVerifier:
         return True
 
     def refresh(self) -> None:
-        """Gets the keys, and has the parked jobs checked again."""
+        """Loads the keys, and puts the parked jobs back into the queue."""
         with self._lock:
             asked = bool(self._parked)
         self._keys.refresh()
@@ -127,7 +126,7 @@ class JwtVerifier:
         job.on_result(principal)
 
     def _park(self, job: _Job) -> bool:
-        """Lets a job wait for new keys, unless it has done so already, or the keys were looked at just now."""
+        """Lets a job wait for new keys. Returns False if it has waited enough, or the keys were just loaded."""
         with self._lock:
             recent = time.monotonic() - self._looked < MIN_INTERVAL
             if job.waits == MAX_WAITS or recent or len(self._parked) >= MAX_QUEUE:

@@ -27,13 +27,13 @@ MAX_KEYS = 100
 MAX_NAME = 200
 """Characters of a subject."""
 MAX_VERIFIED = 10_000
-"""JWTs whose check is remembered. Each of them is checked again when the keys change, or after it was forgotten."""
+"""JWTs whose result is kept. The oldest result makes room for a new one, and all go when the keys change."""
 _ALGORITHMS = {
     "RSA": ("RS256", "PS256"),
     "EC P-256": ("ES256",),
     "OKP Ed25519": ("EdDSA",),
 }
-"""The algorithms of each kind of key. None is symmetric: a public key is no secret to sign with (RFC 8725, 2.1)."""
+"""The algorithms of each kind of key. None is symmetric, or a caller could sign with the public key (RFC 8725, 2.1)."""
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 16384
 """OpenSSL checks no signature of a larger key."""
 _CLAIMS = ["exp", "iss", "aud", "sub"]
@@ -70,7 +70,7 @@ class KeySet:
     keys: Mapping[str, tuple[_Key, ...]]
     """Several keys may have one id, or none, which is the id ""."""
     verified: dict[bytes, tuple[Principal, float]] = field(default_factory=dict)
-    """The principals of JWTs by their SHA-256, and when the JWTs expire, as `time.time` has it."""
+    """The principals of JWTs by their SHA-256, and when the JWTs expire, in seconds since 1970."""
 
     def find(self, digest: bytes) -> Principal | None:
         """Returns the principal of a JWT with this SHA-256 that was verified and has not expired."""
@@ -105,15 +105,15 @@ class KeySet:
 
 
 def is_remote(source: str) -> bool:
-    """Tells whether the source is a URL that has to be asked, and not a file."""
+    """Tells whether the source is a URL, and not a file."""
     return urlsplit(source).scheme in ("http", "https")
 
 
 def load(source: str) -> bytes:
-    """Returns what a URL answers, or the contents of a file, which may be file://.
+    """Returns the answer of a URL, or the contents of a file, which may be file://.
 
     Raises:
-        SettingsError: it cannot be had.
+        SettingsError: the source cannot be read.
     """
     if is_remote(source):
         return _fetch(source)
@@ -122,7 +122,7 @@ def load(source: str) -> bytes:
 
 
 def _fetch(url: str) -> bytes:
-    """Returns what a URL answers. It follows no redirection, which could lead to any address, and uses no proxy."""
+    """Returns the answer of a URL. It follows no redirection, which could lead to any address, and uses no proxy."""
     try:
         parts = urlsplit(url)
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
@@ -174,7 +174,7 @@ def parse(content: bytes, name: str) -> KeySet:
     It leaves out keys that no JWT of ours can need: symmetric ones, those for encryption, and unknown kinds.
 
     Raises:
-        SettingsError: it is none, has a private key, or has no key that can be used.
+        SettingsError: it is no key set, has a private key, or has no key that can be used.
     """
     try:
         listed = json.loads(content)["keys"]
@@ -193,7 +193,7 @@ def parse(content: bytes, name: str) -> KeySet:
 
 
 def _parse_key(values: Mapping[str, Any]) -> tuple[str, _Key | None]:
-    """Returns the id and the key; None if it is not one to use."""
+    """Returns the id and the key; None in its place if no JWT of ours can need it."""
     kid = values.get("kid", "")
     if not isinstance(kid, str):
         raise TypeError(kid)

@@ -1,4 +1,4 @@
-"""The principal: who calls."""
+"""The principal: the caller, once its credentials are known to be valid."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ class Principal:
     """A caller whose credentials are valid."""
 
     name: str
-    """Such as "billing", "spiffe://example.org/billing", or the subject of a JWT."""
+    """The name of a token or of a certificate, such as "spiffe://example.org/billing", or the subject of a JWT."""
     role: int
     """A value of artemis.v1.Role, of which a greater one includes the lesser. 0 is no role."""
     kind: str = "token"
-    """The credentials: "token", "jwt" or "certificate". Two principals of one name may differ in it."""
+    """The kind of the credentials: "token", "jwt" or "certificate". Principals of one name may differ in it."""

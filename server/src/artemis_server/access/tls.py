@@ -50,9 +50,9 @@ class Tls:
         return self._files.value.expires
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Returns the credentials of a server, which ask for the present certificate at each handshake.
+        """Returns the credentials of a server. gRPC asks them for the present certificate at each handshake.
 
-        Before this call there is no object of gRPC: a process that has some must not fork (docs/adr/0024).
+        Call it after the fork: a process with objects of gRPC must not fork (docs/adr/0024).
         """
         return grpc.dynamic_ssl_server_credentials(
             self._new(), self._new, require_client_authentication=self._client_ca is not None

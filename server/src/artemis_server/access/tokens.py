@@ -1,4 +1,4 @@
-"""Bearer tokens from a file, which has their hashes.
+"""Bearer tokens. A file has their hashes, and not the tokens.
 
     [[token]]
     name = "billing"
@@ -7,8 +7,8 @@
     created = 2026-11-26T09:00:00Z
     expires = 2027-02-24T09:00:00Z
 
-A token has 256 random bits, so nobody can guess it from its hash, and a slow hash, as passwords need it, would protect
-nothing (docs/adr/0027).
+A token has 256 random bits, so nobody can find it by its hash. A slow hash, as passwords need it, would cost time and
+protect nothing (docs/adr/0027).
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class _Entry:
     digest: str
     principal: Principal
     expires: float | None
-    """As `time.time` has it."""
+    """In seconds since 1970; None is never."""
 
 
 class Tokens:
@@ -48,7 +48,7 @@ class Tokens:
         self.refresh = self._entries.refresh
 
     def find(self, token: str) -> Principal | None:
-        """Returns whose token it is; None if it is unknown or has expired."""
+        """Returns the principal of a token; None if the token is unknown or has expired."""
         digest = digest_of(token)
         entry = self._entries.value.get(digest)
         if entry is None or not hmac.compare_digest(entry.digest, digest):

@@ -1,4 +1,4 @@
-"""Files of entries in TOML: a list of tables with one name, whose keys are known."""
+"""Reads the TOML files of access control. Such a file is a list of tables with one name, such as [[token]]."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from artemis_server.settings import SettingsError
 def entries(
     content: bytes, path: Path, table: str, required: Mapping[str, type], optional: Mapping[str, type]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each table `[[table]]` with the words that a message names it by: "x.toml: token 2".
+    """Yields each table `[[table]]`, after its name in messages: "x.toml: token 2".
 
     `required` and `optional` are its keys and the types of their values. A key `role` has the name of a role.
 
     Raises:
-        SettingsError: the file is not of that form. An unknown key may be a misspelt one that restricts something.
+        SettingsError: the file has another form, or an unknown key, which may be a misspelt one that restricts access.
     """
     try:
         document = tomllib.loads(content.decode())

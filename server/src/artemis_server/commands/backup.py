@@ -57,7 +57,7 @@ def _check_target(url: URL, target: Path, *, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise DatabaseError(f"{target} exists; name another file, or replace it with --overwrite")
     for log in [target.with_name(target.name + ending) for ending in LOGS]:
-        if log.exists():  # which SQLite would merge into the copy when it is opened
+        if log.exists():  # SQLite would merge it into the copy
             raise DatabaseError(f"{log} exists, so {target} is or was in use as a database; name another file")
 
 
@@ -75,7 +75,7 @@ def _partial(target: Path) -> Iterator[Path]:
 
 
 def _copy(url: URL, partial: Path, target: Path) -> None:
-    """Copies one snapshot. The transaction that reads it keeps no writer waiting, and no write begins the copy anew."""
+    """Copies one snapshot. Its read transaction keeps no writer waiting, and no write makes the copy begin anew."""
     try:
         with closing(_open(str(url.database), "mode=rw")) as source, closing(_open(partial, "mode=rw")) as copy:
             source.execute("BEGIN")
@@ -88,11 +88,11 @@ def _copy(url: URL, partial: Path, target: Path) -> None:
 
 
 def _notice_signals(status: int, remaining: int, total: int) -> None:
-    """Does nothing: before Python calls it, between two parts of the copy, it runs the handlers of signals."""
+    """Does nothing. Python calls it between two parts of the copy, and runs the handlers of signals before that."""
 
 
 def _check_copy(url: URL, partial: Path) -> None:
-    """Raises DatabaseError if pages of the database are damaged, which a copy of them is too."""
+    """Raises DatabaseError if pages of the database are damaged: its copy has the same pages."""
     try:
         with closing(_open(partial, "immutable=1")) as copy:
             (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()

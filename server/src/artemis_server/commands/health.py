@@ -1,7 +1,7 @@
 """`artemis-server health`: tells by its exit code whether a server is SERVING.
 
 A container runs it every few seconds, so it imports gRPC and nothing else that is large: no SQLAlchemy, Alembic or
-protovalidate, and therefore not `settings`. It takes a sixth of the CPU of the other commands by that.
+protovalidate, and therefore not `settings`. So it takes a sixth of the CPU of the other commands.
 """
 
 import argparse
@@ -19,7 +19,7 @@ LISTEN = "127.0.0.1:50051"
 TIMEOUT = 4.0
 """Seconds; Docker's health check of the image allows 5."""
 _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104, nothing listens here
-"""Addresses that a server listens on to be reached on all of its own, and where a program beside it reaches it."""
+"""For each address that stands for all of a machine: the address by which a program on it reaches the server."""
 _METHOD = "/grpc.health.v1.Health/Check"
 
 
@@ -93,7 +93,7 @@ def _seconds(text: str) -> float:
 
 
 def beside(listen: str) -> str:
-    """Returns where a program on the same machine reaches a server that listens there."""
+    """Returns the address by which a program on the same machine reaches a server: "127.0.0.1:1" for "0.0.0.0:1"."""
     host, _, port = listen.rpartition(":")
     return f"{_ANY.get(host, host)}:{port}"
 
@@ -104,7 +104,7 @@ def _channel(target: str, options: argparse.Namespace) -> grpc.Channel:
     if options.tls_cert is None and options.tls_ca is None:
         return grpc.insecure_channel(target, settings)
     if options.tls_ca is None:
-        # The server beside this program may have kept an older certificate than the file's: it serves all the same.
+        # The server may have kept an older certificate than that in the file, and serves all the same.
         shown = _read(options.tls_cert) if options.target else _shown(target, options.timeout)
         settings.append(("grpc.ssl_target_name_override", _name(shown, options.tls_cert)))
     else:
@@ -142,13 +142,13 @@ def _read(path: Path) -> bytes:
 
 
 def _reason(error: grpc.RpcError, service: str, timeout: float) -> str:
-    """Returns why a call failed, in one line."""
+    """Returns the reason of a failed call in one line."""
     assert isinstance(error, grpc.Call)  # noqa: S101, for the type checker
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"no answer within {timeout:g} s"
     if error.code() is grpc.StatusCode.NOT_FOUND:
         return f"the server has no service {service}"
-    if "security handshaker" in (error.details() or ""):  # gRPC found no pair, or no authority, in these files
+    if "security handshaker" in (error.details() or ""):  # gRPC found no pair or no authority in the files
         return "the certificates or the key of this check cannot be used"
     detail = (error.details() or error.code().name).rpartition("last error: ")[2]
     return " ".join(detail.removeprefix("UNKNOWN: ").split())

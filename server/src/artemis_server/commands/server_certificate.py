@@ -1,4 +1,4 @@
-"""The name that a certificate has, for a program that knows the certificate and not the name."""
+"""Finds the name of a server in its certificate, for a check that has the certificate and not the name."""
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID

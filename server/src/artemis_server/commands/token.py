@@ -13,11 +13,11 @@ from artemis_server.access.files import read
 from artemis_server.settings import Settings, SettingsError
 
 _MODE = 0o600
-"""The mode of a new tokens file. One that is there keeps its mode and its owner."""
+"""The mode of a new tokens file. A file that exists keeps its mode and its owner."""
 
 
 def new(settings: Settings) -> int:
-    """Prints a new token, once its hash is in the file for good, and returns 0.
+    """Writes the hash of a new token to the file, then prints the token, and returns 0.
 
     Raises:
         SettingsError: the file cannot be read or written, is not private, or is malformed.
@@ -35,7 +35,7 @@ def new(settings: Settings) -> int:
 
 
 def add(file: Path, entry: str) -> None:
-    """Adds an entry to a tokens file, which may not be there yet. Its readers see the file before or after that.
+    """Adds an entry to a tokens file, and makes the file if there is none. Readers see the old file or the new one.
 
     Raises: as `new`.
     """
@@ -54,7 +54,7 @@ def add(file: Path, entry: str) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds a lock of the folder: the file itself is another one after each change."""
+    """Holds a lock of the folder. A lock of the file would not do, because each change makes another file."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

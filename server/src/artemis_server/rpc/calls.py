@@ -22,14 +22,14 @@ from artemis_server.rpc.waiting import SWEEP_INTERVAL, Waiting
 
 MAX_UNVERIFIED = 1024  # calls that wait until their principal is known
 MAX_VERIFICATION = 10.0  # seconds of that wait, in which new keys of JWTs may have to be asked for
-MIN_ARRIVAL, MAX_ARRIVAL = 0.5, 10.0  # seconds that a request has to follow its headers while too many do not, and else
+MIN_ARRIVAL, MAX_ARRIVAL = 0.5, 10.0  # seconds that a request may take to arrive: while too many are late, and else
 MAX_INCOMPLETE = 32  # calls that wait for their request; gRPC may have received almost all of each
 MAX_WAITING = 64 * 2**20  # bytes of the requests that have a thread or wait for one
 MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
-COPIES = 2  # of such an answer: gRPC keeps the one that it got, and one of its own
-MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client has to read an answer while there are too many, and else
+COPIES = 2  # gRPC keeps the bytes of an answer that Python gave it, and a copy
+MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client may take to read: above MAX_UNREAD, and else
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
-MIN_CROWDED = 1.0  # seconds for which threads let gRPC's thread of events go first when a lane was crowded
+MIN_CROWDED = 1.0  # seconds after a lane was crowded, in which threads let gRPC's thread of events run first
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,26 @@ class Limits:
 
 
 class Observer(Protocol):
-    """Sees each call of a server, refused ones too. Threads of gRPC tell it, so it must not wait or raise."""
+    """Is told of each call, also of refused ones. Threads of gRPC call its methods, which must not wait or raise."""
 
     def begun(self, call: IncomingCall) -> None:
-        """Sees a call whose headers have arrived."""
+        """Is told of a call whose headers have arrived."""
 
     def ended(self, call: IncomingCall) -> None:
-        """Sees a call whose `code` is known: it is answered, or its client is gone."""
+        """Is told of a call that is answered, or whose client is gone. Its `code` is known."""
 
 
 class Gate(Protocol):
-    """Decides which calls may come in, before their requests are received. `rpc/gate.py` has the one."""
+    """Decides before a request is received whether its call is let in. `rpc/gate.py` implements it."""
 
     def check(self, call: IncomingCall) -> grpc.Status | None:
-        """Returns the error of a call that may not come in.
+        """Returns the error of a call that is not let in, or None.
 
-        Otherwise the call has a principal, unless that takes a while to find out: then `verify` does.
+        With None the call has its principal, or has none yet because the check takes a while: then call `verify`.
         """
 
     def verify(self, call: IncomingCall, admit: Callable[[], None]) -> None:
-        """Finds out the principal on another thread, and calls `admit` there, or refuses the call."""
+        """Sets the principal on another thread, and calls `admit` there, or refuses the call."""
 
 
 class Calls:
@@ -78,7 +78,7 @@ class Calls:
         gate: Gate | None = None,
         audit: Callable[[IncomingCall], None] | None = None,
     ) -> None:
-        """Calls `audit` once for each call: when its method has returned, or it is refused before it has begun."""
+        """`audit` is called once for each call: when its method has returned, or it is refused before that."""
         self._limits = limits
         self._observers = observers
         self._gate = gate
@@ -99,22 +99,22 @@ class Calls:
         self._crowded_until = 0.0
         self._draining = False
         self._changed = threading.Condition()
-        """Notified for each answered and each ended call while the server drains."""
+        """Notified when a call is answered or ends, while the server drains."""
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
     def lane(self, name: str, *, threads: int, share: float = 1.0, large_answers: bool = False) -> Lane:
         """Returns a new lane, in which up to this share of the concurrent calls may be.
 
-        With `large_answers`, its threads wait while clients have too much to read; other lanes add little to that.
+        With `large_answers`, its threads wait while clients have more than MAX_UNREAD bytes to read.
         """
         return self._add(Lane(self, name, threads, self._count(share), large_answers=large_answers))
 
     def group_lane(self, submit: Submit, large: Lane, *, share: float) -> Lane:
         """Returns a new lane whose calls the thread of a writer answers, many in one transaction.
 
-        `submit` gives them to the writer. Those with a large request are in the lane `large`: to parse and validate
-        them takes a while.
+        `submit` gives them to the writer. Calls with a large request go to the lane `large` instead, because
+        the writer's thread would take long to parse and validate them.
         """
         return self._add(GroupLane(self, submit, large, self._count(share)))
 
@@ -137,15 +137,15 @@ class Calls:
         self._sweeper.start()
 
     def stop(self) -> None:
-        """Ends the threads, once nobody calls any more."""
+        """Ends the threads. Nobody may call any more."""
         self._stopping.set()
         for lane in self._lanes:
             lane.shutdown()
 
     def drain(self, grace: float) -> bool:
-        """Refuses all calls from now on but those that a thread has begun, and waits until these are answered.
+        """Refuses new calls and those that no thread has begun, and waits until the others are answered.
 
-        Returns whether they were answered within `grace` seconds.
+        Returns True if they were answered within `grace` seconds.
         """
         self._draining = True
         self.unverified.end_all()
@@ -174,7 +174,7 @@ class Calls:
             self._gate.verify(call, partial(self._receive, call, lane))
 
     def _over_rate(self, call: IncomingCall) -> grpc.Status | None:
-        """Returns the error of a client that calls too often. Until its principal is known, it is an address."""
+        """Returns the error of a client that calls too often. A client is a principal, or an address without one."""
         if not self._limits.client_rate:
             return None
         client = call.client if call.principal is None else f"{call.principal.kind} {call.principal.name}"
@@ -188,7 +188,7 @@ class Calls:
             self.incomplete.discard(call)
 
     def mark_answered(self, call: IncomingCall) -> None:
-        """Remembers that a call has its answer, until its client has read it. A stream goes on by itself."""
+        """Moves a call with an answer to those that wait until their client has read it. A stream does not wait."""
         with self._lock:
             self._request_bytes -= call.request_size
         self._record(call)
@@ -222,7 +222,7 @@ class Calls:
             lane.put(call)
         else:
             call.refuse(refusal)
-            call.mark_answered()  # which lets go of the request: the client may take a while to read why
+            call.mark_answered()  # so that the call releases the request before the client has read the error
 
     def _forget(self, call: IncomingCall) -> None:
         self.unverified.discard(call)
@@ -234,7 +234,7 @@ class Calls:
         self.notify()
 
     def notify(self) -> None:
-        """Wakes `drain`, when a call has been answered or has ended."""
+        """Wakes `drain` when a call has been answered or has ended."""
         if self._draining:
             with self._changed:
                 self._changed.notify_all()
@@ -272,7 +272,7 @@ class Calls:
             self._stuck.pop(call, None)
 
     def is_stuck(self, call: IncomingCall) -> bool:
-        """Tells whether the client of a call does not read the answers that it has got on this connection."""
+        """Tells whether the client of a call has left answers on this connection unread."""
         return bool(self._stuck) and call.connection in list(self._stuck.values())
 
     def _sweep(self) -> None:

@@ -1,4 +1,4 @@
-"""The gate: which calls may come in, by their principals and the roles that the methods need."""
+"""The gate lets calls in by their principals, and by the roles that the methods need."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,9 +13,9 @@ from artemis_server.rpc.lanes import grpc_status
 
 
 class AccessGate:
-    """Lets in the calls whose principals have the role of the method. `calls.Gate` describes the methods.
+    """Lets in the calls whose principals have the role of the method. `calls.Gate` describes its methods.
 
-    A call that is refused has not been received, so the refusal cannot depend on what it asks for, or what there is.
+    The request of a refused call has not been received, so the refusal depends neither on it nor on stored data.
     """
 
     def __init__(self, control: AccessControl, roles: Mapping[str, int]) -> None:
@@ -24,7 +24,7 @@ class AccessGate:
         self._roles = roles
 
     def check(self, call: IncomingCall) -> grpc.Status | None:
-        """Returns the error of a call that may not come in; a principal that is known at once is set."""
+        """Returns the error of a call that is not let in. It sets the principal, if that is known at once."""
         try:
             principal = self._control.identify(call.metadata, lambda: call.auth_context)
         except Unauthenticated as error:
@@ -32,7 +32,7 @@ class AccessGate:
         return None if principal is None else self._authorize(call, principal)
 
     def verify(self, call: IncomingCall, admit: Callable[[], None]) -> None:
-        """Finds out the principal on another thread, and calls `admit` there, or refuses the call."""
+        """Sets the principal on another thread, and calls `admit` there, or refuses the call."""
 
         def on_result(principal: Principal | None) -> None:
             refusal = _INVALID if principal is None else self._authorize(call, principal)

@@ -32,7 +32,7 @@ _RECEIVING = "receive_message"
 """The name that grpcio gives to the operation that receives a request. A call ends after its operations."""
 
 REQUEST_ID = "x-request-id"
-"""The name of the metadata that tells a call from others in logs: a caller may send it, and the trailers have it."""
+"""The metadata with the id of a call in the logs. A caller may send it, and the trailers have it."""
 _DETAILS = "grpc-status-details-bin"
 _SANE_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _Metadata: TypeAlias = "Sequence[tuple[str, str | bytes]]"
@@ -52,7 +52,7 @@ class _Context(_server._Context):
     """The context of a call: a method that aborts raises `Refused`, and the caller of the method sends the status."""
 
     principal: Principal | None = None
-    """Who calls; None without access control."""
+    """The caller; None without access control."""
     request_id = ""
     exchange: tuple[Any, Any] | None = None
     """The request and the response, if the call is audited and its method has begun; no response before its end."""
@@ -85,7 +85,7 @@ class IncomingCall:
         self, run: Callable[..., Any], event: Any, state: Any, behavior: Any, _: Any, parse: Any, serialize: Any
     ) -> None:
         """Takes the arguments that grpcio gives to a pool; `parse` may be None."""
-        # A generated servicer registers its methods, and core names them by the tag of the event alone.
+        # gRPC's core has a method that was registered, as generated code does, in the tag of the event alone.
         self.method: str = event.call_details.method.decode() or event.tag
         """The full name, such as "/artemis.v1.EventService/GetEvent"."""
         self.began = time.monotonic()
@@ -143,7 +143,7 @@ class IncomingCall:
 
     @property
     def auth_context(self) -> "Mapping[str, Sequence[bytes]]":
-        """What gRPC knows of the client's certificate, by the names of its properties."""
+        """The properties of the client's certificate, as gRPC names them."""
         return self._context.auth_context()
 
     @property
@@ -333,7 +333,7 @@ class IncomingCall:
 
 
 def _request_id(metadata: _Metadata) -> str:
-    """Returns the caller's id of the call if it can stand in a log line, and else a new one."""
+    """Returns the id that the caller sent, if a log line can have it, or else a new one."""
     for name, value in metadata:
         if name == REQUEST_ID and isinstance(value, str) and _SANE_ID.fullmatch(value):
             return value

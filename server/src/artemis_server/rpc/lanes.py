@@ -23,12 +23,12 @@ from artemis_server.rpc.status import status_of
 from artemis_server.rpc.waiting import Waiting
 
 MAX_GROUPED = 16 * 2**10  # bytes of a request that the writer's thread parses and validates
-CROWDED = 2 / 3  # the share of its calls from which a lane is crowded: calls may have to be refused
-YIELDS_PER_PAUSE, PAUSE = 4, 0.0005  # seconds; threads that only yield may pass the lock around and leave out a writer
+CROWDED = 2 / 3  # the share of its calls above which a lane is crowded: it may have to refuse calls soon
+YIELDS_PER_PAUSE, PAUSE = 4, 0.0005  # seconds; if all threads only yield, a writer may wait long for its turn
 
 
 class Owner(Protocol):
-    """All calls of a server, as far as a lane needs to know them. `Calls` is the one."""
+    """The parts of `Calls` that a lane needs."""
 
     @property
     def unread(self) -> Waiting:
@@ -42,19 +42,19 @@ class Owner(Protocol):
         """Receives the request of a call whose headers have arrived, and gives it to the lane, or refuses the call."""
 
     def is_stuck(self, call: IncomingCall) -> bool:
-        """Tells whether the client of a call does not read the answers that it has got on this connection."""
+        """Tells whether the client of a call has left answers on this connection unread."""
 
     def mark_answered(self, call: IncomingCall) -> None:
-        """Remembers that a call has its answer, until its client has read it."""
+        """Moves a call that has its answer to those that wait until their client has read it."""
 
     def notify(self) -> None:
-        """Tells that a lane has one call less."""
+        """Is told that a lane has one call less."""
 
 
 class Lane(ThreadPoolExecutor):
     """Threads that answer the calls of some methods. `Calls.lane` makes it.
 
-    It is the pool that grpcio wants, and has threads of its own: those of a ThreadPoolExecutor begin too early.
+    grpcio demands a ThreadPoolExecutor, whose threads begin before a request has arrived; a lane has its own.
     """
 
     def __init__(self, owner: Owner, name: str, threads: int, max_calls: int, *, large_answers: bool = False) -> None:
@@ -63,7 +63,7 @@ class Lane(ThreadPoolExecutor):
         """The calls that a thread answers or that wait for one, and since when, as `time.monotonic` has it."""
         self.name = name
         self.max_calls = max_calls
-        """How many calls it may have."""
+        """The number of calls that it may have."""
         self._owner = owner
         self._large_answers = large_answers
         self._queue: SimpleQueue[IncomingCall | None] = SimpleQueue()
@@ -99,7 +99,7 @@ class Lane(ThreadPoolExecutor):
         return self._queue.qsize()
 
     def is_crowded(self) -> bool:
-        """Tells whether the lane has almost as many."""
+        """Tells whether the lane has more than the share CROWDED of the calls that it may have."""
         return len(self.calls) > self.max_calls * CROWDED
 
     def drop_ended(self) -> None:
@@ -194,7 +194,7 @@ class GroupLane(Lane):
 
 
 def yield_core() -> None:
-    """Lets other threads run that wait for the interpreter's lock, which this thread would have for 5 ms."""
+    """Lets other threads run that wait for the interpreter's lock. Otherwise this thread could keep it for 5 ms."""
     if hasattr(os, "sched_yield"):
         os.sched_yield()
 

@@ -12,8 +12,8 @@ SWEEP_INTERVAL = 0.1  # seconds between two looks for calls that have waited for
 class Waiting:
     """Calls that wait for their clients, the oldest first.
 
-    `end` ends each that waits for `max_seconds`, and while their sizes together exceed `max_size` the oldest that has
-    waited for `min_seconds`.
+    A call that has waited for `max_seconds` is ended, by `end`. While the sizes together exceed `max_size`, the oldest
+    call is ended once it has waited for `min_seconds`.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Waiting:
         return len(self._calls)
 
     def add(self, call: IncomingCall, size: int) -> None:
-        """Adds a call, which may end the oldest."""
+        """Adds a call, and ends the oldest ones if there are too many."""
         with self._changed:
             self._calls[call] = time.monotonic(), size
             self._size += size
@@ -46,7 +46,7 @@ class Waiting:
                 self._changed.notify_all()
 
     def wait_for_room(self) -> None:
-        """Waits while their sizes exceed `max_size`, which is for `min_seconds` at most when clients do not read."""
+        """Waits while the sizes together exceed `max_size`; `min_seconds` at most, since the oldest are ended then."""
         while not self._make_room():
             with self._changed:
                 self._changed.wait(SWEEP_INTERVAL)
@@ -69,7 +69,7 @@ class Waiting:
         return True
 
     def _end_oldest(self, seconds: float) -> bool:
-        """Ends the oldest call if it has waited for so long."""
+        """Ends the oldest call if it has waited for so many seconds. Returns False if there is none."""
         with self._changed:
             call, (since, size) = next(iter(self._calls.items()), (None, (0.0, 0)))
             if call is None or since + seconds > time.monotonic():

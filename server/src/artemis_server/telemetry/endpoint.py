@@ -1,7 +1,6 @@
-"""The address that Prometheus reads. Its socket is made once, and each worker answers on it.
+"""The address that Prometheus reads. Its socket is made before the workers are forked, and each worker answers on it.
 
-So any worker that lives answers for all of them, and one that starts again needs no other process. It knows pages, and
-nothing of what they say.
+So any worker answers for all, and no further process is needed. This module knows pages, and not their contents.
 """
 
 import errno
@@ -20,7 +19,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.registry import Collector
 
 MAX_REQUESTS = 4
-"""Requests that a worker answers at once. It closes the connection of one more."""
+"""Requests that a worker answers at the same time. It closes the connections of further ones."""
 MAX_SILENCE = 2.0
 """Seconds that a request waits for the next bytes of its client."""
 MAX_DURATION = 5.0
@@ -32,7 +31,11 @@ log = logging.getLogger(__name__)
 
 
 def listen(address: tuple[str, int], *, family: int) -> socket.socket:
-    """Returns a socket that listens, and that processes may share. It raises OSError."""
+    """Returns a socket that listens, and that processes may share.
+
+    Raises:
+        OSError: the address is taken, or not one of this machine's.
+    """
     listening = socket.create_server(address, family=family, backlog=16)
     listening.setblocking(False)  # several workers see a new connection, and one gets it
     return listening
@@ -52,7 +55,7 @@ class Endpoint:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answers no further request. Other processes go on to listen."""
+        """Answers no further request. Other workers go on answering."""
         self._server.shutdown()
 
 
@@ -74,7 +77,7 @@ class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the library's name
         """Logs nothing: Prometheus asks every few seconds."""
 
-    def get_stderr(self) -> io.StringIO:  # type: ignore[override]
+    def get_stderr(self) -> io.StringIO:
         """Returns where the library writes the stack trace of each request that its client does not end well."""
         return io.StringIO()
 
@@ -124,7 +127,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing: the client is gone, or sends no HTTP."""
+        """Logs nothing: the client is gone, or sends no HTTP."""
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         page = self._pages.get(environ.get("PATH_INFO", ""))

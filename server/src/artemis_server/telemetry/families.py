@@ -44,19 +44,19 @@ class Family:
     """A metric: one time series, or several, for each combination of its labels' values."""
 
     name: str
-    """As Prometheus has it. The name of a counter ends in "_total"."""
+    """The name in Prometheus. That of a counter ends in "_total"."""
     text: str
     labels: tuple[str, ...] = ()
     kind: str = "gauge"
     """"counter", "gauge" or "histogram"."""
     buckets: tuple[float, ...] = ()
-    """The upper bounds of a histogram's buckets but the last, which has none."""
+    """The upper bounds of a histogram's buckets. A last bucket without a bound follows them."""
     merge: Callable[[Iterable[float]], float] = sum
-    """Makes one value of those of all workers. It gets one value at least."""
+    """Makes one value of a gauge out of the values of all workers, which are one at least."""
 
     @property
     def cells(self) -> int:
-        """How many numbers a time series has: for a histogram its buckets and the sum of the values."""
+        """The number of numbers in a time series: for a histogram its buckets and the sum of the values."""
         return len(self.buckets) + 2 if self.kind == "histogram" else 1
 
 

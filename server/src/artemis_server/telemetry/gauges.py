@@ -1,4 +1,4 @@
-"""How to find the values of the gauges of one process."""
+"""The functions that return the values of the gauges of one process."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -29,7 +29,7 @@ def gauges(
     max_connections: int,
     certificate_expiry: Callable[[], float],
 ) -> Gauges:
-    """Returns what the sampler calls for each gauge."""
+    """Returns the function of each gauge, which the sampler calls."""
     usage = database.usage
     found: dict[tuple[Family, tuple[str, ...]], Callable[[], float]] = {
         (SERVING, ()): lambda: monitor.healthy,

@@ -1,8 +1,8 @@
-"""The memory of the metrics: numbers that workers change, and that any of them adds up for Prometheus.
+"""The memory of the metrics: each worker changes its own numbers, and any worker adds up those of all.
 
-It is shared by processes that are forked after it was made. A worker that dies loses none of its counts, and the next
-one with its number goes on with them. The libraries keep such numbers in files, at several times the cost
-(docs/adr/0029). This module knows numbers and processes, and no metric.
+Processes share it that are forked after it was made. When a worker dies, its counts stay, and the next worker with its
+number goes on with them. The libraries keep such numbers in files, at several times the cost (docs/adr/0029). This
+module knows numbers and processes, and no metric.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ class Block:
         self._beat[0] = time.monotonic()
 
     def leave(self) -> None:
-        """Tells that the process ends: its gauges no longer count."""
+        """Marks the process as ended: its gauges no longer count."""
         self._beat[0] = 0.0
 
 
@@ -44,12 +44,12 @@ class Memory:
         blocks = workers * _SLOTS
         self._all = memoryview(mmap.mmap(-1, blocks * (size + 1) * _NUMBER)).cast("d")
         self._file = os.memfd_create("artemis-metrics") if hasattr(os, "memfd_create") else -1
-        """A file whose bytes are locked by the processes that have the blocks."""
+        """A file with a byte for each block. The process that has the block locks the byte."""
 
     def take(self, worker: int, gauges: Sequence[int] = ()) -> Block:
-        """Returns the block of this process, which is a worker of this number; its `gauges` are 0.
+        """Returns a block for this process, a worker of this number. The numbers at the places `gauges` are set to 0.
 
-        It counts as alive from its first `beat` on.
+        The process counts as alive from its first `beat` on.
         """
         first = self._first(worker)
         slot = next((slot for slot in range(first, first + _SLOTS) if self._lock(slot)), first)
@@ -60,7 +60,7 @@ class Memory:
         return block
 
     def read(self, worker: int) -> list[tuple[bool, list[float]]]:
-        """Returns the blocks of a worker, and whether the process of each lives."""
+        """Returns the numbers of each block of a worker, after True if its process lives."""
         earliest = time.monotonic() - MAX_AGE
         slots = range(self._first(worker), self._first(worker) + _SLOTS)
         return [(self._beat(slot)[0] > max(0.0, earliest), list(self._numbers(slot))) for slot in slots]

@@ -25,7 +25,7 @@ class Page(Collector):
         self._by_worker = by_worker
 
     def describe(self) -> Iterable[Metric]:
-        """Returns nothing: the registry need not look for names that are there twice."""
+        """Returns nothing, so the registry does not look for duplicate names."""
         return ()
 
     def collect(self) -> Iterator[Metric]:

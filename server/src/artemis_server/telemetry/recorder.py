@@ -1,4 +1,4 @@
-"""Counts calls and the work of the database, and looks at gauges once a second."""
+"""Counts calls and the work of the database, and reads the gauges once a second."""
 
 import os
 import resource
@@ -38,10 +38,10 @@ from artemis_server.telemetry.memory import Block
 _SUM_OF_SECONDS, _SUM_OF_BYTES = len(SECONDS) + 1, len(BYTES) + 1
 """The place of the sum after the buckets, the last of which has no bound."""
 INTERVAL = 1.0
-"""Seconds between two looks at the gauges."""
+"""Seconds between two reads of the gauges."""
 
 Gauges = Mapping[tuple[Family, tuple[str, ...]], Callable[[], float]]
-"""How to find the value of each gauge: by its family, and by the values of its labels."""
+"""The function that returns the value of each gauge, by its family and the values of its labels."""
 
 
 class Recorder:
@@ -58,7 +58,7 @@ class Recorder:
         places = {name: (layout.place(STARTED, name), layout.place(IN_FLIGHT, name)) for name in layout.methods}
         self._other = places.pop(OTHER)
         self._started = {f"/{name}": place for name, place in places.items()}
-        """The places of the started calls and of those in flight, by the method as a call has it."""
+        """The places of the started calls and of those in flight, by "/" and the name of the method."""
         self._ended: dict[tuple[str, grpc.StatusCode], tuple[int, int, int]] = {}
         self._refused = {reason: layout.place(REFUSED, reason) for (reason,) in layout.series(REFUSED)}
         self._operations = {name: layout.place(DATABASE, name) for (name,) in layout.series(DATABASE)}
@@ -153,7 +153,7 @@ def gauges_of(layout: Layout) -> list[int]:
 
 
 class Sampler:
-    """Looks at the gauges every INTERVAL seconds, on a thread of its own, and gives the sign of life of its process."""
+    """Reads the gauges every INTERVAL seconds, on a thread of its own, and gives the sign of life of its process."""
 
     def __init__(self, recorder: Recorder, block: Block, gauges: Gauges) -> None:
         self._recorder = recorder
@@ -166,12 +166,12 @@ class Sampler:
         recorder.set(START, time.time())
 
     def start(self) -> None:
-        """Looks once, and begins to look again and again."""
+        """Reads the gauges once, and starts the thread."""
         self.look()
         self._thread.start()
 
     def stop(self) -> None:
-        """Looks for the last time."""
+        """Ends the thread, and reads the gauges for the last time."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -1,7 +1,7 @@
 """The request log: a line for each call, on the logger `artemis_server.requests`.
 
-The lines are collected and written by a thread, so no call waits for the disk or for who reads the log. A crash loses
-the lines of FLUSH_INTERVAL, and a stop loses none.
+A thread writes the lines, so no call waits for the disk or for the reader of the log. A crash loses the lines of
+FLUSH_INTERVAL seconds, and a stop loses none.
 """
 
 import logging
@@ -26,7 +26,7 @@ MAX_FAILURES = 10
 MAX_STOP = 1.0
 """Seconds that a stop waits until the last lines are written."""
 _UNLOGGED = "/grpc.health.v1."
-"""The service that probes ask every few seconds."""
+"""The service without lines, because probes ask it every few seconds."""
 _OK = grpc.StatusCode.OK
 _LEVELS = {
     **dict.fromkeys((grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS), logging.ERROR),
@@ -62,7 +62,7 @@ class RequestLog:
         self._slow = slow or float("inf")
         self._omitted = omitted
         self._failures: dict[tuple[str, grpc.StatusCode], list[float]] = {}
-        """For each kind: when its second began, how many lines it has had in it, and how many were left out."""
+        """For each method and code: the begin of its second, the failures in it, and the lines left out so far."""
         self._lock = threading.Lock()
         self._lines: list[str] = []
         self._wake = threading.Event()
@@ -106,7 +106,7 @@ class RequestLog:
             self._add(level, self._fields(call, seconds, omitted))
 
     def _admit(self, call: IncomingCall) -> int | None:
-        """Returns how many lines like this one were left out before it; None if this one is left out as well."""
+        """Returns the number of lines left out since the last one of this kind; None if this one is left out, too."""
         assert call.code is not None  # noqa: S101, for the type checker
         now = time.monotonic()
         with self._lock:

@@ -66,7 +66,7 @@ def wanted(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def traces_of(system: str) -> "Traces | None":
-    """Returns what makes the spans of this process, if the environment asks for it. `system` is the database's name.
+    """Returns the tracer of this process; None if the environment asks for none. `system` is the database's name.
 
     Raises:
         TracesError: as `wanted`, or OpenTelemetry refuses its variables.
@@ -94,7 +94,7 @@ class Traces:
     """Makes the spans of one process. Make it after the process was forked: it starts a thread."""
 
     def __init__(self, exporter: "SpanExporter", system: str) -> None:
-        """Gives the spans to the exporter, many at a time. `system` is "sqlite" or "postgresql"."""
+        """Gives the spans to the exporter, in batches. `system` is "sqlite" or "postgresql"."""
         from opentelemetry import propagate, trace  # noqa: PLC0415, costs nothing without traces
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415, likewise
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415, likewise
@@ -146,7 +146,7 @@ class Traces:
         span.end(now)
 
     def stop(self) -> None:
-        """Exports what is left. A collector that does not answer holds this up for MAX_FLUSH seconds at most."""
+        """Exports the last spans. It waits for a collector that does not answer for MAX_FLUSH seconds at most."""
         stopping = threading.Thread(target=self._provider.shutdown, name="traces-stop", daemon=True)
         stopping.start()
         stopping.join(MAX_FLUSH)

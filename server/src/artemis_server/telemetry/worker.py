@@ -24,7 +24,7 @@ SUMS, WORKERS = "/metrics", "/metrics/workers"
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """What the processes of a server share of the metrics. It is made before they are forked."""
+    """The parts of the metrics that the workers of a server share. They are made before the workers are forked."""
 
     listening: socket
     layout: Layout
@@ -50,16 +50,16 @@ class Telemetry(DatabaseObserver):
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        """What observes each call: the traces first, because the log has their ids."""
+        """The observers of each call. The traces are first, because the log has their ids."""
         return tuple(each for each in (self._traces, self._recorder, self._log) if each is not None)
 
     def unknown(self) -> None:
-        """Sees a call to a method that the server does not have."""
+        """Counts a call to a method that the server does not have."""
         if self._recorder is not None:
             self._recorder.unknown()
 
     def done(self, operation: str, caller: Caller, began: float) -> None:
-        """Sees the end of a read or a write."""
+        """Counts a read or a write that has ended, and makes its span."""
         seconds = time.monotonic() - began
         if self._recorder is not None:
             self._recorder.database(operation, seconds)
@@ -67,12 +67,12 @@ class Telemetry(DatabaseObserver):
             self._traces.done(operation, caller, seconds)
 
     def committed(self, size: int) -> None:
-        """Sees a transaction of SQLite's writer."""
+        """Counts a transaction of SQLite's writer."""
         if self._recorder is not None:
             self._recorder.group(size)
 
     def start(self, gauges: Gauges) -> None:
-        """Starts to look at the gauges, to write the log, and to answer Prometheus."""
+        """Starts to read the gauges, to write the log, and to answer Prometheus."""
         if self._log is not None:
             self._log.start()
         if self._metrics is None or self._recorder is None:
@@ -88,7 +88,7 @@ class Telemetry(DatabaseObserver):
         self._endpoint.start()
 
     def stop(self) -> None:
-        """Writes and exports what is left. Nothing may be observed after it."""
+        """Writes the last lines and exports the last spans. Nothing may be observed after it."""
         if self._endpoint is not None:
             self._endpoint.stop()
         if self._sampler is not None:

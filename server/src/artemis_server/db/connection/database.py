@@ -54,7 +54,7 @@ Submit: TypeAlias = Callable[[Callable[[], Any], Caller, Callable[[Any], None], 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """How much of a database is in use."""
+    """The usage of a database at a moment."""
 
     open_connections: int
     busy_connections: int
