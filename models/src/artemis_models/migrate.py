@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from artemis_models.errors import AUTOCOMMIT, DatabaseError
+from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.sqlite import check_exists
 
 LOCK = 0x617274656D6973
@@ -103,7 +103,7 @@ def check_reachable(engine: Engine, *, upgradable: bool = False) -> None:
 
 
 def check_revision(engine: Engine) -> None:
-    """Raises DatabaseError when there is no database, or its schema is not the one that this code needs.
+    """Raises DatabaseError when there is no database, it cannot be written, or its schema is not the one needed.
 
     The text of the error says what to do.
     """
@@ -114,7 +114,7 @@ def check_revision(engine: Engine) -> None:
 
 
 def check_connection(connection: Connection) -> None:
-    """Raises DatabaseError when the schema is not the one that this code needs."""
+    """Raises DatabaseError when the schema is not the one that this code needs, or PostgreSQL is read-only."""
     revision = current_revision(connection)
     _check_not_newer(revision)
     if revision != head_revision():
@@ -122,6 +122,10 @@ def check_connection(connection: Connection) -> None:
             f"the database has schema revision {revision or 'none'}, and this program needs {head_revision()}: "
             "run `artemis-server migrate`"
         )
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
+        raise ReadOnlyError
 
 
 def _check_not_newer(revision: str | None) -> None:

@@ -18,6 +18,7 @@ from artemis_models import (
     create_engine,
     describe,
     head_revision,
+    join_attempts,
     tune_garbage_collector,
     upgrade,
     upgrade_sql,
@@ -106,6 +107,7 @@ def _serve_alone(settings: Settings, engine: Engine) -> int:
 
 def _serve_together(settings: Settings, engine: Engine, workers: int) -> int:
     engine.dispose()  # a connection must not be used by two processes
+    join_attempts()
     host = settings.listen.rpartition(":")[0]
     with reserve_address(settings.listen) as reserved:
         listen = f"{host}:{reserved.getsockname()[1]}"

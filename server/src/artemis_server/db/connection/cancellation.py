@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
 
+from artemis_models import is_unreplicated
+
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
 _CANCEL_TIMEOUT = 0.5  # seconds
 _CANCEL_INTERVAL = 0.25  # seconds between two requests to cancel statements of the same caller
@@ -105,6 +107,11 @@ class StatementGuard:
         """Tells whether the connection broke by itself, and not by `disconnect`."""
         return False
 
+    @property
+    def unreplicated(self) -> bool:
+        """Tells once whether the connection committed what the standbys did not confirm (`is_unreplicated`)."""
+        return False
+
     def begin(self, caller: Caller, seconds: float) -> None:
         """Guards the statements that follow: they are executed for this caller, who waits so many seconds."""
         self._began = time.monotonic()
@@ -182,6 +189,10 @@ class _PostgresqlGuard(StatementGuard):
     @property
     def broken(self) -> bool:
         return bool(self._driver.broken) and not self._disconnected
+
+    @property
+    def unreplicated(self) -> bool:
+        return is_unreplicated(self._driver)
 
     def begin(self, caller: Caller, seconds: float) -> None:
         super().begin(caller, seconds)

@@ -18,7 +18,11 @@ from artemis_server.db.connection.driver_errors import (
     Constraint,
     broken_constraint,
     caller_gone,
+    is_lost,
+    is_not_executed,
+    is_read_only,
     is_transient,
+    read_only,
     shutting_down,
     translate,
 )
@@ -29,8 +33,18 @@ from artemis_server.errors import DeadlineExceeded, RequestError
 T = TypeVar("T")
 MAX_ATTEMPTS = 5
 PAUSE = 0.01  # seconds, before the second attempt; each further one waits up to twice as long
+READ_ONLY_PAUSE = 0.25
+"""Seconds for which writes are refused at once after a new connection turned out to be read-only."""
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees all that was committed before it ran, also while it waited for a lock."""
+
+
+class _Unchanged(Exception):
+    """An attempt lost its connection, or had one to a node that cannot be written; it changed nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class PostgresqlWriter:
@@ -42,23 +56,22 @@ class PostgresqlWriter:
     def __init__(self, sessions: ThreadSessions) -> None:
         self._sessions = sessions
         self._closed = False
+        self._read_only_until = 0.0
 
     def write(
         self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool = False, single_statement: bool = False
     ) -> T:
-        """Returns what `work` returns, as `Writer` has it; runs it again while it collides with other transactions."""
+        """Returns what `work` returns, as `Writer` has it; runs it again while it collides with other transactions.
+
+        It runs once more on a new connection if the kept one leads to a node that is stopping or read-only by now.
+        """
         transact = partial(self._transact, work, caller, "ROLLBACK" if dry_run else "COMMIT")
         attempt = partial(self._execute, work, caller) if single_statement and not dry_run else transact
         end = time.monotonic() + statement_timeout(caller)
         for number in range(MAX_ATTEMPTS):
-            if self._closed:
-                raise shutting_down()
-            if time.monotonic() >= end:
-                raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
-            if not caller.is_active():
-                raise caller_gone()
+            self._admit(caller, end)
             try:
-                return attempt()
+                return self._repeat(attempt)
             except RequestError:
                 raise
             except Exception as error:
@@ -66,6 +79,18 @@ class PostgresqlWriter:
                     raise translate(error) from error
             time.sleep(min(PAUSE * 2**number * random.random(), max(end - time.monotonic(), 0)))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
+
+    def _admit(self, caller: Caller, end: float) -> None:
+        """Raises the reason why the work cannot begin, if there is one."""
+        now = time.monotonic()
+        if self._closed:
+            raise shutting_down()
+        if now >= end:
+            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
+        if now < self._read_only_until:
+            raise read_only()
+        if not caller.is_active():
+            raise caller_gone()
 
     def close(self, timeout: float) -> None:
         """Accepts no more work."""
@@ -76,8 +101,27 @@ class PostgresqlWriter:
         """Accepts no more work; the sessions end what runs."""
         self._closed = True
 
+    def _repeat(self, attempt: Callable[[], T]) -> T:
+        """Returns what `attempt` returns: the second one, if the first changed nothing on the connection it had."""
+        try:
+            return attempt()
+        except _Unchanged as unchanged:
+            self._sessions.discard()
+            node_left = is_read_only(unchanged.error)
+        try:
+            result = attempt()
+        except _Unchanged as unchanged:
+            self._sessions.discard()
+            if is_read_only(unchanged.error):
+                self._read_only_until = time.monotonic() + READ_ONLY_PAUSE
+            raise unchanged.error from None
+        if node_left:
+            self._sessions.leave()
+        return result
+
     def _transact(self, work: Callable[[Session], T], caller: Caller, end: str) -> T:
         """Runs the work in a transaction that begins on a new connection if the kept one broke while it was idle."""
+        committing = False
 
         def begin() -> Session:
             session = self._sessions.get(caller)
@@ -85,16 +129,24 @@ class PostgresqlWriter:
             return session
 
         def finish(session: Session) -> T:
+            nonlocal committing
             try:
                 result = work(session)
             except BaseException:
                 with suppress(Exception):
                     self._end(session, "ROLLBACK")
                 raise
+            committing = True
             self._end(session, end)
             return result
 
-        return self._sessions.lend(self._sessions.retry(begin), finish)
+        session = self._sessions.retry(begin)
+        try:
+            return self._sessions.lend(session, finish)
+        except Exception as error:
+            if is_not_executed(error) or (is_lost(error) and not committing):
+                raise _Unchanged(error) from error
+            raise
 
     def _end(self, session: Session, how: str) -> None:
         try:
@@ -115,6 +167,8 @@ class PostgresqlWriter:
         except RequestError:
             raise
         except Exception as error:
+            if is_not_executed(error):
+                raise _Unchanged(error) from error
             if not is_transient(error) and broken_constraint(error) is Constraint.OTHER:
                 self._sessions.discard()  # the connection may be unusable
             raise
