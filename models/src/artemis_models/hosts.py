@@ -7,7 +7,7 @@ connection. Here the next host is tried after HOST_TIMEOUT, and the last good on
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -42,20 +42,36 @@ def parse_several(url: str) -> URL | None:
     if several is None:
         return None
     parsed = make_url(several["before"] + (several["after"] or ""))
-    found = [_HOST.match(host) for host in several["hosts"].split(",")]
-    if not all(found) or not {"host", "port"}.isdisjoint(parsed.query):
-        raise ValueError("hosts")
-    names = [unquote(host["name"].strip("[]")) for host in found if host]
-    ports = [host["port"] or "5432" for host in found if host]
-    return parsed.update_query_dict({"host": ",".join(names), "port": ",".join(ports)})
+    if not {"host", "port"}.isdisjoint(parsed.query):
+        raise ValueError("hosts twice")
+    return parsed.update_query_dict(_options(several["hosts"].split(",")))
 
 
 def with_ports(url: URL) -> URL:
-    """Returns the URL with a port for each host: a single one in the options is that of all hosts, as libpq has it."""
+    """Returns the URL with lists of hosts and ports that are as long, if its options name hosts.
+
+        ?host=h1:5433&host=h2     ->  ?host=h1,h2&port=5433,5432
+        ?host=h1,h2&port=5433     ->  ?host=h1,h2&port=5433,5433, as libpq has it
+
+    Raises:
+        ValueError: it is malformed.
+    """
     names, port = url.query.get("host"), url.query.get("port")
+    if isinstance(names, tuple) and port is None:
+        return url.update_query_dict(_options(names))
     if not isinstance(names, str) or not isinstance(port, str) or "," in port:
         return url
     return url.update_query_dict({"port": ",".join([port] * len(names.split(",")))})
+
+
+def _options(hosts: Iterable[str]) -> dict[str, str]:
+    """Returns libpq's options for hosts such as [::1]:5433 or h2. Raises ValueError if one is malformed."""
+    found = [_HOST.match(host) for host in hosts]
+    matches = [match for match in found if match]
+    if len(matches) < len(found):
+        raise ValueError("a host is malformed")
+    names = [unquote(match["name"].strip("[]")) for match in matches]
+    return {"host": ",".join(names), "port": ",".join(match["port"] or "5432" for match in matches)}
 
 
 def hosts_of(engine: Engine) -> list[Host]:

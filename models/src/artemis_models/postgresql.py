@@ -73,13 +73,11 @@ def _shown(url: URL) -> str:
     """Returns the URL without the password and the options, but with the hosts, if they are among those."""
     shown = url.set(query={}).render_as_string(hide_password=True)
     hosts, ports = url.query.get("host"), url.query.get("port")
-    if not hosts:
+    if not isinstance(hosts, str):
         return shown
-    if isinstance(hosts, str):
-        names = hosts.split(",")
-        numbers = ports.split(",") if isinstance(ports, str) else [""] * len(names)
-        hosts = tuple(f"{name}:{port}" if port else name for name, port in zip(names, numbers, strict=False))
-    listed = ",".join(quote(host, safe=":") for host in hosts)
+    names = [quote(name, safe=":") for name in hosts.split(",")]
+    numbers = ports.split(",") if isinstance(ports, str) else []
+    listed = ",".join([f"{name}:{port}" for name, port in zip(names, numbers, strict=False)] or names)
     before, at, after = shown.rpartition("@") if "@" in shown else shown.partition("//")
     return f"{before}{at}{listed}{after}"
 

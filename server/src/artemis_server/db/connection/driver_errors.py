@@ -49,20 +49,6 @@ def is_read_only(error: Exception) -> bool:
     return _code(error) == "25006"
 
 
-def is_lost(error: Exception) -> bool:
-    """Tells whether the connection to PostgreSQL was lost. The statement may have been executed nevertheless."""
-    return not isinstance(error, StatementEnded) and _postgresql(_cause(error)) is _lost
-
-
-def is_not_executed(error: Exception) -> bool:
-    """Tells whether PostgreSQL refused the statement for the node's state, which another node may not be in.
-
-    It is read-only, it is stopped by its operator, or it does not take statements yet. A statement that fails with
-    "crash shutdown" (57P02), or whose connection just ends, may have been executed.
-    """
-    return _code(error) in ("25006", "57P01", "57P03")
-
-
 def is_cancellation(error: Exception) -> bool:
     """Tells whether the statement was cancelled, by whomever."""
     return _code(error) in ("57014", "SQLITE_INTERRUPT")
@@ -129,10 +115,6 @@ def _busy(_: BaseException) -> RequestError:
 def _unusable(cause: BaseException) -> RequestError:
     log.error("the database failed: %s", cause)
     return Unavailable("DATABASE_UNAVAILABLE", "the database cannot be used now; try again")
-
-
-def _lost(cause: BaseException) -> RequestError:
-    return _unusable(cause)
 
 
 def _read_only(cause: BaseException) -> RequestError:
@@ -213,13 +195,12 @@ _POSTGRESQL: dict[str, _Translation] = {
     "42P01": _mismatched,  # no such table
     "42703": _mismatched,  # no such column
     "40": _busy,  # collisions that did not end
-    "08": _lost,  # connection
+    "08": _unusable,  # connection
     "25006": _read_only,
     "25P": _unusable,  # a timeout of the transaction that the operator has set
     "42501": _unusable,  # the user may not
     "53": _unusable,  # out of memory or connections
-    "57P0": _lost,  # shut down, or not up yet
-    "57": _unusable,  # dropped
+    "57": _unusable,  # shut down, not up yet, or dropped
     "58": _unusable,  # the system
     "XX": _unusable,  # damaged
 }
@@ -261,7 +242,7 @@ def _postgresql(cause: BaseException) -> _Translation | None:
     state = getattr(cause, "sqlstate", None)
     if state is None:  # the server could not be reached, or went away; the classes are those of PEP 249
         names = {each.__name__ for each in type(cause).__mro__}
-        return None if names.isdisjoint(("OperationalError", "InterfaceError")) else _lost
+        return None if names.isdisjoint(("OperationalError", "InterfaceError")) else _unusable
     return _find(_POSTGRESQL, state)
 
 

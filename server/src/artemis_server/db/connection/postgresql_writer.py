@@ -18,8 +18,6 @@ from artemis_server.db.connection.driver_errors import (
     Constraint,
     broken_constraint,
     caller_gone,
-    is_lost,
-    is_not_executed,
     is_read_only,
     is_transient,
     read_only,
@@ -39,14 +37,6 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees all that was committed before it ran, also while it waited for a lock."""
 
 
-class _Unchanged(Exception):
-    """An attempt lost its connection, or had one to a node that cannot be written; it changed nothing."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 class PostgresqlWriter:
     """Runs each piece of work in a transaction of its own, and again when it collided with another.
 
@@ -63,7 +53,7 @@ class PostgresqlWriter:
     ) -> T:
         """Returns what `work` returns, as `Writer` has it; runs it again while it collides with other transactions.
 
-        It runs once more on a new connection if the kept one leads to a node that is stopping or read-only by now.
+        It runs once more on a new connection if the kept one leads to a node that is read-only by now.
         """
         transact = partial(self._transact, work, caller, "ROLLBACK" if dry_run else "COMMIT")
         attempt = partial(self._execute, work, caller) if single_statement and not dry_run else transact
@@ -71,7 +61,7 @@ class PostgresqlWriter:
         for number in range(MAX_ATTEMPTS):
             self._admit(caller, end)
             try:
-                return self._repeat(attempt)
+                return self._find_node(attempt)
             except RequestError:
                 raise
             except Exception as error:
@@ -101,27 +91,29 @@ class PostgresqlWriter:
         """Accepts no more work; the sessions end what runs."""
         self._closed = True
 
-    def _repeat(self, attempt: Callable[[], T]) -> T:
-        """Returns what `attempt` returns: the second one, if the first changed nothing on the connection it had."""
+    def _find_node(self, attempt: Callable[[], T]) -> T:
+        """Returns what `attempt` returns: on a new connection, if the kept one leads to a node that is read-only now.
+
+        Then all other connections are left as well. A read-only node has changed nothing.
+        """
         try:
             return attempt()
-        except _Unchanged as unchanged:
-            self._sessions.discard()
-            node_left = is_read_only(unchanged.error)
+        except Exception as error:
+            if not is_read_only(error):
+                raise
+        self._sessions.discard()
         try:
             result = attempt()
-        except _Unchanged as unchanged:
+        except Exception as error:
             self._sessions.discard()
-            if is_read_only(unchanged.error):
+            if is_read_only(error):
                 self._read_only_until = time.monotonic() + READ_ONLY_PAUSE
-            raise unchanged.error from None
-        if node_left:
-            self._sessions.leave()
+            raise
+        self._sessions.leave()
         return result
 
     def _transact(self, work: Callable[[Session], T], caller: Caller, end: str) -> T:
         """Runs the work in a transaction that begins on a new connection if the kept one broke while it was idle."""
-        committing = False
 
         def begin() -> Session:
             session = self._sessions.get(caller)
@@ -129,24 +121,16 @@ class PostgresqlWriter:
             return session
 
         def finish(session: Session) -> T:
-            nonlocal committing
             try:
                 result = work(session)
             except BaseException:
                 with suppress(Exception):
                     self._end(session, "ROLLBACK")
                 raise
-            committing = True
             self._end(session, end)
             return result
 
-        session = self._sessions.retry(begin)
-        try:
-            return self._sessions.lend(session, finish)
-        except Exception as error:
-            if is_not_executed(error) or (is_lost(error) and not committing):
-                raise _Unchanged(error) from error
-            raise
+        return self._sessions.lend(self._sessions.retry(begin), finish)
 
     def _end(self, session: Session, how: str) -> None:
         try:
@@ -167,8 +151,6 @@ class PostgresqlWriter:
         except RequestError:
             raise
         except Exception as error:
-            if is_not_executed(error):
-                raise _Unchanged(error) from error
             if not is_transient(error) and broken_constraint(error) is Constraint.OTHER:
                 self._sessions.discard()  # the connection may be unusable
             raise
