@@ -126,6 +126,11 @@ def test_one_port_is_that_of_all_hosts() -> None:
     assert hosts_of(create_engine("postgresql:///artemis?host=h1,h2&port=6432")) == [("h1", "6432"), ("h2", "6432")]
 
 
+def test_a_path_of_a_socket_may_be_long() -> None:
+    path = f"/tmp/{'a' * 80}"  # noqa: S108, it is only named
+    assert hosts_of(create_engine(f"postgresql:///artemis?host={path}&port=6432")) == [(path, "6432")]
+
+
 def test_a_host_without_a_port_has_the_default_one() -> None:
     assert hosts_of(create_engine("postgresql://[::1]:1,h2/artemis")) == [("::1", "1"), ("h2", "5432")]
 

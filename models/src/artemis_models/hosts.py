@@ -80,7 +80,8 @@ def hosts_of(engine: Engine) -> list[Host]:
     names = str(params.get("host", "")).split(",")
     ports = str(params.get("port", "")).split(",")
     for name in names:
-        name.encode("idna")  # the system's resolver does the same
+        if not name.startswith(("/", "@")):  # a socket has a path
+            name.encode("idna")  # as it is resolved, too
     return list(zip(names, ports if "port" in params else ports * len(names), strict=True))
 
 

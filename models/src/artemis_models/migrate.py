@@ -103,7 +103,7 @@ def check_reachable(engine: Engine, *, upgradable: bool = False) -> None:
 
 
 def check_revision(engine: Engine) -> None:
-    """Raises DatabaseError when there is no database, it cannot be written, or its schema is not the one needed.
+    """Raises DatabaseError when there is no database, or its schema is not the one that this code needs.
 
     The text of the error says what to do.
     """
@@ -114,7 +114,7 @@ def check_revision(engine: Engine) -> None:
 
 
 def check_connection(connection: Connection) -> None:
-    """Raises DatabaseError when the schema is not the one that this code needs, or PostgreSQL is read-only."""
+    """Raises DatabaseError when the schema is not the one that this code needs."""
     revision = current_revision(connection)
     _check_not_newer(revision)
     if revision != head_revision():
@@ -122,6 +122,10 @@ def check_connection(connection: Connection) -> None:
             f"the database has schema revision {revision or 'none'}, and this program needs {head_revision()}: "
             "run `artemis-server migrate`"
         )
+
+
+def check_writable(connection: Connection) -> None:
+    """Raises ReadOnlyError for a PostgreSQL that cannot be written."""
     if connection.dialect.name != "postgresql":
         return
     if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":

@@ -15,6 +15,7 @@ from artemis_models import (
     check_reachable,
     check_revision,
     check_sequences,
+    check_writable,
     create_engine,
     describe,
     head_revision,
@@ -223,6 +224,8 @@ def _migrate(settings: Settings, engine: Engine) -> int:
 def _check(settings: Settings, engine: Engine) -> int:
     check_revision(engine)
     check_sequences(engine)
+    with engine.connect() as connection:
+        check_writable(connection)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
     )

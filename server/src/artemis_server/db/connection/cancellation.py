@@ -196,6 +196,7 @@ class _PostgresqlGuard(StatementGuard):
 
     def begin(self, caller: Caller, seconds: float) -> None:
         super().begin(caller, seconds)
+        is_unreplicated(self._driver)  # of a call that failed for another reason
         self._next_cancel = 0.0
         milliseconds = rounded_up(seconds * 1000)
         if milliseconds != self._timeout:

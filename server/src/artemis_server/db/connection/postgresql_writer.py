@@ -105,8 +105,8 @@ class PostgresqlWriter:
         try:
             result = attempt()
         except Exception as error:
-            self._sessions.discard()
             if is_read_only(error):
+                self._sessions.discard()
                 self._read_only_until = time.monotonic() + READ_ONLY_PAUSE
             raise
         self._sessions.leave()

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from artemis_models import DatabaseError, IdempotencyKey, ReadOnlyError, check_connection, describe
+from artemis_models import DatabaseError, IdempotencyKey, ReadOnlyError, check_connection, check_writable, describe
 from sqlalchemy import Engine, delete, insert
 from sqlalchemy.orm import Session
 
@@ -92,6 +92,7 @@ class Probe:
         connection.exec_driver_sql("SELECT 1")
         self._sessions.mark_responsive()  # whatever else is wrong
         check_connection(connection)
+        check_writable(connection)
         if self._file is not None:
             _begin_writing(session)
         elif connection.exec_driver_sql("SHOW synchronous_standby_names").scalar():

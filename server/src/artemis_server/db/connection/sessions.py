@@ -202,6 +202,8 @@ class ThreadSessions:
         for guard, connection in list(self._open.items()):
             if not guard.busy:
                 self._open.pop(guard, None)
+                if guard.outdated:
+                    connection.invalidate()  # its pool is closed already, and would keep it open
                 connection.close()
 
     def _distrust(self) -> None:
