@@ -18,6 +18,7 @@ import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -188,8 +189,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.nodes = [Node(folder, f"n{number}") for number in range(3)]
         self.primary = self.nodes[0].make()
-        for standby in self.standbys:
-            standby.follow(self.primary)
+        with ThreadPoolExecutor() as executor:
+            list(executor.map(lambda standby: standby.follow(self.primary), self.standbys))
 
     @property
     def url(self) -> str:
