@@ -57,11 +57,11 @@ PAUSE = 0.02
 
 @cache
 def programs() -> Path:
-    """Returns the folder of PostgreSQL's programs."""
+    """Returns the folder of PostgreSQL's programs, of the newest version that the package has."""
     found = find_spec(PACKAGE)
     assert found
     assert found.origin
-    return Path(found.origin).parent / "pginstall" / "bin"
+    return max(Path(found.origin).parent.glob("pginstall*")) / "bin"
 
 
 @cache
