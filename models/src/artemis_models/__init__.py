@@ -6,17 +6,20 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 from artemis_models import triggers as _triggers  # noqa: F401, it adds the triggers to the tables
 from artemis_models.allocator import tune_allocator
 from artemis_models.engine import create_engine, describe
-from artemis_models.errors import AUTOCOMMIT, DatabaseError
+from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.garbage_collector import tune_garbage_collector
+from artemis_models.hosts import join_attempts
 from artemis_models.migrate import (
     check_connection,
     check_reachable,
     check_revision,
+    check_writable,
     current_revision,
     head_revision,
     upgrade,
     upgrade_sql,
 )
+from artemis_models.postgresql import is_unreplicated
 from artemis_models.sequences import check_sequences, sequence_repair
 from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User, next_update_time
 
@@ -28,16 +31,20 @@ __all__ = [
     "FeedValidators",
     "IdempotencyKey",
     "Load",
+    "ReadOnlyError",
     "Secret",
     "User",
     "check_connection",
     "check_reachable",
     "check_revision",
     "check_sequences",
+    "check_writable",
     "create_engine",
     "current_revision",
     "describe",
     "head_revision",
+    "is_unreplicated",
+    "join_attempts",
     "next_update_time",
     "sequence_repair",
     "tune_allocator",

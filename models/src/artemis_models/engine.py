@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from artemis_models import postgresql, sqlite
+from artemis_models import hosts, postgresql, sqlite
 from artemis_models.errors import DatabaseError
 
 _MALFORMED = "the database URL is malformed; it looks like sqlite:///artemis.db or postgresql://user@host/name"
@@ -58,7 +58,7 @@ def _parse(url: str) -> URL:
     if url.startswith("postgres://"):  # as libpq has it, too
         url = url.replace("postgres", "postgresql", 1)
     try:
-        parsed = make_url(url)
+        parsed = hosts.parse_several(url) or make_url(url)
         if parsed.drivername not in ("postgresql", postgresql.DRIVER):
             parsed.get_dialect()
     except (NoSuchModuleError, ImportError):

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from artemis_models.errors import AUTOCOMMIT, DatabaseError
+from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.sqlite import check_exists
 
 LOCK = 0x617274656D6973
@@ -122,6 +122,14 @@ def check_connection(connection: Connection) -> None:
             f"the database has schema revision {revision or 'none'}, and this program needs {head_revision()}: "
             "run `artemis-server migrate`"
         )
+
+
+def check_writable(connection: Connection) -> None:
+    """Raises ReadOnlyError for a PostgreSQL that cannot be written."""
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
+        raise ReadOnlyError
 
 
 def _check_not_newer(revision: str | None) -> None:

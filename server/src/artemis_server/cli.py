@@ -15,9 +15,11 @@ from artemis_models import (
     check_reachable,
     check_revision,
     check_sequences,
+    check_writable,
     create_engine,
     describe,
     head_revision,
+    join_attempts,
     tune_allocator,
     tune_garbage_collector,
     upgrade,
@@ -128,6 +130,7 @@ def _serve_alone(settings: Settings, engine: Engine, access: AccessControl, metr
 
 def _serve_together(settings: Settings, engine: Engine, metrics: Metrics | None, workers: int) -> int:
     engine.dispose()  # a connection must not be used by two processes
+    join_attempts()
     host = settings.listen.rpartition(":")[0]
     with reserve_address(settings.listen) as reserved:
         listen = f"{host}:{reserved.getsockname()[1]}"
@@ -250,6 +253,8 @@ def _check(settings: Settings, engine: Engine) -> int:
     traces_wanted()
     check_revision(engine)
     check_sequences(engine)
+    with engine.connect() as connection:
+        check_writable(connection)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
     )

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Table, bindparam, delete, func, insert, selec
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from artemis_server.db import times
+from artemis_server.db import replication, times
 from artemis_server.db.statements import Statement
 from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import content
@@ -68,7 +68,10 @@ class RequestKey:
         return made
 
     def find(self, session: Session, response: type[M]) -> M | None:
-        """Returns the stored response, None if there is none. Raises: as `answer`."""
+        """Returns the stored response, None if there is none. The transaction ends when standbys have it, too.
+
+        Raises: as `answer`.
+        """
         found = _FIND.first(session, {"key_id": self._id})
         if found is None:
             return None
@@ -77,6 +80,7 @@ class RequestKey:
                 Violation(field="request_id", description="was used for another request", rule="request_id.reused"),
                 reason="REQUEST_ID_REUSED",
             )
+        replication.confirm(session)
         return response.FromString(found[1])
 
     def values(self, response: Message) -> dict[str, Any]:

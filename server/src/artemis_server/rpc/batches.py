@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server import contract, masks
+from artemis_server.db import replication
 from artemis_server.db.batches import BatchStore, Change, check_size
 from artemis_server.db.connection.database import Database
 from artemis_server.errors import apply_to_each
@@ -82,6 +83,8 @@ class Batches(Generic[M]):
                 else self._store.expect(found, request.id, request.etag, f"requests[{index}].")
                 for index, request in enumerate(batch.requests)
             ]
+            if len(found) < len(set(ids)):
+                replication.confirm(session)
             check_size(last, "requests")
             self._store.delete_many(session, list(found.values()))
             return self._answer(response, "requests", last)

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from artemis_server import contract, masks
+from artemis_server.db import replication
 from artemis_server.db.connection.database import Database
 from artemis_server.db.store import Store
 from artemis_server.errors import NotFound
@@ -75,6 +76,7 @@ class Resources(Generic[M]):
                 return self._store.delete(session, request.id, request.etag)
             except NotFound:
                 if request.allow_missing:
+                    replication.confirm(session)
                     return self._store.message()
                 raise
 

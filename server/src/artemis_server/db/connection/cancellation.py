@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
 
+from artemis_models import is_unreplicated
+
 from artemis_server.access.principal import Principal
 
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
@@ -112,6 +114,11 @@ class StatementGuard:
         """Tells whether the connection broke by itself, and not by `disconnect`."""
         return False
 
+    @property
+    def unreplicated(self) -> bool:
+        """Tells once whether the connection committed what the standbys did not confirm (`is_unreplicated`)."""
+        return False
+
     def begin(self, caller: Caller, seconds: float) -> None:
         """Guards the statements that follow: they are executed for this caller, who waits so many seconds."""
         self._began = time.monotonic()
@@ -190,8 +197,13 @@ class _PostgresqlGuard(StatementGuard):
     def broken(self) -> bool:
         return bool(self._driver.broken) and not self._disconnected
 
+    @property
+    def unreplicated(self) -> bool:
+        return is_unreplicated(self._driver)
+
     def begin(self, caller: Caller, seconds: float) -> None:
         super().begin(caller, seconds)
+        is_unreplicated(self._driver)  # of a call that failed for another reason
         self._next_cancel = 0.0
         milliseconds = rounded_up(seconds * 1000)
         if milliseconds != self._timeout:

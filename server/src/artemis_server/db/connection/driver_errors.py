@@ -44,6 +44,11 @@ def is_transient(error: Exception) -> bool:
     return getattr(_cause(error), "sqlstate", None) in _COLLISIONS
 
 
+def is_read_only(error: Exception) -> bool:
+    """Tells whether the statement failed because PostgreSQL may only be read: the node is a standby by now."""
+    return _code(error) == "25006"
+
+
 def is_cancellation(error: Exception) -> bool:
     """Tells whether the statement was cancelled, by whomever."""
     return _code(error) in ("57014", "SQLITE_INTERRUPT")
@@ -86,6 +91,13 @@ def shutting_down() -> Unavailable:
     return Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")
 
 
+def not_replicated() -> Unavailable:
+    """Returns the error of a write that is committed, but may be lost with the node that committed it."""
+    return Unavailable(
+        "NOT_REPLICATED", "the write is on one node only, because its standbys did not confirm it; repeat it"
+    )
+
+
 def _full(cause: BaseException) -> RequestError:
     log.error("the disk is full: %s", cause)
     return ResourceExhausted("STORAGE_FULL", "the database has no space left; nothing was changed")
@@ -103,6 +115,16 @@ def _busy(_: BaseException) -> RequestError:
 def _unusable(cause: BaseException) -> RequestError:
     log.error("the database failed: %s", cause)
     return Unavailable("DATABASE_UNAVAILABLE", "the database cannot be used now; try again")
+
+
+def _read_only(cause: BaseException) -> RequestError:
+    log.error("the database cannot be written: %s", cause)
+    return read_only()
+
+
+def read_only() -> Unavailable:
+    """Returns the error of a write on a node that may only be read."""
+    return Unavailable("DATABASE_UNAVAILABLE", "the database may only be read now; try again")
 
 
 def _mismatched(cause: BaseException) -> RequestError:
@@ -174,7 +196,7 @@ _POSTGRESQL: dict[str, _Translation] = {
     "42703": _mismatched,  # no such column
     "40": _busy,  # collisions that did not end
     "08": _unusable,  # connection
-    "25006": _unusable,  # read only
+    "25006": _read_only,
     "25P": _unusable,  # a timeout of the transaction that the operator has set
     "42501": _unusable,  # the user may not
     "53": _unusable,  # out of memory or connections

@@ -18,7 +18,9 @@ from artemis_server.db.connection.driver_errors import (
     Constraint,
     broken_constraint,
     caller_gone,
+    is_read_only,
     is_transient,
+    read_only,
     shutting_down,
     translate,
 )
@@ -30,6 +32,8 @@ from artemis_server.errors import DeadlineExceeded, RequestError
 T = TypeVar("T")
 MAX_ATTEMPTS = 5
 PAUSE = 0.01  # seconds, before the second attempt; each further one waits up to twice as long
+READ_ONLY_PAUSE = 0.25
+"""Seconds for which writes are refused at once after a new connection turned out to be read-only."""
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees all that was committed before it ran, also while it waited for a lock."""
 
@@ -44,6 +48,7 @@ class PostgresqlWriter:
         self._sessions = sessions
         self._observer = observer
         self._closed = False
+        self._read_only_until = 0.0
 
     def write(
         self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool = False, single_statement: bool = False
@@ -60,18 +65,17 @@ class PostgresqlWriter:
         return 0
 
     def _repeat(self, work: Callable[[Session], T], caller: Caller, *, dry_run: bool, single_statement: bool) -> T:
+        """Runs the work, and again while it collides with other transactions.
+
+        It runs once more on a new connection if the kept one leads to a node that is read-only by now.
+        """
         transact = partial(self._transact, work, caller, "ROLLBACK" if dry_run else "COMMIT")
         attempt = partial(self._execute, work, caller) if single_statement and not dry_run else transact
         end = time.monotonic() + statement_timeout(caller)
         for number in range(MAX_ATTEMPTS):
-            if self._closed:
-                raise shutting_down()
-            if time.monotonic() >= end:
-                raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
-            if not caller.is_active():
-                raise caller_gone()
+            self._admit(caller, end)
             try:
-                return attempt()
+                return self._find_node(attempt)
             except RequestError:
                 raise
             except Exception as error:
@@ -79,6 +83,18 @@ class PostgresqlWriter:
                     raise translate(error) from error
             time.sleep(min(PAUSE * 2**number * random.random(), max(end - time.monotonic(), 0)))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
+
+    def _admit(self, caller: Caller, end: float) -> None:
+        """Raises the reason why the work cannot begin, if there is one."""
+        now = time.monotonic()
+        if self._closed:
+            raise shutting_down()
+        if now >= end:
+            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the request was written")
+        if now < self._read_only_until:
+            raise read_only()
+        if not caller.is_active():
+            raise caller_gone()
 
     def close(self, timeout: float) -> None:
         """Accepts no more work."""
@@ -88,6 +104,27 @@ class PostgresqlWriter:
     def interrupt(self) -> None:
         """Accepts no more work; the sessions end what runs."""
         self._closed = True
+
+    def _find_node(self, attempt: Callable[[], T]) -> T:
+        """Returns what `attempt` returns: on a new connection, if the kept one leads to a node that is read-only now.
+
+        Then all other connections are left as well. A read-only node has changed nothing.
+        """
+        try:
+            return attempt()
+        except Exception as error:
+            if not is_read_only(error):
+                raise
+        self._sessions.discard()
+        try:
+            result = attempt()
+        except Exception as error:
+            if is_read_only(error):
+                self._sessions.discard()
+                self._read_only_until = time.monotonic() + READ_ONLY_PAUSE
+            raise
+        self._sessions.leave()
+        return result
 
     def _transact(self, work: Callable[[Session], T], caller: Caller, end: str) -> T:
         """Runs the work in a transaction that begins on a new connection if the kept one broke while it was idle."""

@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from artemis_models import DatabaseError, IdempotencyKey, check_connection, describe
+from artemis_models import DatabaseError, IdempotencyKey, ReadOnlyError, check_connection, check_writable, describe
 from sqlalchemy import Engine, delete, insert
 from sqlalchemy.orm import Session
 
+from artemis_server.db import replication
 from artemis_server.db.connection.cancellation import Caller, InternalCaller
 from artemis_server.db.connection.driver_errors import DatabaseDamaged, is_busy, is_cancellation
 from artemis_server.db.connection.sessions import ThreadSessions
@@ -26,7 +27,7 @@ _PATIENT = InternalCaller(1.0)
 """The caller of the probe, which waits for a second: a database that works answers within it."""
 _WRITTEN_BYTES = 256 * 1024
 """The size of a row that the probe writes: the last bytes of a full disk must not pass for space."""
-_FAILURES = ("DATABASE_UNAVAILABLE", "STORAGE_FULL")
+_FAILURES = ("DATABASE_UNAVAILABLE", "NOT_REPLICATED", "STORAGE_FULL")
 """Reasons for which a call fails when the database cannot be written, among others."""
 
 
@@ -55,7 +56,7 @@ class Probe:
         try:
             if self._file is not None:
                 self._look_at(self._file)
-            self._sessions.run(self._check_connection, _PATIENT)
+            self._check_node()
             if self._damaged:
                 self._sessions.run(self._check_pages, _PATIENT)
                 self._damaged = False
@@ -78,15 +79,24 @@ class Probe:
         if identity is None:
             raise DatabaseError(f"the file {file.path} is missing")
 
+    def _check_node(self) -> None:
+        """Checks the connection, and a new one if the node cannot be written; if that one can, all go there."""
+        try:
+            self._sessions.run(self._check_connection, _PATIENT)
+        except ReadOnlyError:
+            self._sessions.run(self._check_connection, _PATIENT)
+            self._sessions.leave()
+
     def _check_connection(self, session: Session) -> None:
         connection = session.connection()
         connection.exec_driver_sql("SELECT 1")
         self._sessions.mark_responsive()  # whatever else is wrong
         check_connection(connection)
+        check_writable(connection)
         if self._file is not None:
             _begin_writing(session)
-        elif connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
-            raise DatabaseError("the database is read-only: it is a standby, or default_transaction_read_only is on")
+        elif connection.exec_driver_sql("SHOW synchronous_standby_names").scalar():
+            replication.confirm(session)
 
     def _check_pages(self, session: Session) -> None:
         """Raises DatabaseError unless all pages of a SQLite file are well."""

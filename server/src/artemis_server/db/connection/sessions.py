@@ -3,6 +3,7 @@
 Their connections are in autocommit: a statement is a snapshot, and no transaction is left open.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from artemis_server.db.connection.driver_errors import (
     broken_constraint,
     is_cancellation,
     late,
+    not_replicated,
     shutting_down,
 )
 from artemis_server.db.connection.turn import Turn
@@ -37,6 +39,8 @@ from artemis_server.errors import RequestError, Unavailable
 T = TypeVar("T")
 WATCH_INTERVAL = 0.05  # seconds between two looks at the statements that run
 MAX_HOLD = 0.5  # seconds that a read may hold SQLite's write-ahead log while a writer waits to cut it back
+LEAVE_INTERVAL = 1.0
+"""Seconds between two times that all connections are left, because new ones cost more than most calls."""
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"
 """Where a session keeps the guard of its connection, in `Session.info`."""
@@ -53,6 +57,7 @@ class ThreadSessions:
         self._spare_ids = SpareIds()
         self._open: dict[StatementGuard, Connection] = {}
         self._generation = 0
+        self._left = -math.inf
         self._unresponsive = False
         self._interrupted = False
         self._closing = threading.Event()
@@ -85,11 +90,17 @@ class ThreadSessions:
 
         Raises:
             StatementEnded: a statement was ended for one of the reasons in `Ending`.
+            Unavailable: something was committed that the standbys did not confirm. All connections are left.
             Exception: what `work` raised.
         """
         guard: StatementGuard = session.info[_GUARD]
         try:
-            return work(session)
+            result = work(session)
+            if guard.unreplicated:
+                guard.outdated = True
+                self.leave()
+                raise not_replicated()
+            return result
         except RequestError:
             raise
         except Exception as error:
@@ -148,6 +159,13 @@ class ThreadSessions:
             connection.close()
         return broken
 
+    def leave(self) -> None:
+        """Makes every thread open a new connection for its next call: the node is not the one to use any more."""
+        now = time.monotonic()
+        if now - self._left >= LEAVE_INTERVAL:
+            self._left = now
+            self.renew()
+
     def disconnect(self) -> None:
         """Ends every connection that a thread waits for, and refuses callers until `mark_responsive` is called.
 
@@ -191,6 +209,8 @@ class ThreadSessions:
         for guard, connection in list(self._open.items()):
             if not guard.busy:
                 self._open.pop(guard, None)
+                if guard.outdated:
+                    connection.invalidate()  # its pool is closed already, and would keep it open
                 connection.close()
 
     def _distrust(self) -> None:
