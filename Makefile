@@ -63,7 +63,7 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(EXPORT) --group dev --output-file requirements/dev.txt
 	$(COMPILE) requirements/proto.in --output-file requirements/proto.txt
 	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_client)) --output-file requirements/floor-client.txt
-	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_services)) --extra postgresql --output-file requirements/floor-services.txt
+	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_services)) --extra postgresql --extra otel --output-file requirements/floor-services.txt
 
 # The stamp names the version, so that another PYTHON makes the environment anew.
 PYTHON_STAMP := .venv/.python-$(PYTHON_VERSION)
