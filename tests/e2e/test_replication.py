@@ -111,10 +111,11 @@ def test_a_commit_that_no_standby_confirmed_is_unavailable(without_standbys: Clu
 
 @pytest.mark.parametrize("options", ["", "?options=-c%20client_min_messages=error"])
 def test_a_commit_past_the_server_fails_as_well(without_standbys: Cluster, options: str) -> None:
-    """A load or a migration, whose COMMIT the database's operator cancels."""
+    """A load, which has its connection to itself, or a migration, whose COMMIT the database's operator cancels."""
     engine = create_engine(without_standbys.url + options)
     waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     with engine.connect() as connection, ThreadPoolExecutor(1) as executor:
+        connection.detach()
         connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'test', '')")
         commit = executor.submit(connection.commit)
         while not without_standbys.primary.ask(waiting):

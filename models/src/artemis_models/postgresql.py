@@ -115,7 +115,7 @@ def _watch_commits(hosts: Hosts, connection: Any, _: ConnectionPoolEntry) -> Non
 def _commit(engine: Engine, commit: Callable[[Any], None], connection: Any) -> None:
     """Commits. Raises the driver's OperationalError if the standbys did not confirm it."""
     commit(connection)
-    if is_unreplicated(connection.driver_connection):
+    if is_unreplicated(connection.dbapi_connection):
         raise engine.dialect.loaded_dbapi.OperationalError(
             "the change is stored on this node only, because the wait for its standbys was cancelled"
         )
