@@ -74,7 +74,7 @@ class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the library's name
         """Logs nothing: Prometheus asks every few seconds."""
 
-    def get_stderr(self) -> io.StringIO:  # type: ignore[override]
+    def get_stderr(self) -> io.StringIO:
         """Returns where the library writes the stack trace of each request that its client does not end well."""
         return io.StringIO()
 
