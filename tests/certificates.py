@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 from cryptography import x509
@@ -15,6 +16,13 @@ from cryptography.x509.oid import NameOID
 DAY = timedelta(days=1)
 
 
+class Files(NamedTuple):
+    """The files of a pair."""
+
+    cert: Path
+    key: Path
+
+
 @dataclass(frozen=True)
 class Pair:
     """A certificate and its key, in PEM form."""
@@ -22,12 +30,12 @@ class Pair:
     cert: bytes
     key: bytes
 
-    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+    def write(self, folder: Path, name: str) -> Files:
         """Writes the two files, and returns their paths."""
         cert, key = folder / f"{name}.crt", folder / f"{name}.key"
         cert.write_bytes(self.cert)
         key.write_bytes(self.key)
-        return cert, key
+        return Files(cert, key)
 
     def credentials(self, trusted: bytes) -> grpc.ChannelCredentials:
         """Returns those of a client that has this pair, and trusts an authority."""
@@ -47,6 +55,12 @@ class Authority:
         """Its own certificate."""
         return self._cert.public_bytes(Encoding.PEM)
 
+    def write(self, folder: Path) -> Path:
+        """Writes its own certificate, and returns the path."""
+        file = folder / "authority.crt"
+        file.write_bytes(self.pem)
+        return file
+
     def server(self, begins: timedelta = -DAY, ends: timedelta = DAY) -> Pair:
         """Returns the pair of a server on this machine; the times are from now on."""
         names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
@@ -56,6 +70,11 @@ class Authority:
         """Returns the pair of a client with this common name, and with a URI if one is given."""
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)] if uri else [x509.DNSName(name)])
         return self._pair(name, begins, ends, names)
+
+    def issue(self, folder: Path, name: str, *names: x509.GeneralName, ends: timedelta = DAY) -> Files:
+        """Writes a pair with this common name and these alternative ones; returns the files."""
+        extension = x509.SubjectAlternativeName(names) if names else x509.BasicConstraints(ca=False, path_length=None)
+        return self._pair(name, -2 * DAY, ends, extension).write(folder, name or "nameless")
 
     def credentials(self, pair: Pair | None = None) -> grpc.ChannelCredentials:
         """Returns what a client needs that trusts this authority, and has this pair."""
@@ -83,4 +102,4 @@ class Authority:
 
 
 def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])

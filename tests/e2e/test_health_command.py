@@ -7,99 +7,40 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 from artemis_server.commands.health import beside, main
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from tests.certificates import DAY, Authority, Files
 from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, Server, environment, serving
 
 ROOT = Path(__file__).parents[2]
-DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A certificate and its key, as files; `issuer` None is an authority of its own."""
-
-    folder: Path
-    name: str
-    names: Sequence[x509.GeneralName] = ()
-    issuer: "Certificate | None" = None
-    ends: timedelta = DAY
-
-    def __post_init__(self) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        self.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(self.subject)
-            .issuer_name(self.issuer.subject if self.issuer else self.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 2 * DAY)
-            .not_valid_after(now + self.ends)
-            .add_extension(x509.BasicConstraints(ca=self.issuer is None, path_length=None), critical=True)
-        )
-        if self.names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(self.names), critical=False)
-        signed = builder.sign(self.issuer.private_key() if self.issuer else key, SHA256())
-        self.cert.write_bytes(signed.public_bytes(Encoding.PEM))
-
-    @property
-    def subject(self) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)] if self.name else [])
-
-    @property
-    def cert(self) -> Path:
-        return self.folder / f"{self.name or 'nameless'}.crt"
-
-    @property
-    def key(self) -> Path:
-        return self.cert.with_suffix(".key")
-
-    def private_key(self) -> ec.EllipticCurvePrivateKey:
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
-
-        key = load_pem_private_key(self.key.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return key
 
 
 @contextmanager
 def answering(
-    certificate: Certificate | None = None,
-    clients: Certificate | None = None,
-    pair: tuple[bytes, bytes] | None = None,
+    certificate: Files | None = None,
+    clients: Authority | None = None,
 ) -> Iterator[str]:
-    """Runs a server that is SERVING and yields its address.
-
-    It has a certificate, or a key and a certificate in PEM, if any; `clients` is the authority of its clients.
-    """
+    """Runs a server that is SERVING and yields its address. `clients` is the authority of its clients."""
     server = grpc.server(ThreadPoolExecutor(2))
     servicer = health.HealthServicer()
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    if certificate is not None:
-        pair = (certificate.key.read_bytes(), certificate.cert.read_bytes())
-    if pair is None:
+    if certificate is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
-        root = clients.cert.read_bytes() if clients else None
+        root = clients.pem if clients else None
+        cert, key = certificate
+        pair = key.read_bytes(), cert.read_bytes()
         port = server.add_secure_port(
             "127.0.0.1:0", grpc.ssl_server_credentials([pair], root, require_client_auth=clients is not None)
         )
@@ -111,8 +52,8 @@ def answering(
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Certificate:
-    return Certificate(tmp_path, "authority")
+def authority() -> Authority:
+    return Authority()
 
 
 def unhealthy(capsys: pytest.CaptureFixture[str], *arguments: object, **variables: object) -> str:
@@ -157,6 +98,11 @@ def test_a_server_whose_schema_is_behind_is_not_healthy(
     assert said == f"{server.target} is NOT_SERVING; its log says why"
 
 
+def test_an_address_without_a_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for variables in ({}, {"ARTEMIS_TLS_CERT": "server.crt"}):
+        assert "nowhere" in unhealthy(capsys, ARTEMIS_LISTEN="nowhere", **variables)
+
+
 def test_nobody_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         target = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -181,9 +127,9 @@ def test_a_server_that_says_nothing_is_waited_for_as_long_as_told(capsys: pytest
     ids=repr,
 )
 def test_the_servers_own_certificate_is_known_whatever_its_name_is(
-    tmp_path: Path, authority: Certificate, name: x509.GeneralName
+    tmp_path: Path, authority: Authority, name: x509.GeneralName
 ) -> None:
-    own = Certificate(tmp_path, "own", [name], authority)
+    own = authority.issue(tmp_path, "own", name)
     with answering(certificate=own) as target:
         assert main([], {"ARTEMIS_LISTEN": target, "ARTEMIS_TLS_CERT": str(own.cert)}) == 0
 
@@ -197,30 +143,29 @@ def test_the_certificate_that_the_page_makes_is_good_for_servers_and_clients(tmp
         shlex.split(command.replace("\\\n", "")), cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE
     )
     cert, key = (tmp_path / "secrets" / name for name in ("tls.crt", "tls.key"))
-    with answering(pair=(key.read_bytes(), cert.read_bytes())) as target:
+    with answering(Files(cert, key)) as target:
         assert main([], {"ARTEMIS_LISTEN": target, "ARTEMIS_TLS_CERT": str(cert)}) == 0
         for name in ("127.0.0.1", "localhost"):
             assert main(["--target", target.replace("127.0.0.1", name), "--tls-ca", str(cert)], {}) == 0
 
 
 def test_another_certificate_is_not_taken_for_the_servers(
-    tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [x509.DNSName("server.example")]
-    own, other = (Certificate(tmp_path, name, names, authority) for name in ("own", "other"))
+    own, other = (authority.issue(tmp_path, name, x509.DNSName("server.example")) for name in ("own", "other"))
     with answering(certificate=other) as target:
         assert "CERTIFICATE_VERIFY_FAILED" in unhealthy(capsys, "--target", target, "--tls-cert", own.cert)
 
 
 @pytest.mark.parametrize("renewed", [True, False])
 def test_a_file_that_the_server_has_not_taken_makes_it_no_less_healthy(
-    tmp_path: Path, authority: Certificate, renewed: bool
+    tmp_path: Path, authority: Authority, renewed: bool
 ) -> None:
     """A server keeps its certificate when the new one is broken: a check that fails would take all servers away."""
-    own = Certificate(tmp_path, "own", [x509.DNSName("server.example")], authority)
+    own = authority.issue(tmp_path, "own", x509.DNSName("server.example"))
     with answering(certificate=own) as target:
         if renewed:
-            Certificate(tmp_path, "own", [x509.DNSName("server.example")], authority)
+            authority.issue(tmp_path, "own", x509.DNSName("server.example"))
         else:
             own.cert.write_text("half a certif")
         files = {"ARTEMIS_TLS_CERT": str(own.cert), "ARTEMIS_TLS_KEY": str(own.key), "ARTEMIS_LISTEN": target}
@@ -240,38 +185,38 @@ def test_nobody_behind_the_port_of_an_encrypted_server_is_one_line(capsys: pytes
 
 
 def test_an_expired_certificate_is_not_healthy(
-    tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expired = Certificate(tmp_path, "expired", [x509.DNSName("server.example")], authority, ends=-DAY)
+    expired = authority.issue(tmp_path, "expired", x509.DNSName("server.example"), ends=-DAY)
     with answering(certificate=expired) as target:
         assert "certificate has expired" in unhealthy(capsys, "--target", target, "--tls-cert", expired.cert)
 
 
 def test_with_an_authority_the_name_in_the_target_counts(
-    tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, elsewhere = (
-        Certificate(tmp_path, str(names), [x509.DNSName(names)], authority) for names in ("localhost", "elsewhere")
+        authority.issue(tmp_path, str(names), x509.DNSName(names)) for names in ("localhost", "elsewhere")
     )
     with answering(certificate=here) as target:
         there = target.replace("127.0.0.1", "localhost")
-        assert main(["--target", there, "--tls-ca", str(authority.cert)], {}) == 0
+        assert main(["--target", there, "--tls-ca", str(authority.write(tmp_path))], {}) == 0
         capsys.readouterr()
     with answering(certificate=elsewhere) as target:
         there = target.replace("127.0.0.1", "localhost")
-        assert "Hostname Verification" in unhealthy(capsys, "--target", there, "--tls-ca", authority.cert)
+        assert "Hostname Verification" in unhealthy(capsys, "--target", there, "--tls-ca", authority.write(tmp_path))
 
 
 def test_a_server_that_asks_for_a_certificate_gets_its_own_or_the_one_that_is_named(
-    tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clients = Certificate(tmp_path, "clients")
-    own = Certificate(tmp_path, "own", [x509.DNSName("server.example")], authority)
-    client = Certificate(tmp_path, "client", issuer=clients)
+    clients = Authority("clients")
+    own = authority.issue(tmp_path, "own", x509.DNSName("server.example"))
+    client = clients.issue(tmp_path, "client")
     files = {
         "ARTEMIS_TLS_CERT": str(own.cert),
         "ARTEMIS_TLS_KEY": str(own.key),
-        "ARTEMIS_TLS_CLIENT_CA": str(authority.cert),
+        "ARTEMIS_TLS_CLIENT_CA": str(authority.write(tmp_path)),
     }
     with answering(certificate=own, clients=authority) as target:
         assert main(["--target", target], files) == 0
@@ -288,9 +233,9 @@ def test_a_server_that_asks_for_a_certificate_gets_its_own_or_the_one_that_is_na
 
 
 def test_an_encrypted_server_is_not_healthy_to_a_check_without_its_settings(
-    tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = Certificate(tmp_path, "own", [x509.DNSName("server.example")], authority)
+    own = authority.issue(tmp_path, "own", x509.DNSName("server.example"))
     with answering(certificate=own) as target:
         unhealthy(capsys, "--target", target)
 
@@ -312,9 +257,9 @@ def test_a_certificate_that_cannot_be_used_is_named(
 
 
 def test_a_certificate_without_a_name_is_no_good_to_clients(
-    tmp_path: Path, authority: Certificate, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nameless = Certificate(tmp_path, "", [x509.UniformResourceIdentifier("spiffe://example/artemis")], authority)
+    nameless = authority.issue(tmp_path, "", x509.UniformResourceIdentifier("spiffe://example/artemis"))
     with answering(certificate=nameless) as target:
         said = unhealthy(capsys, ARTEMIS_LISTEN=target, ARTEMIS_TLS_CERT=nameless.cert)
     assert said == f"{nameless.cert} has no DNS name and no address, one of which every client of gRPC looks for"

@@ -134,6 +134,7 @@ def test_a_collector_that_is_away_is_named_once_and_harms_no_call(
     sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization Bearer s3cret")  # which is malformed
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
     with serving(sqlite_file) as server:
@@ -144,6 +145,7 @@ def test_a_collector_that_is_away_is_named_once_and_harms_no_call(
                 assert client.events.get(made.id) == made
         assert server.stop() == 0
         assert server.log.text.count("collector") == 1
+        assert "s3cret" not in server.log.text
         assert "Traceback" not in server.log.text
 
 

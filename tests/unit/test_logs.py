@@ -2,13 +2,17 @@
 
 import json
 import logging
+import os
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from artemis_server import supervisor
+from artemis_server import logs, supervisor
 from artemis_server.access import files
-from artemis_server.logs import INTERVAL, Formatter, Throttle, utc
+from artemis_server.logs import INTERVAL, Formatter, Output, Throttle, utc
 
 
 class Clock:
@@ -136,3 +140,66 @@ def test_a_worker_is_named() -> None:
     formatter = Formatter("console")
     formatter.worker = 7
     assert re.search(r" INFO worker 7: artemis_server\.access: x$", formatter.format(record("x")))
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Output]]:
+    """The end to read of a pipe, and a log that writes to it and keeps ten kilobytes."""
+    monkeypatch.setattr(logs, "MAX_WAITING", 10_000)
+    read, write = os.pipe()
+    yield read, Output(write, lambda lost: f"{lost} lost\n")
+    os.close(read)
+    with suppress(OSError):
+        os.close(write)
+
+
+def test_nobody_waits_for_a_reader_of_the_log(pipe: tuple[int, Output]) -> None:
+    """What the pipe does not take waits, then lines are lost, and the log says how many once it is read again."""
+    read, output = pipe
+    line = "x" * 99 + "\n"
+    for _ in range(1000):
+        output.write(line)
+    lost = output.take_lost()
+    kept = 1000 - lost
+    assert 0 < lost < 1000
+    text = ""
+    while len(text) < kept * 100:
+        text += os.read(read, 2**20).decode()
+        output.flush()
+    assert text == line * kept
+    output.write("more\n")
+    assert os.read(read, 2**20).decode() == f"{lost} lost\nmore\n"
+    output.write("and more\n")
+    assert os.read(read, 2**20).decode() == "and more\n"
+
+
+def test_lines_are_written_in_parts_that_a_pipe_takes_as_a_whole(pipe: tuple[int, Output]) -> None:
+    read, output = pipe
+    lines = "".join(f"{number:0>1000}\n" for number in range(9)) + "é" * 300 + "\n"
+    assert [len(part) for part in logs._pieces(lines.encode())] == [4004, 4004, 1001 + 601]
+    assert [len(part) for part in logs._pieces(b"x" * 5000)] == [4096, 904]
+    output.write(lines)
+    assert os.read(read, 2**20).decode() == lines
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is full")
+def test_a_log_that_cannot_be_written_is_no_error() -> None:
+    """The disk is full, or the reader is gone."""
+    with open("/dev/full", "wb", buffering=0) as full:
+        output = Output(full.fileno(), str)
+        for _ in range(3):
+            output.write("line\n")
+    assert output.take_lost() >= 3
+
+
+def test_a_process_that_ends_gives_the_reader_some_time(
+    pipe: tuple[int, Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, output = pipe
+    lines = "x" * 99_999 + "\n"
+    monkeypatch.setattr(logs, "MAX_WAITING", len(lines))
+    output.write(lines)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: "".join(os.read(read, 10_000).decode() for _ in range(10)))
+        output.flush(60)
+        assert len(reading.result()) > 2**16

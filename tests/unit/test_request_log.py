@@ -47,10 +47,11 @@ class Output:
         self.open.set()
         self.waits = threading.Event()
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         self.waits.set()
         assert self.open.wait(PATIENCE)
         self.text += text
+        return 0
 
     def omit(self, lines: int) -> None:
         self.omitted += lines

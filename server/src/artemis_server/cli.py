@@ -198,6 +198,7 @@ def _stop(application: Application, grace: float) -> None:
     log.info("stopping: up to %g s for requests in flight", grace)
     application.stop(grace)
     log.info("stopped")
+    logs.finish()
 
 
 def _end_at_next_signal() -> None:

@@ -8,12 +8,14 @@ A line is text or JSON. Its fields beside the message are those of `extra={"fiel
 
 import json
 import logging
+import os
 import re
+import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
@@ -23,6 +25,10 @@ INTERVAL = 1.0
 """Seconds between two lines about the same failure."""
 UNTHROTTLED = ("artemis_server.supervisor", "artemis_server.access.files")
 """Loggers whose lines are never dropped: callers cannot cause them, and each is about another worker or file."""
+MAX_WAITING = 4 * 2**20
+"""Bytes of lines that wait while nobody reads the log."""
+MAX_LAST = 1.0
+"""Seconds that a process which ends waits for a reader of its last lines."""
 _PLAIN = re.compile(r"[!#-<>-~]+")  # printable ASCII but space, " and =
 _OWN = frozenset({"time", "level", "logger", "message", "worker"})
 """The members of a JSON object that no field may replace."""
@@ -32,9 +38,10 @@ _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 def set_up(level: str, format: str = "console") -> None:  # noqa: A002, the name of the setting
     """Makes every logger write to stderr from this level on, such as "INFO", in one of FORMATS."""
-    handler = logging.StreamHandler(sys.stderr)
+    lines = Formatter(format)
+    handler = logging.StreamHandler(_output(lines))
     handler.addFilter(Throttle())
-    handler.setFormatter(Formatter(format))
+    handler.setFormatter(lines)
     logging.basicConfig(level=level, handlers=[handler])
 
 
@@ -45,19 +52,122 @@ def formatter() -> "Formatter | None":
 
 
 def set_worker(number: int) -> None:
-    """Makes every line tell that this process is the worker of this number."""
+    """Makes every line tell that this process, which was just forked, is the worker of this number."""
     found = formatter()
     if found is not None:
         found.worker = number
+    for output in _outputs():
+        output.forget()
 
 
-def write(lines: str) -> None:
-    """Writes lines that are complete already. If stderr takes no more, the lines are lost without an error."""
+def write(lines: str) -> int:
+    """Writes lines that are complete already, and returns how many lines of the log were lost since the last call."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.lock is not None:
-            with handler.lock, suppress(OSError, ValueError):
+            with handler.lock:
                 handler.stream.write(lines)
-                handler.stream.flush()
+    return sum(output.take_lost() for output in _outputs())
+
+
+def finish() -> None:
+    """Writes what waits, for MAX_LAST seconds at most: the process ends."""
+    for output in _outputs():
+        output.flush(MAX_LAST)
+
+
+def _output(lines: "Formatter") -> Any:
+    """Returns the stream of the log."""
+
+    def tell(lost: int) -> str:
+        text = f"{lost} lines of this log were lost, because nobody read it or the disk was full"
+        return lines.line(time.time(), "ERROR", __name__, text, {}) + "\n"
+
+    try:
+        return Output(sys.stderr.fileno(), tell)
+    except (AttributeError, OSError, ValueError):  # there is none, or a test has replaced it
+        return sys.stderr
+
+
+def _outputs() -> "Iterator[Output]":
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and isinstance(handler.stream, Output):
+            yield handler.stream
+
+
+class Output:
+    """A stream that never waits: not for the reader of a pipe, and not for room on a disk.
+
+    Threads that log may be gRPC's thread of events, or the writer of SQLite, and one that waits for the reader of the
+    log stops the server. A line is written before the call returns, if the reader takes it. Otherwise it waits, up to
+    MAX_WAITING, and is written before the next one. Lines beyond that are lost, and so are those that do not fit on a
+    disk. The lock of the handler guards it.
+    """
+
+    def __init__(self, descriptor: int, tell: Callable[[int], str]) -> None:
+        """`tell` makes the line that says how many lines were lost."""
+        self._descriptor = descriptor
+        self._tell = tell
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._waiting: deque[bytes] = deque()
+        """Each is small enough to be written as a whole: so are lines of several processes in one pipe."""
+        self._size = 0
+        self._lost = self._untold = 0
+        """Lines that were lost: since `take_lost`, and since the log said so."""
+
+    def write(self, text: str) -> None:
+        """Writes lines, or keeps them."""
+        self.flush()
+        untold = 0 if self._waiting else self._untold
+        raw = ((self._tell(untold) if untold else "") + text).encode(errors="backslashreplace")
+        if self._size + len(raw) > MAX_WAITING:
+            self._lose(raw)
+            return
+        self._waiting.extend(_pieces(raw))
+        self._size += len(raw)
+        self._untold -= untold
+        self.flush()
+
+    def flush(self, seconds: float = 0) -> None:
+        """Writes what waits, as far as the reader takes it within so many seconds."""
+        end = time.monotonic() + seconds
+        while self._waiting and self._poll.poll(1000 * max(0.0, end - time.monotonic())):
+            piece = self._waiting.popleft()
+            self._size -= len(piece)
+            try:
+                written = os.write(self._descriptor, piece)
+            except OSError:  # the disk is full, or nobody will ever read it
+                self._lose(piece)
+                continue
+            if written < len(piece):
+                self._waiting.appendleft(piece[written:])
+                self._size += len(piece) - written
+
+    def take_lost(self) -> int:
+        """Returns how many lines were lost since the last call."""
+        lost, self._lost = self._lost, 0
+        return lost
+
+    def forget(self) -> None:
+        """Drops what waits: the process that this one was forked from writes it."""
+        self._waiting.clear()
+        self._size = self._lost = self._untold = 0
+
+    def _lose(self, raw: bytes) -> None:
+        lines = raw.count(b"\n")
+        self._lost += lines
+        self._untold += lines
+
+
+def _pieces(raw: bytes) -> Iterator[bytes]:
+    """Yields parts of lines, of PIPE_BUF bytes at most, which a pipe that is ready takes as a whole (POSIX)."""
+    begin = 0
+    while begin < len(raw):
+        end = begin + select.PIPE_BUF
+        if end < len(raw):
+            end = raw.rfind(b"\n", begin, end) + 1 or end
+        yield raw[begin:end]
+        begin = end
 
 
 class Formatter(logging.Formatter):

@@ -123,6 +123,8 @@ def _shown(target: str, timeout: float) -> bytes:
         return ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=timeout).encode()
     except OSError as error:
         raise Unhealthy(f"{target}: {error.strerror or error}") from None
+    except (ValueError, OverflowError):
+        raise Unhealthy(f"{target} is not HOST:PORT") from None
 
 
 def _name(pem: bytes, file: Path) -> str:

@@ -30,7 +30,7 @@ def new(settings: Settings) -> int:
     add(file, tokens.entry_text(token, asked.name, asked.role, now, expires))
     print(token)
     until = "" if expires is None else f" until {expires:%Y-%m-%d %H:%M} UTC"
-    print(f"{asked.name} may use this token as a {asked.role}{until}. It is not shown again.", file=sys.stderr)
+    print(f"{asked.name} may use this token in the role {asked.role}{until}. It is not shown again.", file=sys.stderr)
     return 0
 
 

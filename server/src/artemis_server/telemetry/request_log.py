@@ -42,13 +42,14 @@ class RequestLog:
     """Writes a line for each call that `sample`, `slow` and the level admit.
 
     `sample` is the share of the successful calls, from 0 to 1; calls that take `slow` seconds, if that is not 0, and
-    those that fail have a line in any case. `omitted` gets the number of lines that are left out.
+    those that fail have a line in any case. `write` returns how many lines were lost. `omitted` gets the number of
+    lines that are left out or lost.
     """
 
     def __init__(
         self,
         formatter: Formatter,
-        write: Callable[[str], None],
+        write: Callable[[str], int],
         *,
         level: int,
         sample: float,
@@ -165,4 +166,6 @@ class RequestLog:
         with self._lock:
             lines, self._lines = self._lines, []
         if lines:
-            self._write("\n".join([*lines, ""]))
+            lost = self._write("\n".join([*lines, ""]))
+            if lost:
+                self._omitted(lost)

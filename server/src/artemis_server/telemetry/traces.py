@@ -73,6 +73,9 @@ def traces_of(system: str) -> "Traces | None":
     """
     if not wanted():
         return None
+    # The exporters log a header with a token that they cannot read, and repeat their failure for each batch, which
+    # `_reporting` tells once.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     try:
         return Traces(_exporter(os.environ), system)
     except Exception as error:
@@ -100,8 +103,6 @@ class Traces:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415, likewise
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415, likewise
 
-        # The exporters repeat their failure for each batch; `_Reporting` tells it once.
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         defaults = {} if os.environ.get(_SERVICE_NAME) else {"service.name": "artemis-server"}
         self._provider = TracerProvider(resource=Resource.create(defaults), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(_reporting(exporter)))
