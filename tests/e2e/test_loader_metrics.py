@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from artemis_loader.report import metrics
 from artemis_loader.settings import METRICS_LISTEN, Settings, parse
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -188,3 +190,19 @@ def test_the_address_of_the_metrics_is_a_flag_and_a_variable(text: str) -> None:
     assert parse(["run", "--metrics-listen", text], {}).metrics_listen == text
     assert parse(["run"], {}).metrics_listen == Settings.metrics_listen
     assert parse(["load"], environment).metrics_listen == Settings.metrics_listen
+
+
+def test_clients_of_the_metrics_that_do_harm_keep_no_thread_and_write_nothing(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that says nothing loses its connection, and one whose headers the library cannot read gets an error."""
+    monkeypatch.setattr(metrics._Handler, "timeout", 0.1)
+    host, port = metrics.LoadMetrics(["talks"]).listen("127.0.0.1:0").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as silent:
+        assert silent.recv(1) == b""
+    for headers, status in (({"Accept": "text/plain;version=1.x.y"}, 500), ({}, 200)):
+        connection = HTTPConnection(host, int(port), timeout=PATIENCE)
+        connection.request("GET", "/metrics", headers=headers)
+        assert connection.getresponse().status == status
+        connection.close()
+    assert capfd.readouterr().err == ""

@@ -3,10 +3,13 @@
 They count the loads of this process. When it starts, it reads each feed's last load from the history.
 """
 
+import io
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
-from wsgiref.simple_server import WSGIServer
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, start_http_server
 from sqlalchemy import Connection
@@ -17,6 +20,26 @@ from artemis_loader.summary import Counts, Status, Summary
 
 ENDS = (Status.LOADED, Status.NOT_MODIFIED, Status.FAILED, Status.INTERRUPTED)
 """The states in which a scheduled load may end."""
+MAX_SILENCE = 2.0
+"""Seconds that a request waits for the next bytes of its client, which holds a thread."""
+
+
+class _Handler(WSGIRequestHandler):
+    """Logs no request, and no stack trace of one that its client does not end well."""
+
+    timeout = MAX_SILENCE
+
+    def handle(self) -> None:
+        """Answers a request, unless its client says nothing or goes."""
+        with suppress(OSError):
+            super().handle()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the library's name
+        """Logs nothing."""
+
+    def get_stderr(self) -> io.StringIO:
+        """Returns where the library writes stack traces."""
+        return io.StringIO()
 
 
 class LoadMetrics:
@@ -71,6 +94,7 @@ class LoadMetrics:
         except OSError as error:
             raise ListenError(f"cannot listen on {address}: {error.strerror}") from None
         assert isinstance(server, WSGIServer)  # noqa: S101, for the type checker
+        server.RequestHandlerClass = _Handler
         return f"{host}:{server.server_port}"
 
     def _record(self, summary: Summary) -> None:
