@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -108,12 +108,14 @@ def compare(figure: Figure, servers: Servers, services: Mapping[Target, Service]
 
 
 @contextmanager
-def serving(url: str, cores: Collection[int] = PINNED) -> Iterator[Target]:
-    """Runs `artemis-server serve` on these cores and yields it when it listens."""
+def serving(
+    url: str, cores: Collection[int] = PINNED, flags: Sequence[str] = (), log: int = subprocess.DEVNULL
+) -> Iterator[Target]:
+    """Runs `artemis-server serve` on these cores and yields it when it listens. `log` is a descriptor."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    arguments = ("serve", "--database-url", url, "--migrate", "--listen", f"127.0.0.1:{port}")
-    with started("artemis_server", *arguments, cores=cores) as process:
+    arguments = ("serve", "--database-url", url, "--migrate", "--listen", f"127.0.0.1:{port}", *flags)
+    with started("artemis_server", *arguments, cores=cores, log=log) as process:
         wait_for_port(port, process)
         yield Target(port, process.pid)
 
@@ -127,12 +129,14 @@ def running(module: str, *arguments: str) -> Iterator[Target]:
 
 
 @contextmanager
-def started(module: str, *arguments: str, cores: Collection[int]) -> "Iterator[subprocess.Popen[str]]":
+def started(
+    module: str, *arguments: str, cores: Collection[int], log: int = subprocess.DEVNULL
+) -> "Iterator[subprocess.Popen[str]]":
     """Starts a module on these cores, and ends it."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )

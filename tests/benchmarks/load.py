@@ -13,6 +13,7 @@ lower rate. If the generator were the bottleneck, rates would be too low, and th
 import os
 import selectors
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -42,11 +43,20 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 OK = b"\x0bgrpc-status\x010"  # as HPACK writes it without a table: lengths, name, value
 
 
+class Credentials(NamedTuple):
+    """How to call a server with TLS and access control."""
+
+    context: ssl.SSLContext
+    authorization: str
+    """The value of the header."""
+
+
 class Target(NamedTuple):
     """A server under load."""
 
     port: int
     pid: int
+    credentials: Credentials | None = None
 
     def processor_seconds(self) -> float:
         """Returns the processor time that the process has used, user and system, in seconds."""
@@ -70,7 +80,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview = b"")
     return FRAME.pack(len(payload) >> 16, len(payload) & 0xFFFF, kind, flags, stream) + payload
 
 
-def headers(port: int, path: str) -> tuple[bytes, bytes]:
+def headers(port: int, path: str, credentials: Credentials | None = None) -> tuple[bytes, bytes]:
     """Returns the header block (HPACK, RFC 7541) of the first call of a connection and of all later calls.
 
     The first block enters its headers into the dynamic table, whose newest entry has index 62. Later blocks name the
@@ -82,9 +92,11 @@ def headers(port: int, path: str) -> tuple[bytes, bytes]:
         "content-type": "application/grpc",
         "te": "trailers",
     }
+    if credentials is not None:
+        fields["authorization"] = credentials.authorization
     entered = (b"\x40" + _string(name) + _string(value) for name, value in fields.items())
-    post_http = b"\x83\x86"  # :method POST, :scheme http: of the static table
-    return post_http + b"".join(entered), post_http + bytes(0x80 | 62 + age for age in reversed(range(len(fields))))
+    post = b"\x83\x86" if credentials is None else b"\x83\x87"  # :method POST, :scheme http or https: static table
+    return post + b"".join(entered), post + bytes(0x80 | 62 + age for age in reversed(range(len(fields))))
 
 
 def _string(text: str) -> bytes:
@@ -94,10 +106,12 @@ def _string(text: str) -> bytes:
 class Connection:
     """A connection and the calls in flight on it."""
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, credentials: Credentials | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._first, self._later = headers(port, path)
+        if credentials is not None:
+            self.socket = credentials.context.wrap_socket(self.socket, server_hostname="localhost")
+        self._first, self._later = headers(port, path, credentials)
         settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, MAX_WINDOW)
         self._out = bytearray(PREFACE + frame(SETTINGS, 0, 0, settings))
         self._out += frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big"))
@@ -137,6 +151,8 @@ class Connection:
         data = self.socket.recv(1 << 18)
         if not data:
             raise LoadError("the server closed the connection")
+        while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():  # of which `select` knows nothing
+            data += self.socket.recv(1 << 18)
         data, begin, ended = self._in + data, 0, 0
         while len(data) - begin >= FRAME.size:
             high, low, kind, flags, stream = FRAME.unpack_from(data, begin)
@@ -231,7 +247,7 @@ def measure(target: Target, path: str, bodies: Iterator[bytes], seconds: float, 
 
     Raises LoadError unless every call ends with status OK.
     """
-    connections = [Connection(target.port, path) for _ in range(min(CONNECTIONS, concurrent))]
+    connections = [Connection(target.port, path, target.credentials) for _ in range(min(CONNECTIONS, concurrent))]
     load = Load(connections, bodies, concurrent)
     load.run(WARM_UP)
     begin, processor = time.perf_counter(), target.processor_seconds()
