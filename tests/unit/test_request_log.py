@@ -99,7 +99,6 @@ def test_a_line_has_the_call_and_its_caller(output: Output) -> None:
         "message": "call",
         "method": "artemis.v1.EventService/GetEvent",
         "code": "OK",
-        "peer": "ipv4:127.0.0.1:50000",
         "request_id": "abc",
         "request_bytes": 2,
         "response_bytes": 75,
