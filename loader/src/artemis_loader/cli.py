@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -56,8 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def configure_logging(level: str) -> None:
-    """Sends log lines to stderr; of the libraries, only warnings and errors."""
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Sends log lines to stderr, with times in UTC; of the libraries, only warnings and errors."""
+    lines = logging.Formatter("%(asctime)s.%(msecs)03d+00:00 %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    lines.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(lines)
+    logging.basicConfig(level=level, handlers=[handler])
     for name in ("alembic", "apscheduler", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # a load that fails says itself that the connection is lost
