@@ -80,6 +80,42 @@ def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview = b"")
     return FRAME.pack(len(payload) >> 16, len(payload) & 0xFFFF, kind, flags, stream) + payload
 
 
+def opening(window: int = MAX_WINDOW) -> bytes:
+    """Returns the first bytes of a connection: its own windows are as large as can be, or those of streams `window`.
+
+    With 0, the window of the connection stays as it is, too.
+    """
+    settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, window)
+    widen = frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big"))
+    return PREFACE + frame(SETTINGS, 0, 0, settings) + (widen if window else b"")
+
+
+def connect(port: int, timeout: float = 30) -> socket.socket:
+    """Connects to this machine, and sends small packets at once. The timeout is in seconds."""
+    connected = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connected
+
+
+class Frames:
+    """Splits what a connection receives into frames."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def split(self, received: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yields each frame that is whole by now: its type, flags, stream and payload."""
+        received, begin = self._rest + received, 0
+        while len(received) - begin >= FRAME.size:
+            high, low, kind, flags, stream = FRAME.unpack_from(received, begin)
+            end = begin + FRAME.size + (high << 16 | low)
+            if end > len(received):
+                break
+            yield kind, flags, stream, received[begin + FRAME.size : end]
+            begin = end
+        self._rest = received[begin:]
+
+
 def headers(port: int, path: str, credentials: Credentials | None = None) -> tuple[bytes, bytes]:
     """Returns the header block (HPACK, RFC 7541) of the first call of a connection and of all later calls.
 
@@ -107,15 +143,12 @@ class Connection:
     """A connection and the calls in flight on it."""
 
     def __init__(self, port: int, path: str, credentials: Credentials | None = None) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connect(port)
         if credentials is not None:
             self.socket = credentials.context.wrap_socket(self.socket, server_hostname="localhost")
         self._first, self._later = headers(port, path, credentials)
-        settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, MAX_WINDOW)
-        self._out = bytearray(PREFACE + frame(SETTINGS, 0, 0, settings))
-        self._out += frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big"))
-        self._in = b""
+        self._out = bytearray(opening())
+        self._frames = Frames()
         self._received = 0  # bytes of data that no WINDOW_UPDATE has given back
         self._next_stream = 1
         self._initial_window = self._window = DEFAULT_WINDOW  # of the server
@@ -153,16 +186,7 @@ class Connection:
             raise LoadError("the server closed the connection")
         while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():  # of which `select` knows nothing
             data += self.socket.recv(1 << 18)
-        data, begin, ended = self._in + data, 0, 0
-        while len(data) - begin >= FRAME.size:
-            high, low, kind, flags, stream = FRAME.unpack_from(data, begin)
-            end = begin + FRAME.size + (high << 16 | low)
-            if end > len(data):
-                break
-            ended += self._handle(kind, flags, stream, data[begin + FRAME.size : end])
-            begin = end
-        self._in = data[begin:]
-        return ended
+        return sum(self._handle(*each) for each in self._frames.split(data))
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> int:
         """Handles a frame and returns how many calls it ends."""

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import selectors
-import socket
 import sys
 import time
 from collections import defaultdict
@@ -19,23 +18,18 @@ from collections import defaultdict
 from tests.benchmarks.load import (
     ACK,
     DATA,
-    DEFAULT_WINDOW,
     END_HEADERS,
     END_STREAM,
-    FRAME,
-    HEADER_TABLE_SIZE,
     HEADERS,
-    INITIAL_WINDOW_SIZE,
     LOAD_CORE,
-    MAX_WINDOW,
     PING,
-    PREFACE,
     RST_STREAM,
-    SETTING,
     SETTINGS,
-    WINDOW_UPDATE,
+    Frames,
+    connect,
     frame,
     headers,
+    opening,
 )
 from tests.robustness.peer import GET, STATUS, message
 
@@ -54,13 +48,10 @@ class Connection:
     """A connection whose calls differ in the number of the stream only."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connect(port)
         self._first, self._later = headers(port, GET)
-        settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, MAX_WINDOW)
-        self._out = bytearray(PREFACE + frame(SETTINGS, 0, 0, settings))
-        self._out += frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big"))
-        self._in = b""
+        self._out = bytearray(opening())
+        self._frames = Frames()
         self._next_stream = 1
         self._begun: dict[int, float] = {}
 
@@ -83,18 +74,11 @@ class Connection:
         now = time.perf_counter()
         if not received:
             raise ConnectionError("the server closed the connection")
-        received, begin = self._in + received, 0
         ended = []
-        while len(received) - begin >= FRAME.size:
-            high, low, kind, flags, stream = FRAME.unpack_from(received, begin)
-            end = begin + FRAME.size + (high << 16 | low)
-            if end > len(received):
-                break
-            code = self._code(kind, flags, received[begin + FRAME.size : end])
+        for kind, flags, stream, payload in self._frames.split(received):
+            code = self._code(kind, flags, payload)
             if code and stream in self._begun:
                 ended.append((code, now - self._begun.pop(stream)))
-            begin = end
-        self._in = received[begin:]
         return ended
 
     def _code(self, kind: int, flags: int, payload: bytes) -> str:

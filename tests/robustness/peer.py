@@ -19,19 +19,19 @@ from tests.benchmarks.load import (
     DEFAULT_WINDOW,
     END_HEADERS,
     END_STREAM,
-    FRAME,
-    HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     MAX_FRAME,
     MAX_WINDOW,
     PING,
-    PREFACE,
     RST_STREAM,
     SETTING,
     SETTINGS,
     WINDOW_UPDATE,
+    Frames,
+    connect,
     frame,
+    opening,
 )
 
 PRIORITY, CONTINUATION = 2, 9
@@ -89,8 +89,9 @@ class Peer:
         self.outcomes: list[tuple[str, float]] = []
         self.frames: Counter[int] = Counter()
         self.closed = threading.Event()
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.acknowledged = threading.Event()
+        """Set once the server's SETTINGS are acknowledged."""
+        self.socket = connect(port, timeout)
         self.next_stream = 1
         self.begun: dict[int, float] = {}
         self.initial_window = DEFAULT_WINDOW
@@ -98,10 +99,7 @@ class Peer:
         """Bytes by which the server has widened the window of each stream, and of the connection as stream 0."""
         self._changed = threading.Condition()
         self._lock = threading.Lock()
-        settings = SETTING.pack(HEADER_TABLE_SIZE, 0) + SETTING.pack(INITIAL_WINDOW_SIZE, window)
-        self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
-        if window:
-            self.send(frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big")))
+        self.send(opening(window))
         if reads:
             threading.Thread(target=self._read, daemon=True).start()
 
@@ -151,7 +149,7 @@ class Peer:
         return Counter(code for code, _ in list(self.outcomes))
 
     def _read(self) -> None:
-        rest, unacknowledged = b"", 0
+        frames, unacknowledged = Frames(), 0
         while True:
             try:
                 received = self.socket.recv(1 << 18)
@@ -164,23 +162,12 @@ class Peer:
                 with self._changed:
                     self._changed.notify_all()
                 return
-            rest = self._take(rest + received)
+            for each in frames.split(received):
+                self._handle(*each)
             unacknowledged += len(received)
             if unacknowledged > 1 << 20:
                 self.send(frame(WINDOW_UPDATE, 0, 0, unacknowledged.to_bytes(4, "big")))
                 unacknowledged = 0
-
-    def _take(self, received: bytes) -> bytes:
-        """Takes the frames that are whole and returns the rest."""
-        begin = 0
-        while len(received) - begin >= FRAME.size:
-            high, low, kind, flags, stream = FRAME.unpack_from(received, begin)
-            end = begin + FRAME.size + (high << 16 | low)
-            if end > len(received):
-                break
-            self._handle(kind, flags, stream, received[begin + FRAME.size : end])
-            begin = end
-        return received[begin:]
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         self.frames[kind] += 1
@@ -194,6 +181,7 @@ class Peer:
         elif kind == SETTINGS and not flags & ACK:
             self.initial_window = dict(SETTING.iter_unpack(payload)).get(INITIAL_WINDOW_SIZE, self.initial_window)
             self.send(frame(SETTINGS, ACK, 0))
+            self.acknowledged.set()
         elif kind == PING and not flags & ACK:
             self.send(frame(PING, ACK, 0, payload))
 
