@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from tests.benchmarks.figures import Figure
@@ -39,19 +39,17 @@ def draw(figures: Sequence[Figure]) -> str:
         LEFT + AXIS / 2, top + 36, "share of the calls per second of a server whose methods do nothing", "middle"
     )
     height = top + FOOT
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-            f'font-family="sans-serif" fill="{INK}">',
-            f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
-            *head,
-            *axis,
-            *parts,
-            foot,
-            "</svg>",
-            "",
-        ]
-    )
+    return svg(WIDTH, height, [*head, *axis, *parts, foot])
+
+
+def svg(width: float, height: float, parts: Iterable[str]) -> str:
+    """Returns an SVG of these parts, which the other charts use as well."""
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif" fill="{INK}">',
+        f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>',
+    ]
+    return "\n".join([*head, *parts, "</svg>", ""])
 
 
 def _bar(figure: Figure, top: float, scale: float) -> list[str]:

@@ -97,9 +97,16 @@ class Loader:
 def loading(loader: Loader, *flags: str) -> Iterator[tuple[Process, Log]]:
     """Starts a load, and ends it at the end if it has not ended by then."""
     process = loader.start("load", *flags)
+    with logged(process) as log:
+        yield process, log
+
+
+@contextmanager
+def logged(process: Process) -> Iterator[Log]:
+    """Yields the log of a process, and ends the process at the end if it has not ended by then."""
     log = Log(process.stderr)
     try:
-        yield process, log
+        yield log
     finally:
         process.kill()
         process.wait(PATIENCE)

@@ -37,7 +37,7 @@ from tests.issuer import AUDIENCE, ISSUER, Issuer
 Code = grpc.StatusCode
 HEALTH = "/grpc.health.v1.Health/Check"
 SECRETS = re.compile(r"artemis_[\w-]{20}|eyJ[\w-]{10}|PRIVATE KEY|Conference on embedded|Bearer")
-"""What no log may have: tokens, keys, and the fields of an event."""
+"""Texts that no log may have: tokens, keys, and the fields of an event."""
 GET = GetEventRequest(id=1)
 CREATE = CreateEventRequest(event=event())
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from artemis_loader.health.heartbeat import MAX_SILENCE, Heartbeat, path_of, read
 
-from tests.e2e.loaders import Loader
+from tests.e2e.loaders import Loader, logged
 from tests.e2e.processes import Process
-from tests.e2e.servers import PATIENCE, Log
+from tests.e2e.servers import PATIENCE
 
 DAILY = 'schedule = "0 3 * * *"\n'
 
@@ -28,15 +28,9 @@ def loader(tmp_path: Path, sqlite_url: str) -> Loader:
 def running(loader: Loader) -> Iterator[Process]:
     """Runs the schedules, and yields when the loader has begun."""
     process = loader.start("run")
-    log = Log(process.stderr)
-    try:
+    with logged(process) as log:
         log.wait_for("next load at")
         yield process
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
-        log.join()
-        process.stdout.close()
 
 
 def heartbeat(loader: Loader) -> Path:

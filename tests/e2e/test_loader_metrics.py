@@ -17,7 +17,7 @@ from artemis_loader.settings import METRICS_LISTEN, Settings, parse
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.documents import table_of
-from tests.e2e.loaders import CONFIG, Loader
+from tests.e2e.loaders import CONFIG, Loader, logged
 from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, Log
 
@@ -46,16 +46,10 @@ def running(loader: Loader, *flags: str, due_now: bool = False, setting: str = "
     module = "tests.e2e.due_now" if due_now else "artemis_loader"
     environment = loader.environment() | {"ARTEMIS_METRICS_LISTEN": setting}
     process = Process([module, "run", "--database-url", loader.url, *flags], environment, loader.folder)
-    log = Log(process.stderr)
-    try:
+    with logged(process) as log:
         yield log
         process.terminate()
         assert process.wait(PATIENCE) == 0
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
-        log.join()
-        process.stdout.close()
 
 
 def scrape(log: Log) -> Samples:

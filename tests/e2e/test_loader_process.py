@@ -17,9 +17,9 @@ from artemis_loader import function
 from artemis_loader.errors import LoaderError
 from artemis_loader.settings import parse
 
-from tests.e2e.loaders import Loader, loading
+from tests.e2e.loaders import Loader, loading, logged
 from tests.e2e.processes import Process
-from tests.e2e.servers import PATIENCE, Log, environment
+from tests.e2e.servers import PATIENCE, environment
 
 
 @pytest.fixture
@@ -241,16 +241,10 @@ def test_a_load_that_gets_sigterm_changes_nothing_and_says_so(loader: Loader, re
 def test_run_tells_the_next_load_and_stops_on_sigterm(loader: Loader) -> None:
     loader.configure('schedule = "0 3 29 2 *"\ntime_zone = "Europe/Oslo"')
     process = loader.start("run")
-    log = Log(process.stderr)
-    try:
+    with logged(process) as log:
         assert log.wait_for(r"feed talks: next load at (\S+)")[1].endswith("-02-29T03:00:00+01:00")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
-        log.join()
-        process.stdout.close()
     assert log.text.splitlines()[-1].endswith("stopped")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.chart import FAINT, INK, text
+from tests.benchmarks.chart import FAINT, svg, text
 
 WIDTH, PANEL, GAP, TOP, FOOT = 880, 110, 24, 104, 34
 LEFT, AXIS = 110, 720
@@ -36,19 +36,14 @@ def draw(title: str, series: Sequence[Series], phases: Sequence[Phase]) -> str:
     length = max(*(phase.end for phase in phases), *(each.points[-1][0] for each in series))
     bottom = TOP + len(series) * (PANEL + GAP)
     height = bottom + FOOT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-        f'font-family="sans-serif" fill="{INK}">',
-        f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
-        text(20, 28, title, size=16),
-    ]
+    parts = [text(20, 28, title, size=16)]
     parts += [part for phase in phases for part in _phase(phase, length, bottom)]
     for number, each in enumerate(series):
         parts += _panel(each, TOP + number * (PANEL + GAP) + GAP, length)
     parts += [
         text(LEFT + AXIS * tick / 5, bottom + 20, f"{length * tick / 5:.0f} s", "middle", size=12) for tick in range(6)
     ]
-    return "\n".join([*parts, "</svg>", ""])
+    return svg(WIDTH, height, parts)
 
 
 def _phase(phase: Phase, length: float, bottom: float) -> list[str]:

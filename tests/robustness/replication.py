@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -325,82 +326,87 @@ def wait_for_status(channel: grpc.Channel, wanted: str) -> float:
     return time.monotonic() - begin
 
 
-def _report(title: str, nodes: Cluster, writers: Writers, seconds: float) -> bool:
-    lost, repeated = lost_and_repeated(nodes, writers)
-    print(
-        f"{title:24} acknowledged {len(writers.acknowledged):6}  lost {lost}  repeated {repeated}"
-        f"  first write {seconds:5.2f} s after promotion  failures {dict(writers.failures)}",
-        flush=True,
-    )
-    return not lost and not repeated
+@dataclass
+class Round:
+    """One round under writers."""
+
+    channel: grpc.Channel
+    writers: Writers
+    seconds: float = 0.0
+    """Seconds from the promotion of a standby to the next write."""
+    held: bool = True
+    """True if nothing was lost, repeated, or acknowledged in error."""
+
+
+@contextmanager
+def _round(title: str, nodes: Cluster, server: Server) -> Iterator[Round]:
+    """Runs 16 writers during a round; after it, the old primary follows the new one, and the result is printed."""
+    with grpc.insecure_channel(server.target) as channel:
+        round_ = Round(channel, Writers(channel, 16))
+        with round_.writers.writing():
+            round_.writers.wait_for(200)
+            yield round_
+            nodes.wait_for_standbys()
+        lost, repeated = lost_and_repeated(nodes, round_.writers)
+        print(
+            f"{title:24} acknowledged {len(round_.writers.acknowledged):6}  lost {lost}  repeated {repeated}"
+            f"  first write {round_.seconds:5.2f} s after promotion  failures {dict(round_.writers.failures)}",
+            flush=True,
+        )
+        round_.held = round_.held and not lost and not repeated
 
 
 def _kill(nodes: Cluster, server: Server) -> bool:
-    with grpc.insecure_channel(server.target) as channel:
-        writers = Writers(channel, 16)
-        with writers.writing():
-            writers.wait_for(200)
-            nodes.primary.kill()
-            old = nodes.fail_over()
-            seconds = writers.wait_for(1)
-            writers.wait_for(200)
-            old.follow(nodes.primary)
-            nodes.wait_for_standbys()
-        return _report("primary killed", nodes, writers, seconds)
+    with _round("primary killed", nodes, server) as found:
+        nodes.primary.kill()
+        old = nodes.fail_over()
+        found.seconds = found.writers.wait_for(1)
+        found.writers.wait_for(200)
+        old.follow(nodes.primary)
+    return found.held
 
 
 def _unfenced(nodes: Cluster, server: Server) -> bool:
     """Lets both standbys follow another primary, while the old one goes on."""
-    with grpc.insecure_channel(server.target) as channel:
-        writers = Writers(channel, 16)
-        with writers.writing():
-            writers.wait_for(200)
-            old = nodes.fail_over()
-            seconds = writers.wait_for(50)
-            old.stop()
-            old.follow(nodes.primary)
-            nodes.wait_for_standbys()
-        return _report("old one not fenced", nodes, writers, seconds)
+    with _round("old one not fenced", nodes, server) as found:
+        old = nodes.fail_over()
+        found.seconds = found.writers.wait_for(50)
+        old.stop()
+        old.follow(nodes.primary)
+    return found.held
 
 
 def _demoted(nodes: Cluster, server: Server) -> bool:
     """Makes the primary read-only while its connections stay, and promotes another node."""
-    with grpc.insecure_channel(server.target) as channel:
-        writers = Writers(channel, 16)
-        with writers.writing():
-            writers.wait_for(200)
-            nodes.primary.set(default_transaction_read_only="on")
-            old = nodes.fail_over()
-            seconds = writers.wait_for(1)
-            writers.wait_for(200)
-            old.stop()
-            old.follow(nodes.primary)
-            nodes.wait_for_standbys()
-        return _report("primary made read-only", nodes, writers, seconds)
+    with _round("primary made read-only", nodes, server) as found:
+        nodes.primary.set(default_transaction_read_only="on")
+        old = nodes.fail_over()
+        found.seconds = found.writers.wait_for(1)
+        found.writers.wait_for(200)
+        old.stop()
+        old.follow(nodes.primary)
+    return found.held
 
 
 def _no_standbys(nodes: Cluster, server: Server) -> bool:
     """Takes both standbys away: no write is acknowledged; then the primary dies, and one of them takes over."""
-    with grpc.insecure_channel(server.target) as channel:
-        writers = Writers(channel, 16)
-        with writers.writing():
-            writers.wait_for(200)
-            for standby in nodes.standbys:
-                standby.stop()
-            told = wait_for_status(channel, "NOT_SERVING")
-            before = len(writers.acknowledged)
-            time.sleep(3 * DEADLINE)
-            false = len(writers.acknowledged) - before
-            nodes.primary.kill()
-            for standby in nodes.standbys:
-                standby.start()
-            old = nodes.fail_over(nodes.standbys[-1])  # which was stopped last
-            seconds = writers.wait_for(1)
-            writers.wait_for(200)
-            old.follow(nodes.primary)
-            nodes.wait_for_standbys()
+    with _round("no standbys", nodes, server) as found:
+        for standby in nodes.standbys:
+            standby.stop()
+        told = wait_for_status(found.channel, "NOT_SERVING")
+        before = len(found.writers.acknowledged)
+        time.sleep(3 * DEADLINE)
+        false = len(found.writers.acknowledged) - before
+        nodes.primary.kill()
+        for standby in nodes.standbys:
+            standby.start()
+        old = nodes.fail_over(nodes.standbys[-1])  # which was stopped last
+        found.seconds = found.writers.wait_for(1)
+        found.writers.wait_for(200)
+        old.follow(nodes.primary)
+        found.held = not false
         print(f"{'no standbys':24} NOT_SERVING after {told:.2f} s  false OK {false}", flush=True)
-        return _report("no standbys", nodes, writers, seconds) and not false
+    return found.held
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""How SQLite finds the rows of the lists that people ask for: by an index, at any depth.
+"""SQLite finds the rows of the lists that people ask for by an index, at any depth.
 
 The plans are of the very statements that the server sends, as the driver's trace tells them.
 """

@@ -29,7 +29,7 @@ from tests.telemetry.names import DASHBOARD, panels
 
 PICTURE = DASHBOARD.with_suffix(".svg")
 SECONDS, CALM, KILL, STEP = 60.0, 5.0, 35.0, 1.0
-"""How long the run takes; when the load begins, and the kill comes; and how often Prometheus reads."""
+"""Seconds: the length of the run, the begin of the load and the kill in it, and the time between two readings."""
 METRICS = r"metrics on http://(127\.0\.0\.1:\d+)/metrics"
 WINDOW = "8s"
 """The window of rates, for which Grafana would put four times the interval of Prometheus."""

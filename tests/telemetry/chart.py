@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from tests.benchmarks.chart import FAINT, INK, text
+from tests.benchmarks.chart import FAINT, svg, text
 
 COLUMNS, WIDTH, PANEL, FOOT, LEFT, GAP, TOP = 3, 400, 120, 74, 62, 24, 70
 """Columns of panels, the width of one, the height of its plot, the space for its legend and its axis, and margins."""
@@ -36,16 +36,11 @@ def draw(title: str, panels: Sequence[Panel], seconds: float) -> str:
     """Returns an SVG on a background of its own, so that it reads the same on a light page and on a dark one."""
     rows = -(-len(panels) // COLUMNS)
     width, height = COLUMNS * WIDTH + GAP, TOP + rows * (PANEL + FOOT + GAP)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'font-family="sans-serif" fill="{INK}">',
-        f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>',
-        text(20, 30, title, size=16),
-    ]
+    parts = [text(20, 30, title, size=16)]
     for number, panel in enumerate(panels):
         row, column = divmod(number, COLUMNS)
         parts += _panel(panel, column * WIDTH, TOP + row * (PANEL + FOOT + GAP), seconds)
-    return "\n".join([*parts, "</svg>", ""])
+    return svg(width, height, parts)
 
 
 def _panel(panel: Panel, left: float, top: float, seconds: float) -> list[str]:

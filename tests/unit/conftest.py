@@ -67,7 +67,7 @@ def _serve(servicer: object, method: MethodDescriptor) -> Callable[[Message | by
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a call ended."""
+    """The end of a call."""
 
     response: Any
     code: grpc.StatusCode

@@ -265,14 +265,20 @@ def test_a_stream_with_a_malformed_request_is_answered(serve: Serve) -> None:
     assert call.code() is Code.INVALID_ARGUMENT
 
 
-def test_calls_that_end_while_they_wait_leave_their_places(serve: Serve) -> None:
-    server = serve(calls=8, share=0.25)
+def begin_one_and_lose_another(server: Server) -> Any:
+    """Begins a call that a thread has, and another one that waits for a thread and whose client goes away."""
     begun = server.begin("slow")
     assert server.slow.begun.acquire(timeout=PATIENCE)
     gone = server.begin("slow")
     until(lambda: len(server.lane.calls) == 2)
     gone.cancel()
     until(lambda: any(call.ended for call in list(server.lane.calls)))
+    return begun
+
+
+def test_calls_that_end_while_they_wait_leave_their_places(serve: Serve) -> None:
+    server = serve(calls=8, share=0.25)
+    begun = begin_one_and_lose_another(server)
     last = server.begin("slow")
     server.slow.release.set()
     assert [begun.result(), last.result()] == [b"x"] * 2
@@ -295,12 +301,7 @@ def test_only_a_lane_of_large_answers_waits_for_clients_to_read(serve: Serve, mo
 
 def test_a_full_server_makes_room_of_calls_that_have_ended_in_any_lane(serve: Serve) -> None:
     server = serve(calls=2)
-    begun = server.begin("slow")
-    assert server.slow.begun.acquire(timeout=PATIENCE)
-    gone = server.begin("slow")
-    until(lambda: len(server.lane.calls) == 2)
-    gone.cancel()
-    until(lambda: any(call.ended for call in list(server.lane.calls)))
+    begun = begin_one_and_lose_another(server)
     assert server.call("echo") == b"x"
     server.slow.release.set()
     assert begun.result() == b"x"
@@ -447,7 +448,7 @@ def test_a_call_whose_principal_stays_unknown_is_ended_in_time_and_by_a_server_t
 
 
 def test_each_call_is_recorded_once_with_its_outcome() -> None:
-    """That of the method, also when the client has left before the answer, and of a call that no method saw."""
+    """The audit log has the outcome of the method, also when the client has left, and of a call that no method saw."""
     recorded: SimpleQueue[IncomingCall] = SimpleQueue()
     server = Server(Calls(Limits(3, seconds=60), audit=recorded.put))
     try:

@@ -154,7 +154,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Output]]:
 
 
 def test_nobody_waits_for_a_reader_of_the_log(pipe: tuple[int, Output]) -> None:
-    """What the pipe does not take waits, then lines are lost, and the log says how many once it is read again."""
+    """Lines that the pipe does not take wait; later ones are lost, and the log counts them once it is read again."""
     read, output = pipe
     line = "x" * 99 + "\n"
     for _ in range(1000):

@@ -1,4 +1,4 @@
-"""How errors are told: a code and details for each class, and never what only the log may hold."""
+"""Errors become statuses: a code and details for each class, and nothing that only the log may hold."""
 
 import logging
 import sqlite3

@@ -3,7 +3,7 @@
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,47 +151,53 @@ class Application:
         self._pruner = Pruner(self._database)
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles)
+        authenticates = self._access.authenticates
         self._calls = Calls(
             Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate),
             telemetry.observers,
-            gate=AccessGate(self._access, roles) if self._access.authenticates else None,
-            audit=audit.record if self._access.authenticates else None,
+            gate=AccessGate(self._access, roles) if authenticates else None,
+            audit=audit.record if authenticates else None,
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline), telemetry.observers)
-        submit = self._database.submitter()
-        get_threads, bulk_threads = SQLITE_THREADS, SQLITE_THREADS
-        if submit is None:
-            get_threads, bulk_threads = GET_THREADS, max_bulk_threads(settings)
-        gets = self._calls.lane("get", threads=get_threads, share=SHARE)
-        bulk = self._calls.lane("bulk", threads=bulk_threads, share=SHARE, large_answers=True)
-        if submit is None:
-            writes = self._calls.lane("write", threads=settings.threads, share=SHARE)
-        else:
-            writes = self._calls.group_lane(submit, bulk, share=SHARE)
-        checks: dict[str, Check] = {}
-        lanes: dict[str, Lane] = {}
-        for each in contract:
-            path = f"/{each.descriptor.full_name}/"
-            checks |= {path + name: check for name, check in each.checks.items()}
-            lanes |= {path + method.name: bulk if is_bulk(method) else writes for method in each.descriptor.methods}
-            lanes |= {path + name: gets for name in each.get_methods}
+        interceptor = ContractInterceptor(
+            self._lanes(contract),
+            {path_of(each) + name: check for each in contract for name, check in each.checks.items()},
+            audited=audit.methods if authenticates else (),
+            on_unknown=telemetry.unknown,
+        )
         self.server = grpc.server(
             self._probes.lane("health", threads=HEALTH_THREADS),
-            interceptors=[
-                ContractInterceptor(
-                    lanes,
-                    checks,
-                    audited=audit.methods if self._access.authenticates else (),
-                    on_unknown=telemetry.unknown,
-                )
-            ],
+            interceptors=[interceptor],
             options=channel_options(settings, share_port=share_port),
         )
+        self._register(contract, names)
+
+    def _register(self, contract: Iterable[Service], names: Iterable[str]) -> None:
+        """Adds all services to the server."""
         for service in contract:
             service.register(service.servicer, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
-        if settings.reflection:
+        if self._settings.reflection:
             add_reflection((*names, health.SERVICE_NAME), self.server)
+
+    def _lanes(self, contract: Iterable[Service]) -> dict[str, Lane]:
+        """Returns the lane of each method, by the method's full name."""
+        submit = self._database.submitter()
+        get_threads, bulk_threads = SQLITE_THREADS, SQLITE_THREADS
+        if submit is None:
+            get_threads, bulk_threads = GET_THREADS, max_bulk_threads(self._settings)
+        gets = self._calls.lane("get", threads=get_threads, share=SHARE)
+        bulk = self._calls.lane("bulk", threads=bulk_threads, share=SHARE, large_answers=True)
+        if submit is None:
+            writes = self._calls.lane("write", threads=self._settings.threads, share=SHARE)
+        else:
+            writes = self._calls.group_lane(submit, bulk, share=SHARE)
+        lanes: dict[str, Lane] = {}
+        for each in contract:
+            path = path_of(each)
+            lanes |= {path + method.name: bulk if is_bulk(method) else writes for method in each.descriptor.methods}
+            lanes |= {path + name: gets for name in each.get_methods}
+        return lanes
 
     def start(self) -> int:
         """Starts answering and returns the port.
@@ -252,6 +258,11 @@ class Application:
     def close(self) -> None:
         """Closes the database of an application that was not started."""
         self._database.close()
+
+
+def path_of(service: Service) -> str:
+    """Returns the part that the full names of a service's methods begin with: "/artemis.v1.EventService/"."""
+    return f"/{service.descriptor.full_name}/"
 
 
 def is_bulk(method: MethodDescriptor) -> bool:

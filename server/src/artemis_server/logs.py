@@ -245,7 +245,7 @@ class Throttle(logging.Filter):
         self._clock = clock
         self._lock = threading.Lock()
         self._logged: dict[tuple[object, ...], tuple[float, int]] = {}
-        """When a line of this kind was logged last, and how many have been dropped since."""
+        """For each kind, the time of the last line that was logged, and the number of those dropped since."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tells whether to log the record, and adds to its text how many like it were dropped."""

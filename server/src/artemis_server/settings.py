@@ -216,33 +216,41 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     migrate.add_argument("--sql", action="store_true", help="print the statements instead of executing them")
     for command in (serve, check):
         flags = Flags(command, environment, Settings)
-        flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=address)
-        flags.add(
-            "workers",
-            "how many processes serve",
-            shown="1 for SQLite, one per core for others",
-            metavar="N",
-            type=number(1, MAX_WORKERS),
-        )
-        flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
-        flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
-        flags.add("log-format", "how to write the log", metavar="console|json", type=_log_format)
-        flags.add("log-sample", "which share of the successful requests to log", metavar="SHARE", type=_share)
-        flags.add("log-slow", "log requests that take so long as warnings; 0: none", metavar="SECONDS", type=seconds)
-        flags.add(
-            "metrics-listen",
-            "the address of the metrics for Prometheus, or off; port 0 takes a free one",
-            shown=METRICS_LISTEN,
-            metavar="HOST:PORT|off",
-            type=_metrics_address,
-        )
-        flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+        _add_processes(flags)
+        _add_telemetry(flags)
         _add_access(flags)
         for name, (text, metavar, kind) in _LIMITS.items():
             flags.add(name, text, metavar=metavar, type=kind)
         for name, (text, shown) in _SWITCHES.items():  # a default from the environment is text until `_switched`
             flags.add(name, text, shown=shown, action=argparse.BooleanOptionalAction)
     return parser
+
+
+def _add_processes(flags: Flags) -> None:
+    flags.add("listen", "the address to listen on; port 0 takes a free one", metavar="HOST:PORT", type=address)
+    flags.add(
+        "workers",
+        "how many processes serve",
+        shown="1 for SQLite, one per core for others",
+        metavar="N",
+        type=number(1, MAX_WORKERS),
+    )
+    flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
+    flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
+    flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+
+
+def _add_telemetry(flags: Flags) -> None:
+    flags.add("log-format", "how to write the log", metavar="console|json", type=_log_format)
+    flags.add("log-sample", "which share of the successful requests to log", metavar="SHARE", type=_share)
+    flags.add("log-slow", "log requests that take so long as warnings; 0: none", metavar="SECONDS", type=seconds)
+    flags.add(
+        "metrics-listen",
+        "the address of the metrics for Prometheus, or off; port 0 takes a free one",
+        shown=METRICS_LISTEN,
+        metavar="HOST:PORT|off",
+        type=_metrics_address,
+    )
 
 
 def _add_access(flags: Flags) -> None:

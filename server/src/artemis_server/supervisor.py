@@ -53,7 +53,7 @@ class _Worker:
     started: float
     listens_since: float = math.inf
     kill_time: float = math.inf
-    """When it is killed. A finite time means that it was told to stop."""
+    """The time at which it is killed. A finite time means that it was told to stop."""
 
 
 class Supervisor:

@@ -46,7 +46,7 @@ class Tls:
 
     @property
     def expires(self) -> float:
-        """When the certificate that serves expires, in seconds since 1970."""
+        """The end of the certificate that serves, in seconds since 1970."""
         return self._files.value.expires
 
     def credentials(self) -> grpc.ServerCredentials:

@@ -1,4 +1,4 @@
-"""How one kind of message is kept in one table: create, get, list, update and delete.
+"""Keeps one kind of message in one table: create, get, list, update and delete.
 
 Statements are built once and select columns, not entities, and messages are filled straight from the
 rows: in a page, building the messages costs more than the query.

@@ -96,7 +96,7 @@ class StatementGuard:
         self._caller: Caller | None = None
         self._began = 0.0
         self._deadline = math.inf
-        """When the caller's time is up, as `time.monotonic` has it."""
+        """The end of the caller's time, as `time.monotonic` has it."""
         self._reason: Ending | None = None
         """The reason why the caller's statement was ended."""
         self._lock = threading.Lock()

@@ -21,7 +21,7 @@ from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, Res
 log = logging.getLogger(__name__)
 _LOG_INTERVAL = 60.0  # seconds between two lines about the same sequence
 _logged: dict[str, float] = {}
-"""When each table's sequence was logged last, as `time.monotonic` has it."""
+"""The time of the last line about each table's sequence, as `time.monotonic` has it."""
 
 
 def translate(error: Exception) -> Exception:
