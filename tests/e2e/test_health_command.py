@@ -266,10 +266,14 @@ def test_a_certificate_without_a_name_is_no_good_to_clients(
 
 
 @pytest.mark.parametrize("arguments", [["--timeout", "0"], ["--timeout", "soon"], ["--nonsense"], ["extra"]])
-def test_a_command_line_that_means_nothing_is_a_usage_error(arguments: list[str]) -> None:
+def test_a_command_line_that_means_nothing_is_a_usage_error_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments, {})
     assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("artemis-server health: ")
 
 
 def test_it_starts_without_the_large_packages_that_it_does_not_need(server: Server) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,11 @@ def test_run_tells_the_next_load_and_stops_on_sigterm(loader: Loader) -> None:
         assert log.wait_for(r"feed talks: next load at (\S+)")[1].endswith("-02-29T03:00:00+01:00")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-    assert log.text.splitlines()[-1].endswith("stopped")
+    last = log.text.splitlines()[-1]
+    assert last.endswith(" INFO artemis_loader: stopped")
+    ended = datetime.fromisoformat(last.split()[0])
+    assert ended.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - ended) < timedelta(seconds=PATIENCE)
 
 
 def test_run_without_a_schedule_is_refused(loader: Loader) -> None:

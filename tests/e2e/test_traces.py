@@ -14,8 +14,9 @@ import pytest
 from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis_client import ArtemisClient
 from artemis_models import create_engine
+from artemis_models.flags import OFF
 from artemis_server.app import Application
-from artemis_server.settings import OFF, Settings
+from artemis_server.settings import Settings
 from artemis_server.telemetry.traces import Traces, TracesError, wanted
 from artemis_server.telemetry.worker import Telemetry
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest

@@ -1,7 +1,10 @@
 """The audit log: the ids and the outcome of each write, and nothing of what was written."""
 
 import logging
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +18,7 @@ from artemis_server.access.roles import required_roles
 
 from tests.e2e.wire import SERVICES
 
+ROOT = Path(__file__).parents[2]
 Code = grpc.StatusCode
 AUDIT = Audit(required_roles(SERVICES))
 WRITER = Principal(name="billing", role=ROLE_WRITER)
@@ -144,3 +148,23 @@ def test_a_read_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
     reads = {name for name in required_roles(SERVICES) if "/Get" in name or "/List" in name or "/BatchGet" in name}
     assert AUDIT.methods == required_roles(SERVICES).keys() - reads
+
+
+LOG_ERRORS_ALONE = """
+from artemis_server import logs
+from tests.unit.test_audit import AUDIT, Call
+
+logs.set_up("ERROR")
+AUDIT.record(Call())
+AUDIT.record(Call(principal=None, code=None))
+"""
+
+
+def test_no_level_leaves_a_write_out() -> None:
+    """Or nobody could say afterwards who wrote what. The level of a process is set once, so it has one of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOG_ERRORS_ALONE], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    known, unknown = done.stderr.splitlines()
+    assert " INFO artemis_server.audit: audit principal=billing " in known
+    assert " WARNING artemis_server.audit: audit method=" in unknown

@@ -10,9 +10,10 @@ from typing import Any
 
 import grpc
 import pytest
+from artemis_models.flags import OFF
 from artemis_server import app
 from artemis_server.app import ListenError, methods, share_metrics
-from artemis_server.settings import OFF, Settings
+from artemis_server.settings import Settings
 from artemis_server.telemetry import families, memory
 from artemis_server.telemetry.families import FAMILIES, REASONS, Layout
 from artemis_server.telemetry.memory import Memory

@@ -22,6 +22,7 @@ from artemis_models import (
     head_revision,
     tune_garbage_collector,
 )
+from artemis_models.flags import OFF
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,7 +36,7 @@ from artemis_loader.loading import Options, Stopped, load
 from artemis_loader.report.progress import LogReporter, reporter
 from artemis_loader.report.rejects import clear
 from artemis_loader.report.tables import print_loads, print_summaries, shown_time
-from artemis_loader.settings import METRICS_LISTEN, OFF, Settings, parse
+from artemis_loader.settings import METRICS_LISTEN, Settings, parse
 from artemis_loader.summary import Summary
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}

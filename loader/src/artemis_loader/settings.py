@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from artemis_models.flags import Flags, Parser, address, duration, misspelt, positive, seconds
+from artemis_models.flags import Flags, Parser, address_or_off, duration, misspelt, positive, seconds
 
 METRICS_LISTEN = "127.0.0.1:9465"
-OFF = "off"
 MAX_RETENTION = 100 * 365 * 86400.0
 """Seconds."""
 
@@ -77,7 +76,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         kept = "how long to keep the history of loads, but for each feed's last load and last success"
         flags[command].add("load-retention", kept, metavar="SECONDS", type=duration(60, MAX_RETENTION))
     metrics = "the address of the metrics for Prometheus, or off; port 0 takes a free one"
-    flags[run].add("metrics-listen", metrics, shown=METRICS_LISTEN, metavar="HOST:PORT|off", type=_metrics_address)
+    flags[run].add("metrics-listen", metrics, shown=METRICS_LISTEN, metavar="HOST:PORT|off", type=address_or_off)
     flags[run].add("shutdown-grace", "how long a stop waits for loads", metavar="SECONDS", type=seconds)
     for command, text in ((load, "the feed to load"), (status, "the feed to show")):
         command.add_argument("--feed", action="append", metavar="NAME", help=f"{text}; may be repeated (default: all)")
@@ -87,7 +86,3 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     status.add_argument("--limit", default=Settings.limit, type=positive, metavar="N", help="how many (default: 20)")
     status.add_argument("--json", action="store_true", help="print JSON")
     return parser
-
-
-def _metrics_address(text: str) -> str:
-    return OFF if text in (OFF, "") else address(text)

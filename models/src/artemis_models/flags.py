@@ -17,6 +17,8 @@ PREFIX = "ARTEMIS_"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_NUMBER = 1_000_000
 MAX_PORT = 65535
+OFF = "off"
+"""The address of metrics that are not served."""
 MIN_LIKENESS = 0.88
 """Of two names, as difflib has it: LISTN and LISTEN are 0.91 alike, TLS_CLIENT_CA and TLS_CLIENT_CERT 0.86."""
 
@@ -121,6 +123,11 @@ def address(text: str) -> str:
     if not valid:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT or [IPV6]:PORT")
     return text
+
+
+def address_or_off(text: str) -> str:
+    """Returns OFF if the text is that or empty, and else as `address`."""
+    return OFF if text in (OFF, "") else address(text)
 
 
 def _log_level(text: str) -> str:

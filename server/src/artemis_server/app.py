@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
+from artemis_models.flags import OFF
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from sqlalchemy import Engine
@@ -35,7 +36,7 @@ from artemis_server.rpc.lists import Lists
 from artemis_server.rpc.pages import PageTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
-from artemis_server.settings import METRICS_LISTEN, OFF, Settings
+from artemis_server.settings import METRICS_LISTEN, Settings
 from artemis_server.telemetry import endpoint
 from artemis_server.telemetry.families import Layout
 from artemis_server.telemetry.gauges import gauges

@@ -27,6 +27,8 @@ INTERVAL = 1.0
 """Seconds between two lines about the same failure."""
 UNTHROTTLED = ("artemis_server.supervisor", "artemis_server.access.files")
 """Loggers whose lines are never dropped: callers cannot cause them, and each is about another worker or file."""
+AUDIT = "artemis_server.audit"
+"""The logger of the audit log, whose lines no level leaves out: a write without a line would be a gap in it."""
 MAX_WAITING = 4 * 2**20
 """Bytes of lines that wait while nobody reads the log."""
 MAX_LAST = 1.0
@@ -42,6 +44,7 @@ def set_up(level: str, format: str = "console") -> None:  # noqa: A002, the name
     handler.addFilter(Throttle())
     handler.setFormatter(lines)
     logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
 
 
 def formatter() -> "Formatter | None":

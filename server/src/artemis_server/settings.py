@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from artemis_models.flags import PREFIX, Flags, Parser, address, duration, misspelt, number, positive, seconds
+from artemis_models.flags import (
+    PREFIX,
+    Flags,
+    Parser,
+    address,
+    address_or_off,
+    duration,
+    misspelt,
+    number,
+    positive,
+    seconds,
+)
 
 from artemis_server.logs import FORMATS
 
@@ -27,7 +38,6 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,99}"
 """The name of a token's owner, which can stand in a line of a log and in a TOML file as it is."""
 METRICS_LISTEN = "127.0.0.1:9464"
 """Where metrics are served by default: the port is that of OpenTelemetry's exporters for Prometheus."""
-OFF = "off"
 """The value of --metrics-listen that switches metrics off."""
 _SWITCHES = {
     "migrate": ("bring the database's schema up to date at start", "on for SQLite, off for others"),
@@ -249,7 +259,7 @@ def _add_telemetry(flags: Flags) -> None:
         "the address of the metrics for Prometheus, or off; port 0 takes a free one",
         shown=METRICS_LISTEN,
         metavar="HOST:PORT|off",
-        type=_metrics_address,
+        type=address_or_off,
     )
 
 
@@ -336,10 +346,6 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
     return value
-
-
-def _metrics_address(text: str) -> str:
-    return OFF if text in (OFF, "") else address(text)
 
 
 def _is_local(listen: str) -> bool:

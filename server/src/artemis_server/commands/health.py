@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -25,6 +26,12 @@ _METHOD = "/grpc.health.v1.Health/Check"
 
 class Unhealthy(Exception):
     """The server is not SERVING, or this cannot be found out; the text is one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """As that of the other commands does, whose module would import SQLAlchemy."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
@@ -61,7 +68,7 @@ def check(channel: grpc.Channel, target: str, service: str, timeout: float) -> N
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="artemis-server health", description=DESCRIPTION)
+    parser = _Parser(prog="artemis-server health", description=DESCRIPTION)
 
     def add(flag: str, text: str, metavar: str, kind: type = str, default: str | None = None) -> None:
         value = environment.get(f"ARTEMIS_{flag.upper().replace('-', '_')}") or default
