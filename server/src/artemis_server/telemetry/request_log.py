@@ -21,7 +21,7 @@ FLUSH_INTERVAL = 0.1
 """Seconds that a line waits to be written."""
 MAX_LINES = 10_000
 """Lines that wait while the log is not read. More are left out."""
-MAX_FAILURES = 10
+MAX_FAILURES = 5
 """Lines a second about failed calls with the same method and code. More are left out, and the next line counts them."""
 MAX_STOP = 1.0
 """Seconds that a stop waits until the last lines are written."""
