@@ -18,9 +18,8 @@ LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED = "55P03", "40P01"
 """The codes of PostgreSQL for a lock that was not had in time, and for one of a circle of waiters."""
 _OLDEST_TRANSACTION = """
     SELECT pid, application_name, extract(epoch FROM clock_timestamp() - xact_start)::bigint FROM pg_stat_activity
-    WHERE datname = current_database() AND xact_start < clock_timestamp() - interval '1 second'
-    AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'relation') AND pid <> pg_backend_pid()
-    ORDER BY xact_start LIMIT 1
+    WHERE datname = current_database() AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'relation')
+    AND pid <> pg_backend_pid() AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1
 """
 
 log = logging.getLogger(__name__)

@@ -20,13 +20,14 @@ from artemis_models.tables import SchemaCompatibility
 
 COMPATIBLE_SINCE = "0009"
 """The revision that made the table `schema_compatibility`. Programs before it serve their own revision only."""
+FOLDER = Path(__file__).parent / "migrations"
 _REVISION = re.compile(r"\d{4}", re.ASCII)
 
 
 def config() -> Config:
     """Returns Alembic's configuration of the migrations in this package."""
     made = Config()
-    made.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    made.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     return made
 
 
