@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.script import Script
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from artemis_models.errors import AUTOCOMMIT
 from artemis_models.locks import PATIENCE, Patience, try_for_locks
@@ -91,15 +91,14 @@ def _after(revision: str | None) -> list[Script]:
 def _alone(engine: Engine) -> Iterator[None]:
     """Waits until no other process migrates this database, and keeps others waiting.
 
-    The lock is a transaction's, so that it works through a pooler. This transaction has no snapshot while it is idle,
-    so nothing waits for it (PostgreSQL, "Building Indexes Concurrently").
+    The lock is a transaction's, so that it works through a pooler. CREATE INDEX CONCURRENTLY waits for transactions that
+    have a snapshot. This one must have none while it is idle, and statements with parameters keep theirs.
     """
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-        key = {"key": LOCK}
-        if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), key).scalar():
+        if not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({LOCK})").scalar():
             log.info("another process migrates the database: waiting until it ends")
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         yield
 
 
