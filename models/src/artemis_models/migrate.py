@@ -1,7 +1,6 @@
 """The upgrade of a database, revision by revision, while servers may go on beside it (docs/adr/0032)."""
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -47,12 +46,12 @@ def upgrade(engine: Engine, patience: Patience = PATIENCE) -> str:
     if engine.dialect.name == "sqlite":
         with engine.begin() as connection:
             before = served_revision(connection)  # again: another process may have been first
-            for migration in _after(before):
+            for migration in _announced(before):
                 _run(migration, patience, connection)
     else:
         with _alone(engine):
             before = _revision(engine)
-            for migration in _after(before):
+            for migration in _announced(before):
                 work = partial(_run_on_postgresql, engine, migration, patience)
                 try_for_locks(engine, patience, f"the migration to revision {migration.revision}", work)
     if _after(before):
@@ -87,6 +86,17 @@ def _after(revision: str | None) -> list[Script]:
     return [migration for migration in migrations() if revision is None or migration.revision > revision]
 
 
+def _announced(revision: str | None) -> Iterator[Script]:
+    """Yields the migrations that a database of this revision lacks, and logs each one that is about to run.
+
+    Those that make a new database take no time, and have no lines.
+    """
+    for migration in _after(revision):
+        if revision is not None:
+            log.info("revision %s of %s: %s", migration.revision, head_revision(), migration.doc)
+        yield migration
+
+
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
     """Waits until no other process migrates this database, and keeps others waiting.
@@ -112,13 +122,10 @@ def _run_on_postgresql(engine: Engine, migration: Script, patience: Patience) ->
 
 
 def _run(migration: Script, patience: Patience, connection: Connection) -> None:
-    log.info("revision %s of %s: %s", migration.revision, head_revision(), migration.doc)
-    begun = time.monotonic()
     made = config()
     sqlite = connection.dialect.name == "sqlite"
     made.attributes.update(connection=connection, **_attributes(migration, patience, sqlite=sqlite))
     command.upgrade(made, migration.revision)
-    log.debug("revision %s took %.1f s", migration.revision, time.monotonic() - begun)
 
 
 def _attributes(migration: Script, patience: Patience, *, sqlite: bool) -> dict[str, object]:
