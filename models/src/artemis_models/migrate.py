@@ -101,8 +101,8 @@ def _announced(revision: str | None) -> Iterator[Script]:
 def _alone(engine: Engine) -> Iterator[None]:
     """Waits until no other process migrates this database, and keeps others waiting.
 
-    The lock is a transaction's, so that it works through a pooler. CREATE INDEX CONCURRENTLY waits for transactions that
-    have a snapshot. This one must have none while it is idle, and statements with parameters keep theirs.
+    The lock is a transaction's, so that it works through a pooler. CREATE INDEX CONCURRENTLY waits for transactions
+    that have a snapshot. This one must have none while it is idle, and statements with parameters keep theirs.
     """
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
