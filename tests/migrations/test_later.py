@@ -211,7 +211,9 @@ def test_an_index_is_built_beside_writes_in_the_place_of_one_that_a_crash_left(p
     with postgresql.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, pytest.raises(Exception):  # noqa: B017, PT011
         connection.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY ix_events_location ON events (location)")
     valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_events_location'::regclass"
-    building = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%% INDEX CONCURRENTLY %%' AND wait_event_type = 'Lock'"
+    building = (
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%% INDEX CONCURRENTLY %%' AND wait_event_type = 'Lock'"
+    )
     assert values(postgresql, valid) == [False]
     revision = add(INDEX, 'oldest_revision = "0009"\nin_transaction = False')
 
