@@ -21,7 +21,6 @@ from artemis_models import DatabaseError, check_sequences, create_engine, sequen
 from artemis_models.postgresql import _check as check_server
 from artemis_server.db import secrets
 from artemis_server.db.connection import cancellation, driver_errors
-from artemis_server.db.connection.cancellation import rounded_up
 from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, is_transient, translate
 from artemis_server.db.events import EventStore
@@ -112,13 +111,6 @@ def test_a_mistake_of_ours_stays_what_it_is(error: psycopg.Error) -> None:
 )
 def test_a_broken_constraint_is_known(error: psycopg.Error, constraint: Constraint) -> None:
     assert constraint is broken_constraint(error)
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"), [(0, 1), (0.2, 1), (1, 1), (9, 9), (10, 10), (11, 20), (734, 800), (9999, 10000)]
-)
-def test_timeouts_are_rounded_up_to_one_digit(number: float, expected: int) -> None:
-    assert expected == rounded_up(number)
 
 
 @pytest.fixture

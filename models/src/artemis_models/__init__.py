@@ -19,6 +19,7 @@ from artemis_models.migrate import (
     upgrade,
     upgrade_sql,
 )
+from artemis_models.poolers import Pooler, check_session, pooler_of
 from artemis_models.postgresql import is_unreplicated
 from artemis_models.sequences import check_sequences, sequence_repair
 from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User, next_update_time
@@ -31,6 +32,7 @@ __all__ = [
     "FeedValidators",
     "IdempotencyKey",
     "Load",
+    "Pooler",
     "ReadOnlyError",
     "Secret",
     "User",
@@ -38,6 +40,7 @@ __all__ = [
     "check_reachable",
     "check_revision",
     "check_sequences",
+    "check_session",
     "check_writable",
     "create_engine",
     "current_revision",
@@ -46,6 +49,7 @@ __all__ = [
     "is_unreplicated",
     "join_attempts",
     "next_update_time",
+    "pooler_of",
     "sequence_repair",
     "tune_allocator",
     "tune_garbage_collector",

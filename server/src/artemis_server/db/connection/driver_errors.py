@@ -197,6 +197,8 @@ _POSTGRESQL: dict[str, _Translation] = {
     "40": _busy,  # collisions that did not end
     "08": _unusable,  # connection
     "25006": _read_only,
+    "26": _unusable,  # a pooler does not keep prepared statements
+    "42P05": _unusable,  # nor their names apart
     "25P": _unusable,  # a timeout of the transaction that the operator has set
     "42501": _unusable,  # the user may not
     "53": _unusable,  # out of memory or connections

@@ -106,7 +106,7 @@ class ThreadSessions:
         except Exception as error:
             if self._interrupted:
                 raise StatementEnded(error, Ending.SHUTDOWN) from error
-            if is_cancellation(error):
+            if guard.cut or is_cancellation(error):
                 guard.explain(error)
             elif broken_constraint(error) is Constraint.PRIMARY_KEY:
                 self._spare_ids.clear()  # they may be taken as well, also when the sequence is right again
