@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -68,10 +70,10 @@ def test_callers_with_deadlines_share_the_pool_with_a_client_that_has_none(poole
 
     def call(number: int) -> None:
         for turn in range(CALLS):
-            event = database.write_statement(lambda session: store.create(session, new_event(name=f"{number}")))
-            changed = database.write(lambda session, row=event.id: store.lock_many(session, [row]))
+            event = database.write_statement(partial(store.create, message=new_event(name=f"{number}")))
+            changed = database.write(partial(store.lock_many, ids=[event.id]))
             assert [each.name for each in changed.values()] == [f"{number}"]
-            found = database.read(lambda session, row=event.id: store.find_many(session, ids=[row], field="ids"))
+            found = database.read(partial(store.find_many, ids=[event.id], field="ids"))
             assert [each.name for each in found.values()] == [f"{number}"]
             if turn % 10 == number % 10:
                 with pytest.raises(DeadlineExceeded):
@@ -103,16 +105,28 @@ def test_a_statement_that_waits_in_the_pooler_ends_at_its_deadline(postgresql_ur
         assert database.read(lambda session: session.scalar(text("SELECT 1"))) == 1
 
 
-def test_prepared_statements_are_kept_where_the_pooler_keeps_them(pooled_url: str) -> None:
-    with create_engine(pooled_url).connect() as connection:
-        driver = connection.connection.dbapi_connection
-        prepares = driver.prepare_threshold is not None  # type: ignore[union-attr]
-        assert prepares == (pooler_of(connection) is Pooler.TRANSACTION)
+def seen_at(url: str) -> tuple[Pooler, bool]:
+    """Returns the pooler that a connection has, and whether the driver prepares statements on it."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        seen = pooler_of(connection), driver.prepare_threshold is not None
+    engine.dispose()
+    return seen
 
 
-def test_a_connection_to_postgresql_itself_has_no_pooler(postgresql_url: str) -> None:
-    with create_engine(postgresql_url).connect() as connection:
-        assert pooler_of(connection) is Pooler.NONE
+def test_statements_are_prepared_only_where_that_works(postgresql_url: str) -> None:
+    direct = make_url(postgresql_url)
+    with (
+        pooling(direct) as kept,
+        pooling(direct, max_prepared_statements="0") as lost,
+        pooling(direct, pool_mode="session") as session,
+    ):
+        assert seen_at(postgresql_url) == (Pooler.NONE, True)
+        assert seen_at(lost) == (Pooler.UNKNOWN, False)
+        assert seen_at(session) == (Pooler.UNKNOWN, False)
+        if keeps_prepared_statements():
+            assert seen_at(kept) == (Pooler.TRANSACTION, True)
 
 
 def test_check_tells_statement_mode_in_a_line(postgresql_url: str) -> None:
