@@ -13,9 +13,11 @@ import psycopg
 import pytest
 from artemis_loader.cli import main as loader
 from artemis_models import Pooler, create_engine, pooler_of
+from artemis_server.cli import all_connections
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import DeadlineExceeded
+from artemis_server.settings import Settings
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
@@ -135,6 +137,16 @@ def test_check_tells_statement_mode_in_a_line(postgresql_url: str) -> None:
     assert checked.returncode == 1
     assert checked.stderr.count("\n") == 1
     assert "transaction blocks not allowed in statement pooling mode" in checked.stderr
+
+
+def test_check_tells_how_many_connections_the_server_needs(postgresql_url: str) -> None:
+    with pooling(make_url(postgresql_url)) as url:
+        pooled = run("check", url, "--workers", "2")
+    direct = run("check", postgresql_url, "--workers", "1000")
+    needed = all_connections(Settings(command="check"), 2)
+    assert pooled.stdout.splitlines()[-1] == f"connections: {needed} at most (workers: 2), to the pooler"
+    assert direct.stdout.endswith("that PostgreSQL has for all its users\n")
+    assert "raise max_connections" in direct.stderr
 
 
 def test_warnings_that_the_pooler_would_hide_are_told_in_a_line(postgresql_url: str) -> None:

@@ -464,6 +464,26 @@ def test_a_timeout_that_an_operator_sets_is_unavailable(database_url: str, setti
     assert caught.value.reason == reason
 
 
+def test_a_server_without_a_connection_left_is_told_in_one_line(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver_errors._logged.clear()
+    name = f"limited_{uuid.uuid4().hex}"
+    with closing(psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True)) as connection:
+        connection.execute(SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT 0").format(Identifier(name)))
+        try:
+            limited = make_url(database_url).set(username=name).render_as_string(hide_password=False)
+            with closing(Database(create_engine(limited))) as database:
+                for use in (database.read, database.write, database.read):
+                    with pytest.raises(Unavailable) as caught:
+                        use(lambda session: session.scalar(text("SELECT 1")), Waiting())
+                    assert caught.value.reason == "DATABASE_UNAVAILABLE"
+        finally:
+            connection.execute(SQL("DROP ROLE {}").format(Identifier(name)))
+    (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert "no connection left" in line
+
+
 def move_sequence(database: Database, table: str, last: int) -> None:
     statement = text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), :last)")
     database.write(lambda session: session.execute(statement, {"last": last}))
