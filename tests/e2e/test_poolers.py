@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from artemis.v1.events_pb2 import CreateEventRequest, GetEventRequest, ListEventsRequest
 from artemis_loader.cli import main as loader
 from artemis_models import Pooler, create_engine, pooler_of
 from artemis_server.cli import all_connections
@@ -21,8 +23,9 @@ from artemis_server.settings import Settings
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
+from tests.benchmarks.load import Rate, Target, measure
 from tests.e2e.poolers import keeps_prepared_statements, needs_pgbouncer, pooling
-from tests.e2e.servers import run
+from tests.e2e.servers import run, serving
 from tests.storage.samples import Waiting, new_event
 
 pytestmark = needs_pgbouncer
@@ -91,6 +94,25 @@ def test_callers_with_deadlines_share_the_pool_with_a_client_that_has_none(poole
     database.close()
     assert failures == []
     assert set(statements) == {"0"}
+
+
+def test_no_call_of_64_callers_fails(pooled_url: str) -> None:
+    """They share 4 connections, and get, create and list at once. `measure` raises unless every call ends with OK."""
+    requests = {
+        "GetEvent": GetEventRequest(id=1),
+        "CreateEvent": CreateEventRequest(event=new_event()),
+        "ListEvents": ListEventsRequest(page_size=10),
+    }
+    with serving(pooled_url) as server, ThreadPoolExecutor(len(requests)) as executor:
+        target = Target(server.port, server.process.pid)
+
+        def call(name: str, count: int) -> Rate:
+            body = requests[name].SerializeToString()
+            return measure(target, f"/artemis.v1.EventService/{name}", repeat(body), 0.5, count)
+
+        call("CreateEvent", 1)
+        rates = [executor.submit(call, name, count) for name, count in zip(requests, (24, 24, 16), strict=True)]
+        assert all(rate.result().calls > 0 for rate in rates)
 
 
 def test_a_statement_that_waits_in_the_pooler_ends_at_its_deadline(postgresql_url: str) -> None:
