@@ -117,7 +117,7 @@ class StatementGuard:
 
     @property
     def cut(self) -> bool:
-        """Tells whether the connection was ended together with the statement, which took no notice of requests."""
+        """Tells whether the connection was ended together with the statement, which requests did not end."""
         return False
 
     @property
@@ -198,6 +198,7 @@ class _PostgresqlGuard(StatementGuard):
         self._disconnected = False
         self._next_cancel = 0.0
         self._cancels = 0
+        self._cut = False
         self._idle = select.poll()
         self._idle.register(driver.fileno(), select.POLLIN)
         self._last_used = time.monotonic()
@@ -208,7 +209,7 @@ class _PostgresqlGuard(StatementGuard):
 
     @property
     def cut(self) -> bool:
-        return self._cancels > _MAX_CANCELS
+        return self._cut
 
     @property
     def unreplicated(self) -> bool:
@@ -254,13 +255,12 @@ class _PostgresqlGuard(StatementGuard):
     def _cancel(self) -> None:
         """Asks the server to cancel the statement. One that does not take the request does not answer either."""
         self._cancels += 1
-        if self.cut:
-            self._shut()
-            return
-        try:
-            self._driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
-        except Exception:
-            self._shut()
+        if self._cancels <= _MAX_CANCELS:
+            with suppress(Exception):
+                self._driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
+                return
+        self._cut = True
+        self._shut()
 
     def _shut(self) -> None:
         self._disconnected = True
