@@ -21,7 +21,6 @@ from artemis_models import DatabaseError, check_sequences, create_engine, sequen
 from artemis_models.postgresql import _check as check_server
 from artemis_server.db import secrets
 from artemis_server.db.connection import cancellation, driver_errors
-from artemis_server.db.connection.cancellation import rounded_up
 from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.driver_errors import Constraint, broken_constraint, is_transient, translate
 from artemis_server.db.events import EventStore
@@ -112,13 +111,6 @@ def test_a_mistake_of_ours_stays_what_it_is(error: psycopg.Error) -> None:
 )
 def test_a_broken_constraint_is_known(error: psycopg.Error, constraint: Constraint) -> None:
     assert constraint is broken_constraint(error)
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"), [(0, 1), (0.2, 1), (1, 1), (9, 9), (10, 10), (11, 20), (734, 800), (9999, 10000)]
-)
-def test_timeouts_are_rounded_up_to_one_digit(number: float, expected: int) -> None:
-    assert expected == rounded_up(number)
 
 
 @pytest.fixture
@@ -470,6 +462,26 @@ def test_a_timeout_that_an_operator_sets_is_unavailable(database_url: str, setti
         finally:
             database.close()
     assert caught.value.reason == reason
+
+
+def test_a_server_without_a_connection_left_is_told_in_one_line(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver_errors._logged.clear()
+    name = f"limited_{uuid.uuid4().hex}"
+    with closing(psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True)) as connection:
+        connection.execute(SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT 0").format(Identifier(name)))
+        try:
+            limited = make_url(database_url).set(username=name).render_as_string(hide_password=False)
+            with closing(Database(create_engine(limited))) as database:
+                for use in (database.read, database.write, database.read):
+                    with pytest.raises(Unavailable) as caught:
+                        use(lambda session: session.scalar(text("SELECT 1")), Waiting())
+                    assert caught.value.reason == "DATABASE_UNAVAILABLE"
+        finally:
+            connection.execute(SQL("DROP ROLE {}").format(Identifier(name)))
+    (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert "no connection left" in line
 
 
 def move_sequence(database: Database, table: str, last: int) -> None:

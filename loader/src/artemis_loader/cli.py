@@ -17,6 +17,7 @@ from artemis_models import (
     AUTOCOMMIT,
     DatabaseError,
     check_revision,
+    check_session,
     create_engine,
     describe,
     tune_garbage_collector,
@@ -94,6 +95,7 @@ def _load(settings: Settings, engine: Engine) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which raises KeyboardInterrupt
     feeds = chosen(read_config(settings.config), settings.feed)
     check_revision(engine)
+    check_session(engine)
     clear(settings.rejects)
     tune_garbage_collector()
     options = Options(
@@ -143,6 +145,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
     heartbeat = Heartbeat(path_of(settings.config))
     scheduler = Scheduler(feeds, load_feed, heartbeat.beat)
     check_revision(engine)
+    check_session(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         metrics.restore(connection)
     log.info("artemis-loader %s starts", version("artemis-loader"))
@@ -191,7 +194,9 @@ def _check(settings: Settings, engine: Engine) -> int:
     for feed in scheduled:
         trigger_of(feed)
     print(f"{settings.config} declares {len(config.feeds)} feeds, {len(scheduled)} of them with a schedule")
-    print(f"the database is at revision {check_revision(engine)}")
+    revision = check_revision(engine)
+    check_session(engine)
+    print(f"the database is at revision {revision}")
     return 0
 
 

@@ -10,6 +10,7 @@ from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.garbage_collector import tune_garbage_collector
 from artemis_models.hosts import join_attempts
 from artemis_models.migrate import upgrade, upgrade_sql
+from artemis_models.poolers import Pooler, check_session, pooler_of
 from artemis_models.postgresql import is_unreplicated
 from artemis_models.revisions import (
     check_connection,
@@ -30,6 +31,7 @@ __all__ = [
     "FeedValidators",
     "IdempotencyKey",
     "Load",
+    "Pooler",
     "ReadOnlyError",
     "Secret",
     "User",
@@ -37,6 +39,7 @@ __all__ = [
     "check_reachable",
     "check_revision",
     "check_sequences",
+    "check_session",
     "check_writable",
     "create_engine",
     "current_revision",
@@ -45,6 +48,7 @@ __all__ = [
     "is_unreplicated",
     "join_attempts",
     "next_update_time",
+    "pooler_of",
     "sequence_repair",
     "tune_allocator",
     "tune_garbage_collector",

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from artemis_models import poolers
 from artemis_models.errors import DatabaseError
 from artemis_models.hosts import CONNECT_TIMEOUT, Hosts, hosts_of, with_ports
 
@@ -24,12 +25,6 @@ KEEPALIVES = {
 """Ends connections to a machine that no longer answers after some ten seconds (libpq, "Parameter Key Words")."""
 _UNREPLICATED = "artemis_unreplicated"
 """The attribute of a driver's connection that tells whether a commit was not confirmed by the standbys."""
-
-
-_SHOW_WARNINGS = (
-    "SELECT set_config('client_min_messages', 'warning', false)"
-    " WHERE current_setting('client_min_messages') IN ('error', 'fatal', 'panic')"
-)
 
 
 def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
@@ -55,6 +50,7 @@ def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
     hosts.listen(engine)
     event.listen(engine, "connect", _check)
     event.listen(engine, "connect", partial(_watch_commits, hosts))
+    event.listen(engine, "connect", poolers.set_up)
     # Every commit through SQLAlchemy comes here: those of the loader and of migrations.
     engine.dialect.do_commit = partial(_commit, engine, engine.dialect.do_commit)  # type: ignore[method-assign]
     return engine
@@ -95,7 +91,7 @@ def is_unreplicated(connection: Any) -> bool:
 
 
 def _watch_commits(hosts: Hosts, connection: Any, _: ConnectionPoolEntry) -> None:
-    """Makes `is_unreplicated` work: notes the WARNING, which `client_min_messages` must not hide.
+    """Makes `is_unreplicated` work: notes the WARNING, which `client_min_messages` must not hide (`poolers.set_up`).
 
     The node may be an old primary whose standbys follow another one by now, so the other hosts are tried first.
     """
@@ -107,9 +103,6 @@ def _watch_commits(hosts: Hosts, connection: Any, _: ConnectionPoolEntry) -> Non
 
     setattr(connection, _UNREPLICATED, False)
     connection.add_notice_handler(note)
-    autocommit, connection.autocommit = connection.autocommit, True
-    connection.execute(_SHOW_WARNINGS)
-    connection.autocommit = autocommit
 
 
 def _commit(engine: Engine, commit: Callable[[Any], None], connection: Any) -> None:

@@ -69,7 +69,7 @@ MAX_INTERRUPT = 1.0
 """Seconds before the end of the grace at which a stop ends the statements that still run."""
 MIN_CLOSE = 0.5
 """Seconds that the pruner, and then the connections, have to end in any case."""
-SPARE_CONNECTIONS = 4
+SPARE_CONNECTIONS = 2
 """Connections beside those of the threads that answer calls: for the health probe and the pruner."""
 
 

@@ -1,6 +1,7 @@
 """The command line: `artemis-server serve | migrate | check | backup | token`. A failure is one line on stderr."""
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from importlib.metadata import version
 
 from artemis_models import (
     DatabaseError,
+    Pooler,
     check_reachable,
     check_revision,
     check_sequences,
@@ -20,6 +22,7 @@ from artemis_models import (
     describe,
     head_revision,
     join_attempts,
+    pooler_of,
     tune_allocator,
     tune_garbage_collector,
     upgrade,
@@ -52,6 +55,7 @@ MIN_THREADS = 8
 """Threads of a worker at least, because all calls of a connection come to one worker."""
 _CONNECTION_LIMIT = (
     "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+    " - coalesce(current_setting('reserved_connections', true)::int, 0)"  # PostgreSQL 16 has it first
 )
 HEALTH_INTERVAL = 0.2
 """Seconds between two looks at the health of a worker that is not SERVING yet."""
@@ -218,19 +222,31 @@ def count_workers(settings: Settings, engine: Engine) -> int:
     """
     if engine.dialect.name == "sqlite":
         return settings.workers or 1
-    with engine.connect() as connection:
-        limit = int(connection.exec_driver_sql(_CONNECTION_LIMIT).scalar_one())
+    limit = _connection_limit(engine)
     wanted = settings.workers or (available() if supervisor.SUPPORTED else 1)
-    fitting = next((n for n in range(wanted, 1, -1) if n * max_connections(_share(settings, n)) <= limit), 1)
-    if fitting < wanted:
+    fitting = next((n for n in range(wanted, 1, -1) if all_connections(settings, n) <= limit), 1)
+    if all_connections(settings, wanted) > limit:
         log.warning(
             "%s workers need up to %s connections, and PostgreSQL gives this user %s: raise max_connections there, "
             "or lower --threads, or set --workers",
             wanted,
-            wanted * max_connections(_share(settings, wanted)),
+            all_connections(settings, wanted),
             limit,
         )
     return settings.workers or fitting
+
+
+def all_connections(settings: Settings, workers: int) -> int:
+    """Returns how many connections to PostgreSQL so many workers open together at most."""
+    return workers * max_connections(_share(settings, workers))
+
+
+def _connection_limit(engine: Engine) -> float:
+    """Returns how many connections PostgreSQL gives its users; a pooler has a limit of its own, which does not show."""
+    with engine.connect() as connection:
+        if pooler_of(connection) is not Pooler.NONE:
+            return math.inf
+        return int(connection.exec_driver_sql(_CONNECTION_LIMIT).scalar_one())
 
 
 def _share(settings: Settings, workers: int) -> Settings:
@@ -258,7 +274,18 @@ def _check(settings: Settings, engine: Engine) -> int:
     with engine.connect() as connection:
         check_writable(connection)
     print(f"settings are right, and the database is at revision {revision}: ready to listen on {settings.listen}")
+    if engine.dialect.name == "postgresql":
+        print(_described_connections(settings, engine))
     return 0
+
+
+def _described_connections(settings: Settings, engine: Engine) -> str:
+    """Returns a line about the connections that the workers need; the log has a warning if there are too few."""
+    workers, limit = count_workers(settings, engine), _connection_limit(engine)
+    needed = f"connections: {all_connections(settings, workers)} at most (workers: {workers})"
+    if limit == math.inf:
+        return f"{needed}, to the pooler"
+    return f"{needed}, of the {limit} that PostgreSQL has for all its users"
 
 
 def _backup(settings: Settings, engine: Engine) -> int:

@@ -113,7 +113,7 @@ class Settings:
     listen: str = "127.0.0.1:50051"
     workers: int | None = None
     """None means one on SQLite, and one per core on PostgreSQL."""
-    threads: int = 64
+    threads: int = 16
     """Of all workers together."""
     cores: str = "one"
     """One of CORES."""

@@ -23,10 +23,11 @@ from artemis_server.access.principal import Principal
 
 MAX_TIMEOUT = 300.0  # seconds, also for a caller without a deadline
 _CANCEL_TIMEOUT = 0.5  # seconds
-_CANCEL_INTERVAL = 0.25  # seconds between two requests to cancel statements of the same caller
+_CANCEL_INTERVAL = 0.1  # seconds between two requests to cancel statements of the same caller
+_MAX_CANCELS = 5
+"""Requests to cancel, after which the connection is ended: a pooler takes them for a statement that waits in it."""
 _CANCELLERS = ThreadPoolExecutor(16, thread_name_prefix="cancel")  # it starts threads when they are needed
 MAX_UNPROBED = 1.0  # seconds that a connection may be idle and still be used without a SELECT 1
-_CLOCK_DRIFT = 0.05  # seconds that PostgreSQL's clock may gain on ours in MAX_TIMEOUT
 
 
 class Caller(Protocol):
@@ -115,6 +116,11 @@ class StatementGuard:
         return False
 
     @property
+    def cut(self) -> bool:
+        """Tells whether the connection was ended together with the statement, which requests did not end."""
+        return False
+
+    @property
     def unreplicated(self) -> bool:
         """Tells once whether the connection committed what the standbys did not confirm (`is_unreplicated`)."""
         return False
@@ -131,7 +137,7 @@ class StatementGuard:
 
         Otherwise somebody else cancelled it, such as the database's operator. The error is the same.
         """
-        reason = self._reason or self._due(time.monotonic() + _CLOCK_DRIFT)
+        reason = self._reason or self._due(time.monotonic())
         if reason is not None:
             raise StatementEnded(error, reason) from error
 
@@ -182,13 +188,17 @@ class StatementGuard:
 
 
 class _PostgresqlGuard(StatementGuard):
-    """PostgreSQL cancels a statement on request, and by itself soon after its caller's time is up."""
+    """PostgreSQL cancels a statement on request.
+
+    `statement_timeout` is not used: to set it costs a round trip, and behind a pooler it would hold for other clients.
+    """
 
     def __init__(self, driver: Any) -> None:
         super().__init__(driver)
         self._disconnected = False
-        self._timeout = 0  # milliseconds
         self._next_cancel = 0.0
+        self._cancels = 0
+        self._cut = False
         self._idle = select.poll()
         self._idle.register(driver.fileno(), select.POLLIN)
         self._last_used = time.monotonic()
@@ -198,6 +208,10 @@ class _PostgresqlGuard(StatementGuard):
         return bool(self._driver.broken) and not self._disconnected
 
     @property
+    def cut(self) -> bool:
+        return self._cut
+
+    @property
     def unreplicated(self) -> bool:
         return is_unreplicated(self._driver)
 
@@ -205,10 +219,7 @@ class _PostgresqlGuard(StatementGuard):
         super().begin(caller, seconds)
         is_unreplicated(self._driver)  # of a call that failed for another reason
         self._next_cancel = 0.0
-        milliseconds = rounded_up(seconds * 1000)
-        if milliseconds != self._timeout:
-            self._driver.execute(f"SET statement_timeout = {milliseconds}")
-            self._timeout = milliseconds
+        self._cancels = 0
 
     def release(self) -> None:
         super().release()
@@ -243,24 +254,18 @@ class _PostgresqlGuard(StatementGuard):
 
     def _cancel(self) -> None:
         """Asks the server to cancel the statement. One that does not take the request does not answer either."""
-        try:
-            self._driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
-        except Exception:
-            self._shut()
+        self._cancels += 1
+        if self._cancels <= _MAX_CANCELS:
+            with suppress(Exception):
+                self._driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
+                return
+        self._cut = True
+        self._shut()
 
     def _shut(self) -> None:
         self._disconnected = True
         with socket.socket(fileno=os.dup(self._driver.fileno())) as connection:
             connection.shutdown(socket.SHUT_RDWR)
-
-
-def rounded_up(number: float) -> int:
-    """Returns the least integer with one digit and zeros that is not below a number: 734 becomes 800.
-
-    A connection's timeout is set again only when it changes; rounded timeouts seldom do.
-    """
-    unit: int = 10 ** max(0, math.ceil(math.log10(max(number, 1))) - 1)
-    return math.ceil(max(number, 1) / unit) * unit
 
 
 GUARDS: dict[str, Callable[[Any], StatementGuard]] = {"sqlite": StatementGuard, "postgresql": _PostgresqlGuard}

@@ -8,6 +8,7 @@ and imports neither driver: psycopg need not be installed.
 
 import enum
 import logging
+import re
 import time
 from collections.abc import Callable
 
@@ -19,9 +20,11 @@ from artemis_server.db.connection.cancellation import Ending, StatementEnded
 from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
 
 log = logging.getLogger(__name__)
-_LOG_INTERVAL = 60.0  # seconds between two lines about the same sequence
+_LOG_INTERVAL = 60.0  # seconds between two lines about the same subject
 _logged: dict[str, float] = {}
-"""The time of the last line about each table's sequence, as `time.monotonic` has it."""
+"""The time of the last line about each table's sequence and about connections, as `time.monotonic` has it."""
+_NO_CONNECTION = re.compile("too many (clients|connections)|connection slots are reserved|no more connections allowed")
+"""The words for it of PostgreSQL and PgBouncer: psycopg has no SQLSTATE of a connection that was not made."""
 
 
 def translate(error: Exception) -> Exception:
@@ -113,8 +116,26 @@ def _busy(_: BaseException) -> RequestError:
 
 
 def _unusable(cause: BaseException) -> RequestError:
+    if _NO_CONNECTION.search(str(cause)):
+        return _no_connection(cause)
     log.error("the database failed: %s", cause)
     return Unavailable("DATABASE_UNAVAILABLE", "the database cannot be used now; try again")
+
+
+def _no_connection(cause: BaseException) -> RequestError:
+    if _is_due("connections"):
+        text = str(cause).strip().partition("\n")[0]
+        log.error("the database has no connection left: raise max_connections there, or lower --threads (%s)", text)
+    return Unavailable("DATABASE_UNAVAILABLE", "the database has no connection left for this server; try again")
+
+
+def _is_due(subject: str) -> bool:
+    """Tells whether the log may have another line about a subject, and notes that it has."""
+    now = time.monotonic()
+    due = now - _logged.get(subject, -_LOG_INTERVAL) >= _LOG_INTERVAL
+    if due:
+        _logged[subject] = now
+    return due
 
 
 def _read_only(cause: BaseException) -> RequestError:
@@ -157,9 +178,8 @@ def _cancelled(cause: BaseException) -> RequestError:
 
 def _inconsistent(cause: BaseException) -> RequestError:
     """Returns the error of a new row whose id is taken: the ids come from a sequence that is behind its table."""
-    table, now = _primary_key_table(cause), time.monotonic()
-    if now - _logged.get(table, -_LOG_INTERVAL) >= _LOG_INTERVAL:
-        _logged[table] = now
+    table = _primary_key_table(cause)
+    if _is_due(table):
         mend = f"sequence of {table} is behind; execute {sequence_repair(table)}" if table else "database is damaged"
         log.error("the ids of new rows are taken, because the %s (%s)", mend, str(cause).partition("\n")[0])
     return Unavailable("DATABASE_INCONSISTENT", "the database cannot number new rows; its operator has to mend it")
@@ -197,6 +217,8 @@ _POSTGRESQL: dict[str, _Translation] = {
     "40": _busy,  # collisions that did not end
     "08": _unusable,  # connection
     "25006": _read_only,
+    "26": _unusable,  # a pooler does not keep prepared statements
+    "42P05": _unusable,  # nor their names apart
     "25P": _unusable,  # a timeout of the transaction that the operator has set
     "42501": _unusable,  # the user may not
     "53": _unusable,  # out of memory or connections

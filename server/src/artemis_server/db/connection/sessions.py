@@ -106,7 +106,7 @@ class ThreadSessions:
         except Exception as error:
             if self._interrupted:
                 raise StatementEnded(error, Ending.SHUTDOWN) from error
-            if is_cancellation(error):
+            if guard.cut or is_cancellation(error):
                 guard.explain(error)
             elif broken_constraint(error) is Constraint.PRIMARY_KEY:
                 self._spare_ids.clear()  # they may be taken as well, also when the sequence is right again
@@ -130,12 +130,14 @@ class ThreadSessions:
         seconds = statement_timeout(caller)
         if seconds <= 0:
             raise late()
-        session: Session = getattr(self._local, "session", None) or self._connect()
-        guard: StatementGuard = session.info[_GUARD]
-        if guard.outdated:
+        session: Session | None = getattr(self._local, "session", None)
+        if session is not None and session.info[_GUARD].outdated:
             self.discard()
+            session = None
+        if session is None:
             session = self._connect()
-            guard = session.info[_GUARD]
+            seconds = statement_timeout(caller)  # which is less, as connecting takes a while
+        guard: StatementGuard = session.info[_GUARD]
         guard.begin(caller, seconds)
         session.info[PRINCIPAL] = principal_of(caller)
         if self._idle:
