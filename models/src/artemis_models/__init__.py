@@ -8,7 +8,7 @@ from artemis_models.allocator import tune_allocator
 from artemis_models.engine import create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.garbage_collector import tune_garbage_collector
-from artemis_models.hosts import join_attempts
+from artemis_models.hosts import hosts_of, join_attempts
 from artemis_models.migrate import (
     check_connection,
     check_reachable,
@@ -43,6 +43,7 @@ __all__ = [
     "current_revision",
     "describe",
     "head_revision",
+    "hosts_of",
     "is_unreplicated",
     "join_attempts",
     "next_update_time",

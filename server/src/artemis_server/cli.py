@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -34,13 +35,16 @@ from artemis_server.app import (
     Application,
     ListenError,
     check_address,
+    engines_of_replicas,
     max_connections,
+    replicas_of,
     reserve_address,
     share_metrics,
 )
 from artemis_server.commands import token
 from artemis_server.commands.backup import backup, stoppable
 from artemis_server.cores import available, confine, share_out
+from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
 from artemis_server.supervisor import REPLACED, SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
@@ -103,6 +107,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     access = AccessControl(settings)
     traces_wanted()
     check_address(settings.listen)  # before anything is changed
+    engines_of_replicas(settings, engine)
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
     log.info("artemis-server %s starts", version("artemis-server"))
@@ -256,10 +261,21 @@ def _check(settings: Settings, engine: Engine) -> int:
     check_sequences(engine)
     with engine.connect() as connection:
         check_writable(connection)
+    _check_replicas(settings, engine)
     print(
         f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
     )
     return 0
+
+
+def _check_replicas(settings: Settings, engine: Engine) -> None:
+    """Raises DatabaseError, in one line, if a replica cannot be used."""
+    replicas = replicas_of(settings, engine)
+    if replicas is None:
+        return
+    with closing(Database(engine, replicas=replicas)) as database:
+        database.read(replicas.note_primary)
+        replicas.check()
 
 
 def _backup(settings: Settings, engine: Engine) -> int:
