@@ -109,7 +109,7 @@ class Caller:
             if isinstance(error, grpc.Call):
                 self.position.keep(error.trailing_metadata())
             raise
-        self.position.keep(call.trailing_metadata())
+        self.position.keep(call.trailing_metadata(), wrote=hasattr(request, "request_id"))
         return response
 
     def _explained(self, error: ArtemisError, request: AnyRequest) -> ArtemisError:

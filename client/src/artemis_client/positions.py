@@ -30,11 +30,16 @@ class LatestPosition:
         text = self._text
         return ((_NAME, text),) if text else ()
 
-    def keep(self, trailers: Iterable[Any] | None) -> None:
-        """Keeps the position in the trailers of a call, if they have one."""
-        for name, value in trailers or ():
-            if name == _NAME and _FORM.fullmatch(value):
-                self._advance(value)
+    def keep(self, trailers: Iterable[Any] | None, *, wrote: bool = False) -> None:
+        """Keeps the position in the trailers of a call, if they have one.
+
+        A server without replicas returns none. After such a write, no replica may answer this client.
+        """
+        found = [value for name, value in trailers or () if name == _NAME and _FORM.fullmatch(value)]
+        for text in found:
+            self._advance(text)
+        if wrote and not found:
+            self._text = ""
 
     def advance(self, text: str) -> None:
         """Keeps a position of another client, unless it is an earlier one of the same cluster. An empty one is none.
