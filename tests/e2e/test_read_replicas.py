@@ -1,19 +1,30 @@
 """Read replicas, with a real primary and two standbys. The long form is `tests/robustness/replicas.py`."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import count
+from typing import Any
 
 import grpc
 import pytest
 from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis_client import Aborted, ArtemisClient, Event, NotFound
+from artemis_models import create_engine
+from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.observer import Observer
+from artemis_server.db.events import EventStore
+from artemis_server.db.replicas.routing import Replicas
+from sqlalchemy import event as engine_event
 
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, Server, run
 from tests.robustness.calls import code_of
 from tests.robustness.replicas import early, read_while_lagging, routed, server_with_replicas, urls
-from tests.robustness.replication import Cluster, cluster, wait_for_status
+from tests.robustness.replication import Cluster, Node, cluster, wait_for_status
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +64,11 @@ def wait_until_a_replica_reads(server: Server, read: Callable[[], object]) -> No
         read()
 
 
-def wait_until_replayed(nodes: Cluster) -> None:
-    """Waits until both standbys have replayed what the primary has flushed."""
+def wait_until_replayed(nodes: Cluster, *standbys: Node) -> None:
+    """Waits until these standbys, or all, have replayed what the primary has flushed."""
     ((flushed,),) = nodes.primary.ask("SELECT pg_current_wal_flush_lsn()::text")
     end = time.monotonic() + PATIENCE
-    for standby in nodes.standbys:
+    for standby in standbys or nodes.standbys:
         while standby.ask(f"SELECT pg_last_wal_replay_lsn() >= '{flushed}'") != [(True,)]:
             assert time.monotonic() < end, "the standby does not replay"
 
@@ -132,6 +143,60 @@ def test_reads_with_what_is_no_position_go_to_the_primary(server: Server, client
                 assert stub.GetEvent(events_pb2.GetEventRequest(id=made.id), metadata=metadata) == made
 
     assert routed(server)["replica"] == before
+
+
+class Recorded(Observer):
+    """Counts where reads went."""
+
+    def __init__(self) -> None:
+        self.went: Counter[str] = Counter()
+
+    def routed(self, result: str) -> None:
+        self.went[result] += 1
+
+
+class Reading:
+    """A caller who has read a position in the trailers of its write."""
+
+    def __init__(self, position: str = "") -> None:
+        self.position = position
+        self.reached = ""
+
+    def time_remaining(self) -> float:
+        return PATIENCE
+
+    def is_active(self) -> bool:
+        return True
+
+
+def test_a_balancer_of_standbys_gives_no_stale_read(nodes: Cluster) -> None:
+    """A URL must lead to one node. Here each new connection leads to another one, of which one replays nothing."""
+    store, recorded = EventStore(), Recorded()
+    balanced, ports = create_engine(f"postgresql://postgres@{nodes.primary.address}/postgres"), count()
+    current, behind = nodes.standbys
+
+    def balance(_dialect: object, _record: object, _args: object, params: dict[str, Any]) -> None:
+        params["port"] = (current, behind)[next(ports) % 2].port
+
+    engine_event.listen(balanced, "do_connect", balance)
+    replicas = Replicas([balanced], recorded)
+    with closing(Database(create_engine(nodes.url), observer=recorded, replicas=replicas)) as database:
+        writer = Reading()
+        old = database.write(lambda session: store.create(session, event(location="old")), writer)
+        wait_until_replayed(nodes)
+        with behind.paused(), ThreadPoolExecutor(4) as executor:
+            new = database.write(
+                lambda session: store.update(session, old.id, event(location="new"), ["location"], ""), writer
+            )
+            wait_until_replayed(nodes, current)
+            replicas.start()
+            get = partial(store.get, row_id=old.id)
+            end = time.monotonic() + PATIENCE
+            while recorded.went["replica"] < 20:
+                assert time.monotonic() < end, recorded.went
+                assert set(executor.map(lambda _: database.read(get, Reading(writer.reached)).location, range(8))) == {
+                    new.location
+                }
 
 
 def test_silent_and_restarted_standbys_cost_no_read(nodes: Cluster, server: Server, client: ArtemisClient) -> None:
