@@ -149,6 +149,38 @@ class Node:
         """Makes a standby the primary."""
         assert self.ask("SELECT pg_promote(true, 60)") == [(True,)]
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Lets a standby replay nothing."""
+        self.ask("SELECT pg_wal_replay_pause()")
+        end = time.monotonic() + PATIENCE
+        while self.ask("SELECT pg_get_wal_replay_pause_state()") != [("paused",)]:
+            assert time.monotonic() < end, f"{self.name} goes on replaying"
+            time.sleep(0.01)
+        try:
+            yield
+        finally:
+            self.ask("SELECT pg_wal_replay_resume()")
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Freezes every process of the node: its sockets stay open, and nobody answers."""
+        frozen: list[int] = []
+
+        def freeze(process: int) -> None:
+            os.kill(process, signal.SIGSTOP)
+            frozen.append(process)
+            for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+                freeze(int(child))
+
+        assert self._process is not None
+        freeze(self._process.pid)
+        try:
+            yield
+        finally:
+            for process in frozen:
+                os.kill(process, signal.SIGCONT)
+
     def set(self, **settings: str) -> None:
         """Changes settings, and returns when they hold for new sessions."""
         for name, value in settings.items():

@@ -25,9 +25,12 @@ def test_every_command_takes_the_database(command: str) -> None:
     assert settings.database_url == "sqlite:///x.db"
 
 
+TWO = ("postgresql://p,q@a/n", "postgresql+psycopg://b,c/n")
 SETTINGS = [
     ("database_url", "sqlite:///x.db", "sqlite:///x.db", "sqlite:///y.db"),
     ("database_password_file", "a", Path("a"), "b"),
+    ("replica_url", "postgresql://a/n", ("postgresql://a/n",), "postgresql://b/n"),
+    ("replica_url", "postgresql://p,q@a/n, postgresql+psycopg://b,c/n", TWO, "postgresql://b/n"),
     ("log_level", "DEBUG", "DEBUG", "ERROR"),
     ("log_level", "warning", "WARNING", "ERROR"),
     ("listen", "127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:2"),

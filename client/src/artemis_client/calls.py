@@ -9,6 +9,7 @@ import grpc
 
 from artemis_client.credentials import TokenProvider
 from artemis_client.errors import ArtemisError, Cancelled, from_rpc_error
+from artemis_client.positions import LatestPosition
 from artemis_client.tracing import Metadata, trace_context
 
 Request_contra = TypeVar("Request_contra", contravariant=True)
@@ -28,6 +29,11 @@ class Method(Protocol[Request_contra, Response_co]):
         self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
     ) -> Response_co:
         """Calls it; `timeout` is in seconds."""
+
+    def with_call(
+        self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> tuple[Response_co, grpc.Call]:
+        """Calls it, and returns the call as well, which has the trailers."""
 
 
 class AnyRequest(Protocol):
@@ -49,6 +55,7 @@ class Caller:
     def __init__(self, channel: grpc.Channel, timeout: float, token: TokenProvider | None = None) -> None:
         self._timeout = timeout
         self._token = token
+        self.position = LatestPosition()
         # A method that the retry policy leaves out, called as bytes.
         self._check_health: Method[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
 
@@ -57,7 +64,7 @@ class Caller:
         timeout = self._timeout if timeout is None else timeout
         try:
             if self._token is None:
-                return method(request, timeout=timeout, metadata=trace_context())
+                return self._send(method, request, timeout, trace_context())
             return self._call_with_token(self._token, method, request, timeout)
         except grpc.RpcError as error:
             raise self._explained(from_rpc_error(error), request) from None
@@ -79,7 +86,7 @@ class Caller:
 
         def attempt(token: str) -> Response:
             metadata = (("authorization", f"Bearer {token}"), *trace_context())
-            return method(request, timeout=end - time.monotonic(), metadata=metadata)
+            return self._send(method, request, end - time.monotonic(), metadata)
 
         token = provide()
         try:
@@ -91,6 +98,19 @@ class Caller:
             if other == token:
                 raise
         return attempt(other)
+
+    def _send(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Response:
+        """Sends the latest position, by which a replica can tell whether it may answer, and keeps the returned one."""
+        try:
+            response, call = method.with_call(request, timeout=timeout, metadata=(*metadata, *self.position.metadata()))
+        except grpc.RpcError as error:
+            if isinstance(error, grpc.Call):
+                self.position.keep(error.trailing_metadata())
+            raise
+        self.position.keep(call.trailing_metadata(), wrote=hasattr(request, "request_id"))
+        return response
 
     def _explained(self, error: ArtemisError, request: AnyRequest) -> ArtemisError:
         """Returns the error with a message that helps, if gRPC made it and not the server."""

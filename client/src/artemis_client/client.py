@@ -94,8 +94,23 @@ class ArtemisClient:
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
         caller = Caller(self._channel, timeout, provider)
+        self._position = caller.position
         self.events = EventClient(self._channel, caller)
         self.users = UserClient(self._channel, caller)
+
+    @property
+    def position(self) -> str:
+        """The position of the latest write of this client in the server's database; empty without replicas.
+
+        Every call sends it, so that a replica answers only when it has that write. To let another client read what
+        this one wrote, set it there: `other.position = client.position`. An earlier position, or an empty one, changes
+        nothing. A text that is not a position raises ValueError.
+        """
+        return self._position.text
+
+    @position.setter
+    def position(self, position: str) -> None:
+        self._position.advance(position)
 
     def close(self) -> None:
         """Closes the connection; calls that are under way fail with Cancelled."""

@@ -8,7 +8,7 @@ from artemis_models.allocator import tune_allocator
 from artemis_models.engine import create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.garbage_collector import tune_garbage_collector
-from artemis_models.hosts import join_attempts
+from artemis_models.hosts import hosts_of, join_attempts
 from artemis_models.migrate import upgrade, upgrade_sql
 from artemis_models.poolers import Pooler, check_session, pooler_of
 from artemis_models.postgresql import is_unreplicated
@@ -45,6 +45,7 @@ __all__ = [
     "current_revision",
     "describe",
     "head_revision",
+    "hosts_of",
     "is_unreplicated",
     "join_attempts",
     "next_update_time",

@@ -46,6 +46,12 @@ class EventServiceStub(object):
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
 
+    Reads see all that was written before, unless they ask for less: a server with
+    read replicas ends each write with the trailing metadata `x-artemis-position`.
+    A read that sends that text as metadata sees this write and all earlier ones,
+    and may miss later ones. The first 16 characters name a database. Of two
+    positions of one database, the greater text is the later position.
+
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
     rule is reported on that field.
@@ -124,6 +130,12 @@ class EventServiceServicer(object):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
+
+    Reads see all that was written before, unless they ask for less: a server with
+    read replicas ends each write with the trailing metadata `x-artemis-position`.
+    A read that sends that text as metadata sees this write and all earlier ones,
+    and may miss later ones. The first 16 characters name a database. Of two
+    positions of one database, the greater text is the later position.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the
@@ -304,6 +316,12 @@ class EventService(object):
     8 KiB; UNIMPLEMENTED for a method that the server does not have;
     DEADLINE_EXCEEDED and CANCELLED if the call ends before the server answers;
     and UNAVAILABLE if the caller reaches no server.
+
+    Reads see all that was written before, unless they ask for less: a server with
+    read replicas ends each write with the trailing metadata `x-artemis-position`.
+    A read that sends that text as metadata sees this write and all earlier ones,
+    and may miss later ones. The first 16 characters name a database. Of two
+    positions of one database, the greater text is the later position.
 
     Strings that are stored must be valid UTF-8 without U+0000. The id of a rule
     on a whole message begins with a field, such as "end_time"; a violation of the

@@ -19,8 +19,11 @@ from artemis_server.access.control import AccessControl
 from artemis_server.access.roles import required_roles
 from artemis_server.db import secrets
 from artemis_server.db.connection.database import Database
+from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.turn import Turn
 from artemis_server.db.events import EventStore
+from artemis_server.db.replicas.engines import replica_engines
+from artemis_server.db.replicas.routing import Replicas
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
 from artemis_server.pruning import Pruner
@@ -144,7 +147,8 @@ class Application:
         self._settings = settings
         self._telemetry = telemetry
         self._access = access or AccessControl(settings)
-        self._database = Database(engine, turn, telemetry)
+        self._replicas = replicas_of(settings, engine, telemetry)
+        self._database = Database(engine, turn, telemetry, self._replicas)
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
@@ -216,9 +220,12 @@ class Application:
             raise ListenError(f"cannot listen on {self._settings.listen}") from None
         self._access.start()
         self._monitor.start()
+        if self._replicas is not None:
+            self._replicas.start()
         self._telemetry.start(
             gauges(
                 self._database,
+                self._replicas,
                 self._monitor,
                 (*self._calls.lanes, *self._probes.lanes),
                 max_connections(self._settings),
@@ -259,6 +266,22 @@ class Application:
     def close(self) -> None:
         """Closes the database of an application that was not started."""
         self._database.close()
+
+
+def engines_of_replicas(settings: Settings, primary: Engine) -> list[Engine]:
+    """Returns the engines of the replicas that the settings name. Raises DatabaseError if a URL cannot be used."""
+    return replica_engines(
+        settings.replica_url,
+        primary,
+        password_file=settings.database_password_file,
+        connections=max_replica_connections(settings),
+    )
+
+
+def replicas_of(settings: Settings, primary: Engine, observer: Observer | None = None) -> Replicas | None:
+    """Returns the replicas that the settings name; None if they name none. Raises: as `engines_of_replicas`."""
+    engines = engines_of_replicas(settings, primary)
+    return Replicas(engines, observer) if engines else None
 
 
 def path_of(service: Service) -> str:
@@ -331,6 +354,11 @@ def methods() -> list[str]:
 def max_connections(settings: Settings) -> int:
     """Returns how many connections an application, which is one worker, needs at most."""
     return settings.threads + GET_THREADS + max_bulk_threads(settings) + SPARE_CONNECTIONS
+
+
+def max_replica_connections(settings: Settings) -> int:
+    """Returns how many connections to each replica an application needs at most: one asks, and the others read."""
+    return GET_THREADS + max_bulk_threads(settings) + 1
 
 
 def max_bulk_threads(settings: Settings) -> int:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -37,13 +38,16 @@ from artemis_server.app import (
     Application,
     ListenError,
     check_address,
+    engines_of_replicas,
     max_connections,
+    replicas_of,
     reserve_address,
     share_metrics,
 )
 from artemis_server.commands import token
 from artemis_server.commands.backup import backup, stoppable
 from artemis_server.cores import available, confine, share_out
+from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
 from artemis_server.supervisor import REPLACED, SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
@@ -107,6 +111,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     access = AccessControl(settings)
     traces_wanted()
     check_address(settings.listen)  # before anything is changed
+    engines_of_replicas(settings, engine)
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
     check_reachable(engine, upgradable=migrating)
     log.info("artemis-server %s starts", version("artemis-server"))
@@ -273,6 +278,7 @@ def _check(settings: Settings, engine: Engine) -> int:
     check_sequences(engine)
     with engine.connect() as connection:
         check_writable(connection)
+    _check_replicas(settings, engine)
     print(f"settings are right, and the database is at revision {revision}: ready to listen on {settings.listen}")
     if engine.dialect.name == "postgresql":
         print(_described_connections(settings, engine))
@@ -286,6 +292,16 @@ def _described_connections(settings: Settings, engine: Engine) -> str:
     if limit == math.inf:
         return f"{needed}, to the pooler"
     return f"{needed}, of the {limit} that PostgreSQL has for all its users"
+
+
+def _check_replicas(settings: Settings, engine: Engine) -> None:
+    """Raises DatabaseError, in one line, if a replica cannot be used."""
+    replicas = replicas_of(settings, engine)
+    if replicas is None:
+        return
+    with closing(Database(engine, replicas=replicas)) as database:
+        database.read(replicas.note_primary)
+        replicas.check()
 
 
 def _backup(settings: Settings, engine: Engine) -> int:

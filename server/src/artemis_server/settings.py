@@ -101,6 +101,7 @@ class Settings:
     command: str
     database_url: str = "sqlite:///artemis.db"
     database_password_file: Path | None = None
+    replica_url: tuple[str, ...] = ()
     log_level: str = "INFO"
     log_format: str = "console"
     """One of logs.FORMATS."""
@@ -227,6 +228,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for command in (serve, check):
         flags = Flags(command, environment, Settings)
         _add_processes(flags)
+        _add_replicas(flags)
         _add_telemetry(flags)
         _add_access(flags)
         for name, (text, metavar, kind) in _LIMITS.items():
@@ -248,6 +250,16 @@ def _add_processes(flags: Flags) -> None:
     flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
     flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
     flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+
+
+def _add_replicas(flags: Flags) -> None:
+    flags.add(
+        "replica-url",
+        "standbys that answer reads (PostgreSQL), one URL for each node, separated by commas",
+        shown="none",
+        metavar="URL,...",
+        type=_replica_urls,
+    )
 
 
 def _add_telemetry(flags: Flags) -> None:
@@ -290,6 +302,14 @@ def _auth(text: str) -> tuple[str, ...]:
         if name not in METHODS:
             raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(METHODS)}")
     return names
+
+
+def _replica_urls(text: str) -> tuple[str, ...]:
+    """Returns the URLs in a list. A comma that no URL follows is a part of a URL, which may have one in its password.
+
+    postgresql://db2/a,postgresql://db3/a  ->  ("postgresql://db2/a", "postgresql://db3/a")
+    """
+    return tuple(re.split(r",(?=\s*\w+(?:\+\w+)?://)\s*", text.strip()))
 
 
 def _keys_url(text: str) -> str:

@@ -1,7 +1,6 @@
 """The batch methods of one kind of resource (AIP-231 to 235), whatever the resource is."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
@@ -39,10 +38,15 @@ class Batches(Generic[M]):
 
     def get(self, ids: Sequence[int], response: type[R], context: grpc.ServicerContext) -> R:
         """Returns the resources, in the order of the ids."""
-        found = self._database.read(partial(self._store.find_many, ids=ids, field="ids"), context)
-        for index, row_id in enumerate(ids):
-            if row_id not in found:
-                raise self._store.not_found(row_id).at(f"ids[{index}]")
+
+        def work(session: Session) -> dict[int, M]:
+            found = self._store.find_many(session, ids=ids, field="ids")
+            for index, row_id in enumerate(ids):
+                if row_id not in found:
+                    raise self._store.not_found(row_id).at(f"ids[{index}]")
+            return found
+
+        found = self._database.read(work, context)
         return self._answer(response, "ids", [found[row_id] for row_id in ids])
 
     def create(self, batch: BatchRequest[Write], response: type[R], context: grpc.ServicerContext) -> R:

@@ -33,6 +33,8 @@ _RECEIVING = "receive_message"
 
 REQUEST_ID = "x-request-id"
 """The metadata with the id of a call in the logs. A caller may send it, and the trailers have it."""
+POSITION = "x-artemis-position"
+"""The metadata with a position in the log of PostgreSQL: the trailers of a write have it, and a read may send it."""
 _DETAILS = "grpc-status-details-bin"
 _SANE_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _Metadata: TypeAlias = "Sequence[tuple[str, str | bytes]]"
@@ -54,10 +56,18 @@ class _Context(_server._Context):
     principal: Principal | None = None
     """The caller; None without access control."""
     request_id = ""
+    reached = ""
+    """The position that the trailers tell the caller, if there are replicas (`db/replicas`); else empty."""
     exchange: tuple[Any, Any] | None = None
     """The request and the response, if the call is audited and its method has begun; no response before its end."""
     span: Any = None
     """The span of the call, which spans of the database are below; None without traces."""
+
+    @property
+    def position(self) -> str:
+        """The position that the caller sent; empty if it sent none, or several."""
+        sent = [value for name, value in self._rpc_event.invocation_metadata if name == POSITION]
+        return sent[0] if len(sent) == 1 else ""
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         raise Refused(_status(code, details))
@@ -119,8 +129,12 @@ class IncomingCall:
         self._request = b""
         self._context = _Context(event, state, None)
         self._context.request_id = self.request_id
-        self._trailers: _Metadata = ((REQUEST_ID, self.request_id),)
         state.trailing_metadata = self._trailers
+
+    @property
+    def _trailers(self) -> "_Metadata":
+        position = self._context.reached
+        return ((REQUEST_ID, self.request_id), *(((POSITION, position),) if position else ()))
 
     @property
     def context(self) -> grpc.ServicerContext:
@@ -256,6 +270,8 @@ class IncomingCall:
             open_until_now = self.active
             if open_until_now:
                 self.code = grpc.StatusCode.OK
+                if self._context.reached:
+                    self._state.trailing_metadata = self._trailers
                 _server._status(self._event, self._state, answer)
         if open_until_now:
             self._tell()

@@ -33,6 +33,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     "reason": REASONS,
     "lane": ("get", "write", "bulk", "health"),
     "operation": ("read", "write"),
+    "result": ("replica", "no_position", "outdated", "behind", "unavailable", "failed"),
     "state": ("open", "busy"),
     "file": ("main", "wal"),
 }
@@ -137,6 +138,18 @@ LANE_WAITING = Family(
 LANE_LIMIT = Family(
     name="artemis_lane_max_calls", labels=("lane",), text="Calls that the lane may have; it refuses more."
 )
+REPLICA_READS = Family(
+    name="artemis_replica_reads_total",
+    kind="counter",
+    labels=("result",),
+    text="Reads by callers, if there are replicas: answered by one, or the reason why the primary answered.",
+)
+REPLICAS = Family(name="artemis_replicas_usable", text="Replicas that may answer reads.", merge=min)
+REPLICA_LAG = Family(
+    name="artemis_replica_lag_bytes",
+    text="Bytes of the write-ahead log that the slowest usable replica has not replayed.",
+    merge=max,
+)
 SERVING = Family(name="artemis_health_serving", text="Workers whose health is SERVING.")
 LIVE = Family(name="artemis_workers", text="Workers that run.")
 CERTIFICATE = Family(
@@ -153,6 +166,7 @@ FAMILIES = (
     *(STARTED, DURATION, SENT, RECEIVED, IN_FLIGHT, REFUSED),
     *(LANE_CALLS, LANE_WAITING, LANE_LIMIT),
     *(DATABASE, QUEUE, GROUP, CONNECTIONS, MAX_CONNECTIONS, FILE, FREE),
+    *(REPLICA_READS, REPLICAS, REPLICA_LAG),
     *(SERVING, LIVE, CERTIFICATE, LINES_OMITTED),
     *(CPU, MEMORY, DESCRIPTORS, START),
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from artemis_server.db.connection.database import Database
+from artemis_server.db.replicas.routing import Replicas
 from artemis_server.health import HealthMonitor
 from artemis_server.rpc.lanes import Lane
 from artemis_server.telemetry.families import (
@@ -16,6 +17,8 @@ from artemis_server.telemetry.families import (
     LANE_WAITING,
     MAX_CONNECTIONS,
     QUEUE,
+    REPLICA_LAG,
+    REPLICAS,
     SERVING,
     Family,
 )
@@ -24,6 +27,7 @@ from artemis_server.telemetry.recorder import Gauges
 
 def gauges(
     database: Database,
+    replicas: Replicas | None,
     monitor: HealthMonitor,
     lanes: Iterable[Lane],
     max_connections: int,
@@ -39,6 +43,8 @@ def gauges(
         (CONNECTIONS, ("busy",)): lambda: usage().busy_connections,
         (MAX_CONNECTIONS, ()): lambda: max_connections,
     }
+    if replicas is not None:
+        found |= {(REPLICAS, ()): replicas.usable, (REPLICA_LAG, ()): replicas.lag}
     file = usage().file
     if file is not None:
         found |= {(FILE, ("main",)): file.size, (FILE, ("wal",)): file.wal_size, (FREE, ()): file.free_space}

@@ -26,6 +26,7 @@ from artemis_server.telemetry.families import (
     OTHER,
     RECEIVED,
     REFUSED,
+    REPLICA_READS,
     SECONDS,
     SENT,
     START,
@@ -62,6 +63,7 @@ class Recorder:
         self._ended: dict[tuple[str, grpc.StatusCode], tuple[int, int, int]] = {}
         self._refused = {reason: layout.place(REFUSED, reason) for (reason,) in layout.series(REFUSED)}
         self._operations = {name: layout.place(DATABASE, name) for (name,) in layout.series(DATABASE)}
+        self._routed = {result: layout.place(REPLICA_READS, result) for (result,) in layout.series(REPLICA_READS)}
         self._group = layout.place(GROUP)
         self._omitted = layout.place(LINES_OMITTED)
         self._cpu = layout.place(CPU)
@@ -107,6 +109,11 @@ class Recorder:
         """Counts a read or a write."""
         with self._lock:
             self._observe(DATABASE, self._operations[operation], seconds)
+
+    def routed(self, result: str) -> None:
+        """Counts a read of a caller, by where it went or why."""
+        with self._lock:
+            self._numbers[self._routed[result]] += 1
 
     def group(self, size: int) -> None:
         """Counts a transaction of so many writes."""

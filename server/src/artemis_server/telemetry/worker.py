@@ -66,6 +66,11 @@ class Telemetry(DatabaseObserver):
         if self._traces is not None:
             self._traces.done(operation, caller, seconds)
 
+    def routed(self, result: str) -> None:
+        """Counts where a read of a caller went."""
+        if self._recorder is not None:
+            self._recorder.routed(result)
+
     def committed(self, size: int) -> None:
         """Counts a transaction of SQLite's writer."""
         if self._recorder is not None:

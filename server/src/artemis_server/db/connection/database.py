@@ -48,6 +48,27 @@ class Writer(Protocol):
         """
 
 
+class Replicas(Protocol):
+    """Standbys that answer reads. `db/replicas` implements it."""
+
+    def run(
+        self, work: Callable[[Session], T], caller: Caller, on_primary: Callable[[Callable[[Session], T], Caller], T]
+    ) -> T:
+        """Returns what `work` returns, on a standby that has what the caller has seen, or else by `on_primary`."""
+
+    def note_write(self, session: Session, caller: Caller) -> None:
+        """Tells the caller the position of all that was committed until now. Call it after the commit."""
+
+    def note_primary(self, session: Session) -> object:
+        """Takes note of the position of the primary, which the session leads to."""
+
+    def interrupt(self) -> None:
+        """Ends the statements of every caller, and refuses further callers."""
+
+    def close(self, timeout: float) -> None:
+        """Closes every connection, within so many seconds."""
+
+
 Submit: TypeAlias = Callable[[Callable[[], Any], Caller, Callable[[Any], None], Callable[[BaseException], None]], None]
 """The type of `SqliteWriter.submit`."""
 
@@ -73,17 +94,25 @@ class Database:
     when it is closed.
 
     Processes that share a SQLite file may share a `turn` as well (`SharedTurn`). `observer` sees its work.
+    With `replicas`, which PostgreSQL alone has, reads may go there; it closes them.
     """
 
-    def __init__(self, engine: Engine, turn: Turn | None = None, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        turn: Turn | None = None,
+        observer: Observer | None = None,
+        replicas: Replicas | None = None,
+    ) -> None:
         self._engine = engine
         self._observer = observer = observer or Observer()
         turn = turn or Turn()
         self._sessions = ThreadSessions(engine, turn)
+        self._replicas = replicas
         self._writer: Writer = (
             SqliteWriter(engine, turn, observer)
             if engine.dialect.name == "sqlite"
-            else PostgresqlWriter(self._sessions, observer)
+            else PostgresqlWriter(self._sessions, observer, replicas.note_write if replicas else None)
         )
         self._probe = Probe(engine, self._sessions, self._writer.write)
 
@@ -118,6 +147,8 @@ class Database:
         """
         began = time.monotonic()
         try:
+            if self._replicas is not None:
+                return self._replicas.run(work, caller, self._sessions.run)
             return self._sessions.run(work, caller)
         except Exception as error:
             translated = error if isinstance(error, RequestError) else translate(error)
@@ -135,6 +166,8 @@ class Database:
         One thread calls it, again and again.
         """
         self._probe.check()
+        if self._replicas is not None:
+            self.read(self._replicas.note_primary)
 
     def disconnect(self) -> None:
         """Tells that the database is silent. Statements that wait fail; calls are refused until it answers."""
@@ -195,6 +228,8 @@ class Database:
         """
         self._sessions.interrupt()
         self._writer.interrupt()
+        if self._replicas is not None:
+            self._replicas.interrupt()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Commits what was accepted and closes every connection. No thread may be reading.
@@ -205,4 +240,6 @@ class Database:
         end = time.monotonic() + timeout
         self._writer.close(timeout)
         self._sessions.close(max(0.0, end - time.monotonic()))
+        if self._replicas is not None:
+            self._replicas.close(max(0.0, end - time.monotonic()))
         self._engine.dispose()

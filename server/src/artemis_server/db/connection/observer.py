@@ -12,5 +12,8 @@ class Observer:
         `began` is when it was asked for, as `time.monotonic` has it. A write ends with its commit.
         """
 
+    def routed(self, result: str) -> None:
+        """Sees where a read of a caller went, if there are replicas: one of the results in `Replicas`."""
+
     def committed(self, size: int) -> None:
         """Sees a transaction in which SQLite's writer ran so many writes."""

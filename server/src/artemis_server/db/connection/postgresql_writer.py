@@ -27,7 +27,7 @@ from artemis_server.db.connection.driver_errors import (
 from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.statements import driver_connection
-from artemis_server.errors import DeadlineExceeded, RequestError
+from artemis_server.errors import DeadlineExceeded, RequestError, ServerError
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 5
@@ -44,7 +44,11 @@ class PostgresqlWriter:
     A single statement is a transaction by itself, so it is spared the round trips of BEGIN and COMMIT.
     """
 
-    def __init__(self, sessions: ThreadSessions, observer: Observer) -> None:
+    def __init__(
+        self, sessions: ThreadSessions, observer: Observer, note_write: Callable[[Session, Caller], None] | None = None
+    ) -> None:
+        """`note_write` is called after each commit, and after an answer that others' commits made an error."""
+        self._note_write = note_write
         self._sessions = sessions
         self._observer = observer
         self._closed = False
@@ -144,7 +148,28 @@ class PostgresqlWriter:
             self._end(session, end)
             return result
 
-        return self._sessions.lend(self._sessions.retry(begin), finish)
+        return self._sessions.lend(self._sessions.retry(begin), self._noted(finish, caller))
+
+    def _noted(self, work: Callable[[Session], T], caller: Caller) -> Callable[[Session], T]:
+        """Returns the work, at whose end `note_write` is called.
+
+        An error such as ABORTED tells of what others committed. The caller reads it again, and must find it then.
+        """
+        note = self._note_write
+        if note is None:
+            return work
+
+        def run(session: Session) -> T:
+            try:
+                result = work(session)
+            except RequestError as error:
+                if not isinstance(error, ServerError):
+                    note(session, caller)
+                raise
+            note(session, caller)
+            return result
+
+        return run
 
     def _end(self, session: Session, how: str) -> None:
         try:
@@ -161,7 +186,7 @@ class PostgresqlWriter:
         """
         session = self._sessions.retry(lambda: self._sessions.get(caller, probe=True))
         try:
-            return self._sessions.lend(session, work)
+            return self._sessions.lend(session, self._noted(work, caller))
         except RequestError:
             raise
         except Exception as error:

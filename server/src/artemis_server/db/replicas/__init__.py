@@ -1,0 +1,1 @@
+"""Read replicas: standbys of PostgreSQL that answer reads whose callers know how much a standby must have."""
