@@ -74,6 +74,7 @@ class Ending(enum.Enum):
     LATE = "the caller's deadline passed"
     ABANDONED = "the caller went away"
     SHUTDOWN = "the server stops"
+    LEFT = "its node is not the one to write to any more"
     WAL_HELD = "its snapshot kept SQLite's write-ahead log from being cut back"
 
 
@@ -103,6 +104,8 @@ class StatementGuard:
         """Held by a thread that ends the statement of another one, so that it does not end the next statement."""
         self.outdated = False
         """Tells whether the connection leads to a database that is no longer the one to use."""
+        self.writing = False
+        """Tells whether the caller writes on PostgreSQL. Its COMMIT may wait for standbys that never come."""
 
     @property
     def busy(self) -> bool:

@@ -114,8 +114,10 @@ class ThreadSessions:
         finally:
             guard.release()
 
-    def get(self, caller: Caller, *, probe: bool = False) -> Session:
+    def get(self, caller: Caller, *, probe: bool = False, writing: bool = False) -> Session:
         """Returns this thread's session; from now on, its statements are executed for this caller.
+
+        Those of a caller who is `writing` are ended when all connections are left (`leave`).
 
         With `probe`, the driver's error is raised if the connection broke while it was idle (`StatementGuard.probe`).
 
@@ -136,6 +138,7 @@ class ThreadSessions:
             self.discard()
             session = self._connect()
             guard = session.info[_GUARD]
+        guard.writing = writing
         guard.begin(caller, seconds)
         session.info[PRINCIPAL] = principal_of(caller)
         if self._idle:
@@ -245,6 +248,8 @@ class ThreadSessions:
                     guard.interrupt(Ending.SHUTDOWN)
                 elif now < self._turn.wal_wanted_until:
                     guard.interrupt(Ending.WAL_HELD, before=now - MAX_HOLD)
+                elif guard.outdated and guard.writing:
+                    guard.interrupt(Ending.LEFT)
             self._idle = True
             if not any(guard.busy for guard in list(self._open)):
                 self._wake.wait()
