@@ -298,8 +298,10 @@ class Writers:
 
     def _read(self) -> None:
         while not self._stopping.wait(PAUSE):
+            if not self._last:
+                continue
             try:
-                self._stub.GetEvent(events_pb2.GetEventRequest(id=self._last or 1), timeout=DEADLINE)
+                self._stub.GetEvent(events_pb2.GetEventRequest(id=self._last), timeout=DEADLINE)
             except grpc.RpcError as error:
                 self.failures[f"read: {type(from_rpc_error(error)).__name__}"] += 1
             else:

@@ -155,10 +155,14 @@ class StatementGuard:
 
     def interrupt(self, reason: Ending, before: float = math.inf) -> None:
         """Ends the statement that a caller waits for, if the caller came before this time (`time.monotonic`)."""
-        self._end_for(lambda: reason if self._caller is not None and self._began < before else None)
+        self._end_for(lambda: reason if self.waits_since(before) else None)
 
     def disconnect(self) -> None:
         """Ends the connection if a caller waits for it and the driver can."""
+
+    def waits_since(self, moment: float) -> bool:
+        """Tells whether a caller has waited since this moment (`time.monotonic`), or longer."""
+        return self._caller is not None and self._began < moment
 
     def _due(self, now: float) -> Ending | None:
         caller = self._caller
