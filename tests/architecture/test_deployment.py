@@ -46,6 +46,8 @@ def read(path: Path) -> list[Any]:
 
 
 (COMPOSE,) = read(ROOT / "compose.yaml")
+(HA,) = read(DEPLOY / "ha" / "compose.yaml")
+(PATRONI,) = read(DEPLOY / "ha" / "patroni.yml")
 KUBERNETES = read(DEPLOY / "kubernetes.yaml")
 (PROMETHEUS,) = read(DEPLOY / "prometheus.yml")
 UNITS = {name: (DEPLOY / f"artemis-{name}.service").read_text(encoding="utf-8") for name in OWN}
@@ -113,9 +115,10 @@ def test_compose_asks_for_the_health_and_gives_a_stop_its_time(name: str) -> Non
     assert seconds(service["stop_grace_period"]) > MIN_STOP[name]
 
 
-def test_compose_limits_and_checks_all_that_goes_on_running() -> None:
-    for name, service in COMPOSE["services"].items():
-        if "restart" in service:
+@pytest.mark.parametrize("compose", [COMPOSE, HA], ids=["one machine", "high availability"])
+def test_compose_limits_and_checks_all_that_goes_on_running(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if service.get("restart") == "unless-stopped":
             assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
             assert service["healthcheck"]["test"], name
 
@@ -130,6 +133,25 @@ def test_the_database_of_compose_has_connections_for_all_servers_and_the_loader(
     (limit,) = re.findall(r"max_connections=(\d+)", " ".join(COMPOSE["services"]["database"]["command"]))
     replicas = COMPOSE["services"]["server"]["deploy"]["replicas"]
     assert replicas * max_connections(SERVER) + 20 <= int(limit)
+
+
+def test_the_servers_of_high_availability_know_every_node() -> None:
+    services = HA["services"]
+    nodes = sorted(name for name, each in services.items() if "PATRONI_NAME" in each.get("environment", {}))
+    for name in ("server", "migrate"):
+        environment = services[name]["environment"]
+        assert set(environment) <= known("artemis-server")
+        assert environment["ARTEMIS_DATABASE_URL"] == f"postgresql://postgres@{','.join(nodes)}/postgres"
+    assert_understood(services["server"]["healthcheck"]["test"][1:])
+    assert seconds(services["server"]["stop_grace_period"]) > MIN_STOP["server"]
+
+
+def test_a_commit_of_high_availability_waits_for_a_standby_and_there_is_room_for_the_servers() -> None:
+    settings = PATRONI["bootstrap"]["dcs"]
+    assert (settings["synchronous_mode"], settings["synchronous_mode_strict"]) == ("quorum", True)
+    assert settings["postgresql"]["parameters"]["synchronous_commit"] == "on"
+    replicas = HA["services"]["server"]["deploy"]["replicas"]
+    assert replicas * max_connections(SERVER) + 20 <= settings["postgresql"]["parameters"]["max_connections"]
 
 
 def test_compose_mounts_what_is_there_or_made_by_its_page() -> None:

@@ -7,7 +7,9 @@ from queue import SimpleQueue
 
 import grpc
 import pytest
+from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis_client import ArtemisClient, Unavailable
+from artemis_client.errors import from_rpc_error
 from artemis_server.reflection import MAX_QUESTION, MAX_STREAMS, ReflectionServicer, add_reflection
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
@@ -48,10 +50,11 @@ def test_a_server_without_a_schema_waits_for_it(serve: Serve) -> None:
     with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
         assert [check(channel, each) for each in SERVICES] == [HealthCheckResponse.NOT_SERVING] * 3
         assert server.log.wait_for(r"schema revision none, and this program needs \w+: run `artemis-server migrate`")
-        with pytest.raises(Unavailable) as refused:
-            client.events.get(1)
-        assert refused.value.reason == "SCHEMA_MISMATCH"
-        assert refused.value.retry_delay is not None
+        with pytest.raises(grpc.RpcError) as refused:
+            events_pb2_grpc.EventServiceStub(channel).GetEvent(events_pb2.GetEventRequest(id=1), timeout=PATIENCE)
+        error = from_rpc_error(refused.value)
+        assert (type(error), error.reason) == (Unavailable, "SCHEMA_MISMATCH")
+        assert error.retry_delay is not None
 
         assert run("migrate", server.database).returncode == 0
 

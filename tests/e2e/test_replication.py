@@ -16,7 +16,7 @@ from artemis_server.errors import Unavailable
 from sqlalchemy.exc import OperationalError
 
 from tests.e2e.samples import event
-from tests.e2e.servers import Server, run, serving
+from tests.e2e.servers import PATIENCE, Server, run, serving
 from tests.robustness.calls import code_of
 from tests.robustness.replication import Cluster, Writers, cluster, lost_and_repeated, wait_for_status
 
@@ -89,11 +89,13 @@ def test_no_answer_tells_of_what_no_standby_has(nodes: Cluster, channel: grpc.Ch
         for name, request in 2 * [("CreateEvent", create), ("DeleteEvent", delete), ("BatchDeleteEvents", batch)]
     }
     wait_for_status(channel, "NOT_SERVING")
+    told = code_of(partial(stub.CreateEvent, create, timeout=PATIENCE))  # which ends long before
     nodes.primary.set(synchronous_standby_names="")
     wait_for_status(channel, "SERVING")
     stub.CreateEvent(create, timeout=10)
 
     assert refused <= {"DEADLINE_EXCEEDED", "UNAVAILABLE"}
+    assert told == "UNAVAILABLE"
     assert [name for (name,) in nodes.primary.ask("SELECT name FROM events")].count(number) == 1
 
 

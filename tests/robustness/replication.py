@@ -281,18 +281,24 @@ def cluster() -> Iterator[Cluster]:
 
 
 class Writers:
-    """Callers that create events, each named after its request id, and repeat a call until it succeeds."""
+    """Callers that create events, each named after its request id, and repeat a call until it succeeds.
 
-    def __init__(self, channel: grpc.Channel, count: int) -> None:
+    Readers beside them ask for the event that was acknowledged last.
+    """
+
+    def __init__(self, channel: grpc.Channel, count: int, readers: int = 0) -> None:
         self.requests: set[str] = set()
         """The id of every request."""
         self.acknowledged: dict[str, int] = {}
         """The ids of the events that were acknowledged, by the id of the request."""
         self.failures: Counter[str] = Counter()
+        self.reads = 0
         self._stub = events_pb2_grpc.EventServiceStub(channel)
         self._answered = threading.Condition()
         self._stopping = threading.Event()
+        self._last = 0
         self._threads = [threading.Thread(target=self._write) for _ in range(count)]
+        self._threads += [threading.Thread(target=self._read) for _ in range(readers)]
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -322,6 +328,17 @@ class Writers:
             while not self._create(number, request) and not self._stopping.wait(PAUSE):
                 pass
 
+    def _read(self) -> None:
+        while not self._stopping.wait(PAUSE):
+            if not self._last:
+                continue
+            try:
+                self._stub.GetEvent(events_pb2.GetEventRequest(id=self._last), timeout=DEADLINE)
+            except grpc.RpcError as error:
+                self.failures[f"read: {type(from_rpc_error(error)).__name__}"] += 1
+            else:
+                self.reads += 1
+
     def _create(self, number: str, request: events_pb2.CreateEventRequest) -> bool:
         try:
             created = self._stub.CreateEvent(request, timeout=DEADLINE)
@@ -330,7 +347,7 @@ class Writers:
             self.failures[f"{type(found).__name__} {found.reason or found.message}"] += 1
             return False
         with self._answered:
-            self.acknowledged[number] = created.id
+            self.acknowledged[number] = self._last = created.id
             self._answered.notify_all()
         return True
 
@@ -372,16 +389,17 @@ class Round:
 
 @contextmanager
 def _round(title: str, nodes: Cluster, server: Server) -> Iterator[Round]:
-    """Runs 16 writers during a round; after it, the old primary follows the new one, and the result is printed."""
+    """Runs 16 writers and 4 readers during a round, until the old primary follows the new one; prints the result."""
     with grpc.insecure_channel(server.target) as channel:
-        round_ = Round(channel, Writers(channel, 16))
+        round_ = Round(channel, Writers(channel, 16, readers=4))
         with round_.writers.writing():
             round_.writers.wait_for(200)
             yield round_
             nodes.wait_for_standbys()
         lost, repeated = lost_and_repeated(nodes, round_.writers)
         print(
-            f"{title:24} acknowledged {len(round_.writers.acknowledged):6}  lost {lost}  repeated {repeated}"
+            f"{title:24} acknowledged {len(round_.writers.acknowledged):6}  read {round_.writers.reads:6}"
+            f"  lost {lost}  repeated {repeated}"
             f"  first write {round_.seconds:5.2f} s after promotion  failures {dict(round_.writers.failures)}",
             flush=True,
         )
@@ -402,7 +420,8 @@ def _unfenced(nodes: Cluster, server: Server) -> bool:
     """Lets both standbys follow another primary, while the old one goes on."""
     with _round("old one not fenced", nodes, server) as found:
         old = nodes.fail_over()
-        found.seconds = found.writers.wait_for(50)
+        found.seconds = found.writers.wait_for(17)  # the old one may have acknowledged 16 that were under way
+        found.writers.wait_for(50)
         old.stop()
         old.follow(nodes.primary)
     return found.held

@@ -103,6 +103,19 @@ def test_a_probe_that_hangs_is_not_serving_and_is_not_asked_twice() -> None:
         assert statuses.wait_for(events=SERVING)
 
 
+def test_a_doubt_makes_the_next_probe_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitored, "INTERVAL", 10 * PATIENCE)
+    doubt, probes = threading.Event(), threading.Semaphore(0)
+    monitor = HealthMonitor(Statuses(), ["events"], probes.release, lambda: None, doubt)
+    monitor.start()
+    try:
+        assert probes.acquire(timeout=PATIENCE)
+        doubt.set()
+        assert probes.acquire(timeout=PATIENCE)
+    finally:
+        monitor.stop()
+
+
 def test_a_server_that_stops_is_not_serving_for_good() -> None:
     with monitoring(lambda: None) as statuses:
         pass

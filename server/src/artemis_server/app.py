@@ -152,7 +152,9 @@ class Application:
         contract = services(self._database)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
-        self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.disconnect)
+        self._monitor = HealthMonitor(
+            self._health, names, self._database.check, self._database.disconnect, self._database.doubt
+        )
         self._pruner = Pruner(self._database)
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles)

@@ -148,7 +148,7 @@ class HealthMonitor:
     """Sets the status of the services to the result of `probe`: SERVING when it returns, NOT_SERVING when it raises.
 
     A probe that takes longer than INTERVAL counts as failed. The monitor calls `on_hang` each time that the same
-    probe has hung for another INTERVAL.
+    probe has hung for another INTERVAL. When `doubt` is set, the next probe begins at once.
     """
 
     def __init__(
@@ -157,11 +157,13 @@ class HealthMonitor:
         services: Iterable[str],
         probe: Callable[[], None],
         on_hang: Callable[[], None],
+        doubt: threading.Event | None = None,
     ) -> None:
         self._servicer = servicer
         self._services = ("", *services)
         self._probe = probe
         self._on_hang = on_hang
+        self._doubt = doubt or threading.Event()
         self._pending: Future[None] | None = None
         self._problem: str | None = ""
         self._stopping = threading.Event()
@@ -182,12 +184,16 @@ class HealthMonitor:
         """Sets every status to NOT_SERVING for good and stops probing."""
         self._servicer.enter_graceful_shutdown()
         self._stopping.set()
+        self._doubt.set()
         self._thread.join()
         self._prober.shutdown(wait=False)
 
     def _run(self) -> None:
-        while not self._stopping.wait(0 if self._pending else INTERVAL):
-            self._check()
+        while not self._stopping.is_set():
+            self._doubt.wait(0 if self._pending else INTERVAL)
+            self._doubt.clear()
+            if not self._stopping.is_set():
+                self._check()
 
     def _check(self) -> None:
         problem = self._find_problem()

@@ -75,6 +75,7 @@ class Ending(enum.Enum):
     LATE = "the caller's deadline passed"
     ABANDONED = "the caller went away"
     SHUTDOWN = "the server stops"
+    LEFT = "its node is not the one to write to any more"
     WAL_HELD = "its snapshot kept SQLite's write-ahead log from being cut back"
 
 
@@ -104,6 +105,8 @@ class StatementGuard:
         """Held by a thread that ends the statement of another one, so that it does not end the next statement."""
         self.outdated = False
         """Tells whether the connection leads to a database that is no longer the one to use."""
+        self.writing = False
+        """Tells whether the caller writes on PostgreSQL. Its COMMIT may wait for standbys that never come."""
 
     @property
     def busy(self) -> bool:
@@ -158,10 +161,14 @@ class StatementGuard:
 
     def interrupt(self, reason: Ending, before: float = math.inf) -> None:
         """Ends the statement that a caller waits for, if the caller came before this time (`time.monotonic`)."""
-        self._end_for(lambda: reason if self._caller is not None and self._began < before else None)
+        self._end_for(lambda: reason if self.waits_since(before) else None)
 
     def disconnect(self) -> None:
         """Ends the connection if a caller waits for it and the driver can."""
+
+    def waits_since(self, moment: float) -> bool:
+        """Tells whether a caller has waited since this moment (`time.monotonic`), or longer."""
+        return self._caller is not None and self._began < moment
 
     def _due(self, now: float) -> Ending | None:
         caller = self._caller

@@ -109,6 +109,8 @@ class Database:
         turn = turn or Turn()
         self._sessions = ThreadSessions(engine, turn)
         self._replicas = replicas
+        self.doubt = self._sessions.doubt
+        """Set when a write waits for so long that `check` should look now."""
         self._writer: Writer = (
             SqliteWriter(engine, turn, observer)
             if engine.dialect.name == "sqlite"

@@ -101,6 +101,11 @@ def not_replicated() -> Unavailable:
     )
 
 
+def node_left() -> Unavailable:
+    """Returns the error of a write that was ended because its node is not the one to write to any more."""
+    return Unavailable("DATABASE_UNAVAILABLE", "the database cannot be written now; try again")
+
+
 def _full(cause: BaseException) -> RequestError:
     log.error("the disk is full: %s", cause)
     return ResourceExhausted("STORAGE_FULL", "the database has no space left; nothing was changed")
@@ -189,6 +194,7 @@ _ENDINGS: dict[Ending, Callable[[], RequestError]] = {
     Ending.LATE: late,
     Ending.ABANDONED: caller_gone,
     Ending.SHUTDOWN: shutting_down,
+    Ending.LEFT: node_left,
     Ending.WAL_HELD: _wal_held,
 }
 _Translation = Callable[[BaseException], RequestError]

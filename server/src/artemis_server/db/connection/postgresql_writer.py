@@ -134,7 +134,7 @@ class PostgresqlWriter:
         """Runs the work in a transaction that begins on a new connection if the kept one broke while it was idle."""
 
         def begin() -> Session:
-            session = self._sessions.get(caller)
+            session = self._sessions.get(caller, writing=True)
             driver_connection(session).execute(BEGIN)
             return session
 
@@ -184,7 +184,7 @@ class PostgresqlWriter:
         Nobody can tell whether a statement was executed whose connection broke meanwhile, so it is not repeated.
         That is why the connection is probed before.
         """
-        session = self._sessions.retry(lambda: self._sessions.get(caller, probe=True))
+        session = self._sessions.retry(lambda: self._sessions.get(caller, probe=True, writing=True))
         try:
             return self._sessions.lend(session, self._noted(work, caller))
         except RequestError:

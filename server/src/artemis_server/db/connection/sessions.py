@@ -41,6 +41,8 @@ WATCH_INTERVAL = 0.05  # seconds between two looks at the statements that run
 MAX_HOLD = 0.5  # seconds that a read may hold SQLite's write-ahead log while a writer waits to cut it back
 LEAVE_INTERVAL = 1.0
 """Seconds between two times that all connections are left, because new ones cost more than most calls."""
+SLOW_WRITE = 0.5
+"""Seconds after which a write on PostgreSQL casts doubt on its node: a COMMIT may wait for standbys that never come."""
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"
 """Where a session keeps the guard of its connection, in `Session.info`."""
@@ -58,6 +60,9 @@ class ThreadSessions:
         self._open: dict[StatementGuard, Connection] = {}
         self._generation = 0
         self._left = -math.inf
+        self.doubt = threading.Event()
+        """Set when a write is slow, at most once in LEAVE_INTERVAL."""
+        self._doubted = -math.inf
         self._unresponsive = False
         self._interrupted = False
         self._closing = threading.Event()
@@ -114,8 +119,10 @@ class ThreadSessions:
         finally:
             guard.release()
 
-    def get(self, caller: Caller, *, probe: bool = False) -> Session:
+    def get(self, caller: Caller, *, probe: bool = False, writing: bool = False) -> Session:
         """Returns this thread's session; from now on, its statements are executed for this caller.
+
+        Those of a caller who is `writing` are ended when all connections are left (`leave`).
 
         With `probe`, the driver's error is raised if the connection broke while it was idle (`StatementGuard.probe`).
 
@@ -138,6 +145,7 @@ class ThreadSessions:
             session = self._connect()
             seconds = statement_timeout(caller)  # which is less, as connecting takes a while
         guard: StatementGuard = session.info[_GUARD]
+        guard.writing = writing
         guard.begin(caller, seconds)
         session.info[PRINCIPAL] = principal_of(caller)
         if self._idle:
@@ -247,8 +255,18 @@ class ThreadSessions:
                     guard.interrupt(Ending.SHUTDOWN)
                 elif now < self._turn.wal_wanted_until:
                     guard.interrupt(Ending.WAL_HELD, before=now - MAX_HOLD)
+                elif guard.writing:
+                    self._watch_write(guard, now)
             self._idle = True
             if not any(guard.busy for guard in list(self._open)):
                 self._wake.wait()
             self._idle = False
             self._wake.clear()
+
+    def _watch_write(self, guard: StatementGuard, now: float) -> None:
+        """Ends a write whose node was left, and casts doubt on the node of one that is slow."""
+        if guard.outdated:
+            guard.interrupt(Ending.LEFT)
+        elif guard.waits_since(now - SLOW_WRITE) and now - self._doubted >= LEAVE_INTERVAL:
+            self._doubted = now
+            self.doubt.set()
