@@ -9,7 +9,7 @@ import pytest
 from artemis_client import ArtemisClient
 
 from tests.e2e.processes import nursery
-from tests.e2e.servers import Server, serving
+from tests.e2e.servers import PATIENCE, Server, serving
 
 Serve = Callable[..., Server]
 
@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         yield client
 
 

@@ -95,7 +95,7 @@ def test_readers_see_one_feed_or_the_other_and_writers_no_error(loader: Loader) 
     counted: list[dict[str, int]] = []
     with (
         serving(loader.url) as server,
-        ArtemisClient(server.target) as client,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
         ThreadPoolExecutor(WRITERS + 1) as pool,
     ):
         writers = [pool.submit(write, client) for _ in range(WRITERS)]
