@@ -69,9 +69,10 @@ class Shares:
 class Sender:
     """Sends what becomes of the tests of a process, in the place of the plugin that prints it."""
 
-    def __init__(self, config: pytest.Config, pipe: "Connection[Any, Any]") -> None:
+    def __init__(self, config: pytest.Config, pipe: "Connection[Any, Any]", terminal: object) -> None:
         self._config = config
         self._pipe = pipe
+        self._tw = terminal  # pytest-timeout finds it here
 
     def pytest_runtest_logstart(self, nodeid: str, location: Location) -> None:
         self._pipe.send((nodeid, location))
@@ -163,8 +164,9 @@ def _start(session: pytest.Session, shares: Shares, number: int, folder: Path) -
 def _run(session: pytest.Session, shares: Shares, number: int, folder: Path, pipe: "Connection[Any, Any]") -> None:
     """Runs tests as long as there are any; the last one ends the fixtures of the process."""
     plugins = session.config.pluginmanager
-    plugins.unregister(plugins.get_plugin("terminalreporter"))
-    plugins.register(Sender(session.config, pipe))
+    sender = Sender(session.config, pipe, session.config.get_terminal_writer())
+    plugins.unregister(name="terminalreporter")
+    plugins.register(sender, "terminalreporter")
     capture: Any = plugins.get_plugin("capturemanager")
     capture.stop_global_capturing()  # of a file that all processes would write to
     capture.start_global_capturing()
