@@ -53,7 +53,7 @@ def test_kill_9_at_a_step_leaves_the_old_feed_or_the_new_one(loader: Loader, ste
 
 
 @pytest.mark.long
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_kill_9_at_a_random_moment_leaves_the_old_feed_or_the_new_one(loader: Loader) -> None:
     old = "Old"
     begin = time.monotonic()
