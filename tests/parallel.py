@@ -5,15 +5,18 @@ on its own, which takes 5 s of processor time: as much as 250 tests. So it can h
 wait at times. Here a process more costs a tenth of a second.
 """
 
+import os
 import threading
 from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
+from _pytest.capture import FDCapture
 
 CONTEXT = get_context("fork")
 Location = tuple[str, int | None, str]
@@ -167,9 +170,7 @@ def _run(session: pytest.Session, shares: Shares, number: int, folder: Path, pip
     sender = Sender(session.config, pipe, session.config.get_terminal_writer())
     plugins.unregister(name="terminalreporter")
     plugins.register(sender, "terminalreporter")
-    capture: Any = plugins.get_plugin("capturemanager")
-    capture.stop_global_capturing()  # of a file that all processes would write to
-    capture.start_global_capturing()
+    _capture_apart(plugins.get_plugin("capturemanager"))
     _factory(session.config)._basetemp = folder / str(number)  # --basetemp is read before the fork
     _factory(session.config)._basetemp.mkdir()
     index = shares.take(number)
@@ -178,6 +179,19 @@ def _run(session: pytest.Session, shares: Shares, number: int, folder: Path, pip
         next_item = None if following is None else session.items[following]
         session.config.hook.pytest_runtest_protocol(item=session.items[index], nextitem=next_item)
         index = following
+
+
+def _capture_apart(manager: Any) -> None:
+    """Gives the process files of its own for what its tests print; in those of the first process, all would be mixed.
+
+    The objects that write to them stay: libraries such as Alembic keep the sys.stdout that they were imported with.
+    """
+    streams = manager._global_capturing
+    for stream in (streams.out, streams.err):
+        if isinstance(stream, FDCapture):
+            with TemporaryFile() as own:
+                os.dup2(own.fileno(), stream.tmpfile.fileno(), inheritable=False)
+                os.dup2(own.fileno(), stream.targetfd)
 
 
 def _factory(config: pytest.Config) -> Any:

@@ -10,8 +10,11 @@ import pytest
 from tests.parallel import Shares
 
 TESTS = """
+import sys
 import threading
 import pytest
+
+STDOUT = sys.stdout
 
 @pytest.fixture(scope="module")
 def shared():
@@ -22,7 +25,7 @@ def test_passes(shared, tmp_path):
     assert (tmp_path / "file").write_text("a") == 1
 
 def test_fails(shared):
-    print("what it says")
+    print("what it says", file=STDOUT)
     assert [1] == [2]
 
 @pytest.mark.timeout(0.1)
