@@ -3,8 +3,10 @@
 They are started by tests.e2e.processes, which spares each the time to import.
 """
 
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +77,18 @@ def upgrade_the_database(gate: str, url: str) -> None:
     engine = create_engine(url)
     _wait(gate)
     upgrade(engine)
+
+
+def say_when_it_ends(code: str) -> None:
+    """Ends with a code, and prints what runs after that."""
+
+    def outlive() -> None:
+        threading.main_thread().join()
+        print("a thread", end="")  # noqa: T201, the test reads it
+
+    threading.Thread(target=outlive).start()
+    atexit.register(print, ", then atexit", file=sys.stderr)
+    sys.exit(int(code))
 
 
 if __name__ == "__main__":

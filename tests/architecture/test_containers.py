@@ -102,7 +102,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_the_images_can_be_built_and_their_programs_start(tmp_path: Path) -> None:
     """The locked dependencies, which the images have in common, are installed once."""
     base = tmp_path / "base"

@@ -8,9 +8,16 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient
 
-from tests.e2e.servers import Server, serving
+from tests.e2e.processes import nursery
+from tests.e2e.servers import PATIENCE, Server, serving
 
 Serve = Callable[..., Server]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Starts the nursery before the processes of the run are forked, which share it by that."""
+    if not session.config.option.collectonly:
+        nursery()
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         yield client
 
 

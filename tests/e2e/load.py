@@ -49,7 +49,7 @@ class Load:
         self._pool.shutdown()
 
     def _create(self) -> ArtemisError | None:
-        with ArtemisClient(self._target) as client:
+        with ArtemisClient(self._target, timeout=PATIENCE) as client:
             while not self._stopping.is_set():
                 try:
                     created = client.events.create(event())

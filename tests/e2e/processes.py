@@ -2,7 +2,7 @@
 
 `python -m tests.e2e.processes FD` is that process, the nursery. It is asked through a socket to start a program, with
 the descriptors that are to be its output and one to report to. From a fork on, a program is a process like any other:
-it has an id, takes signals, and ends as its interpreter ends.
+it has an id, takes signals, and ends with the functions of atexit.
 """
 
 import atexit
@@ -15,12 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
+from pkgutil import resolve_name
 from typing import IO, NoReturn
 
 PRELOADED = ("artemis_server.cli", "artemis_loader.cli", "artemis_loader.formats.jsonl", "psycopg")
@@ -39,7 +41,7 @@ class Process:
         report, reported = os.pipe()
         self._report = os.fdopen(report, "rb", buffering=0)
         request = {"module": command[0], "arguments": list(command[1:]), "env": env, "cwd": str(cwd or Path.cwd())}
-        socket.send_fds(_nursery(), [json.dumps(request).encode()], [out, err, reported])
+        socket.send_fds(nursery(), [json.dumps(request).encode()], [out, err, reported])
         for each in (out, err, reported):
             os.close(each)
         self.pid = int(self._report.readline() or self._fail())
@@ -63,7 +65,9 @@ class Process:
             with stream:
                 texts[index] = stream.read()
 
-        readers = [Thread(target=read, args=each, daemon=True) for each in enumerate((self.stdout, self.stderr))]
+        readers = [
+            threading.Thread(target=read, args=each, daemon=True) for each in enumerate((self.stdout, self.stderr))
+        ]
         for reader in readers:
             reader.start()
         try:
@@ -104,8 +108,8 @@ def _pipe() -> tuple[IO[str], int]:
 
 
 @cache
-def _nursery() -> socket.socket:
-    """Returns the socket of this process's nursery, which ends with it."""
+def nursery() -> socket.socket:
+    """Returns the socket of the nursery, which ends with this process and those that were forked from it since."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         nursery = subprocess.Popen(
@@ -124,35 +128,60 @@ def _nursery() -> socket.socket:
 
 
 def _serve(requests: socket.socket) -> None:
-    """Starts programs until nobody can ask for one."""
-    for name in PRELOADED:
-        import_module(name)
-    gc.freeze()  # so that no fork looks through all of it, and copies it by that
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who watch
+    """Starts programs until nobody can ask for one, and reports how each ended."""
+    _preload()
+    ends, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # or the next line has no effect
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    reports: dict[int, int] = {}
+    """The descriptor that the end of each program that runs is reported to, by its id."""
     while True:
+        ready = select.select([requests.fileno(), ends], [], [])[0]
+        if ends in ready:
+            os.read(ends, select.PIPE_BUF)
+            _report_ends(reports)
+        if requests.fileno() not in ready:
+            continue
         data, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 3)
         if not data:
             return
-        if os.fork() == 0:
-            requests.close()
+        out, err, reported = descriptors
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _start(json.loads(data), *descriptors)
-        for each in descriptors:
-            os.close(each)
+            for each in (requests.detach(), ends, woken, reported, *reports.values()):
+                os.close(each)
+            _become(json.loads(data), out, err)
+        os.close(out)
+        os.close(err)
+        reports[pid] = reported
+        _report(reported, pid)
 
 
-def _start(request: dict[str, object], out: int, err: int, reported: int) -> None:
-    """Starts a program and reports its id and how it ended; returns in neither process."""
-    pid = os.fork()
-    if pid == 0:
+def _preload() -> None:
+    for name in PRELOADED:
+        import_module(name)
+    for store in ("events.EventStore", "users.UserStore"):
+        resolve_name(f"artemis_server.db.{store}")()  # with it, the parsers of filters and orders, which are kept
+    gc.freeze()  # so that no fork looks through all of it, and copies it by that
+
+
+def _report_ends(reports: dict[int, int]) -> None:
+    """Reports the programs that have ended since."""
+    while reports:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        reported = reports.pop(pid)
+        _report(reported, os.waitstatus_to_exitcode(status))
         os.close(reported)
-        _become(request, out, err)
-    os.close(out)
-    os.close(err)
-    os.write(reported, f"{pid}\n".encode())
-    _, status = os.waitpid(pid, 0)
-    os.write(reported, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
+
+
+def _report(reported: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # who has started it may have ended
+        os.write(reported, f"{number}\n".encode())
 
 
 def _become(request: dict[str, object], out: int, err: int) -> NoReturn:
@@ -165,8 +194,26 @@ def _become(request: dict[str, object], out: int, err: int) -> NoReturn:
     time.tzset()
     module = str(request["module"])
     sys.argv = [module, *request["arguments"]]  # type: ignore[misc]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-    sys.exit()
+    code: object = None
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        code = ended.code
+    if code is None or isinstance(code, int):
+        _end(code or 0)
+    sys.exit(str(code))
+
+
+def _end(code: int) -> NoReturn:
+    """Ends as the interpreter does, and leaves out only that it takes all modules apart.
+
+    That would copy nearly all memory that a program shares with the nursery, which takes longer than most programs.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before_and_serves(ser
     stored = ids(copy)
     assert before <= stored <= ids(server.database)
     assert query(copy, "PRAGMA integrity_check") == [("ok",)]
-    with serving(copy) as restored, ArtemisClient(restored.target) as client:
+    with serving(copy) as restored, ArtemisClient(restored.target, timeout=PATIENCE) as client:
         assert stored == {each.id for each in client.events.list(page_size=1000)}
         assert client.events.create(event()).id > max(stored)
 
@@ -67,7 +67,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before_and_serves(ser
 def test_the_page_restores_what_a_backup_has_and_gives_no_id_twice(serve: Serve, tmp_path: Path) -> None:
     """After a crash, which leaves a log that must not be merged into the backup. Page tokens stay valid."""
     server = serve()
-    with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client, grpc.insecure_channel(server.target) as channel:
         kept = [client.events.create(event()).id for _ in range(3)]
         first = EventServiceStub(channel).ListEvents(ListEventsRequest(page_size=1))
         assert run("backup", server.database, str(tmp_path / "backup.db")).returncode == 0
@@ -82,7 +82,7 @@ def test_the_page_restores_what_a_backup_has_and_gives_no_id_twice(serve: Serve,
     subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True, timeout=PATIENCE)
     assert run(check.strip(), server.database).returncode == 0
     server = serve()
-    with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client, grpc.insecure_channel(server.target) as channel:
         assert kept == [each.id for each in client.events.list()]
         rest = EventServiceStub(channel).ListEvents(ListEventsRequest(page_token=first.next_page_token))
         assert kept[1:] == [each.id for each in rest.events]

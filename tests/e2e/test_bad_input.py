@@ -29,7 +29,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from tests.e2e.samples import at, event, user
-from tests.e2e.servers import Server, contents, serving
+from tests.e2e.servers import PATIENCE, Server, contents, serving
 from tests.e2e.wire import EVENTS, METHODS, refusal, send, status_of
 
 BEFORE_YEAR_1 = -62_135_596_801
@@ -44,7 +44,10 @@ QUOTE = '"'
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with one event and one user, of id 1, that good requests would change."""
-    with serving(tmp_path_factory.mktemp("bad") / "artemis.db") as server, ArtemisClient(server.target) as client:
+    with (
+        serving(tmp_path_factory.mktemp("bad") / "artemis.db") as server,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
+    ):
         owner = client.users.create(user())
         client.events.create(event(owner_id=owner.id))
         yield server
@@ -368,7 +371,7 @@ def test_every_part_of_a_message_that_varies_stands_in_the_metadata(
 
 
 def test_a_response_that_is_too_large_names_the_limit(server: Server, channel: grpc.Channel) -> None:
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         half = [event(description="d" * 8000)] * 225
         ids = [each.id for _ in range(2) for each in client.events.batch_create(half)]
     request = BatchGetEventsRequest(ids=ids)

@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         yield client
 
 

@@ -11,7 +11,7 @@ from artemis_models import head_revision
 from tests.certificates import DAY, Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event
-from tests.e2e.servers import contents, query, run, serving
+from tests.e2e.servers import PATIENCE, contents, query, run, serving
 
 LISTEN = ("--listen", "127.0.0.1:0")
 
@@ -88,7 +88,7 @@ def test_the_port_of_another_server_is_refused(serve: Serve) -> None:
     said = assert_refused("serve", server.database, "--listen", server.target)
 
     assert said.startswith(f"cannot listen on {server.target}: Address already in use")
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         assert client.events.create(event()).id == 1
 
 
@@ -183,7 +183,7 @@ def test_printing_the_statements_makes_no_file(database_path: Path) -> None:
 
 def test_check_says_that_all_is_well_and_leaves_a_running_server_alone(serve: Serve) -> None:
     server = serve()
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         stored = client.events.create(event())
         before = contents(server.database)
 
@@ -213,7 +213,7 @@ def test_check_of_a_missing_database_does_not_make_it(database_path: Path) -> No
 def test_check_after_a_crash_changes_nothing(serve: Serve) -> None:
     """The log that a killed server leaves is merged by any other program that opens the database."""
     server = serve()
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         client.events.create(event())
     server.kill()
     files = sorted(server.database.parent.glob(f"{server.database.name}*"))

@@ -10,7 +10,7 @@ import pytest
 from artemis_client import Aborted, AlreadyExists, ArtemisClient, Event, User
 
 from tests.e2e.samples import event, sent_part, user
-from tests.e2e.servers import Server, query, serving
+from tests.e2e.servers import PATIENCE, Server, query, serving
 
 CALLERS = 64
 CREATES = 40  # by each caller
@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def callers(server: Server) -> Iterator[list[ArtemisClient]]:
     """Clients for 64 callers, of which eight share a connection."""
-    clients = [ArtemisClient(server.target) for _ in range(CALLERS // 8)]
+    clients = [ArtemisClient(server.target, timeout=PATIENCE) for _ in range(CALLERS // 8)]
     yield [clients[number % len(clients)] for number in range(CALLERS)]
     for client in clients:
         client.close()
@@ -121,7 +121,7 @@ def test_gets_are_answered_while_every_thread_waits_to_write(tmp_path: Path) -> 
     path = tmp_path / "artemis.db"
     with (
         serving(path, "--threads", "2") as server,
-        ArtemisClient(server.target) as client,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
         closing(sqlite3.connect(path, isolation_level=None)) as other,
         ThreadPoolExecutor(8) as pool,
     ):

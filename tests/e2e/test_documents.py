@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseDict
 
 from tests.e2e.conftest import Serve
 from tests.e2e.documents import Shell, Step, same_in_every_run, steps_of, table_of, text_of
-from tests.e2e.servers import serving
+from tests.e2e.servers import PATIENCE, serving
 
 ACCESS, FILTERS = "docs/access.md", "docs/filters.md"
 PAGES = [["README.md", "docs/operations.md"], ["client/README.md"], ["loader/README.md"], ["docs/tour.md"]]
@@ -48,7 +48,10 @@ def assert_printed(shell: Shell, steps: list[Step]) -> None:
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtemisClient]:
     """A client of a server that has the rows of the page alone."""
-    with serving(tmp_path_factory.mktemp("filters") / "artemis.db") as server, ArtemisClient(server.target) as made:
+    with (
+        serving(tmp_path_factory.mktemp("filters") / "artemis.db") as server,
+        ArtemisClient(server.target, timeout=PATIENCE) as made,
+    ):
         for row in table_of(FILTERS, "user", "email"):
             made.users.create(User(email=row[1], first_name=row[2]))
         for row in table_of(FILTERS, "event", "name"):

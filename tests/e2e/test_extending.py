@@ -227,7 +227,7 @@ def tree(tmp_path: Path) -> Tree:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not GENERATOR.exists(), reason="the pinned grpcio-tools has wheels for Python 3.11 to 3.13 only")
 def test_the_steps_of_the_page_are_all_that_it_takes(tree: Tree, tmp_path: Path) -> None:
     for section in SECTIONS:

@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event
-from tests.e2e.servers import Server, contents, run, wait_for_health
+from tests.e2e.servers import PATIENCE, Server, contents, run, wait_for_health
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def no_room(server: Server) -> Iterator[None]:
 def test_a_write_that_finds_no_room_may_be_tried_again(serve: Serve) -> None:
     """Reads go on meanwhile, nothing is half stored, and writes go on when there is room again."""
     server = serve()
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         stored = client.events.create(event())
         before = contents(server.database)
         with no_room(server):
@@ -62,7 +62,7 @@ def test_writes_to_a_database_without_a_schema_may_be_tried_again(serve: Serve) 
 
 def test_a_file_that_is_cut_short_does_not_end_the_server(serve: Serve) -> None:
     server = serve()
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         client.events.batch_create([event(description="x" * 500) for _ in range(1000)])
     assert server.stop() == 0, "which moves the log into the file"
     server = serve()
@@ -100,5 +100,5 @@ def test_health_says_whether_the_database_can_be_written(serve: Serve, tmp_path:
 
         run("migrate", server.database)
         wait_for_health(channel, HealthCheckResponse.SERVING)
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         assert client.events.create(event()).id == 1

@@ -47,7 +47,7 @@ def test_the_health_of_an_unknown_service_is_not_found(channel: grpc.Channel) ->
 def test_a_server_without_a_schema_waits_for_it(serve: Serve) -> None:
     """It says which revision it needs, refuses requests as one that may be asked again, and then serves by itself."""
     server = serve("--no-migrate")
-    with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client, grpc.insecure_channel(server.target) as channel:
         assert [check(channel, each) for each in SERVICES] == [HealthCheckResponse.NOT_SERVING] * 3
         assert server.log.wait_for(r"schema revision none, and this program needs \w+: run `artemis-server migrate`")
         with pytest.raises(grpc.RpcError) as refused:

@@ -12,7 +12,7 @@ from artemis_client import ArtemisClient, Event, InvalidArgument
 
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event, user
-from tests.e2e.servers import Server, serving
+from tests.e2e.servers import PATIENCE, Server, serving
 
 MIB = 1024 * 1024
 
@@ -20,7 +20,10 @@ MIB = 1024 * 1024
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with more events and users than fit a page, and some that are as large as they can be."""
-    with serving(tmp_path_factory.mktemp("lists") / "artemis.db") as server, ArtemisClient(server.target) as client:
+    with (
+        serving(tmp_path_factory.mktemp("lists") / "artemis.db") as server,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
+    ):
         small = [event(name=f"Event {number}") for number in range(1010)]
         large = [event(name=f"Large {number}", description="講" * 8192) for number in range(130)]
         with ThreadPoolExecutor(16) as pool:
@@ -32,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         yield client
 
 
@@ -135,7 +138,7 @@ def test_a_page_ends_before_3_mib(events: events_pb2_grpc.EventServiceStub) -> N
 
 def test_the_last_page_has_no_token_even_if_it_is_full_or_empty(serve: Serve) -> None:
     target = serve().target
-    with ArtemisClient(target) as client, grpc.insecure_channel(target) as channel:
+    with ArtemisClient(target, timeout=PATIENCE) as client, grpc.insecure_channel(target) as channel:
         stub = events_pb2_grpc.EventServiceStub(channel)
         empty = list(pages(stub, 2))
         stored = [client.events.create(event()) for _ in range(4)]
@@ -147,7 +150,7 @@ def test_the_last_page_has_no_token_even_if_it_is_full_or_empty(serve: Serve) ->
 
 def test_a_token_is_good_after_a_restart(serve: Serve) -> None:
     server = serve()
-    with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client, grpc.insecure_channel(server.target) as channel:
         stored = [client.events.create(event()) for _ in range(2)]
         request = events_pb2.ListEventsRequest(page_size=1)
         token = events_pb2_grpc.EventServiceStub(channel).ListEvents(request).next_page_token

@@ -53,6 +53,7 @@ def test_kill_9_at_a_step_leaves_the_old_feed_or_the_new_one(loader: Loader, ste
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_kill_9_at_a_random_moment_leaves_the_old_feed_or_the_new_one(loader: Loader) -> None:
     old = "Old"
     begin = time.monotonic()
@@ -95,7 +96,7 @@ def test_readers_see_one_feed_or_the_other_and_writers_no_error(loader: Loader) 
     counted: list[dict[str, int]] = []
     with (
         serving(loader.url) as server,
-        ArtemisClient(server.target) as client,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
         ThreadPoolExecutor(WRITERS + 1) as pool,
     ):
         writers = [pool.submit(write, client) for _ in range(WRITERS)]

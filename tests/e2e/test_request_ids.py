@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         yield client
 
 
@@ -245,7 +245,7 @@ def test_an_id_whose_request_was_refused_can_be_used_again(
 def test_a_repeat_is_known_after_the_server_came_back(serve: Serve, end: Callable[[Server], object]) -> None:
     """It is killed right after the last response."""
     server = serve()
-    with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client, grpc.insecure_channel(server.target) as channel:
         requests = [build(client, write) for write in WRITES]
         first = [call(channel, request) for request in requests]
         end(server)

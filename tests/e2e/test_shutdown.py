@@ -6,7 +6,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.e2e.conftest import Serve
 from tests.e2e.load import load_on
-from tests.e2e.servers import Server, query, watch_health
+from tests.e2e.servers import PATIENCE, Server, query, watch_health
 from tests.e2e.wire import EVENTS, USERS
 
 CREATES = 200
@@ -46,24 +46,24 @@ def test_sigterm_turns_the_health_to_not_serving(serve: Serve) -> None:
     server = serve("--shutdown-grace", "1")
     with grpc.insecure_channel(server.target) as channel:
         updates = {service: watch_health(channel, service) for service in ("", EVENTS, USERS)}
-        assert [next(each) for each in updates.values()] == [HealthCheckResponse.SERVING] * 3
+        assert all(HealthCheckResponse.SERVING in each for each in updates.values())
 
         server.process.terminate()
 
-        assert [next(each) for each in updates.values()] == [HealthCheckResponse.NOT_SERVING] * 3
+        assert all(HealthCheckResponse.NOT_SERVING in each for each in updates.values())
     assert server.stop() == 0
 
 
 def test_a_watch_of_the_health_does_not_hold_up_the_end(serve: Serve) -> None:
     """A watch is not a request that can finish: waiting for it would make every stop last the whole grace."""
-    server = serve("--shutdown-grace", "6")
+    server = serve("--shutdown-grace", str(10 * PATIENCE))
     with grpc.insecure_channel(server.target) as channel:
         updates = watch_health(channel)
         assert next(updates) == HealthCheckResponse.SERVING
 
         server.process.terminate()
 
-        assert server.process.wait(3) == 0
+        assert server.process.wait(PATIENCE) == 0
 
 
 def test_sigkill_under_load_keeps_what_was_acknowledged(serve: Serve) -> None:
@@ -74,7 +74,7 @@ def test_sigkill_under_load_keeps_what_was_acknowledged(serve: Serve) -> None:
         server.kill()
         acknowledged, _ = load.finish()
 
-    with ArtemisClient(serve().target) as client:
+    with ArtemisClient(serve().target, timeout=PATIENCE) as client:
         listed = {each.id for each in client.events.list(page_size=1000)}
         assert acknowledged <= listed
         assert client.events.create(next(client.events.list())).id > max(listed)

@@ -77,7 +77,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
     """A server that tells all it can, after some calls."""
     file = Path(shutil.copyfile(sqlite_template, tmp_path_factory.mktemp("watched") / "artemis.db"))
     with serving(file, "--metrics-listen", "127.0.0.1:0", *LOGGED) as server:
-        with ArtemisClient(server.target) as client, grpc.insecure_channel(server.target) as channel:
+        with ArtemisClient(server.target, timeout=PATIENCE) as client, grpc.insecure_channel(server.target) as channel:
             made = client.events.create(event())
             for _ in range(3):
                 assert client.events.get(made.id) == made

@@ -139,7 +139,7 @@ def test_a_collector_that_is_away_is_named_once_and_harms_no_call(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
     with serving(sqlite_file) as server:
-        with ArtemisClient(server.target) as client:
+        with ArtemisClient(server.target, timeout=PATIENCE) as client:
             made = client.events.create(event())
             server.log.wait_for("the collector of traces takes no spans")
             for _ in range(20):

@@ -27,7 +27,7 @@ from artemis_server.settings import Settings
 from tests.e2e.conftest import Serve
 from tests.e2e.load import load_on
 from tests.e2e.samples import event
-from tests.e2e.servers import Server, query, run, serving
+from tests.e2e.servers import PATIENCE, Server, query, run, serving
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
 
@@ -180,7 +180,7 @@ def test_sighup_does_not_end_a_server_of_one_process(serve: Serve) -> None:
     server = serve()
     server.process.send_signal(signal.SIGHUP)
     server.log.wait_for("SIGHUP changes nothing")
-    with ArtemisClient(server.target) as client:
+    with ArtemisClient(server.target, timeout=PATIENCE) as client:
         assert list(client.events.list()) == []
 
 

@@ -20,6 +20,8 @@ PAUSE = 0.02
 """Seconds between two calls of a kind."""
 TIMEOUT = 10.0
 """Seconds after which a call counts as unanswered."""
+START_TIMEOUT = 60.0
+"""Seconds for the first call, before which nothing is attacked."""
 CONNECT_PAUSE = 0.25
 """Seconds between two connections."""
 EVENT = events_pb2.Event(name="innocent", start_time=Timestamp(seconds=1), end_time=Timestamp(seconds=2))
@@ -31,7 +33,7 @@ def main(port: int) -> None:
     """Calls until the process is killed."""
     channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_retries", 0)])
     events = events_pb2_grpc.EventServiceStub(channel)
-    stored = events.CreateEvent(events_pb2.CreateEventRequest(event=EVENT), timeout=TIMEOUT)
+    stored = events.CreateEvent(events_pb2.CreateEventRequest(event=EVENT), timeout=START_TIMEOUT)
     kinds: dict[str, Callable[[], Any]] = {
         "get": lambda: events.GetEvent(events_pb2.GetEventRequest(id=stored.id), timeout=TIMEOUT),
         "create": lambda: events.CreateEvent(events_pb2.CreateEventRequest(event=EVENT), timeout=TIMEOUT),

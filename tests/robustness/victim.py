@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import grpc
 
-from tests.e2e.servers import Server, serving
+from tests.e2e.servers import PATIENCE, Server, serving
 from tests.robustness.probe import TIMEOUT
 
 GUARD = 1536.0
@@ -173,12 +173,12 @@ class Probe:
         self._changed = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def wait_past(self, begin: float) -> bool:
+    def wait_past(self, begin: float, patience: float = 2 * TIMEOUT) -> bool:
         """Waits until calls of every kind, begun after this time, have ended; returns whether they have in time."""
         kinds = {"get", "create", "health", "connect"}
         with self._changed:
             return self._changed.wait_for(
-                lambda: {each.kind for each in self.calls[-200:] if each.begin >= begin} >= kinds, 2 * TIMEOUT
+                lambda: {each.kind for each in self.calls[-200:] if each.begin >= begin} >= kinds, patience
             )
 
     def since(self, begin: float) -> list[Call]:
@@ -203,7 +203,7 @@ def probing(port: int) -> Iterator[Probe]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             probe = Probe(process)
-            if not probe.wait_past(0.0):
+            if not probe.wait_past(0.0, PATIENCE):
                 raise RuntimeError("the innocent caller gets no answers from a server that nobody attacks")
             yield probe
         finally:

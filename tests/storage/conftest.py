@@ -13,7 +13,7 @@ from artemis_server.db.connection.database import Database
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-PATIENCE = 30.0  # seconds after which a test is stuck
+PATIENCE = 60.0  # seconds after which a test is stuck
 T = TypeVar("T")
 
 

@@ -296,7 +296,7 @@ FILTERS = st.lists(expressions(2), min_size=3, max_size=3)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_a_filter_chooses_the_rows_that_it_says(session: Session) -> None:
     @settings(STABLE, max_examples=EXAMPLES[session.get_bind().dialect.name])
     @given(FILTERS, TABLES)
@@ -443,7 +443,7 @@ def listing(database: Database) -> Callable[[ListEventsRequest], ListEventsRespo
 
 
 @pytest.mark.long
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_pages_skip_and_repeat_no_row_whatever_else_changes(engine: Engine, database: Database) -> None:
     """Each page has exactly the rows that come after the last row of the page before."""
     answer = listing(database)

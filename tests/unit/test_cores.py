@@ -138,7 +138,7 @@ def affinities() -> set[frozenset[int]]:
 def wait_for_the_end() -> None:
     for thread in threading.enumerate():
         if thread.name == "cores":
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
 
@@ -163,7 +163,7 @@ def test_all_threads_move_from_a_core_that_is_full_and_then_stay_where_an_operat
         thread.start()
     try:
         cores.confine()
-        assert moved.wait(20)
+        assert moved.wait(60)
         found = affinities()
     finally:
         cores._move(allowed)

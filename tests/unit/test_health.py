@@ -18,7 +18,7 @@ from tests.robustness.peer import WATCH, Peer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-PATIENCE = 30.0  # seconds after which a test is stuck
+PATIENCE = 60.0  # seconds after which a test is stuck
 
 
 class Statuses(HealthServicer):

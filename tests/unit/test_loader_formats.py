@@ -266,12 +266,19 @@ def test_what_is_nested_and_never_ends_fails(tmp_path: Path, data: str) -> None:
     assert reason.startswith("is not valid JSON: the file ends early at character ")
 
 
-def test_a_record_that_is_too_long_costs_no_more_memory_than_one_that_is_not(tmp_path: Path) -> None:
-    data = gzip.compress(b'[{"a": "' + b"x" * 160 * MIB + b'"}]', 1)
+@pytest.fixture
+def max_record(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A limit of records that takes less time to reach than the real one, which other tests see."""
+    monkeypatch.setattr(json_array, "MAX_RECORD", 4 * MIB)
+    return 4 * MIB
+
+
+def test_a_record_that_is_too_long_costs_no_more_memory_than_one_that_is_not(tmp_path: Path, max_record: int) -> None:
+    data = gzip.compress(b'[{"a": "' + b"x" * 5 * max_record + b'"}]', 1)
     tracemalloc.start()
     try:
-        assert results(items(tmp_path, data, "json")) == [(1, f"is longer than {32 * MIB} characters")]
-        assert tracemalloc.get_traced_memory()[1] < 160 * MIB
+        assert results(items(tmp_path, data, "json")) == [(1, f"is longer than {max_record} characters")]
+        assert tracemalloc.get_traced_memory()[1] < 5 * max_record
     finally:
         tracemalloc.stop()
 
@@ -319,17 +326,17 @@ def test_what_is_known_of_an_unusable_record_does_not_depend_on_where_it_is_cut(
     assert expected == [item.partial for item in found if isinstance(item, Fault)]
 
 
-def test_an_unusable_record_that_is_too_long_is_not_kept(tmp_path: Path) -> None:
-    record = json.dumps(row("2", x="x" * 33 * MIB)).replace("{", '{"a": NaN, ')
+def test_an_unusable_record_that_is_too_long_is_not_kept(tmp_path: Path, max_record: int) -> None:
+    record = json.dumps(row("2", x="x" * (max_record + MIB))).replace("{", '{"a": NaN, ')
     [reject] = items(tmp_path, f"[{record}]", "json")
     assert isinstance(reject, Reject)
-    assert (reject.external_id, reject.reason) == ("", f"is longer than {32 * MIB} characters")
+    assert (reject.external_id, reject.reason) == ("", f"is longer than {max_record} characters")
 
 
-def test_a_number_that_is_longer_than_a_record_may_be_fails(tmp_path: Path) -> None:
-    found, reason = failure(tmp_path, f"[{json.dumps(row('1'))}, {'1' * 33 * MIB}]", "json")
+def test_a_number_that_is_longer_than_a_record_may_be_fails(tmp_path: Path, max_record: int) -> None:
+    found, reason = failure(tmp_path, f"[{json.dumps(row('1'))}, {'1' * (max_record + MIB)}]", "json")
     assert found == ["1"]
-    assert reason.startswith(f"is not valid JSON after record 1: a number is longer than {32 * MIB} characters at ")
+    assert reason.startswith(f"is not valid JSON after record 1: a number is longer than {max_record} characters at ")
 
 
 def test_the_end_of_an_unusable_record_is_found_near_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

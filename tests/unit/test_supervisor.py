@@ -314,13 +314,13 @@ def program() -> Iterator["subprocess.Popen[str]"]:
 
 def test_processes_run_until_they_are_told_to_end(program: "subprocess.Popen[str]") -> None:
     program.terminate()
-    assert program.communicate(timeout=20)[0] == "ended\nended\n0\n"
+    assert program.communicate(timeout=60)[0] == "ended\nended\n0\n"
 
 
 def test_processes_end_when_the_supervisor_is_killed(program: "subprocess.Popen[str]") -> None:
     """They hold its output, which ends with them."""
     program.kill()
-    assert program.communicate(timeout=20)[0] == "ended\nended\n"
+    assert program.communicate(timeout=60)[0] == "ended\nended\n"
 
 
 def test_an_interrupt_from_a_terminal_which_all_processes_get_drains(program: "subprocess.Popen[str]") -> None:
@@ -328,12 +328,12 @@ def test_an_interrupt_from_a_terminal_which_all_processes_get_drains(program: "s
     for pid in map(int, children.split()):
         os.kill(pid, signal.SIGINT)
     program.send_signal(signal.SIGINT)
-    assert program.communicate(timeout=20)[0] == "ended\nended\n0\n"
+    assert program.communicate(timeout=60)[0] == "ended\nended\n0\n"
 
 
 def test_a_worker_with_a_fault_ends_a_server_that_starts() -> None:
     command = [sys.executable, "-c", PROGRAM.format(failing=True)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout == "1\n"
     assert run.stderr.endswith("ValueError: a fault\n")
     assert "worker 1 failed" in run.stderr
@@ -351,6 +351,6 @@ sys.exit(main(["serve", "--workers", "2", "--database-url", "sqlite:////nowhere/
 
 def test_a_system_without_the_calls_of_linux_refuses_several_workers_in_one_line() -> None:
     """Such as macOS. Importing the server needs none of these calls."""
-    run = subprocess.run([sys.executable, "-c", OTHER_SYSTEM], capture_output=True, text=True, timeout=20, check=False)
+    run = subprocess.run([sys.executable, "-c", OTHER_SYSTEM], capture_output=True, text=True, timeout=60, check=False)
     assert run.stderr == "artemis-server: several workers need Linux: leave out --workers\n"
     assert run.returncode == 2
