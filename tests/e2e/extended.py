@@ -47,7 +47,7 @@ def check_entity(channel: grpc.Channel) -> None:
 
 
 if __name__ == "__main__":
-    with ArtemisClient(sys.argv[1]) as called:
+    with ArtemisClient(sys.argv[1], timeout=60) as called:
         check_field(called)
     with grpc.insecure_channel(sys.argv[1]) as opened:
         check_entity(opened)

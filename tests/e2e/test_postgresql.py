@@ -58,7 +58,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 def test_every_method_can_be_called(postgresql_url: str) -> None:
-    with serving(postgresql_url) as server, ArtemisClient(server.target) as client:
+    with serving(postgresql_url) as server, ArtemisClient(server.target, timeout=PATIENCE) as client:
         walk(client)
         assert server.stop() == 0
         assert "Traceback" not in server.log.text
@@ -98,8 +98,8 @@ def test_servers_share_pages_and_request_ids(postgresql_url: str) -> None:
     with (
         serving(postgresql_url) as one,
         serving(postgresql_url) as other,
-        ArtemisClient(one.target) as first,
-        ArtemisClient(other.target) as second,
+        ArtemisClient(one.target, timeout=PATIENCE) as first,
+        ArtemisClient(other.target, timeout=PATIENCE) as second,
         ThreadPoolExecutor(2 * CALLERS) as pool,
     ):
         number = str(uuid.uuid4())
@@ -109,7 +109,11 @@ def test_servers_share_pages_and_request_ids(postgresql_url: str) -> None:
 
 
 def test_of_users_with_one_address_one_is_made(postgresql_url: str) -> None:
-    with serving(postgresql_url) as server, ArtemisClient(server.target) as client, ThreadPoolExecutor(16) as pool:
+    with (
+        serving(postgresql_url) as server,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
+        ThreadPoolExecutor(16) as pool,
+    ):
         calls = [pool.submit(client.users.create, User(email="Taken@example.com")) for _ in range(16)]
         errors = [call.exception() for call in calls]
         assert errors.count(None) == 1
@@ -117,7 +121,11 @@ def test_of_users_with_one_address_one_is_made(postgresql_url: str) -> None:
 
 
 def test_concurrent_batches_of_the_same_events_do_not_lock_each_other_out(postgresql_url: str) -> None:
-    with serving(postgresql_url) as server, ArtemisClient(server.target) as client, ThreadPoolExecutor(8) as pool:
+    with (
+        serving(postgresql_url) as server,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
         ids = [each.id for each in client.events.batch_create([event() for _ in range(50)])]
 
         def update(number: int) -> None:
@@ -131,7 +139,7 @@ def test_concurrent_batches_of_the_same_events_do_not_lock_each_other_out(postgr
 def test_a_write_that_waits_for_a_lock_ends_at_its_deadline(postgresql_url: str) -> None:
     with (
         serving(postgresql_url) as server,
-        ArtemisClient(server.target) as client,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
         closing(psycopg.connect(driver_url(postgresql_url))) as connection,
     ):
         stored = client.events.create(event())
@@ -152,7 +160,7 @@ def test_a_write_whose_caller_goes_away_ends(postgresql_url: str) -> None:
     """It waits for a lock, without a deadline."""
     with (
         serving(postgresql_url) as server,
-        ArtemisClient(server.target) as client,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
         grpc.insecure_channel(server.target) as channel,
         closing(psycopg.connect(driver_url(postgresql_url))) as connection,
         closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as observer,
@@ -218,7 +226,7 @@ def test_check_finds_a_sequence_that_is_behind_its_table(postgresql_url: str) ->
 def test_a_stop_does_not_wait_for_a_lock_beyond_the_grace(postgresql_url: str) -> None:
     with (
         serving(postgresql_url, "--shutdown-grace", "0.5") as server,
-        ArtemisClient(server.target) as client,
+        ArtemisClient(server.target, timeout=PATIENCE) as client,
         grpc.insecure_channel(server.target) as channel,
         closing(psycopg.connect(driver_url(postgresql_url))) as connection,
     ):

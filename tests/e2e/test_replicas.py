@@ -11,7 +11,7 @@ from artemis_client import ArtemisClient, Event, NotFound
 
 from tests.e2e.load import load_on
 from tests.e2e.samples import event
-from tests.e2e.servers import serving
+from tests.e2e.servers import PATIENCE, serving
 from tests.e2e.wire import EVENTS
 
 
@@ -20,8 +20,8 @@ def test_what_another_server_changes_is_never_stale(database_url: str) -> None:
     with (
         serving(database_url) as one,
         serving(database_url) as other,
-        ArtemisClient(one.target) as first,
-        ArtemisClient(other.target) as second,
+        ArtemisClient(one.target, timeout=PATIENCE) as first,
+        ArtemisClient(other.target, timeout=PATIENCE) as second,
     ):
         current = first.events.create(event())
         for number in range(5):

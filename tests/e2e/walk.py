@@ -61,6 +61,6 @@ def refusal(call: Callable[..., object], *arguments: object, **options: object) 
 
 
 if __name__ == "__main__":
-    with ArtemisClient(sys.argv[1]) as artemis:
+    with ArtemisClient(sys.argv[1], timeout=60) as artemis:
         walk(artemis)
     print(version("grpcio"), version("protobuf"))  # noqa: T201
