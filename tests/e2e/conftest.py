@@ -8,16 +8,9 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient
 
-from tests.e2e.processes import nursery
 from tests.e2e.servers import PATIENCE, Server, serving
 
 Serve = Callable[..., Server]
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Starts the nursery before the processes of the run are forked, which share it by that."""
-    if not session.config.option.collectonly:
-        nursery()
 
 
 @pytest.fixture(scope="session")

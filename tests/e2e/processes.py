@@ -41,7 +41,7 @@ class Process:
         report, reported = os.pipe()
         self._report = os.fdopen(report, "rb", buffering=0)
         request = {"module": command[0], "arguments": list(command[1:]), "env": env, "cwd": str(cwd or Path.cwd())}
-        socket.send_fds(nursery(), [json.dumps(request).encode()], [out, err, reported])
+        socket.send_fds(_nursery(), [json.dumps(request).encode()], [out, err, reported])
         for each in (out, err, reported):
             os.close(each)
         self.pid = int(self._report.readline() or self._fail())
@@ -108,8 +108,8 @@ def _pipe() -> tuple[IO[str], int]:
 
 
 @cache
-def nursery() -> socket.socket:
-    """Returns the socket of the nursery, which ends with this process and those that were forked from it since."""
+def _nursery() -> socket.socket:
+    """Returns the socket of this process's nursery, which ends with it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         nursery = subprocess.Popen(
