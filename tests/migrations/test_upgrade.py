@@ -76,9 +76,15 @@ def set_revision(engine: Engine, revision: str, oldest: str) -> None:
         ("9999", "9998", "revision 9999, which needs programs of revision 9998 or newer, and this program has"),
         ("abc", "0009", "revision abc, which is not one of Artemis"),
         ("10000", "0009", "revision 10000, which is not one of Artemis"),
+        ("0000", "0009", "revision 0000, which is not one of Artemis"),
+        ("0004x", "0009", "revision 0004x, which is not one of Artemis"),
+        ("-1", "0009", "revision -1, which is not one of Artemis"),  # relative to the newest one, for Alembic
+        ("", "0009", "revision '', which is not one of Artemis"),
+        ("0009", "", "one row with a revision such as 0009, and has ''"),
+        ("0009", "banana", "one row with a revision such as 0009, and has 'banana'"),
     ],
 )
-def test_a_newer_revision_that_needs_newer_programs_is_refused_and_left_alone(
+def test_a_revision_that_this_program_cannot_serve_is_refused_and_left_alone(
     empty: Engine, revision: str, oldest: str, message: str
 ) -> None:
     upgrade(empty)
@@ -104,6 +110,20 @@ def test_a_table_of_compatible_programs_without_its_row_is_refused(empty: Engine
         connection.exec_driver_sql("DELETE FROM schema_compatibility")
     with pytest.raises(DatabaseError, match="has lost its row"):
         check_revision(empty)
+
+
+@pytest.mark.parametrize(("revisions", "found"), [("9", "9"), ("'0009', '0010'", "'0009', '0010'")])
+def test_a_table_of_compatible_programs_that_somebody_else_made_is_refused(
+    empty: Engine, revisions: str, found: str
+) -> None:
+    upgrade(empty)
+    with empty.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE schema_compatibility")
+        selected = " UNION ALL ".join(f"SELECT {each} AS oldest_revision" for each in revisions.split(", "))
+        connection.exec_driver_sql(f"CREATE TABLE schema_compatibility AS {selected}")
+    for use in (upgrade, check_revision):
+        with pytest.raises(DatabaseError, match=f"must have one row with a revision such as 0009, and has {found}:"):
+            use(empty)
 
 
 def test_an_upgrade_that_fails_changes_nothing(empty: Engine) -> None:

@@ -1,12 +1,13 @@
 """Which failures the client tries again, when, and until when."""
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
 import pytest
-from artemis_client import ArtemisError
-from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF, Attempts
+from artemis_client import ArtemisClient, ArtemisError
+from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF, MAX_TIMEOUT, Attempts, checked_timeout
 from google.rpc import error_details_pb2
 
 FINAL = [
@@ -90,3 +91,22 @@ def test_no_deadline_is_left_when_the_time_is_up() -> None:
     clock.now += 2
 
     assert (attempts.time_left, attempts.pause_after(UNAVAILABLE)) == (0, None)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 10**400, MAX_TIMEOUT])
+def test_a_timeout_without_end_is_one_that_grpc_can_count(timeout: float) -> None:
+    assert checked_timeout(timeout) == MAX_TIMEOUT
+
+
+@pytest.mark.parametrize("timeout", [5, 0.5, 0, -1, -math.inf])
+def test_other_timeouts_are_taken_as_they_are(timeout: float) -> None:
+    assert checked_timeout(timeout) == timeout
+
+
+@pytest.mark.parametrize(("timeout", "error"), [("5", TypeError), (None, TypeError), (math.nan, ValueError)])
+def test_a_timeout_that_is_no_number_is_refused_when_it_is_given(timeout: float, error: type[Exception]) -> None:
+    with pytest.raises(error, match="timeout must be a number of seconds, not"):
+        ArtemisClient("127.0.0.1:1", timeout=timeout)
+    if timeout is not None:
+        with ArtemisClient("127.0.0.1:1") as client, pytest.raises(error, match="timeout must be a number of seconds"):
+            client.events.get(1, timeout=timeout)

@@ -10,7 +10,7 @@ import grpc
 from artemis_client.credentials import TokenProvider
 from artemis_client.errors import ArtemisError, Cancelled, from_rpc_error
 from artemis_client.positions import LatestPosition
-from artemis_client.retries import Attempts
+from artemis_client.retries import Attempts, checked_timeout
 from artemis_client.tracing import Metadata, trace_context
 
 Request_contra = TypeVar("Request_contra", contravariant=True)
@@ -53,7 +53,7 @@ class Caller:
     """Calls methods with a default deadline, and with a token if there is a provider of one."""
 
     def __init__(self, timeout: float, token: TokenProvider | None = None) -> None:
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         self._token = token
         self.position = LatestPosition()
         self._closed = threading.Event()
@@ -67,7 +67,7 @@ class Caller:
 
         If the server refuses the token and the provider returns another one then, the call is made with that, once.
         """
-        attempts = Attempts(self._timeout if timeout is None else timeout)
+        attempts = Attempts(self._timeout if timeout is None else checked_timeout(timeout))
         token, other, before = self._provide(), None, None
         while True:
             try:

@@ -49,6 +49,7 @@ class ArtemisClient:
     Raises:
         ValueError: the token would go unencrypted to another machine, and `insecure` does not allow that; or it is
             a string that cannot be a token.
+        TypeError, ValueError: the timeout is not a number.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ArtemisClient:
         insecure: bool = False,
     ) -> None:
         provider = None if token is None else provider_of(token)
+        self._caller = Caller(timeout, provider)
         plaintext_token = provider is not None and credentials is None
         if plaintext_token and not insecure and not is_local(target):
             raise ValueError(
@@ -74,7 +76,6 @@ class ArtemisClient:
             self._channel = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
-        self._caller = Caller(timeout, provider)
         self._position = self._caller.position
         self.events = EventClient(self._channel, self._caller)
         self.users = UserClient(self._channel, self._caller)

@@ -1,5 +1,6 @@
 """Which failures are tried again, and after which pause. It knows no channel, and its caller does the waiting."""
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -12,6 +13,22 @@ INITIAL_BACKOFF = 0.1
 """Seconds before the second attempt, at most. Each further pause may be twice as long."""
 MAX_BACKOFF = 2.0
 """Seconds between two attempts, at most, unless the server asks for more."""
+MAX_TIMEOUT = 1e9
+"""Seconds; some 30 years. gRPC takes a deadline that is much further, such as infinity, for one that has passed."""
+
+
+def checked_timeout(timeout: float) -> float:
+    """Returns a timeout in seconds that gRPC can count: `math.inf` becomes MAX_TIMEOUT.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is `math.nan`.
+    """
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
+    if math.isnan(min(timeout, MAX_TIMEOUT)):
+        raise ValueError("timeout must be a number of seconds, not nan")
+    return float(min(timeout, MAX_TIMEOUT))
 
 
 class Attempts:

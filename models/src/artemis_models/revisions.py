@@ -72,16 +72,25 @@ def served_revision(connection: Connection) -> str | None:
     """Returns the revision of the database, None when it is empty.
 
     Raises:
-        DatabaseError: the database was migrated beyond what this program can serve.
+        DatabaseError: the database was migrated beyond what this program can serve, or says what no migration wrote.
     """
     revision = current_revision(connection)
-    if revision is None or revision < COMPATIBLE_SINCE:
+    if revision is None:
+        return None
+    known = revision in {migration.revision for migration in migrations()}
+    if not known and not (_REVISION.fullmatch(revision) and revision > head_revision()):
+        raise DatabaseError(f"the database has schema revision {revision or repr('')}, which is not one of Artemis")
+    if revision < COMPATIBLE_SINCE:
         return revision
-    if not _REVISION.fullmatch(revision):
-        raise DatabaseError(f"the database has schema revision {revision}, which is not one of Artemis")
-    oldest = connection.execute(select(SchemaCompatibility.oldest_revision)).scalar()
-    if oldest is None:
+    found = connection.execute(select(SchemaCompatibility.oldest_revision)).scalars().all()
+    if not found:
         raise DatabaseError("the table schema_compatibility has lost its row: restore it from a backup")
+    oldest = str(found[0])
+    if len(found) > 1 or not _REVISION.fullmatch(oldest):
+        raise DatabaseError(
+            f"the table schema_compatibility must have one row with a revision such as {COMPATIBLE_SINCE}, "
+            f"and has {', '.join(map(repr, found[:2]))}: restore it from a backup"
+        )
     if oldest > head_revision():
         raise DatabaseError(
             f"the database has schema revision {revision}, which needs programs of revision {oldest} or newer, "
