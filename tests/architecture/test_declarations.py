@@ -8,7 +8,7 @@ import artemis.v1
 import pytest
 from artemis_models import create_engine
 from artemis_server.access.roles import required_roles
-from artemis_server.app import Service, services
+from artemis_server.app import Service, page_tokens, services
 from artemis_server.db.connection.database import Database
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -19,7 +19,7 @@ STUBS = [path.stem for path in Path(artemis.v1.__path__[0]).glob("*_pb2.py")]
 def registered(sqlite_url: str) -> Iterator[tuple[Service, ...]]:
     """The services that the server answers."""
     database = Database(create_engine(sqlite_url))
-    yield services(database)
+    yield services(database, page_tokens(database))
     database.close()
 
 

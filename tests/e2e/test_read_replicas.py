@@ -218,30 +218,33 @@ def test_silent_and_restarted_standbys_cost_no_read(nodes: Cluster, server: Serv
     wait_until_a_replica_reads(server, lambda: client.events.get(made.id))
 
 
-def test_replicas_answer_while_the_primary_is_away(nodes: Cluster, server: Server, client: ArtemisClient) -> None:
-    made = client.events.create(event())
-    wait_until_a_replica_reads(server, lambda: client.events.get(made.id))
-    wait_until_replayed(nodes)
-    position = client.position
-    nodes.primary.kill()
+def test_replicas_answer_while_the_primary_is_away(nodes: Cluster) -> None:
+    """Also a list with pages, of a server that has seen none before."""
+    with server_with_replicas(nodes) as server, ArtemisClient(server.target, timeout=PATIENCE) as client:
+        made, other = client.events.batch_create([event(), event()])
+        wait_until_a_replica_reads(server, lambda: client.events.get(made.id))
+        wait_until_replayed(nodes)
+        position = client.position
+        nodes.primary.kill()
 
-    for _ in range(50):
+        for _ in range(50):
+            assert client.events.get(made.id) == made
+            assert list(client.events.list(filter=f"id = {made.id}")) == [made]
+        assert list(client.events.list(filter=f"id >= {made.id}", page_size=1)) == [made, other]
+        with grpc.insecure_channel(server.target) as channel:
+            stub = events_pb2_grpc.EventServiceStub(channel)
+            assert code_of(lambda: stub.GetEvent(events_pb2.GetEventRequest(id=made.id))) == "UNAVAILABLE"
+
+        old = nodes.fail_over()
+        old.follow(nodes.primary)
+        nodes.wait_for_standbys()
+        with grpc.insecure_channel(server.target) as channel:
+            wait_for_status(channel, "SERVING")
         assert client.events.get(made.id) == made
-        assert list(client.events.list(filter=f"id = {made.id}")) == [made]
-    with grpc.insecure_channel(server.target) as channel:
-        stub = events_pb2_grpc.EventServiceStub(channel)
-        assert code_of(lambda: stub.GetEvent(events_pb2.GetEventRequest(id=made.id))) == "UNAVAILABLE"
-
-    old = nodes.fail_over()
-    old.follow(nodes.primary)
-    nodes.wait_for_standbys()
-    with grpc.insecure_channel(server.target) as channel:
-        wait_for_status(channel, "SERVING")
-    assert client.events.get(made.id) == made
-    wait_until_a_replica_reads(server, lambda: client.events.get(made.id))
-    assert client.position > position, "the old position is of the old timeline, and no replica answers it any more"
-    written = client.events.update(Event(id=made.id, location="new"))
-    assert client.events.get(made.id) == written
+        wait_until_a_replica_reads(server, lambda: client.events.get(made.id))
+        assert client.position > position, "the old position is of the old timeline, which no replica answers any more"
+        written = client.events.update(Event(id=made.id, location="new"))
+        assert client.events.get(made.id) == written
 
 
 def test_check_refuses_what_is_no_replica(nodes: Cluster, postgresql_url: str) -> None:

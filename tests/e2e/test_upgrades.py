@@ -10,6 +10,6 @@ from tests.robustness.upgrades import next_release, take_over
 @pytest.mark.long
 @pytest.mark.timeout(170)
 def test_a_release_takes_over_from_the_last_one_without_an_error(postgresql_url: str, tmp_path: Path) -> None:
-    load = take_over(next_release(tmp_path, postgresql_url), postgresql_url)
+    load, _ = take_over(next_release(tmp_path, postgresql_url), postgresql_url)
     assert load.failures == []
     assert load.calls > 0

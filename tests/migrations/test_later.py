@@ -9,10 +9,15 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from artemis_loader.config.reader import read_config
+from artemis_loader.loading import Options, load
+from artemis_loader.report.progress import LogReporter
+from artemis_loader.summary import Status
 from artemis_models import DatabaseError, create_engine, head_revision, revisions, upgrade, upgrade_sql
 from artemis_models.locks import Patience
 from sqlalchemy import Connection, Engine
 
+from tests.e2e.loaders import Loader
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_postgresql import eventually
 
@@ -160,6 +165,32 @@ def test_the_printed_statements_are_those_of_the_migration(engine: Engine, add: 
     assert ("CREATE INDEX CONCURRENTLY" in rest) is (engine.dialect.name == "postgresql")
     assert f"BETWEEN 0 AND {2**63 - 1}" in rest
     assert ("BEGIN" in rest) is (engine.dialect.name == "sqlite")
+
+
+def test_the_loader_of_this_release_works_on_a_newer_schema_until_the_row_is_raised(
+    engine: Engine, database_url: str, add: Add, tmp_path: Path
+) -> None:
+    """Its programs are other processes, which know no migration of this test."""
+    loader = Loader(tmp_path, database_url)
+    add(COLUMN)
+    upgrade(engine)
+    loader.load()
+    loader.publish(3, "Second")
+    loader.load()
+    assert loader.state() == {"Second": 3}
+    raising = add("pass", "oldest_revision = revision")
+    upgrade(engine)
+    refused = loader.run("load")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert f"needs programs of revision {raising} or newer" in refused.stderr
+
+
+def test_a_loader_that_runs_loads_no_more_when_the_row_is_raised(engine: Engine, tmp_path: Path) -> None:
+    feed = read_config(Loader(tmp_path, "").folder / "feeds.toml").feeds["talks"]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE schema_compatibility SET oldest_revision = '9999'")
+    summary = load(engine, feed, Options(), LogReporter())
+    assert (summary.status, summary.error.endswith("install the newer version")) == (Status.FAILED, True)
 
 
 def test_an_update_in_batches_changes_every_row(engine: Engine, add: Add, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,13 +1,11 @@
 """The next release takes over from this one while callers write: two servers on PostgreSQL, replaced one by one.
 
 `python -m tests.robustness.upgrades [SECONDS]` runs the long form, which stays in each state for so many seconds (10),
-and ends with 1 if a call failed. The short form is `tests/e2e/test_upgrades.py`. The next release is a copy of the
-models with one more migration, which adds a column.
+and ends with 1 if a call failed, or a server that may not serve any more did so for longer than MAX_SERVING. The short
+form is `tests/e2e/test_upgrades.py`. The next release is this one with one more migration, which adds a column.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,10 +19,12 @@ import grpc
 import psycopg
 from artemis_client import ArtemisClient
 from artemis_models import create_engine, head_revision, revisions, upgrade
+from artemis_server.health import INTERVAL
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from sqlalchemy import make_url
 
 from tests.conftest import cloned, postgresql
+from tests.e2e.processes import Process
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, READY, Server, environment, run, serving, wait_for_health
 
@@ -50,28 +50,30 @@ def upgrade() -> None:
     op.execute("ALTER TABLE events ADD COLUMN url TEXT DEFAULT '' NOT NULL")
 '''
 CALLERS = 2
+MAX_SERVING = INTERVAL + 0.5
+"""Seconds until a server must have noticed that it may not serve: until its next probe, and for the probe itself."""
+PAUSE = 0.01
+"""Seconds after which a caller goes on to its next event. Callers that never pause would slow down the servers."""
 CYCLE = 5
 """Calls of a caller to one event: it is created, read, changed, listed and deleted."""
 
 
 class NextRelease:
-    """The programs of a release whose `artemis_models` are in a folder."""
+    """The programs of a release whose migrations are in a folder."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, migrations: Path, url: str) -> None:
+        self._migrations = migrations
         self._url = url
-        path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-        self._environment = environment() | {"PYTHONPATH": path}
 
-    def start(self, name: str, *flags: str) -> "subprocess.Popen[str]":
+    def start(self, name: str, *flags: str) -> Process:
         """Starts a command of `artemis-server`."""
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "artemis_server", name, "--database-url", self._url, *flags]
-        return subprocess.Popen(command, env=self._environment, stdout=pipe, stderr=pipe, text=True)
+        command = ["tests.robustness.next_release", str(self._migrations), name, "--database-url", self._url, *flags]
+        return Process(command, environment())
 
     def migrate(self) -> str:
         """Migrates, and returns what the command prints."""
-        with self.start("migrate") as process:
-            out, err = process.communicate(timeout=PATIENCE)
+        process = self.start("migrate")
+        out, err = process.communicate(PATIENCE)
         assert process.returncode == 0, err
         return out
 
@@ -110,7 +112,7 @@ class Load:
                 self._stopping.set()
 
     def _call(self, client: ArtemisClient) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping.wait(PAUSE):
             try:
                 stored = client.events.create(event())
                 assert stored == client.events.get(stored.id)
@@ -126,17 +128,17 @@ class Load:
 
 def next_release(folder: Path, url: str) -> NextRelease:
     """Makes a release with one more migration, in a folder that is empty."""
-    package = revisions.FOLDER.parent
-    shutil.copytree(package, folder / package.name)
-    path = folder / package.name / "migrations" / "versions" / f"{NEXT}_event_url.py"
-    path.write_text(MIGRATION, encoding="utf-8")
-    return NextRelease(folder, url)
+    migrations = folder / "migrations"
+    shutil.copytree(revisions.FOLDER, migrations)
+    (migrations / "versions" / f"{NEXT}_event_url.py").write_text(MIGRATION, encoding="utf-8")
+    return NextRelease(migrations, url)
 
 
-def take_over(new: NextRelease, url: str, dwell: float = 0.0) -> Load:
-    """Migrates and replaces two servers of this release under load. Asserts what every step says, and returns the load.
+def take_over(new: NextRelease, url: str, dwell: float = 0.0) -> tuple[Load, float]:
+    """Migrates and replaces two servers of this release under load, and asserts what every step says.
 
-    Before the second one is replaced the row is raised, which takes it out of service.
+    Before the second one is replaced the row is raised, which takes it out of service. Returns the load, and for how
+    many seconds that server was SERVING nevertheless.
     """
     with ExitStack() as running:
         first, second = (running.enter_context(serving(url)) for _ in range(2))
@@ -151,10 +153,10 @@ def take_over(new: NextRelease, url: str, dwell: float = 0.0) -> Load:
             _replace(first, new, running)
             time.sleep(dwell)
             assert "not serving" not in second.log.text
-            _expect_an_end(second, url)
+            served = _expect_an_end(second, url)
             _replace(second, new, running)
             time.sleep(dwell)
-    return load
+    return load, served
 
 
 def _replace(server: Server, new: NextRelease, running: ExitStack) -> None:
@@ -163,22 +165,23 @@ def _replace(server: Server, new: NextRelease, running: ExitStack) -> None:
     running.enter_context(new.serving(port))
 
 
-def _expect_an_end(server: Server, url: str) -> None:
-    """Raises the row beyond a server, which must end its service and say why."""
+def _expect_an_end(server: Server, url: str) -> float:
+    """Raises the row beyond a server, which must end its service and say why. Returns after how many seconds it did."""
     with grpc.insecure_channel(server.target) as channel:
         wait_for_health(channel, HealthCheckResponse.SERVING)
         with psycopg.connect(url.replace("postgresql+psycopg", "postgresql")) as connection:
             connection.execute("UPDATE schema_compatibility SET oldest_revision = %s", (NEXT,))
         begun = time.monotonic()
         wait_for_health(channel, HealthCheckResponse.NOT_SERVING)
-        print(f"NOT_SERVING {time.monotonic() - begun:.2f} s after the row was raised")
+        served = time.monotonic() - begun
     server.log.wait_for(
         f"not serving: the database has schema revision {NEXT}, which needs programs of revision {NEXT}"
     )
+    return served
 
 
 def main() -> int:
-    """Runs the long form, and returns 1 if a call failed."""
+    """Runs the long form, and returns 1 if something failed."""
     dwell = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     with (
         postgresql() as started,
@@ -189,9 +192,10 @@ def main() -> int:
         engine = create_engine(url)
         upgrade(engine)
         engine.dispose()
-        load = take_over(next_release(Path(folder), url), url, dwell)
+        load, served = take_over(next_release(Path(folder), url), url, dwell)
     print(f"{load.calls:,} calls, {len(load.failures)} errors: {load.failures[:3]}")
-    return 1 if load.failures or not load.calls else 0
+    print(f"NOT_SERVING {served:.2f} s after the row was raised")
+    return 1 if load.failures or not load.calls or served > MAX_SERVING else 0
 
 
 if __name__ == "__main__":

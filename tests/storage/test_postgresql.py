@@ -580,7 +580,7 @@ def test_a_silent_database_is_not_asked_until_it_answers(database: Database) -> 
 
 def test_a_database_that_answers_with_another_schema_is_not_silent(database: Database) -> None:
     database.disconnect()
-    database.write(lambda session: session.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    database.write(lambda session: session.execute(text("UPDATE schema_compatibility SET oldest_revision = '9999'")))
     with pytest.raises(DatabaseError, match="9999"):
         database.check()
     assert database.read(lambda session: session.scalar(text("SELECT 1")), Waiting()) == 1

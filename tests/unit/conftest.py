@@ -8,7 +8,7 @@ import grpc
 import grpc_testing  # type: ignore[import-untyped]  # nobody publishes stubs for it
 import pytest
 from artemis.v1 import events_pb2, users_pb2
-from artemis_server.app import services
+from artemis_server.app import page_tokens, services
 from artemis_server.db.connection.database import Database
 from artemis_server.rpc.interceptor import guarded
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -112,4 +112,6 @@ class Service:
 @pytest.fixture
 def service(database: Database) -> Service:
     """The servicers on `database`."""
-    return Service({each.descriptor: Served(each.servicer, each.descriptor) for each in services(database)})
+    return Service(
+        {each.descriptor: Served(each.servicer, each.descriptor) for each in services(database, page_tokens(database))}
+    )

@@ -7,7 +7,9 @@ from datetime import timedelta
 import grpc
 import pytest
 from artemis_client import ArtemisClient, ArtemisError
+from artemis_client.calls import DEFAULT_TIMEOUT
 from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF, MAX_TIMEOUT, Attempts, checked_timeout
+from artemis_server.db.connection.driver_errors import STORAGE_RETRY
 from google.rpc import error_details_pb2
 
 FINAL = [
@@ -73,6 +75,11 @@ def test_a_server_that_asks_for_no_pause_gets_the_usual_one() -> None:
 
 def test_a_server_that_asks_for_more_than_the_deadline_is_not_waited_for() -> None:
     assert pauses(10, come_back(grpc.StatusCode.UNAVAILABLE, 11)) == []
+
+
+def test_a_full_disk_is_told_at_once() -> None:
+    """No caller waits a minute for room that nobody makes meanwhile."""
+    assert pauses(DEFAULT_TIMEOUT, come_back(grpc.StatusCode.RESOURCE_EXHAUSTED, STORAGE_RETRY)) == []
 
 
 @pytest.mark.parametrize("code", FINAL, ids=lambda code: code.name)

@@ -475,6 +475,30 @@ def test_each_call_is_recorded_once_with_its_outcome() -> None:
         server.stop()
 
 
+def test_a_call_that_is_answered_while_its_end_is_noted_has_a_code() -> None:
+    """The thread that answers lets go of the stream only when gRPC's thread of events needs it no more."""
+
+    class Answering(Calls):
+        """Notes the end of a call, and waits before the rest of it until another thread has answered the call."""
+
+        def _forget(self, call: IncomingCall) -> None:
+            super()._forget(call)
+            server.slow.release.set()
+            until(lambda: not server.lane.calls)
+
+    recorded: SimpleQueue[IncomingCall] = SimpleQueue()
+    server = Server(Answering(Limits(3, seconds=60), audit=recorded.put))
+    try:
+        slow = server.begin("slow")
+        assert server.slow.begun.acquire(timeout=PATIENCE)
+        slow.cancel()
+        call = recorded.get(timeout=PATIENCE)
+        until(lambda: call.code is Code.CANCELLED)
+        until(lambda: call.connection == b"")
+    finally:
+        server.stop()
+
+
 def test_tokens_come_back_with_time_and_each_client_has_its_own() -> None:
     now = 0.0
     rates = Rates(2, clock=lambda: now)

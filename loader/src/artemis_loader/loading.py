@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from artemis_models import describe
+from artemis_models import DatabaseError, check_revision, describe
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -73,6 +73,7 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
     """
     started = time.monotonic()
     try:
+        check_revision(engine)  # a migration may have raised the row since this program began
         with own_connection(engine) as connection:
             loading = _Loading(connection, feed, options, reporter, reader)
             if options.dry_run:
@@ -80,8 +81,8 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
             else:
                 with only_load(connection, feed.name):
                     summary = _recorded(connection, loading)
-    except (LoaderError, SQLAlchemyError, OSError) as error:
-        if not isinstance(error, LoaderError):
+    except (LoaderError, DatabaseError, SQLAlchemyError, OSError) as error:
+        if not isinstance(error, LoaderError | DatabaseError):
             log.debug("feed %s: the load failed", feed.name, exc_info=True)
         summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
     return replace(summary, seconds=time.monotonic() - started)

@@ -100,9 +100,13 @@ class Service:
     """The methods that read one row by its id."""
 
 
-def services(database: Database) -> tuple[Service, ...]:
+def page_tokens(database: Database) -> PageTokens:
+    """Returns the page tokens of all lists of a database."""
+    return PageTokens(lambda: database.read(secrets.page_token_key))
+
+
+def services(database: Database, tokens: PageTokens) -> tuple[Service, ...]:
     """Returns every service of the contract on this database. A new entity needs an entry here, and no other."""
-    tokens = PageTokens(lambda: database.read(secrets.page_token_key))
     events, users = EventStore(), UserStore()
     return (
         Service(
@@ -149,12 +153,11 @@ class Application:
         self._access = access or AccessControl(settings)
         self._replicas = replicas_of(settings, engine, telemetry)
         self._database = Database(engine, turn, telemetry, self._replicas)
-        contract = services(self._database)
+        self._tokens = page_tokens(self._database)
+        contract = services(self._database, self._tokens)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
-        self._monitor = HealthMonitor(
-            self._health, names, self._database.check, self._database.disconnect, self._database.doubt
-        )
+        self._monitor = HealthMonitor(self._health, names, self._check, self._database.disconnect, self._database.doubt)
         self._pruner = Pruner(self._database)
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles)
@@ -178,6 +181,11 @@ class Application:
             options=channel_options(settings, share_port=share_port),
         )
         self._register(contract, names)
+
+    def _check(self) -> None:
+        """Checks the database, and reads once what replicas do not tell while the primary is away."""
+        self._database.check()
+        self._tokens.load()
 
     def _register(self, contract: Iterable[Service], names: Iterable[str]) -> None:
         """Adds all services to the server."""

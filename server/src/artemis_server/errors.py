@@ -197,7 +197,11 @@ class PermissionDenied(AccessError):
 
 
 class ServerError(RequestError):
-    """The server cannot answer now."""
+    """The server cannot answer now. `retry_after` is in seconds, and callers may get it as RetryInfo."""
+
+    def __init__(self, reason: str, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(reason, message)
+        self.retry_after = retry_after
 
 
 class Unavailable(ServerError):
@@ -205,7 +209,7 @@ class Unavailable(ServerError):
 
 
 class ResourceExhausted(ServerError):
-    """The disk is full."""
+    """A limit is reached."""
 
 
 class DeadlineExceeded(ServerError):

@@ -120,6 +120,7 @@ class IncomingCall:
         self.ended = False
         """True once the answer is sent, or the client is gone."""
         self._answered = False
+        self._end_noted = False
         self._run = run
         self._event = event
         self._state = state
@@ -314,7 +315,7 @@ class IncomingCall:
         self._answered = True
         self._request = b""
         self._context.exchange = None
-        if self.ended:
+        if self._end_noted:
             self._release()
 
     def _end(self, ended: "Callable[[IncomingCall], None]") -> None:
@@ -331,6 +332,7 @@ class IncomingCall:
                 self.code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
         if code_is_new:
             self._tell()
+        self._end_noted = True  # now another thread that answers the call may let go of the stream
         if self._answered:
             self._release()
 

@@ -50,12 +50,17 @@ class PageTokens:
     A token is the base64 of a random nonce and of the position as AES-GCM-SIV (RFC 8452) encrypts it. The list is the
     associated data, so the token is good for that list alone. Two tokens of one position differ.
 
-    `key` returns the 32 bytes that all servers on one database share; it is called once, when first needed.
+    `key` returns the 32 bytes that all servers on one database share. It is called once: by `load`, or else when the
+    key is first needed.
     """
 
     def __init__(self, key: Callable[[], bytes]) -> None:
         self._key = key
         self._loaded: AESGCMSIV | None = None
+
+    def load(self) -> None:
+        """Reads the key, unless it is known. Raises: what `key` raises."""
+        self._cipher()
 
     def encode(self, position: Position, listing: str) -> str:
         """Returns a token for a position in a list."""

@@ -10,7 +10,6 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from artemis_server import errors
 
 DOMAIN = "artemis"
-RETRY_SECONDS = 1
 MAX_VIOLATIONS_BYTES = 3 * 1024
 """The most bytes of all violations together. A status travels in the trailers, in base64, and its text once more in
 percent-encoding: 7.5 KiB at most with these bounds. Many HTTP/2 peers accept 8 KiB."""
@@ -110,9 +109,10 @@ def _precondition(error: errors.RequestError) -> list[Message]:
     return [error_details_pb2.PreconditionFailure(violations=[violation])]
 
 
-def _retry(_: errors.RequestError) -> list[Message]:
+def _retry(error: errors.RequestError) -> list[Message]:
+    assert isinstance(error, errors.ServerError)  # noqa: S101, for the type checker
     retry = error_details_pb2.RetryInfo()
-    retry.retry_delay.FromSeconds(RETRY_SECONDS)
+    retry.retry_delay.FromSeconds(error.retry_after)
     return [retry]
 
 

@@ -20,6 +20,8 @@ from artemis_server.db.connection.cancellation import Ending, StatementEnded
 from artemis_server.errors import Cancelled, DeadlineExceeded, RequestError, ResourceExhausted, Unavailable
 
 log = logging.getLogger(__name__)
+STORAGE_RETRY = 60
+"""Seconds after which a caller may find room on a disk that is full: more than most wait, since it takes a person."""
 _LOG_INTERVAL = 60.0  # seconds between two lines about the same subject
 _logged: dict[str, float] = {}
 """The time of the last line about each table's sequence and about connections, as `time.monotonic` has it."""
@@ -108,7 +110,9 @@ def node_left() -> Unavailable:
 
 def _full(cause: BaseException) -> RequestError:
     log.error("the disk is full: %s", cause)
-    return ResourceExhausted("STORAGE_FULL", "the database has no space left; nothing was changed")
+    return ResourceExhausted(
+        "STORAGE_FULL", "the database has no space left; nothing was changed", retry_after=STORAGE_RETRY
+    )
 
 
 def busy() -> Unavailable:

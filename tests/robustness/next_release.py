@@ -1,0 +1,11 @@
+"""`python -m tests.robustness.next_release FOLDER COMMAND ...`: `artemis-server` with the migrations in a folder."""
+
+import sys
+from pathlib import Path
+
+from artemis_models import revisions
+from artemis_server.cli import main
+
+if __name__ == "__main__":
+    revisions.FOLDER = Path(sys.argv[1])
+    sys.exit(main(sys.argv[2:]))
