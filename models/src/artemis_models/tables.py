@@ -163,6 +163,18 @@ class FeedValidators(Base):
     __table_args__ = ({"sqlite_strict": True},)
 
 
+class SchemaCompatibility(Base):
+    """The one row that says which programs may serve this schema."""
+
+    __tablename__ = "schema_compatibility"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, server_default=text("1"))
+    oldest_revision: Mapped[str] = mapped_column(CodePointText)
+    """The oldest revision whose programs may still serve. Migrations raise it, and nothing lowers it."""
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), {"sqlite_strict": True})
+
+
 def next_update_time(row: Any, now: ColumnElement[int]) -> ColumnElement[int]:
     """Returns the update time of a row that is changed now; `row` has its columns `create_time` and `update_time`.
 
