@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import grpc
 import pytest
@@ -24,10 +23,9 @@ from artemis_client import (
 )
 from google.rpc import error_details_pb2
 
-from tests.e2e.conftest import Serve
 from tests.e2e.gateway import Gateway, gateway_to
 from tests.e2e.samples import event, user
-from tests.e2e.servers import PATIENCE, Server, run
+from tests.e2e.servers import PATIENCE, Server
 
 Call = Callable[[ArtemisClient, Event, User], object]
 
@@ -83,34 +81,11 @@ def test_a_call_that_is_unavailable_is_tried_again(
     assert methods(gateway) == [method, method]
 
 
-def test_a_read_that_stays_unavailable_is_given_up(gateway: Gateway, distant: ArtemisClient) -> None:
-    gateway.refuse(100)
-
-    with pytest.raises(Unavailable):
-        distant.events.get(1)
-
-    assert methods(gateway) == ["GetEvent"] * 5
-
-
-def test_a_read_that_began_before_its_server_is_answered(serve: Serve, database_path: Path) -> None:
-    """A server that is there well within the deadline is a server that answers."""
-    run("migrate", database_path)
-    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(PATIENCE)
-        port = listener.getsockname()[1]
-        with ArtemisClient(f"127.0.0.1:{port}", timeout=PATIENCE) as early:
-            answer = pool.submit(lambda: list(early.events.list()))
-            listener.accept()[0].close()
-            listener.close()
-            serve(listen=f"127.0.0.1:{port}")
-            assert answer.result(PATIENCE) == []
-
-
-def test_a_call_has_a_deadline_of_10_seconds(gateway: Gateway, distant: ArtemisClient) -> None:
+def test_a_call_has_a_deadline_of_60_seconds(gateway: Gateway, distant: ArtemisClient) -> None:
     distant.events.create(event())
     distant.users.get(distant.users.create(user()).id)
 
-    assert all(8 < call.seconds < 10.5 for call in gateway.calls)
+    assert all(50 < call.seconds < 60.5 for call in gateway.calls)
 
 
 def test_the_clients_timeout_is_the_deadline_of_its_calls(gateway: Gateway) -> None:
@@ -213,7 +188,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    with ArtemisClient(f"127.0.0.1:{port}") as client, pytest.raises(Unavailable) as refused:
+    with ArtemisClient(f"127.0.0.1:{port}", timeout=0.3) as client, pytest.raises(Unavailable) as refused:
         client.events.create(event())
 
     assert (refused.value.reason, refused.value.metadata, refused.value.details) == ("", {}, ())

@@ -1,7 +1,7 @@
-"""One call: its deadline, its metadata, the id that makes it safe to repeat, and its failure as an exception."""
+"""One call: its attempts, its metadata, the id that makes it safe to repeat, and its failure as an exception."""
 
 import re
-import time
+import threading
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -9,6 +9,7 @@ import grpc
 
 from artemis_client.credentials import TokenProvider
 from artemis_client.errors import ArtemisError, Cancelled, from_rpc_error
+from artemis_client.retries import Attempts
 from artemis_client.tracing import Metadata, trace_context
 
 Request_contra = TypeVar("Request_contra", contravariant=True)
@@ -16,8 +17,7 @@ Response_co = TypeVar("Response_co", covariant=True)
 Request = TypeVar("Request", bound="AnyRequest")
 Response = TypeVar("Response")
 Write = TypeVar("Write", bound="WriteRequest")
-DEFAULT_TIMEOUT = 10.0  # seconds
-_PROBE_TIMEOUT = 0.1  # seconds; a channel that cannot connect fails a call in less than a millisecond
+DEFAULT_TIMEOUT = 60.0  # seconds; an HA manager takes 30 to 45 to replace the primary of a database
 _TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")  # in gRPC's text: the size and the limit
 
 
@@ -46,81 +46,79 @@ class WriteRequest(AnyRequest, Protocol):
 class Caller:
     """Calls methods with a default deadline, and with a token if there is a provider of one."""
 
-    def __init__(self, channel: grpc.Channel, timeout: float, token: TokenProvider | None = None) -> None:
+    def __init__(self, timeout: float, token: TokenProvider | None = None) -> None:
         self._timeout = timeout
         self._token = token
-        # A method that the retry policy leaves out, called as bytes.
-        self._check_health: Method[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Ends the pauses between attempts; their calls fail with Cancelled."""
+        self._closed.set()
 
     def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
-        """Returns the response. Raises ArtemisError when the call fails."""
-        timeout = self._timeout if timeout is None else timeout
-        try:
-            if self._token is None:
-                return method(request, timeout=timeout, metadata=trace_context())
-            return self._call_with_token(self._token, method, request, timeout)
-        except grpc.RpcError as error:
-            raise self._explained(from_rpc_error(error), request) from None
-        except ValueError as error:
-            if "closed channel" not in str(error):
-                raise
-            raise Cancelled(grpc.StatusCode.CANCELLED, "the client is closed") from None
+        """Returns the response of the first attempt that has one. Raises ArtemisError when the call fails.
+
+        If the server refuses the token and the provider returns another one then, the call is made with that, once.
+        """
+        attempts = Attempts(self._timeout if timeout is None else timeout)
+        token, other, before = self._provide(), None, None
+        while True:
+            try:
+                return _attempt(method, request, attempts.time_left, other or token)
+            except ArtemisError as failed:
+                error = failed
+            if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
+                other = self._provide()
+                if other != token:
+                    continue
+            pause = attempts.pause_after(error)
+            if pause is None:
+                raise explained(error, request, before) from None
+            if self._closed.wait(pause):
+                raise _closed() from None
+            before = error
 
     def write(self, method: Method[Write, Response], request: Write, timeout: float | None) -> Response:
-        """Calls with an id: a new one if the request has none, kept when gRPC tries again (AIP-4235)."""
+        """Calls with an id: a new one if the request has none, the same in every attempt (AIP-4235)."""
         request.request_id = request.request_id or str(uuid4())
         return self.call(method, request, timeout)
 
-    def _call_with_token(
-        self, provide: TokenProvider, method: Method[Request, Response], request: Request, timeout: float
-    ) -> Response:
-        """Calls with a token. If the server refuses it and the provider returns another one then, calls once more."""
-        end = time.monotonic() + timeout
+    def _provide(self) -> str | None:
+        return None if self._token is None else self._token()
 
-        def attempt(token: str) -> Response:
-            metadata = (("authorization", f"Bearer {token}"), *trace_context())
-            return method(request, timeout=end - time.monotonic(), metadata=metadata)
 
-        token = provide()
-        try:
-            return attempt(token)
-        except grpc.RpcError as error:
-            if not isinstance(error, grpc.Call) or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
-                raise
-            other = provide()
-            if other == token:
-                raise
-        return attempt(other)
+def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | None) -> ArtemisError:
+    """Returns the error with a message that helps, if gRPC made it and not the server.
 
-    def _explained(self, error: ArtemisError, request: AnyRequest) -> ArtemisError:
-        """Returns the error with a message that helps, if gRPC made it and not the server."""
-        if error.details:
-            return error
-        method, message = type(request).__name__.removesuffix("Request"), error.message
-        if error.code is grpc.StatusCode.UNIMPLEMENTED:
-            message = f"the server has no method {method}: {message}"
-        elif error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            message += self._connection_error()
-        elif sizes := _TOO_LARGE.search(message):
-            size, limit = map(int, sizes.groups())
-            sent = size == request.ByteSize()
-            whose, taker, advice = ("request", "server", "send") if sent else ("response", "client", "ask for")
-            message = (
-                f"the {whose} of {method} has {size} bytes, the {taker} takes up to {limit}; {advice} less at once"
-            )
-        return type(error)(error.code, message, request_id=error.request_id)
+    `before` is the error of the attempt before, which tells why an attempt has met the deadline.
+    """
+    if error.details:
+        return error
+    method, message = type(request).__name__.removesuffix("Request"), error.message
+    if error.code is grpc.StatusCode.UNIMPLEMENTED:
+        message = f"the server has no method {method}: {message}"
+    elif error.code is grpc.StatusCode.DEADLINE_EXCEEDED and before is not None:
+        message = f"{message}; the attempt before ended as {before}"
+    elif sizes := _TOO_LARGE.search(message):
+        size, limit = map(int, sizes.groups())
+        sent = size == request.ByteSize()
+        whose, taker, advice = ("request", "server", "send") if sent else ("response", "client", "ask for")
+        message = f"the {whose} of {method} has {size} bytes, the {taker} takes up to {limit}; {advice} less at once"
+    return type(error)(error.code, message, request_id=error.request_id)
 
-    def _connection_error(self) -> str:
-        """Returns ": " and why the channel cannot connect, or nothing if it can.
 
-        gRPC forgets the cause when it tries again until the deadline, and tells it to a call that is not tried
-        again: "failed to connect to all addresses; last error: ...".
-        """
-        try:
-            self._check_health(b"", timeout=_PROBE_TIMEOUT)
-        except grpc.RpcError as error:
-            failure = from_rpc_error(error)
-            return f": {failure.message}" if failure.code is grpc.StatusCode.UNAVAILABLE else ""
-        except ValueError:  # the channel was closed meanwhile
-            pass
-        return ""
+def _attempt(method: Method[Request, Response], request: Request, timeout: float, token: str | None) -> Response:
+    """Returns the response. Raises ArtemisError."""
+    metadata = trace_context() if token is None else (("authorization", f"Bearer {token}"), *trace_context())
+    try:
+        return method(request, timeout=timeout, metadata=metadata)
+    except grpc.RpcError as failure:
+        raise from_rpc_error(failure) from None
+    except ValueError as error:
+        if "closed channel" not in str(error):
+            raise
+        raise _closed() from None
+
+
+def _closed() -> Cancelled:
+    return Cancelled(grpc.StatusCode.CANCELLED, "the client is closed")

@@ -10,36 +10,18 @@ from artemis_client.credentials import TokenProvider, is_local, provider_of
 from artemis_client.events import EventClient
 from artemis_client.users import UserClient
 
-_SERVICE_CONFIG = {
-    # To each address of the target's name in turn, so that several servers share the calls of one client.
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            # An empty name is every method of every service (grpc/service_config.proto). Each is safe to repeat:
-            # reads change nothing, and every write has an id (AIP-155).
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "3s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        },
-        # But for the check that finds out why a server cannot be reached, which has no time for retries.
-        {"name": [{"service": "grpc.health.v1.Health"}]},
-    ],
-}
-# bytes; gRPC's own 256 KiB would leave a bigger request, such as a batch, untried again. Servers take 4 MiB.
-_RETRY_BUFFER = ("grpc.per_rpc_retry_buffer_size", 8 * 2**20)
+# To each address of the target's name in turn, so that several servers share the calls of one client.
+_SERVICE_CONFIG = ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))
+# Calls are tried again by `artemis_client.retries`: gRPC makes five attempts at most, which end within seconds.
+_NO_RETRIES = ("grpc.enable_retries", 0)
 # A connection of its own: clients of one process would share one, which ends at one worker of the server.
 _OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 _RECONNECT = (  # milliseconds
-    # gRPC's own second or more between attempts would use up the retries while a server restarts.
+    # gRPC's own pauses of a second and more would keep a call from a server that is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Despite its name, this limits an attempt to connect. gRPC's own 20 seconds are more than the default deadline: a
-    # call to an address that never answers would not name the cause.
+    # Despite its name, this limits an attempt to connect. gRPC's own 20 seconds are more than many deadlines: a call to
+    # an address that never answers would not name the cause.
     ("grpc.min_reconnect_backoff_ms", 5000),
 )
 # milliseconds; a connection whose server or network vanished without a word is given up after 40 seconds
@@ -56,9 +38,9 @@ class ArtemisClient:
     worker of it busy needs more clients.
 
     Close it, or use it as a context manager. Every call has a deadline: `timeout` seconds, unless it is
-    given one of its own. Calls that fail with UNAVAILABLE are tried up to five times within the deadline,
-    which outlasts the restart of a server (gRFC A6). A write that is tried again is made once: every try
-    has the same request id.
+    given one of its own. Calls that fail with UNAVAILABLE, or with RESOURCE_EXHAUSTED and a time after which to come
+    back, are tried again until the deadline. The default outlasts a failover of the database. A write that is
+    tried again is made once: every attempt has the same request id.
     With `credentials`, such as `tls()`, the connection is encrypted. `token` tells the server who calls: a string, or
     a function that returns the current one. The function is called for each call, on the thread of the call, and again
     if the server refuses its token: when it then returns another, the call is made with that. An exception of the
@@ -85,20 +67,20 @@ class ArtemisClient:
                 f"refusing to send a token to {target} unencrypted: "
                 "give credentials=tls(), or insecure=True on a network that you trust"
             )
-        service_config = ("grpc.service_config", json.dumps(_SERVICE_CONFIG))
-        options = [service_config, _RETRY_BUFFER, _OWN_CONNECTION, *_RECONNECT, *_KEEPALIVE]
+        options = [_SERVICE_CONFIG, _NO_RETRIES, _OWN_CONNECTION, *_RECONNECT, *_KEEPALIVE]
         if plaintext_token and is_local(target):
             options.append(_NO_PROXY)
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, credentials, options)
-        caller = Caller(self._channel, timeout, provider)
-        self.events = EventClient(self._channel, caller)
-        self.users = UserClient(self._channel, caller)
+        self._caller = Caller(timeout, provider)
+        self.events = EventClient(self._channel, self._caller)
+        self.users = UserClient(self._channel, self._caller)
 
     def close(self) -> None:
-        """Closes the connection; calls that are under way fail with Cancelled."""
+        """Closes the connection; calls that are under way or wait to be tried again fail with Cancelled."""
+        self._caller.close()
         self._channel.close()
 
     def __enter__(self) -> "ArtemisClient":
