@@ -202,12 +202,14 @@ class WatchEventsRequest(_message.Message):
     def __init__(self, resume_token: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
 
 class WatchEventsResponse(_message.Message):
-    __slots__ = ("changes", "resume_token")
+    __slots__ = ("changes", "resume_token", "caught_up")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[EventChange]
     resume_token: str
-    def __init__(self, changes: _Optional[_Iterable[_Union[EventChange, _Mapping]]] = ..., resume_token: _Optional[str] = ...) -> None: ...
+    caught_up: bool
+    def __init__(self, changes: _Optional[_Iterable[_Union[EventChange, _Mapping]]] = ..., resume_token: _Optional[str] = ..., caught_up: bool = ...) -> None: ...
 
 class ListEventChangesRequest(_message.Message):
     __slots__ = ("id", "page_size", "page_token")
