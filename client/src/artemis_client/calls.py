@@ -2,6 +2,9 @@
 
 import re
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -29,6 +32,21 @@ class Method(Protocol[Request_contra, Response_co]):
     ) -> Response_co:
         """Calls it; `timeout` is in seconds."""
 
+    def future(
+        self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> "PendingCall[Response_co]":
+        """Starts a call that another thread may cancel."""
+
+
+class PendingCall(Protocol[Response_co]):
+    """A unary call that is under way."""
+
+    def result(self) -> Response_co:
+        """Waits for the response."""
+
+    def cancel(self) -> object:
+        """Ends the call."""
+
 
 class AnyRequest(Protocol):
     """A request of the contract."""
@@ -50,10 +68,19 @@ class Caller:
         self._timeout = timeout
         self._token = token
         self._closed = threading.Event()
+        self._children: weakref.WeakSet[Caller] = weakref.WeakSet()
 
     def close(self) -> None:
-        """Ends the pauses between attempts; their calls fail with Cancelled."""
+        """Ends the pauses between attempts, whose calls fail with Cancelled, and closes the callers that it adopted."""
         self._closed.set()
+        for child in [*self._children]:
+            child.close()
+
+    def adopt(self, child: "Caller") -> None:
+        """Closes another caller when this one is closed."""
+        self._children.add(child)
+        if self._closed.is_set():
+            child.close()
 
     def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
         """Returns the response of the first attempt that has one. Raises ArtemisError when the call fails.
@@ -64,7 +91,7 @@ class Caller:
         token, other, before = self._provide(), None, None
         while True:
             try:
-                return _attempt(method, request, attempts.time_left, other or token)
+                return self._attempt(method, request, attempts.time_left, other or token)
             except ArtemisError as failed:
                 error = failed
             if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
@@ -74,8 +101,7 @@ class Caller:
             pause = attempts.pause_after(error)
             if pause is None:
                 raise explained(error, request, before) from None
-            if self._closed.wait(pause):
-                raise _closed() from None
+            self.pause(pause)
             before = error
 
     def write(self, method: Method[Write, Response], request: Write, timeout: float | None) -> Response:
@@ -83,8 +109,25 @@ class Caller:
         request.request_id = request.request_id or str(uuid4())
         return self.call(method, request, timeout)
 
+    def pause(self, seconds: float) -> None:
+        """Waits. Raises Cancelled when the caller is closed."""
+        if self._closed.wait(seconds):
+            raise closed() from None
+
     def _provide(self) -> str | None:
         return None if self._token is None else self._token()
+
+    def _attempt(
+        self, method: Method[Request, Response], request: Request, timeout: float, token: str | None
+    ) -> Response:
+        """Returns the response. Raises ArtemisError."""
+        with grpc_errors():
+            return self._send(method, request, timeout, metadata_with(token))
+
+    def _send(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Response:
+        return method(request, timeout=timeout, metadata=metadata)
 
 
 def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | None) -> ArtemisError:
@@ -107,18 +150,24 @@ def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | N
     return type(error)(error.code, message, request_id=error.request_id)
 
 
-def _attempt(method: Method[Request, Response], request: Request, timeout: float, token: str | None) -> Response:
-    """Returns the response. Raises ArtemisError."""
-    metadata = trace_context() if token is None else (("authorization", f"Bearer {token}"), *trace_context())
+def metadata_with(token: str | None) -> Metadata:
+    """Returns the metadata of a call: the token, if there is one, and the trace that the call belongs to."""
+    return trace_context() if token is None else (("authorization", f"Bearer {token}"), *trace_context())
+
+
+@contextmanager
+def grpc_errors() -> Iterator[None]:
+    """Raises the errors of gRPC inside of it as ArtemisError."""
     try:
-        return method(request, timeout=timeout, metadata=metadata)
+        yield
     except grpc.RpcError as failure:
         raise from_rpc_error(failure) from None
     except ValueError as error:
         if "closed channel" not in str(error):
             raise
-        raise _closed() from None
+        raise closed() from None
 
 
-def _closed() -> Cancelled:
+def closed() -> Cancelled:
+    """Returns the error of a call of a client that is closed."""
     return Cancelled(grpc.StatusCode.CANCELLED, "the client is closed")
