@@ -86,6 +86,8 @@ class Script(events_pb2_grpc.EventServiceServicer):
     """The resume tokens of the pages of each list. Their last one is also that of all further pages."""
     held_page: int | None = None
     """The number of a page that does not come."""
+    refusal: Failure | None = None
+    """The end of every list."""
     requests: list[WatchEventsRequest] = field(default_factory=list)
     """Those of the streams so far."""
     credentials: list[str] = field(default_factory=list)
@@ -94,13 +96,18 @@ class Script(events_pb2_grpc.EventServiceServicer):
     """Lists that were begun."""
     target: str = ""
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _failure: Failure | None = None
     _open: int = 0
     _holding: bool = False
 
     def ListEvents(self, request: ListEventsRequest, context: grpc.ServicerContext) -> ListEventsResponse:
         number = int(request.page_token or 0)
         if not number:
-            self.lists += 1
+            with self._changed:
+                self.lists += 1
+                self._changed.notify_all()
+        if self.refusal is not None:
+            self.refusal.abort(context)
         if number == self.held_page:
             self._hold(context)
         last = number == len(self.pages) - 1
@@ -126,9 +133,19 @@ class Script(events_pb2_grpc.EventServiceServicer):
             yield step
         self._hold(context)
 
+    def end_stream(self, failure: Failure) -> None:
+        """Ends the stream that is silent, once there is one."""
+        with self._changed:
+            self._failure = failure
+            self._changed.notify_all()
+
     def wait_for_streams(self, number: int) -> None:
         """Waits until so many streams have begun in all."""
         self._wait(lambda: len(self.requests) >= number)
+
+    def wait_for_lists(self, number: int = 1) -> None:
+        """Waits until so many lists have begun in all."""
+        self._wait(lambda: self.lists >= number)
 
     def wait_until_failed(self) -> None:
         """Waits until the first stream has ended."""
@@ -147,16 +164,24 @@ class Script(events_pb2_grpc.EventServiceServicer):
             assert self._changed.wait_for(condition, PATIENCE)
 
     def _hold(self, context: grpc.ServicerContext) -> None:
-        left = threading.Event()
-        if context.add_callback(left.set):
-            with self._changed:
-                self._holding = True
-                self._changed.notify_all()
-            left.wait(PATIENCE)
+        """Waits until the client ends the call, or the test does."""
+        with self._changed:
+            self._holding = True
+            self._changed.notify_all()
+        context.add_callback(self._notify)
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or not context.is_active(), PATIENCE)
+            failure, self._failure, self._holding = self._failure, None, False
+        if failure is not None:
+            failure.abort(context)
 
     def _ended(self) -> None:
         with self._changed:
             self._open -= 1
+            self._changed.notify_all()
+
+    def _notify(self) -> None:
+        with self._changed:
             self._changed.notify_all()
 
 

@@ -24,7 +24,7 @@ class EventMirror(Generic[Store]):
     if they are no longer kept or the filter is another one. Events that are gone meanwhile are removed.
 
     Close it, or use it as a context manager. An error that ends it, such as an exception of the store or
-    PermissionDenied, is logged, and raised by `wait_until_synced` and at the end of the `with` block.
+    PermissionDenied, is logged, and raised by `wait_until_synced`, `join` and at the end of the `with` block.
     """
 
     @overload
@@ -69,6 +69,17 @@ class EventMirror(Generic[Store]):
             if self._error is not None:
                 raise self._error
             return self._synced
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits until the mirror has ended, for so many seconds at most. Returns False if it has not.
+
+        Raises the error that ended the mirror, if one did.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, timeout)
+            if self._error is not None:
+                raise self._error
+            return self._ended
 
     def close(self) -> None:
         """Ends the mirror at once. The store is not called any more when this returns; what it has remains."""

@@ -7,7 +7,7 @@ import grpc
 from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse
 from artemis.v1.events_pb2_grpc import EventServiceStub
 
-from artemis_client.calls import explained
+from artemis_client.calls import closed, explained
 from artemis_client.errors import ArtemisError, Unavailable
 from artemis_client.watching.progress import Batch, Progress
 from artemis_client.watching.streams import ClosableCaller
@@ -63,7 +63,9 @@ class EventSource:
                 error: ArtemisError = Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended")
             except ArtemisError as failed:
                 error = failed
-            pause = None if self.is_closed else progress.pause_after(error)
+            if self.is_closed:
+                raise closed() from None
+            pause = progress.pause_after(error)
             if pause is None:
                 raise explained(error, request, None) from None
             log.warning("a watch of events is interrupted, and goes on in %.1f s: %s", pause, error)

@@ -71,7 +71,11 @@ class ClosableCaller(Caller):
         """Yields the responses of one stream. Raises ArtemisError when the stream fails."""
         token = self._provide()
         with grpc_errors(), self._started(lambda: method(request, metadata=metadata_with(token))) as call:
-            yield from _Attentive(call, self._silence)
+            responses = _Attentive(call, self._silence)
+            try:
+                yield from responses
+            finally:
+                responses.close()
 
     def _send(
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
@@ -101,8 +105,8 @@ class ClosableCaller(Caller):
 class _Attentive(Iterator[Response]):
     """Responses of a stream, which fails with Unavailable when its reader has waited too long for one.
 
-    gRPC cannot wait for a response for a time only, so that a thread looks after it. The thread ends soon after the
-    stream, or after its reader has let go of it.
+    gRPC cannot wait for a response for a time only, so that a thread looks after it. The thread ends when this is
+    closed, and soon after a reader has let go of it.
     """
 
     def __init__(self, call: Responses[Response], limit: float) -> None:
@@ -119,14 +123,14 @@ class _Attentive(Iterator[Response]):
         try:
             return next(self._call)
         except BaseException:
-            self._ended.set()
             if self._was_silent:
                 raise Unavailable(grpc.StatusCode.UNAVAILABLE, f"no response for {self._limit:g} s") from None
             raise
         finally:
             self._waiting_since = None
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Ends the thread."""
         self._ended.set()
 
     def cancel_if_silent(self) -> None:
