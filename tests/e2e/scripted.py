@@ -81,6 +81,8 @@ class Script(events_pb2_grpc.EventServiceServicer):
     """Plays one stream after the other, and then silent ones. Every list has the same pages."""
 
     streams: list[Sequence[Step]] = field(default_factory=list)
+    after: dict[str, Sequence[Step]] = field(default_factory=dict)
+    """Streams that it plays to whoever comes with the token."""
     pages: Sequence[Sequence[Event]] = ((),)
     tokens: Sequence[str] = ("listed",)
     """The resume tokens of the pages of each list. Their last one is also that of all further pages."""
@@ -125,7 +127,8 @@ class Script(events_pb2_grpc.EventServiceServicer):
             self._open += 1
             self._changed.notify_all()
         context.add_callback(self._ended)
-        for step in self.streams[number] if number < len(self.streams) else ():
+        written = self.streams[number] if number < len(self.streams) else ()
+        for step in self.after.get(request.resume_token, written):
             if step is None:
                 return
             if isinstance(step, Failure):

@@ -1,17 +1,21 @@
 """The parts of watches and mirrors that know no transport: progress, and updates of a store."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import grpc
 import pytest
 from artemis.v1.events_pb2 import Event, EventChange, WatchEventsResponse
-from artemis_client import ArtemisError, MemoryStore
+from artemis_client import ArtemisError, MemoryStore, Unavailable
 from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF
 from artemis_client.watching.progress import Batch, Progress
+from artemis_client.watching.streams import AttentiveResponses
 from artemis_client.watching.updates import Listing, Update, position_of, token_of, update_of
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
+PATIENCE = 60.0  # seconds
 Code = grpc.StatusCode
 CREATED, UPDATED, DELETED = EventChange.TYPE_CREATED, EventChange.TYPE_UPDATED, EventChange.TYPE_DELETED
 REFUSED = ArtemisError(Code.UNAUTHENTICATED, "no")
@@ -140,3 +144,42 @@ def test_a_store_in_memory_is_a_mapping() -> None:
     assert (store == {1: one, 2: two}, store.position()) == (True, "p")
     with pytest.raises(KeyError):
         store[3]
+
+
+class Calls:
+    """A stream with a response that comes when it is let through."""
+
+    def __init__(self) -> None:
+        self.waiting, self.arrived, self.cancelled = threading.Event(), threading.Event(), threading.Event()
+
+    def __next__(self) -> str:
+        self.waiting.set()
+        assert self.arrived.wait(PATIENCE)
+        if self.cancelled.is_set():
+            raise RuntimeError
+        return "response"
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+        self.arrived.set()
+
+
+def test_a_stream_is_silent_only_while_its_reader_waits() -> None:
+    call = Calls()
+    responses = AttentiveResponses(call, PATIENCE)
+    responses.cancel_if_silent(0)
+    call.arrived.set()
+    assert next(responses) == "response"
+    responses.cancel_if_silent(0)
+    assert not call.cancelled.is_set()
+
+    call.waiting.clear()
+    call.arrived.clear()
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(next, responses)
+        assert call.waiting.wait(PATIENCE)
+        responses.cancel_if_silent(PATIENCE)
+        assert not call.cancelled.is_set()
+        responses.cancel_if_silent(0)
+        assert isinstance(reader.exception(PATIENCE), Unavailable)
+    responses.close()

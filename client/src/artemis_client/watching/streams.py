@@ -71,7 +71,7 @@ class ClosableCaller(Caller):
         """Yields the responses of one stream. Raises ArtemisError when the stream fails."""
         token = self._provide()
         with grpc_errors(), self._started(lambda: method(request, metadata=metadata_with(token))) as call:
-            responses = _Attentive(call, self._silence)
+            responses = AttentiveResponses(call, self._silence)
             try:
                 yield from responses
             finally:
@@ -102,7 +102,7 @@ class ClosableCaller(Caller):
                 self._calls.discard(call)
 
 
-class _Attentive(Iterator[Response]):
+class AttentiveResponses(Iterator[Response]):
     """Responses of a stream, which fails with Unavailable when its reader has waited too long for one.
 
     gRPC cannot wait for a response for a time only, so that a thread looks after it. The thread ends when this is
@@ -111,11 +111,10 @@ class _Attentive(Iterator[Response]):
 
     def __init__(self, call: Responses[Response], limit: float) -> None:
         self._call = call
-        self._limit = limit
         self._waiting_since: float | None = None
         self._was_silent = False
         self._ended = threading.Event()
-        arguments = (weakref.ref(self), self._ended, limit / 4)
+        arguments = (weakref.ref(self), self._ended, limit)
         threading.Thread(target=_look_after, args=arguments, name="artemis-watch", daemon=True).start()
 
     def __next__(self) -> Response:
@@ -124,7 +123,7 @@ class _Attentive(Iterator[Response]):
             return next(self._call)
         except BaseException:
             if self._was_silent:
-                raise Unavailable(grpc.StatusCode.UNAVAILABLE, f"no response for {self._limit:g} s") from None
+                raise Unavailable(grpc.StatusCode.UNAVAILABLE, "the server is silent") from None
             raise
         finally:
             self._waiting_since = None
@@ -133,18 +132,18 @@ class _Attentive(Iterator[Response]):
         """Ends the thread."""
         self._ended.set()
 
-    def cancel_if_silent(self) -> None:
-        """Cancels the stream if its reader waits for too long."""
+    def cancel_if_silent(self, limit: float) -> None:
+        """Cancels the stream if its reader has waited for so many seconds."""
         since = self._waiting_since
-        if since is not None and time.monotonic() - since >= self._limit:
+        if since is not None and time.monotonic() - since >= limit:
             self._was_silent = True
             self._call.cancel()
 
 
-def _look_after(stream: "weakref.ref[_Attentive[Response]]", ended: threading.Event, interval: float) -> None:
-    while not ended.wait(interval):
+def _look_after(stream: "weakref.ref[AttentiveResponses[Response]]", ended: threading.Event, limit: float) -> None:
+    while not ended.wait(limit / 4):
         watched = stream()
         if watched is None:
             return
-        watched.cancel_if_silent()
+        watched.cancel_if_silent(limit)
         del watched
