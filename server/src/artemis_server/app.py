@@ -32,8 +32,8 @@ from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.gate import AccessGate
 from artemis_server.rpc.interceptor import ContractInterceptor
 from artemis_server.rpc.lanes import Lane
-from artemis_server.rpc.lists import Lists
-from artemis_server.rpc.pages import PageTokens
+from artemis_server.rpc.lists import History, Lists
+from artemis_server.rpc.pages import PageTokens, ResumeTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
 from artemis_server.settings import METRICS_LISTEN, Settings
@@ -100,15 +100,20 @@ class Service:
 def services(database: Database) -> tuple[Service, ...]:
     """Returns every service of the contract on this database. A new entity needs an entry here, and no other."""
     tokens = PageTokens(lambda: database.read(secrets.page_token_key))
+    resume_tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
     events, users = EventStore(), UserStore()
+    history = History(database, tokens)
     return (
         Service(
             descriptor=events_pb2.DESCRIPTOR.services_by_name["EventService"],
             register=events_pb2_grpc.add_EventServiceServicer_to_server,
             servicer=EventServicer(
-                Resources(database, events), Lists(database, events, tokens), Batches(database, events)
+                Resources(database, events),
+                Lists(database, events, tokens, resume_tokens),
+                Batches(database, events),
+                history,
             ),
-            checks={"ListEvents": Lists(database, events, tokens).check},
+            checks={"ListEvents": Lists(database, events, tokens).check, "ListEventChanges": history.check},
             get_methods=("GetEvent",),
         ),
         Service(
