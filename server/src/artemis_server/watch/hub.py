@@ -127,8 +127,8 @@ class Hub:
     def fail(self, watcher: Watcher, error: RequestError, reason: Ended) -> None:
         """Ends a watcher that cannot be served any further."""
         watcher.reason = reason
-        watcher.stream.end(error)
         self.remove(watcher)
+        watcher.stream.end(error)
 
     def deliver(self, watcher: Watcher, entries: Iterable[Entry], position: Position, *, at_end: bool) -> None:
         """Gives a watcher a page of its own. At the end of the log, it is one of `joining` then."""
@@ -201,7 +201,7 @@ class Hub:
                     self._changed.wait(self._limits.tick / 10)
                     continue
             for watcher in late:
-                self._end_slow(watcher)
+                self._abort(watcher, _TOO_SLOW, Ended.TOO_SLOW)
 
     def _take_page(self, watcher: Watcher, entries: Iterable[Entry], position: Position) -> None:
         watcher.own.extend(entries)
@@ -326,7 +326,7 @@ class Hub:
                 self._end_stopping(watcher, now)
             elif since is not None:
                 if now - since >= limits.max_stall:
-                    self._end_slow(watcher)
+                    self._abort(watcher, _TOO_SLOW, Ended.TOO_SLOW)
             elif now - watcher.token_time >= limits.checkpoint:
                 self._send_checkpoint(watcher)
 
@@ -351,14 +351,12 @@ class Hub:
         if idle:
             self.fail(watcher, _SHUTTING_DOWN, Ended.SHUTDOWN)
         elif now >= self._closing_at:
-            watcher.reason = Ended.SHUTDOWN
-            watcher.stream.abort(_SHUTTING_DOWN)
-            self.remove(watcher)
+            self._abort(watcher, _SHUTTING_DOWN, Ended.SHUTDOWN)
 
-    def _end_slow(self, watcher: Watcher) -> None:
-        watcher.reason = Ended.TOO_SLOW
-        watcher.stream.abort(_TOO_SLOW)
+    def _abort(self, watcher: Watcher, error: RequestError, reason: Ended) -> None:
+        watcher.reason = reason
         self.remove(watcher)
+        watcher.stream.abort(error)
 
 
 _SHUTTING_DOWN = Unavailable("SHUTTING_DOWN", "the server is shutting down; try another one")

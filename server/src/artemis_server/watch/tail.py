@@ -15,7 +15,7 @@ from artemis_server.watch.hub import Hub
 from artemis_server.watch.log import Log, Page, Position
 from artemis_server.watch.readers import MAX_ROWS, PATIENT
 from artemis_server.watch.signals import POLL_INTERVAL, Signals
-from artemis_server.watch.watcher import Ended, Watcher
+from artemis_server.watch.watcher import Ended
 
 PAUSE = 0.00025
 """Seconds for each watcher between two reads of the log: a message to each of them costs some 0.1 ms of CPU, so that

@@ -1,6 +1,7 @@
 """Watches: the parts of WatchEvents put together for one process."""
 
 from collections.abc import Callable
+
 import grpc
 from artemis.v1.events_pb2 import WatchEventsRequest
 

@@ -83,11 +83,14 @@ class Database:
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit of a write, on a thread that works: it must not wait or raise."""
         self._writer: Writer = (
-            SqliteWriter(engine, turn, observer, lambda: self.on_commit())
+            SqliteWriter(engine, turn, observer, self._tell_commit)
             if engine.dialect.name == "sqlite"
-            else PostgresqlWriter(self._sessions, observer, lambda: self.on_commit())
+            else PostgresqlWriter(self._sessions, observer, self._tell_commit)
         )
         self._probe = Probe(engine, self._sessions, self._writer.write)
+
+    def _tell_commit(self) -> None:
+        self.on_commit()
 
     @property
     def dialect(self) -> str:
