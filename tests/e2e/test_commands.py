@@ -11,7 +11,7 @@ from artemis_models import head_revision
 from tests.certificates import DAY, Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event
-from tests.e2e.servers import contents, query, run
+from tests.e2e.servers import contents, query, run, serving
 
 LISTEN = ("--listen", "127.0.0.1:0")
 
@@ -49,13 +49,36 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(database_path: Pat
     assert database_path.read_text() == "these are minutes of a meeting\n" * 100
 
 
-def test_a_schema_that_is_newer_than_the_program_is_refused_and_left_alone(sqlite_file: Path) -> None:
-    with closing(sqlite3.connect(sqlite_file)) as connection:
+def migrated_further(database: Path, oldest: str) -> None:
+    """Makes the database one that a later program has migrated."""
+    with closing(sqlite3.connect(database)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_compatibility SET oldest_revision = ?", (oldest,))
         connection.commit()
 
-    assert "schema revision 9999, which is newer than this program's" in assert_refused("serve", sqlite_file)
+
+def test_a_schema_that_needs_newer_programs_is_refused_and_left_alone(sqlite_file: Path) -> None:
+    migrated_further(sqlite_file, "9998")
+
+    said = (
+        "the database has schema revision 9999, which needs programs of revision 9998 or newer, "
+        f"and this program has {head_revision()}: install the newer version"
+    )
+    assert [said] * 3 == [assert_refused(command, sqlite_file) for command in ("serve", "migrate", "check")]
     assert query(sqlite_file, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_a_newer_schema_that_this_program_may_serve_is_served_and_left_alone(sqlite_file: Path) -> None:
+    migrated_further(sqlite_file, head_revision())
+    before = query(sqlite_file, "SELECT * FROM sqlite_master")
+
+    migrated, checked = run("migrate", sqlite_file), run("check", sqlite_file)
+    said = f"the schema is at revision 9999, newer than this program's {head_revision()}: nothing to do\n"
+    assert (migrated.returncode, migrated.stdout) == (0, said)
+    assert (checked.returncode, "at revision 9999: ready" in checked.stdout) == (0, True)
+    with serving(sqlite_file) as server, ArtemisClient(server.target) as client:
+        assert client.events.create(event()).id == 1
+    assert before == query(sqlite_file, "SELECT * FROM sqlite_master")
 
 
 def test_the_port_of_another_server_is_refused(serve: Serve) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from artemis_models import DatabaseError, check_revision, create_engine, current_revision, head_revision, upgrade
+from artemis_models.tables import SchemaCompatibility
 from artemis_server.db import secrets
 from artemis_server.db.connection.database import Database
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.e2e.servers import PATIENCE
@@ -62,15 +63,47 @@ def test_processes_that_upgrade_one_empty_database_at_once_all_succeed(
     check_revision(empty)
 
 
-def test_a_newer_revision_is_refused_and_left_alone(empty: Engine) -> None:
+def set_revision(engine: Engine, revision: str, oldest: str) -> None:
+    """Makes the database one that a later program has migrated."""
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        connection.execute(update(SchemaCompatibility).values(oldest_revision=oldest))
+
+
+@pytest.mark.parametrize(
+    ("revision", "oldest", "message"),
+    [
+        ("9999", "9998", "revision 9999, which needs programs of revision 9998 or newer, and this program has"),
+        ("abc", "0009", "revision abc, which is not one of Artemis"),
+        ("10000", "0009", "revision 10000, which is not one of Artemis"),
+    ],
+)
+def test_a_newer_revision_that_needs_newer_programs_is_refused_and_left_alone(
+    empty: Engine, revision: str, oldest: str, message: str
+) -> None:
     upgrade(empty)
-    with empty.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    set_revision(empty, revision, oldest)
     before = everything(empty)
     for use in (upgrade, check_revision):
-        with pytest.raises(DatabaseError, match="9999, which is newer than this program's"):
+        with pytest.raises(DatabaseError, match=message):
             use(empty)
     assert before == everything(empty)
+
+
+def test_a_newer_revision_that_still_serves_this_program_is_taken_as_it_is(empty: Engine) -> None:
+    upgrade(empty)
+    set_revision(empty, "9999", head_revision())
+    before = everything(empty)
+    assert [upgrade(empty), check_revision(empty)] == ["9999", "9999"]
+    assert before == everything(empty)
+
+
+def test_a_table_of_compatible_programs_without_its_row_is_refused(empty: Engine) -> None:
+    upgrade(empty)
+    with empty.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM schema_compatibility")
+    with pytest.raises(DatabaseError, match="has lost its row"):
+        check_revision(empty)
 
 
 def test_an_upgrade_that_fails_changes_nothing(empty: Engine) -> None:

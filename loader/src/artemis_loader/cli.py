@@ -19,7 +19,6 @@ from artemis_models import (
     check_revision,
     create_engine,
     describe,
-    head_revision,
     tune_garbage_collector,
 )
 from artemis_models.flags import OFF
@@ -192,8 +191,7 @@ def _check(settings: Settings, engine: Engine) -> int:
     for feed in scheduled:
         trigger_of(feed)
     print(f"{settings.config} declares {len(config.feeds)} feeds, {len(scheduled)} of them with a schedule")
-    check_revision(engine)
-    print(f"the database is at revision {head_revision()}")
+    print(f"the database is at revision {check_revision(engine)}")
     return 0
 
 

@@ -9,25 +9,37 @@ from artemis_models.engine import create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.garbage_collector import tune_garbage_collector
 from artemis_models.hosts import join_attempts
-from artemis_models.migrate import (
+from artemis_models.migrate import upgrade, upgrade_sql
+from artemis_models.postgresql import is_unreplicated
+from artemis_models.revisions import (
     check_connection,
     check_reachable,
     check_revision,
     check_writable,
     current_revision,
     head_revision,
-    upgrade,
-    upgrade_sql,
 )
-from artemis_models.postgresql import is_unreplicated
 from artemis_models.sequences import check_sequences, sequence_repair
-from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User, next_update_time
+from artemis_models.tables import (
+    Base,
+    ChangeContext,
+    Event,
+    EventChange,
+    FeedValidators,
+    IdempotencyKey,
+    Load,
+    Secret,
+    User,
+    next_update_time,
+)
 
 __all__ = [
     "AUTOCOMMIT",
     "Base",
+    "ChangeContext",
     "DatabaseError",
     "Event",
+    "EventChange",
     "FeedValidators",
     "IdempotencyKey",
     "Load",

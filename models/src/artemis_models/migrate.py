@@ -1,19 +1,27 @@
-"""Schema revisions: the one that a database has, the one that this code needs, and the upgrade between them."""
+"""The upgrade of a database, revision by revision, while servers may go on beside it (docs/adr/0032)."""
 
 import logging
-from functools import cache
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
 from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
+from alembic.script import Script
 from sqlalchemy import Connection, Engine, text
 
-from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
-from artemis_models.sqlite import check_exists
+from artemis_models.errors import AUTOCOMMIT
+from artemis_models.locks import PATIENCE, Patience, try_for_locks
+from artemis_models.revisions import (
+    COMPATIBLE_SINCE,
+    config,
+    head_revision,
+    migrations,
+    oldest_revision,
+    served_revision,
+)
 
 LOCK = 0x617274656D6973
 """The advisory lock that a migration of a PostgreSQL database holds."""
@@ -21,51 +29,35 @@ LOCK = 0x617274656D6973
 log = logging.getLogger(__name__)
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    return config
+def upgrade(engine: Engine, patience: Patience = PATIENCE) -> str:
+    """Brings the database to `head_revision()`, and returns the revision that it has then.
 
-
-@cache
-def _revisions() -> tuple[str, ...]:
-    """Returns the revisions that this code knows, the newest first."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
-
-
-def head_revision() -> str:
-    """Returns the revision that this code needs."""
-    return _revisions()[0]
-
-
-def current_revision(connection: Connection) -> str | None:
-    """Returns the revision of the database, None when it is empty."""
-    try:
-        return MigrationContext.configure(connection).get_current_revision()
-    except CommandError as error:
-        raise DatabaseError(f"cannot read the schema revision: {error}") from None
-
-
-def upgrade(engine: Engine) -> None:
-    """Brings the database to `head_revision()` in one transaction; does nothing when it is there already.
+    It does nothing when the database is there already, or is newer but may be served by this program. On SQLite it is
+    one transaction, on PostgreSQL one for each revision.
 
     Raises:
-        DatabaseError: the database has a newer schema, which this code does not know.
-        sqlalchemy.exc.DBAPIError: the database failed; nothing was changed.
+        DatabaseError: the database was migrated beyond what this program can serve, or a lock was not to be had.
+        sqlalchemy.exc.DBAPIError: the database failed; the revisions that the log names as made stay.
     """
-    if _revision(engine) == head_revision():
-        return
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":  # where, unlike on SQLite, two transactions could both migrate
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        before = current_revision(connection)  # again: another process may have been first
-        _check_not_newer(before)
-        if before == head_revision():
-            return
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    log.info("migrated the schema from revision %s to %s", before or "none", head_revision())
+    revision = _revision(engine)
+    if revision is not None and revision >= head_revision():
+        if revision > head_revision():
+            log.info("the schema is at revision %s, and this program needs %s", revision, head_revision())
+        return revision
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            before = served_revision(connection)  # again: another process may have been first
+            for migration in _after(before):
+                _run(migration, patience, connection)
+    else:
+        with _alone(engine):
+            before = _revision(engine)
+            for migration in _after(before):
+                work = partial(_run_on_postgresql, engine, migration, patience)
+                try_for_locks(engine, patience, f"the migration to revision {migration.revision}", work)
+    if _after(before):
+        log.info("migrated the schema from revision %s to %s", before or "none", head_revision())
+    return max(before or "", head_revision())
 
 
 def upgrade_sql(engine: Engine) -> str:
@@ -76,66 +68,73 @@ def upgrade_sql(engine: Engine) -> str:
     sqlite = engine.dialect.name == "sqlite"
     missing = sqlite and not Path(str(engine.url.database)).exists()  # connecting would create the file
     before = None if missing else _revision(engine)
-    _check_not_newer(before)
-    config = _config()
-    config.output_buffer = StringIO()
-    config.attributes["dialect"] = engine.dialect.name
-    command.upgrade(config, f"{before or 'base'}:head", sql=True)
-    return config.output_buffer.getvalue()
+    output = StringIO()
+    for migration in _after(before):
+        made = config()
+        made.output_buffer = output
+        made.attributes.update(dialect=engine.dialect.name, **_attributes(migration, PATIENCE, sqlite=sqlite))
+        command.upgrade(made, f"{migration.down_revision or 'base'}:{migration.revision}", sql=True)
+    return output.getvalue()
 
 
 def _revision(engine: Engine) -> str | None:
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
-        return current_revision(connection)
+        return served_revision(connection)
 
 
-def check_reachable(engine: Engine, *, upgradable: bool = False) -> None:
-    """Connects to the database, whatever its schema is.
+def _after(revision: str | None) -> list[Script]:
+    """Returns the migrations that a database of this revision lacks."""
+    return [migration for migration in migrations() if revision is None or migration.revision > revision]
 
-    Raises:
-        DatabaseError: the server is too old, or the database has another encoding; or with `upgradable`, the database
-            has a newer schema than this code knows.
-        sqlalchemy.exc.DBAPIError: the database cannot be reached, does not exist, or refuses the user.
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Waits until no other process migrates this database, and keeps others waiting.
+
+    The lock is a transaction's, so that it works through a pooler. This transaction has no snapshot while it is idle,
+    so nothing waits for it (PostgreSQL, "Building Indexes Concurrently").
     """
-    revision = _revision(engine)
-    if upgradable:
-        _check_not_newer(revision)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        key = {"key": LOCK}
+        if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), key).scalar():
+            log.info("another process migrates the database: waiting until it ends")
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
+        yield
 
 
-def check_revision(engine: Engine) -> None:
-    """Raises DatabaseError when there is no database, or its schema is not the one that this code needs.
-
-    The text of the error says what to do.
-    """
-    if engine.dialect.name == "sqlite":
-        check_exists(engine.url)
-    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
-        check_connection(connection)
+def _run_on_postgresql(engine: Engine, migration: Script, patience: Patience) -> None:
+    if _in_transaction(migration):
+        with engine.begin() as connection:
+            _run(migration, patience, connection)
+    else:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _run(migration, patience, connection)
 
 
-def check_connection(connection: Connection) -> None:
-    """Raises DatabaseError when the schema is not the one that this code needs."""
-    revision = current_revision(connection)
-    _check_not_newer(revision)
-    if revision != head_revision():
-        raise DatabaseError(
-            f"the database has schema revision {revision or 'none'}, and this program needs {head_revision()}: "
-            "run `artemis-server migrate`"
+def _run(migration: Script, patience: Patience, connection: Connection) -> None:
+    log.info("revision %s of %s: %s", migration.revision, head_revision(), migration.doc)
+    begun = time.monotonic()
+    made = config()
+    sqlite = connection.dialect.name == "sqlite"
+    made.attributes.update(connection=connection, **_attributes(migration, patience, sqlite=sqlite))
+    command.upgrade(made, migration.revision)
+    log.debug("revision %s took %.1f s", migration.revision, time.monotonic() - begun)
+
+
+def _attributes(migration: Script, patience: Patience, *, sqlite: bool) -> dict[str, object]:
+    """Returns what env.py needs to run a migration."""
+    first = []
+    if not sqlite and _in_transaction(migration):
+        first.append(patience.statement)
+    oldest = oldest_revision(migration)
+    if oldest is not None and migration.revision > COMPATIBLE_SINCE:
+        # Before the migration: where it is not one transaction, servers that it would break must stop first.
+        first.append(
+            f"UPDATE schema_compatibility SET oldest_revision = '{oldest}' WHERE oldest_revision < '{oldest}'"  # noqa: S608, four digits
         )
+    return {"patience": patience, "first": first, "in_transaction": sqlite or _in_transaction(migration)}
 
 
-def check_writable(connection: Connection) -> None:
-    """Raises ReadOnlyError for a PostgreSQL that cannot be written."""
-    if connection.dialect.name != "postgresql":
-        return
-    if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
-        raise ReadOnlyError
-
-
-def _check_not_newer(revision: str | None) -> None:
-    """Raises DatabaseError when the revision is one that this code does not know."""
-    if revision is not None and revision not in _revisions():
-        raise DatabaseError(
-            f"the database has schema revision {revision}, which is newer than this program's "
-            f"{head_revision()}; install the newer version"
-        )
+def _in_transaction(migration: Script) -> bool:
+    return getattr(migration.module, "in_transaction", True)

@@ -244,21 +244,20 @@ def _migrate(settings: Settings, engine: Engine) -> int:
     if settings.sql:
         print(upgrade_sql(engine), end="")
     else:
-        upgrade(engine)
-        print(f"the schema is at revision {head_revision()}")
+        revision = upgrade(engine)
+        newer = f", newer than this program's {head_revision()}: nothing to do" if revision != head_revision() else ""
+        print(f"the schema is at revision {revision}{newer}")
     return 0
 
 
 def _check(settings: Settings, engine: Engine) -> int:
     AccessControl(settings)
     traces_wanted()
-    check_revision(engine)
+    revision = check_revision(engine)
     check_sequences(engine)
     with engine.connect() as connection:
         check_writable(connection)
-    print(
-        f"settings are right, and the database is at revision {head_revision()}: ready to listen on {settings.listen}"
-    )
+    print(f"settings are right, and the database is at revision {revision}: ready to listen on {settings.listen}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations on the connection that `artemis_models.migrate` hands over, or prints them."""
+"""Alembic's entry: runs a migration on the connection that `artemis_models.migrate` hands over, or prints it."""
 
 from alembic import context
 from artemis_models.tables import Base
@@ -10,7 +10,9 @@ context.configure(
     target_metadata=Base.metadata,
     literal_binds=context.is_offline_mode(),
     render_as_batch=True,
-    transactional_ddl=True,  # true of SQLite, too, after an explicit BEGIN
+    transactional_ddl=attributes.get("in_transaction", True),  # true of SQLite, too, after an explicit BEGIN
 )
 with context.begin_transaction():
+    for statement in attributes.get("first", ()):
+        context.execute(statement)
     context.run_migrations()

@@ -13,6 +13,8 @@ down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
 
+oldest_revision = None  # the oldest revision whose programs work with what this migration makes: docs/extending.md
+
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}

@@ -1,0 +1,98 @@
+"""Steps of migrations that take long on a big table, beside servers that read and write it.
+
+The migration that calls them sets `in_transaction = False`. On PostgreSQL its steps are committed one by one then, and
+after a failure it runs again from the start; so each step can be repeated. On SQLite nothing changes.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from alembic import op
+from sqlalchemy import Connection, text
+
+from artemis_models.change_log import SQLITE_TRIGGERS, sqlite_triggers
+from artemis_models.locks import Patience, try_for_locks
+
+PROGRESS = 10.0
+"""Seconds between two lines of the log about a step that goes on."""
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"
+
+log = logging.getLogger(__name__)
+
+
+def create_index(name: str, table: str, columns: list[Any], **options: Any) -> None:
+    """Makes an index, on PostgreSQL CONCURRENTLY: it blocks no write. `options` are those of `op.create_index`.
+
+    An attempt that failed or was killed leaves an INVALID index, which slows writes and answers nothing. It is dropped
+    first (PostgreSQL, "CREATE INDEX").
+    """
+    context = op.get_context()
+    if context.dialect.name == "sqlite":
+        op.create_index(name, table, columns, **options)
+        return
+    found = None if context.as_sql else op.get_bind().execute(text(_IS_VALID), {"name": name}).scalar()
+    if found:
+        return
+    begun = time.monotonic()
+    log.info("building the index %s of %s; pg_stat_progress_create_index shows how far it is", name, table)
+    if context.as_sql or found is False:
+        op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
+    op.create_index(name, table, columns, postgresql_concurrently=True, **options)
+    log.info("built the index %s in %.1f s", name, time.monotonic() - begun)
+
+
+def update_in_batches(table: str, statement: str, size: int = 5000) -> None:
+    """Executes an UPDATE for ranges of the ids of a table, each committed on its own on PostgreSQL.
+
+    The statement has :first and :last, and leaves out rows that are done, because it may run again:
+    `UPDATE events SET place = location WHERE id BETWEEN :first AND :last AND place = ''`. The version of each row that
+    it changes is counted up, and so its etag changes.
+    """
+    context = op.get_context()
+    if context.as_sql:
+        op.execute(statement.replace(":first", "0").replace(":last", str(2**63 - 1)))
+        return
+    bind = op.get_bind()
+    first, last = bind.execute(text(f"SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM {table}")).one()  # noqa: S608, a table's name
+    assert context.config is not None  # noqa: S101, for the type checker
+    run = _runner(bind, context.config.attributes["patience"], table)
+    told = time.monotonic()
+    for start in range(first, last + 1, size):
+        run(statement, {"first": start, "last": min(start + size - 1, last)})
+        if time.monotonic() - told >= PROGRESS:
+            told = time.monotonic()
+            log.info("updating %s: %.0f %% of the ids are done", table, 100 * (start - first) / (last - first + 1))
+
+
+def _runner(bind: Connection, patience: Patience, table: str) -> Callable[[str, dict[str, int]], None]:
+    """Returns what executes a statement: here on SQLite, and on PostgreSQL in a transaction that waits little."""
+
+    def run(statement: str, parameters: dict[str, int]) -> None:
+        if bind.dialect.name == "sqlite":
+            bind.execute(text(statement), parameters)
+            return
+        with bind.engine.begin() as connection:
+            connection.exec_driver_sql(patience.statement)
+            connection.execute(text(statement), parameters)
+
+    def run_patiently(statement: str, parameters: dict[str, int]) -> None:
+        name = f"the update of {table} from id {parameters['first']}"
+        try_for_locks(bind.engine, patience, name, lambda: run(statement, parameters))
+
+    return run_patiently
+
+
+def log_event_columns(columns: str) -> None:
+    """Makes the triggers log these columns of events, which is every one: "id name url version".
+
+    SQLite's triggers name the columns, and PostgreSQL's do not: nothing is to be done there. The migration that adds a
+    column calls it, in its transaction.
+    """
+    if op.get_context().dialect.name == "postgresql":
+        return
+    for name in SQLITE_TRIGGERS:
+        op.execute(f"DROP TRIGGER IF EXISTS {name}")
+    for statement in sqlite_triggers(columns.split()):
+        op.execute(statement)
