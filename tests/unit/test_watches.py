@@ -11,13 +11,13 @@ import pytest
 from artemis.v1 import events_pb2_grpc
 from artemis.v1.events_pb2 import WatchEventsRequest, WatchEventsResponse
 from artemis_models import create_engine
+from artemis_server.db.changes.records import Change, Page, Position
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import InvalidArgument, OutOfRange, Violation
 from artemis_server.rpc.calls import Calls, Limits
 from artemis_server.rpc.interceptor import ContractInterceptor
 from artemis_server.watch import hub
-from artemis_server.watch.log import Page, Part
 from artemis_server.watch.streams import WatchLane
 from artemis_server.watch.watcher import Ended
 from artemis_server.watch.watches import Watches
@@ -25,54 +25,40 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from sqlalchemy.orm import Session
 
-from tests.unit.test_watch_hub import PATIENCE, Row, create
+from tests.unit.test_watch_hub import PATIENCE, at, change, part
 
 METHOD = "/artemis.v1.EventService/WatchEvents"
 
 
 class MemoryLog:
-    """A log of transactions; a position is the number of those before it."""
+    """A log of transactions; the `last_id` of a position is the number of those before it."""
 
     def __init__(self) -> None:
-        self.transactions: list[tuple[Row, ...]] = []
-        self.reads = 0
+        self.transactions: list[tuple[Change, ...]] = []
         self.first = 0
         """The number of the first one that is kept."""
 
-    def end(self, _: Session) -> int:
-        return len(self.transactions)
+    def end(self, _: Session) -> Position:
+        return at(len(self.transactions))
 
-    def check(self, _: Session, position: int) -> None:
-        if not self.first <= position <= len(self.transactions):
+    def read(self, _: Session, position: Position, max_rows: int) -> Page:
+        begin, end = position.last_id, len(self.transactions)
+        if not self.first <= begin <= end:
             raise OutOfRange("RESUME_TOKEN_EXPIRED", "the token is too old")
-
-    def read(self, _: Session, position: int, max_rows: int) -> Page:
-        self.reads += 1
-        following = self.transactions[position : position + max(1, max_rows // 100)]
-        parts = [
-            Part(changes=changes, position=place, complete=True)
-            for place, changes in enumerate(following, start=position + 1)
-        ]
-        return Page(parts=parts, position=position + len(parts), at_end=position + len(parts) == len(self.transactions))
+        following = self.transactions[begin : begin + max(1, max_rows // 100)]
+        parts = [part(number, *changes) for number, changes in enumerate(following, start=begin + 1)]
+        return Page(transactions=parts, position=at(begin + len(parts)), at_end=begin + len(parts) == end)
 
     def size(self, _: Session) -> int:
         return len(self.transactions)
 
-    def token(self, position: int) -> str:
-        return f"token{position}"
+    def token(self, position: Position) -> str:
+        return f"token{position.last_id}"
 
-    def position(self, token: str) -> int:
+    def position(self, token: str) -> Position:
         if not token.startswith("token"):
             raise InvalidArgument(Violation(field="resume_token", description="bad"), reason="INVALID_RESUME_TOKEN")
-        return int(token.removeprefix("token"))
-
-
-class Servicer(events_pb2_grpc.EventServiceServicer):
-    def __init__(self, watches: Watches) -> None:
-        self._watches = watches
-
-    def WatchEvents(self, request: Any, context: Any, call: Any) -> None:  # type: ignore[override]
-        self._watches.open(request, context, call)
+        return at(int(token.removeprefix("token")))
 
 
 class Server:
@@ -94,7 +80,13 @@ class Server:
         lane = self.calls.lane("watch", threads=1, kind=WatchLane)
         interceptor = ContractInterceptor({METHOD: lane}, {METHOD: self.watches.check})
         self._server = grpc.server(self.calls.lane("others", threads=1), [], [interceptor])
-        events_pb2_grpc.add_EventServiceServicer_to_server(Servicer(self.watches), self._server)
+        handler = grpc.unary_stream_rpc_method_handler(
+            self.watches.open,
+            WatchEventsRequest.FromString,
+            WatchEventsResponse.SerializeToString,
+        )
+        service, name = METHOD.strip("/").split("/")
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: handler}),))
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         self.calls.start()
@@ -102,7 +94,7 @@ class Server:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self.stub = events_pb2_grpc.EventServiceStub(self.channel)
 
-    def commit(self, *changes: Row) -> None:
+    def commit(self, *changes: Change) -> None:
         """Adds a transaction, as a writer of this process does."""
         self.log.transactions.append(changes)
         self.database.write(lambda _: None)
@@ -162,12 +154,12 @@ def failure(call: Any) -> tuple[grpc.StatusCode, str]:
 
 def test_a_watch_begins_now_or_where_it_ended(serve: Serve) -> None:
     server = serve()
-    server.commit(create(1))
+    server.commit(change(1))
     call = server.watch()
     first = next(call)
     assert (ids(first), first.resume_token) == ([], "token1")
-    server.commit(create(2), create(3))
-    server.commit(create(4))
+    server.commit(change(2), change(3))
+    server.commit(change(4))
     assert collect(call, 4) == [2, 3, 4]
     call.cancel()
     assert collect(server.watch("token0"), 4) == [1, 2, 3, 4]
@@ -176,11 +168,11 @@ def test_a_watch_begins_now_or_where_it_ended(serve: Serve) -> None:
 
 def test_a_watch_that_is_far_behind_reads_pages_and_joins_while_others_write(serve: Serve) -> None:
     server = serve()
-    server.log.transactions = [(create(number),) for number in range(1, 1000)]
+    server.log.transactions = [(change(number),) for number in range(1, 1000)]
     ahead, behind = server.watch(), server.watch("token0")
     next(ahead)
     with ThreadPoolExecutor(1) as writer:
-        writing = writer.submit(lambda: [server.commit(create(number)) for number in range(1000, 1300)])
+        writing = writer.submit(lambda: [*map(server.commit, map(change, range(1000, 1300)))])
         assert collect(behind, 1299) == list(range(1, 1300))
         assert collect(ahead, 1299) == list(range(1000, 1300))
         writing.result(PATIENCE)
@@ -190,7 +182,7 @@ def test_a_bad_request_names_its_field(serve: Serve) -> None:
     server = serve()
     for request, field in (({"token": "foreign"}, "resume_token"), ({"filter": "nonsense = 1"}, "filter")):
         with pytest.raises(grpc.RpcError) as raised:
-            next(server.watch(**request))
+            next(server.watch(**request))  # type: ignore[arg-type]  # both are text
         status = rpc_status.from_call(raised.value)  # type: ignore[arg-type]
         bad = error_details_pb2.BadRequest()
         assert status is not None
@@ -222,10 +214,10 @@ def test_a_client_that_reads_nothing_is_ended_and_the_others_receive_everything(
     count = 0
     while not server.ended:
         count += 1
-        server.commit(create(count, description))
+        server.commit(change(count, description))
         assert ids(next(reader))
     assert failure(stuck)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-    server.commit(create(count + 1))
+    server.commit(change(count + 1))
     assert collect(reader, count + 1)[-1] == count + 1
     assert server.ended == [Ended.TOO_SLOW]
 
@@ -240,7 +232,7 @@ def test_a_stop_sends_the_last_change_and_then_unavailable(serve: Serve) -> None
     server = serve()
     call = server.watch()
     next(call)
-    server.log.transactions.append((create(1),))  # nobody wakes the tail
+    server.log.transactions.append((change(1),))  # nobody wakes the tail
     stopping = threading.Thread(target=server.watches.stop, args=(5.0,))
     stopping.start()
     assert collect(call, 1) == [1]
@@ -250,7 +242,7 @@ def test_a_stop_sends_the_last_change_and_then_unavailable(serve: Serve) -> None
 
 def test_a_log_that_was_replaced_ends_the_watches(serve: Serve) -> None:
     server = serve()
-    server.commit(create(1))
+    server.commit(change(1))
     call = server.watch()
     next(call)
     server.log.transactions = []
@@ -263,7 +255,7 @@ def test_commits_of_other_processes_wake_the_tail(serve: Serve, sqlite_url: str)
     call = server.watch()
     next(call)
     other = Database(create_engine(sqlite_url))
-    server.log.transactions.append((create(1),))
+    server.log.transactions.append((change(1),))
     other.write(lambda session: session.connection().exec_driver_sql("UPDATE secrets SET value = value"))
     assert collect(call, 1) == [1]
     other.close()

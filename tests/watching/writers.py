@@ -101,14 +101,14 @@ class Caller(Writer):
 
     def step(self) -> None:
         """Creates, updates or deletes, or tries a batch that is refused."""
-        kinds: list[Callable[[int], None]] = [self._create]
+        kinds: list[Callable[[int], None]] = [self._create_some]
         if len(self.marks) > 20:
-            kinds = [self._create, self._update, self._update, self._delete]
+            kinds = [self._create_some, self._update_some, self._update_some, self._delete_some]
             if self._batches:
-                kinds.append(self._fail)
+                kinds.append(self._fail_some)
         self.random.choice(kinds)(self.random.randint(2, 12) if self._batches else 1)
 
-    def _create(self, count: int) -> None:
+    def _create_some(self, count: int) -> None:
         marks = [self.mark() for _ in range(count)]
         requests = [events_pb2.CreateEventRequest(event=event(mark)) for mark in marks]
         with self.transaction(*(Write(mark) for mark in marks)):
@@ -119,7 +119,7 @@ class Caller(Writer):
                 made = [self._stub.CreateEvent(requests[0], timeout=TIMEOUT)]
             self.marks |= {each.id: each.description for each in made}
 
-    def _update(self, count: int) -> None:
+    def _update_some(self, count: int) -> None:
         new = {row_id: self.mark() for row_id in self.random.sample(list(self.marks), count)}
         requests = [events_pb2.UpdateEventRequest(event=event(mark, row_id)) for row_id, mark in new.items()]
         with self.transaction(*map(Write, new.values()), ids=new):
@@ -129,7 +129,7 @@ class Caller(Writer):
                 self._stub.UpdateEvent(requests[0], timeout=TIMEOUT)
             self.marks |= new
 
-    def _delete(self, count: int) -> None:
+    def _delete_some(self, count: int) -> None:
         gone = {row_id: self.marks[row_id] for row_id in self.random.sample(list(self.marks), count)}
         requests = [events_pb2.DeleteEventRequest(id=row_id) for row_id in gone]
         with self.transaction(*(Write(mark, deletes=True) for mark in gone.values()), ids=gone):
@@ -140,7 +140,7 @@ class Caller(Writer):
             for row_id in gone:
                 del self.marks[row_id]
 
-    def _fail(self, _: int) -> None:
+    def _fail_some(self, _: int) -> None:
         """Updates events, and one that is not there: nothing is changed."""
         requests = [events_pb2.UpdateEventRequest(event=event(self.mark(), row_id)) for row_id in (self.pick(), 2**62)]
         with self.transaction():

@@ -2,7 +2,6 @@
 
     RequestError
     +-- InvalidArgument        the request breaks the contract
-    +-- OutOfRange             the request asks for what is no longer, or not yet, there
     +-- ResourceError          the request does not fit the stored resources
     |   +-- NotFound
     |   +-- AlreadyExists
@@ -146,10 +145,6 @@ def join(errors: Sequence[InvalidArgument]) -> InvalidArgument:
         violations += [each for each in error.violations if each.field not in blamed]
         blamed.update(each.field for each in error.violations)
     return InvalidArgument(*violations, reason=errors[0].reason, unlisted=sum(error.unlisted for error in errors))
-
-
-class OutOfRange(RequestError):
-    """The request asks for a place in the log of changes that the log does not have, or has no longer."""
 
 
 class ResourceError(RequestError):

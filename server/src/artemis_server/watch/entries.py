@@ -6,20 +6,18 @@ changes and its token.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from artemis.v1.events_pb2 import Event, EventChange, WatchEventsResponse
+from artemis.v1.events_pb2 import EventChange, WatchEventsResponse
 
-from artemis_server.db.columns import RowCodec
+from artemis_server.db.changes.records import Change, Page, Position, fill
 from artemis_server.db.statements import Row
-from artemis_server.watch.log import Change, Page, Position
 
 MAX_ENTRY = 256 * 2**10
 """The bytes above which a transaction continues in another response. The last change may go beyond by its own size."""
 Matches = Callable[[Row], bool]
 """A filter: tells whether it chooses an event."""
 _CREATED, _UPDATED, _DELETED = EventChange.TYPE_CREATED, EventChange.TYPE_UPDATED, EventChange.TYPE_DELETED
-_codec = RowCodec(Event)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,22 +44,22 @@ class Entry:
 def entries(page: Page) -> list[Entry]:
     """Returns the entries of a page."""
     made: list[Entry] = []
-    for part in page.parts:
+    for transaction in page.transactions:
         changes: list[Change] = []
         frames: list[bytes] = []
         size = 0
-        for index, change in enumerate(part.changes, start=1):
+        for index, change in enumerate(transaction.changes, start=1):
             changes.append(change)
-            frames.append(_frame(change, change.kind))
+            frames.append(_frame(change))
             size += len(frames[-1])
-            last = index == len(part.changes)
+            last = index == len(transaction.changes)
             if last or size >= MAX_ENTRY:
                 made.append(
                     Entry(
                         changes=tuple(changes),
                         frames=tuple(frames),
-                        position=part.position,
-                        complete=part.complete and last,
+                        position=transaction.position,
+                        complete=transaction.position.whole and last,
                         size=size,
                     )
                 )
@@ -78,14 +76,14 @@ def _chosen(changes: Iterable[tuple[Change, bytes]], matches: Matches) -> Iterat
     for change, frame in changes:
         kind = _kind(change, matches)
         if kind is not None:
-            yield frame if kind == change.kind else _frame(change, kind)
+            yield frame if kind == change.type else _frame(replace(change, type=kind))
 
 
 def _kind(change: Change, matches: Matches) -> int | None:
     """Returns the kind of a change for a watcher with a filter; None if the watcher does not receive it."""
     after = matches(change.state)
-    if change.kind != _UPDATED or change.previous is None:
-        return change.kind if after else None
+    if change.type != _UPDATED or change.previous is None:
+        return change.type if after else None
     before = matches(change.previous)
     if before and after:
         return _UPDATED
@@ -94,11 +92,7 @@ def _kind(change: Change, matches: Matches) -> int | None:
     return _DELETED if before else None
 
 
-def _frame(change: Change, kind: int) -> bytes:
+def _frame(change: Change) -> bytes:
     response = WatchEventsResponse()
-    message = response.changes.add()
-    message.type = kind  # type: ignore[assignment]  # the stubs name the enum's own type
-    _codec.fill(message.event, change.state)
-    message.change_time.FromMicroseconds(change.time)
-    message.principal = change.principal
+    fill(response.changes.add(), change)
     return response.SerializeToString()

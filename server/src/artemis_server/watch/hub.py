@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from artemis_server.db.changes.records import Position
 from artemis_server.errors import RequestError, ResourceExhausted, Unavailable
 from artemis_server.watch.entries import Entry, token_frame
-from artemis_server.watch.log import Position
 from artemis_server.watch.ring import Ring
 from artemis_server.watch.watcher import Ended, Phase, Watcher
 
@@ -167,21 +167,24 @@ class Hub:
                 )
                 self._changed.notify_all()
 
-    def join(self, watcher: Watcher, entries: Iterable[Entry], position: Position, *, at_end: bool) -> None:
-        """Lets a watcher follow, once it has been sent these entries up to the position of the hub.
+    def join(self, watcher: Watcher, entries: Iterable[Entry], position: Position, *, at_end: bool) -> bool:
+        """Gives a watcher of `joining` these entries, and lets it follow if they end at the position of the hub.
 
-        If they do not reach the end of the log, it has to read on.
+        If they do not reach the end of the log, it has to read on. Returns whether it follows.
         """
         with self._changed:
-            self._joining.pop(watcher, None)
             if watcher.ended:
-                return
+                return False
             self._take_page(watcher, entries, position)
-            watcher.phase = Phase.PAUSED
-            if at_end:
-                watcher.phase, watcher.cursor = Phase.FOLLOWING, self._ring.end
+            follows = at_end and self._position in (None, position)
+            if follows or not at_end:
+                self._joining.pop(watcher, None)
+                watcher.phase = Phase.FOLLOWING if follows else Phase.PAUSED
+            if follows:
+                watcher.cursor = self._ring.end
                 self._following += 1
                 self._position = position
+            return follows
 
     def wait_for_room(self, stopped: Callable[[], bool]) -> None:
         """Waits while the ring is full, and ends the watchers that most others wait for."""
@@ -258,7 +261,7 @@ class Hub:
             if message:
                 self._start(watcher, message)
                 return
-        if watcher.token_time < 0 and watcher.phase is Phase.FOLLOWING:
+        if watcher.token_time < 0 and watcher.phase in (Phase.JOINING, Phase.FOLLOWING):
             self._send_checkpoint(watcher)
 
     def _take(self, watcher: Watcher) -> list[Entry]:

@@ -6,12 +6,13 @@ from queue import SimpleQueue
 
 from sqlalchemy.orm import Session
 
+from artemis_server.db.changes.records import Page
 from artemis_server.db.connection.cancellation import InternalCaller
 from artemis_server.db.connection.database import Database
 from artemis_server.errors import OutOfRange, RequestError, Unavailable
 from artemis_server.watch.entries import entries
 from artemis_server.watch.hub import Hub
-from artemis_server.watch.log import Log, Page
+from artemis_server.watch.log import Log
 from artemis_server.watch.watcher import Ended, Watcher
 
 THREADS = 2
@@ -70,8 +71,7 @@ class Readers:
 
     def _page(self, session: Session, watcher: Watcher) -> Page:
         if watcher.position is None:
-            return Page(parts=(), position=self._changes.end(session), at_end=True)
-        self._changes.check(session, watcher.position)
+            return Page(transactions=[], position=self._changes.end(session), at_end=True)
         return self._changes.read(session, watcher.position, MAX_ROWS)
 
 

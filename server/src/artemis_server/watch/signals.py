@@ -100,9 +100,8 @@ class Notifications:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
+        """What is sent to the second one ends a wait for the first. The thread that waits makes them."""
         self._committed = False
         self._notified = False
         self._notify_time = 0.0
@@ -117,16 +116,23 @@ class Notifications:
 
     def wake(self) -> None:
         """Ends the wait."""
-        with suppress(OSError):  # full, so it is awake anyway; or closed
-            self._writer.send(b"\0")
+        if self._sockets is not None:
+            with suppress(OSError):  # full, so it is awake anyway; or closed
+                self._sockets[1].send(b"\0")
 
     def wait(self, timeout: float, *, watching: bool) -> bool:
         """Waits as `Signals` has it, and notifies other processes of the commits of this one."""
+        if self._sockets is None:
+            self._sockets = socket.socketpair()
+            for each in self._sockets:
+                each.setblocking(False)
+            return True  # it may have been woken before
+        reader = self._sockets[0]
         if not self._committed:
             self._listen(watching=watching)
-            self._select(timeout if watching else None)
+            self._select(reader, timeout if watching else None)
         with suppress(BlockingIOError):
-            while self._reader.recv(4096):
+            while reader.recv(4096):
                 pass
         woken = self._notified or self._committed
         self._notified = False
@@ -136,11 +142,11 @@ class Notifications:
 
     def close(self) -> None:
         """Closes the sockets."""
-        self._reader.close()
-        self._writer.close()
+        for each in self._sockets or ():
+            each.close()
 
-    def _select(self, timeout: float | None) -> None:
-        sources: list[Any] = [self._reader]
+    def _select(self, reader: socket.socket, timeout: float | None) -> None:
+        sources: list[Any] = [reader]
         if self._listening is not None:
             sources.append(self._listening)
         try:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy.orm import Session
 
+from artemis_server.db.changes.records import Page, Position
 from artemis_server.db.connection.database import Database
 from artemis_server.db.statements import driver_connection
 from artemis_server.errors import OutOfRange, RequestError
 from artemis_server.watch.entries import entries
 from artemis_server.watch.hub import Hub
-from artemis_server.watch.log import Log, Page, Position
+from artemis_server.watch.log import Log
 from artemis_server.watch.readers import MAX_ROWS, PATIENT
 from artemis_server.watch.signals import POLL_INTERVAL, Signals
 from artemis_server.watch.watcher import Ended
@@ -107,7 +108,8 @@ class Tail:
 
         All of it is read from one snapshot.
         """
-        joining = {watcher.position for watcher in self._hub.joining()}  # before the snapshot: none is beyond it
+        # Before the snapshot, so that none of them is beyond it.
+        joining = {watcher.position for watcher in self._hub.joining() if watcher.position is not None}
         driver = driver_connection(session)
         driver.execute(_BEGIN[session.get_bind().dialect.name]).close()
         try:
@@ -122,8 +124,6 @@ class Tail:
         page: Page | None = None
         if position is not None:
             page = self._changes.read(session, position, MAX_ROWS)
-            if not page.parts:
-                self._changes.check(session, position)
         pages: dict[Position, Page] = {}
         if page is None or page.at_end:
             pages = {each: self._changes.read(session, each, MAX_ROWS) for each in joining}
@@ -133,13 +133,16 @@ class Tail:
         return page, pages
 
     def _publish(self, page: Page | None, pages: Mapping[Position, Page]) -> bool:
+        found = False
         if page is not None:
             self._hub.publish(entries(page), page.position)
+            found = bool(page.transactions)
         for watcher in self._hub.joining():
-            own = pages.get(watcher.position)
+            own = None if watcher.position is None else pages.get(watcher.position)
             if own is not None:
-                self._hub.join(watcher, entries(own), own.position, at_end=own.at_end)
-        return bool(page and page.parts) or bool(pages)
+                found |= bool(own.transactions)
+                found |= self._hub.join(watcher, entries(own), own.position, at_end=own.at_end)
+        return found
 
     def _fail_all(self, error: RequestError) -> None:
         """Ends all watchers: the log is not the one that they have followed."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from artemis_server.db.changes.records import Position
 from artemis_server.errors import RequestError
 from artemis_server.watch.entries import Entry, Matches
-from artemis_server.watch.log import Position
 
 
 class Stream(Protocol):

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import grpc
 from artemis.v1.events_pb2 import WatchEventsRequest
 
+from artemis_server.db.changes.records import Position
 from artemis_server.db.connection.database import Database
 from artemis_server.errors import attempt_both
 from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.watch.entries import Matches
 from artemis_server.watch.hub import Hub, Limits
-from artemis_server.watch.log import Log, Position
+from artemis_server.watch.log import Log
 from artemis_server.watch.readers import Readers
 from artemis_server.watch.signals import signals_of
 from artemis_server.watch.streams import CallStream

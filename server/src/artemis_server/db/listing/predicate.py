@@ -2,13 +2,14 @@
 
 import operator
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from artemis_server.db import etags
 from artemis_server.db.statements import Row
 from artemis_server.query.tree import And, Compare, HasEtag, Matches, Node, Not, Operator, Or, Present
 
 Predicate = Callable[[Row], bool]
-_COMPARISONS: Mapping[Operator, Callable[[object, object], bool]] = {
+_COMPARISONS: Mapping[Operator, Callable[[Any, Any], bool]] = {
     Operator.EQ: operator.eq,
     Operator.LT: operator.lt,
     Operator.LE: operator.le,
@@ -45,7 +46,7 @@ def predicate(node: Node, columns: Mapping[str, int]) -> Predicate:  # noqa: PLR
             return _match(columns[node.field], node)
 
 
-def _compare(place: int, holds: Callable[[object, object], bool], value: object) -> Predicate:
+def _compare(place: int, holds: Callable[[Any, Any], bool], value: int | str) -> Predicate:
     return lambda row: row[place] is not None and holds(row[place], value)
 
 
