@@ -8,9 +8,6 @@ from collections.abc import Iterable
 
 CREATED, UPDATED, DELETED = 1, 2, 3
 """The types of changes, which are the numbers of artemis.v1.EventChange.Type."""
-START = 0
-"""The type, and the id, of the row that stands for the start of the log. It is about no event."""
-
 _NOW_SQLITE = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 _SQLITE_LOGGED = """
 CREATE TRIGGER events_{name} AFTER {event} ON events WHEN {condition} BEGIN
@@ -62,7 +59,9 @@ def sqlite_triggers(columns: Iterable[str]) -> list[str]:
         remember("replacing_by_update", "UPDATE OF id", "NEW.id <> OLD.id AND "),
         logged("created", "INSERT", "TRUE", created),
         logged("deleted", "DELETE", "TRUE", row("OLD", DELETED)),
-        logged("updated", "UPDATE", "NEW.id = OLD.id AND NEW.version <> OLD.version", row("NEW", UPDATED, state("OLD"))),
+        logged(
+            "updated", "UPDATE", "NEW.id = OLD.id AND NEW.version <> OLD.version", row("NEW", UPDATED, state("OLD"))
+        ),
         logged("moved", "UPDATE OF id", "NEW.id <> OLD.id", created, row("OLD", DELETED)),
         # Counts the version up, as the trigger of the same name did before, and then says what the row was before both.
         logged(
@@ -70,7 +69,7 @@ def sqlite_triggers(columns: Iterable[str]) -> list[str]:
             "UPDATE",
             "NEW.id = OLD.id AND NEW.version = OLD.version",
             "  UPDATE events SET version = OLD.version + 1 WHERE id = NEW.id;",
-            f"  UPDATE event_changes SET previous = {state('OLD')} WHERE id = (SELECT max(id) FROM event_changes);",
+            f"  UPDATE event_changes SET previous = {state('OLD')} WHERE id = (SELECT max(id) FROM event_changes);",  # noqa: S608, names of columns
         ),
     ]
 
@@ -125,13 +124,12 @@ POSTGRESQL_TRIGGERS = (
 )
 """The columns of events are not named: a new one is logged without a change of the triggers."""
 
+_FIRST = "INSERT INTO event_changes (id, event_id, type, time, transaction_id, state) SELECT 0, 0, 0, {}, {}, '{{}}'"
 FIRST_CHANGE = {
-    "sqlite": f"INSERT INTO event_changes (id, event_id, type, time, state) VALUES (0, 0, {START}, {_NOW_SQLITE}, '{{}}')",
-    "postgresql": (
-        "INSERT INTO event_changes (id, event_id, type, time, transaction_id, state) "
-        f"SELECT 0, 0, {START}, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, "
-        "pg_current_xact_id()::text::bigint, '{}'"
+    "sqlite": _FIRST.format(_NOW_SQLITE, 0),
+    "postgresql": _FIRST.format(
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint", "pg_current_xact_id()::text::bigint"
     ),
 }
-"""The statement that begins the log, so that it always has a row that a resume token can name."""
+"""The statement that begins the log, so that it always has a row that a resume token can name. It is about no event."""
 CONTEXT_ROW = "INSERT INTO change_context (id) VALUES (1)"

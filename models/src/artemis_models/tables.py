@@ -183,13 +183,15 @@ class EventChange(Base):
 
     __table_args__ = (
         Index("ix_event_changes_event_id", "event_id", "id"),
-        Index("ix_event_changes_transaction_id", "transaction_id", "id").ddl_if(dialect="postgresql"),
+        Index("ix_event_changes_transaction_id", "transaction_id", "id", info={"only": "postgresql"}).ddl_if(
+            dialect="postgresql"  # SQLite has the order of commits in the ids
+        ),
         {"sqlite_autoincrement": True, "sqlite_strict": True},
     )
 
 
 class ChangeContext(Base):
-    """The one row from which SQLite's triggers learn who makes a change. On PostgreSQL, which has settings, it is unused.
+    """The one row from which SQLite's triggers learn who makes a change. PostgreSQL has settings for that.
 
     A writer sets it within its transaction and clears it before the end, so nobody else ever sees it set.
     """

@@ -33,8 +33,8 @@ from artemis_server.rpc.gate import AccessGate
 from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.interceptor import ContractInterceptor
 from artemis_server.rpc.lanes import Lane
-from artemis_server.rpc.lists import Lists
-from artemis_server.rpc.pages import PageTokens
+from artemis_server.rpc.lists import History, Lists
+from artemis_server.rpc.pages import PageTokens, ResumeTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
 from artemis_server.settings import METRICS_LISTEN, Settings
@@ -45,7 +45,6 @@ from artemis_server.telemetry.memory import Memory
 from artemis_server.telemetry.worker import Metrics, Telemetry
 from artemis_server.watch.log import StoredLog
 from artemis_server.watch.streams import WatchLane
-from artemis_server.watch.temporary import ResumeTokens
 from artemis_server.watch.watches import Watches
 
 GET_THREADS = 8
@@ -111,15 +110,25 @@ def services(database: Database, watches: Watches | None = None) -> tuple[Servic
     """
     watches = watches or watches_of(database)
     tokens = PageTokens(lambda: database.read(secrets.page_token_key))
+    resume_tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
     events, users = EventStore(), UserStore()
+    history = History(database, tokens)
     return (
         Service(
             descriptor=events_pb2.DESCRIPTOR.services_by_name["EventService"],
             register=events_pb2_grpc.add_EventServiceServicer_to_server,
             servicer=EventServicer(
-                Resources(database, events), Lists(database, events, tokens), Batches(database, events), watches
+                Resources(database, events),
+                Lists(database, events, tokens, resume_tokens),
+                Batches(database, events),
+                history,
+                watches,
             ),
-            checks={"ListEvents": Lists(database, events, tokens).check, "WatchEvents": watches.check},
+            checks={
+                "ListEvents": Lists(database, events, tokens).check,
+                "ListEventChanges": history.check,
+                "WatchEvents": watches.check,
+            },
             get_methods=("GetEvent",),
         ),
         Service(

@@ -8,7 +8,7 @@ same SQL and bound parameters. Rows are plain tuples.
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Literal, Protocol, cast
 
-from sqlalchemy import ClauseElement, Dialect
+from sqlalchemy import ClauseElement, Dialect, Text, bindparam, func
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
@@ -17,6 +17,15 @@ _DRIVER = "artemis_driver_connection"
 """The key in `Session.info` of the connection that `driver_connection` found."""
 PRINCIPAL = "artemis_principal"
 """The key in `Session.info` of the principal whose work a session does (`access.principal.Principal`), or of None."""
+PRINCIPAL_SETTING = "artemis.principal"
+"""The setting of a transaction on PostgreSQL from which the triggers that log changes learn whose they are."""
+PRINCIPAL_NAME = "artemis_principal_name"
+"""The parameter of `ATTRIBUTION`."""
+ATTRIBUTION = func.set_config(PRINCIPAL_SETTING, bindparam(PRINCIPAL_NAME, type_=Text), True)
+"""Sets it within a statement that is a transaction by itself: RETURNING is evaluated before triggers of the statement.
+
+It ends with the transaction, and so works behind PgBouncer.
+"""
 MAX_FETCH = 128
 """The number of rows that are fetched at a time: enough for a page of 100 and the row after it."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
@@ -30,11 +39,17 @@ Values = dict[str, Any]
 class Driver(Protocol):
     """The part of a driver's connection that is used; sqlite3 and psycopg both have it."""
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> DBAPICursor:
-        """Executes a statement."""
+    def execute(self, sql: str, values: Sequence[Any] = (), **options: Any) -> DBAPICursor:
+        """Executes a statement. Options are psycopg's."""
 
     def cursor(self) -> DBAPICursor:
         """Returns a new cursor."""
+
+
+def principal_name(session: Session) -> str:
+    """Returns the name of the principal whose work the session does; empty if it is not known."""
+    principal = session.info.get(PRINCIPAL)
+    return principal.name if principal else ""
 
 
 class Statement:
@@ -73,6 +88,13 @@ class Statement:
         changed = cursor.rowcount
         cursor.close()
         return changed
+
+    def rows(self, session: Session, values: Values) -> list[Row]:
+        """Executes the statement and returns all its rows, which must be few."""
+        cursor = self._execute(session, values)
+        rows = list(cursor.fetchall())
+        cursor.close()
+        return rows
 
     def chunks(self, session: Session, values: Values) -> Generator[Sequence[Row]]:
         """Executes the statement and yields its rows, many at a time. Close the iterator to stop early."""

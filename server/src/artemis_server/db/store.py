@@ -24,7 +24,7 @@ from artemis_server.db.idempotency import RequestKey, insert_once
 from artemis_server.db.ids import next_id
 from artemis_server.db.listing.list_query import Query
 from artemis_server.db.listing.predicate import Predicate, predicate
-from artemis_server.db.statements import Row, Statement, Values
+from artemis_server.db.statements import ATTRIBUTION, PRINCIPAL_NAME, Row, Statement, Values, principal_name
 from artemis_server.errors import Aborted, NotFound, RequestError, attempt_both
 from artemis_server.query.filters import filter_parser
 from artemis_server.query.orders import order_parser
@@ -56,6 +56,8 @@ class Store(ABC, Generic[M]):
         self._row = [self._columns[name] for name in self.codec.names]
         self._in_order: Callable[[Values], Row] = itemgetter(*self.codec.names)
         self._insert = Statement(insert(self._table).values({name: bindparam(name) for name in self.codec.names}))
+        attributed = insert(self._table).values({name: bindparam(name) for name in self.codec.names})
+        self._insert_attributed = Statement(attributed.returning(ATTRIBUTION))
         self._insert_once = insert_once(self._table, self.codec.names)
         by_id = select(*self._row).where(self._columns.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
@@ -93,13 +95,17 @@ class Store(ABC, Generic[M]):
         """
         if key is None:
             row = self._new_row(session, message)
-            row["id"] = self._change(self._insert.insert, session, row, message)
+            if row["id"] is None:
+                row["id"] = self._change(self._insert.insert, session, row, message)
+            else:
+                values = {**row, PRINCIPAL_NAME: principal_name(session)}
+                self._change(self._insert_attributed.execute, session, values, message)
             return self._to_message(row)
         if session.get_bind().dialect.name == "sqlite":
             return key.answer(session, self.message, partial(self.create, message=message))
         row = self._new_row(session, message)
         made = self._to_message(row)
-        row |= key.values(made)
+        row |= {**key.values(made), PRINCIPAL_NAME: principal_name(session)}
         while self._change(self._insert_once.first, session, row, message) is None:
             found = key.find(session, self.message)
             if found is not None:  # otherwise it has expired meanwhile, and the insert is tried again

@@ -8,7 +8,7 @@ from artemis.v1.events_pb2 import Event
 
 from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.incoming import IncomingCall
-from artemis_server.rpc.lists import Lists
+from artemis_server.rpc.lists import History, Lists
 from artemis_server.rpc.resources import Resources
 
 
@@ -23,12 +23,18 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
     """Answers EventService. events.proto describes the methods."""
 
     def __init__(
-        self, events: Resources[Event], lists: Lists[Event], batches: Batches[Event], watches: Watches
+        self,
+        events: Resources[Event],
+        lists: Lists[Event],
+        batches: Batches[Event],
+        history: History,
+        watches: Watches,
     ) -> None:
         self._events = events
         self._watches = watches
         self._lists = lists
         self._batches = batches
+        self._history = history
 
     def CreateEvent(self, request: events_pb2.CreateEventRequest, context: grpc.ServicerContext) -> Event:
         """Creates an event."""
@@ -75,6 +81,12 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
     ) -> events_pb2.BatchDeleteEventsResponse:
         """Deletes events."""
         return self._batches.delete(request, events_pb2.BatchDeleteEventsResponse, context)
+
+    def ListEventChanges(
+        self, request: events_pb2.ListEventChangesRequest, context: grpc.ServicerContext
+    ) -> events_pb2.ListEventChangesResponse:
+        """Returns a page of the changes of one event."""
+        return self._history.page(request, context)
 
     def WatchEvents(  # type: ignore[override]  # a stream without a thread, which `IncomingCall.open` begins
         self, request: events_pb2.WatchEventsRequest, context: grpc.ServicerContext, call: IncomingCall

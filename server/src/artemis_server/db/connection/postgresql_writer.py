@@ -26,7 +26,7 @@ from artemis_server.db.connection.driver_errors import (
 )
 from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.sessions import ThreadSessions
-from artemis_server.db.statements import driver_connection
+from artemis_server.db.statements import PRINCIPAL_SETTING, driver_connection, principal_name
 from artemis_server.errors import DeadlineExceeded, RequestError
 
 T = TypeVar("T")
@@ -137,7 +137,8 @@ class PostgresqlWriter:
 
         def begin() -> Session:
             session = self._sessions.get(caller)
-            driver_connection(session).execute(BEGIN)
+            # Not to be prepared: PostgreSQL prepares no two statements at once.
+            driver_connection(session).execute(BEGIN + _attribution(session), prepare=False)
             return session
 
         def finish(session: Session) -> T:
@@ -174,3 +175,13 @@ class PostgresqlWriter:
             if not is_transient(error) and broken_constraint(error) is Constraint.OTHER:
                 self._sessions.discard()  # the connection may be unusable
             raise
+
+
+def _attribution(session: Session) -> str:
+    """Returns what follows BEGIN so that the triggers that log changes know whose they are, in the same round trip.
+
+    The name "O'Hara" becomes "; SELECT set_config('artemis.principal', E'O''Hara', true)". It ends with the
+    transaction, and so works behind PgBouncer.
+    """
+    name = principal_name(session).replace("\\", "\\\\").replace("'", "''")
+    return name and f"; SELECT set_config('{PRINCIPAL_SETTING}', E'{name}', true)"
