@@ -30,6 +30,7 @@ from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.calls import Calls, Limits
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.gate import AccessGate
+from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.interceptor import ContractInterceptor
 from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.lists import History, Lists
@@ -42,6 +43,9 @@ from artemis_server.telemetry.families import Layout
 from artemis_server.telemetry.gauges import gauges
 from artemis_server.telemetry.memory import Memory
 from artemis_server.telemetry.worker import Metrics, Telemetry
+from artemis_server.watch.log import StoredLog
+from artemis_server.watch.streams import WatchLane
+from artemis_server.watch.watches import Watches
 
 GET_THREADS = 8
 """Threads that answer only the methods that get a resource by its id, on PostgreSQL (ADR 0002)."""
@@ -69,8 +73,10 @@ MAX_INTERRUPT = 1.0
 """Seconds before the end of the grace at which a stop ends the statements that still run."""
 MIN_CLOSE = 0.5
 """Seconds that the pruner, and then the connections, have to end in any case."""
-SPARE_CONNECTIONS = 4
-"""Connections beside those of the threads that answer calls: for the health probe and the pruner."""
+SPARE_CONNECTIONS = 8
+"""Connections beside those of the threads that answer calls: for the health probe, the pruner and the watches."""
+MIN_WATCH_END = 1.0
+"""Seconds that watches have in any case to receive the last changes, when the server stops."""
 
 
 _FILES = (events_pb2.DESCRIPTOR, users_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR)
@@ -97,8 +103,12 @@ class Service:
     """The methods that read one row by its id."""
 
 
-def services(database: Database) -> tuple[Service, ...]:
-    """Returns every service of the contract on this database. A new entity needs an entry here, and no other."""
+def services(database: Database, watches: Watches | None = None) -> tuple[Service, ...]:
+    """Returns every service of the contract on this database. A new entity needs an entry here, and no other.
+
+    `watches` are those of the process, if it serves.
+    """
+    watches = watches or watches_of(database)
     tokens = PageTokens(lambda: database.read(secrets.page_token_key))
     resume_tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
     events, users = EventStore(), UserStore()
@@ -112,8 +122,13 @@ def services(database: Database) -> tuple[Service, ...]:
                 Lists(database, events, tokens, resume_tokens),
                 Batches(database, events),
                 history,
+                watches,
             ),
-            checks={"ListEvents": Lists(database, events, tokens).check, "ListEventChanges": history.check},
+            checks={
+                "ListEvents": Lists(database, events, tokens).check,
+                "ListEventChanges": history.check,
+                "WatchEvents": watches.check,
+            },
             get_methods=("GetEvent",),
         ),
         Service(
@@ -124,6 +139,12 @@ def services(database: Database) -> tuple[Service, ...]:
             get_methods=("GetUser",),
         ),
     )
+
+
+def watches_of(database: Database, **options: Any) -> Watches:
+    """Returns the watches of events on this database. `Watches` describes the options."""
+    tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
+    return Watches(database, StoredLog(tokens), EventStore().predicate, **options)
 
 
 class Application:
@@ -150,7 +171,13 @@ class Application:
         self._telemetry = telemetry
         self._access = access or AccessControl(settings)
         self._database = Database(engine, turn, telemetry)
-        contract = services(self._database)
+        self._watches = watches_of(
+            self._database,
+            max_watchers=settings.max_watchers,
+            on_end=lambda by: telemetry.watch_ended(by.value),
+            recheck=self._recheck,
+        )
+        contract = services(self._database, self._watches)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.disconnect)
@@ -158,10 +185,11 @@ class Application:
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles)
         authenticates = self._access.authenticates
+        self._gate = AccessGate(self._access, roles) if authenticates else None
         self._calls = Calls(
             Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate),
             telemetry.observers,
-            gate=AccessGate(self._access, roles) if authenticates else None,
+            gate=self._gate,
             audit=audit.record if authenticates else None,
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline), telemetry.observers)
@@ -177,6 +205,11 @@ class Application:
             options=channel_options(settings, share_port=share_port),
         )
         self._register(contract, names)
+
+    def _recheck(self, call: IncomingCall) -> None:
+        """Ends a watch whose caller may no longer make it."""
+        if self._gate is not None:
+            self._gate.recheck(call)
 
     def _register(self, contract: Iterable[Service], names: Iterable[str]) -> None:
         """Adds all services to the server."""
@@ -198,10 +231,12 @@ class Application:
             writes = self._calls.lane("write", threads=self._settings.threads, share=SHARE)
         else:
             writes = self._calls.group_lane(submit, bulk, share=SHARE)
+        watches = self._calls.lane("watch", threads=1, share=SHARE, kind=WatchLane)
         lanes: dict[str, Lane] = {}
         for each in contract:
             path = path_of(each)
             lanes |= {path + method.name: bulk if is_bulk(method) else writes for method in each.descriptor.methods}
+            lanes |= {path + method.name: watches for method in each.descriptor.methods if method.server_streaming}
             lanes |= {path + name: gets for name in each.get_methods}
         return lanes
 
@@ -226,11 +261,13 @@ class Application:
                 self._database,
                 self._monitor,
                 (*self._calls.lanes, *self._probes.lanes),
+                self._watches,
                 max_connections(self._settings),
                 self._access.certificate_expiry,
             )
         )
         self._pruner.start()
+        self._watches.start()
         self._calls.start()
         self._probes.start()
         self.server.start()
@@ -256,6 +293,7 @@ class Application:
         if not self._calls.drain(left - margin):
             self._database.interrupt()
             self._calls.drain(margin)
+        self._watches.stop(max(MIN_WATCH_END, end - time.monotonic()))
         self._access.stop()
         self._pruner.stop(max(MIN_CLOSE, end - time.monotonic()))
         self._database.close(max(MIN_CLOSE, end - time.monotonic()))

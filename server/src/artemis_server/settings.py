@@ -55,6 +55,7 @@ _LIMITS: dict[str, tuple[str, str, Callable[[str], float]]] = {
     "max-request-size": ("how large a request may be", "BYTES", _SIZE),
     "max-metadata-size": ("how large the metadata of a request may be", "BYTES", _SIZE),
     "max-streams": ("how many requests a connection may have open at once", "N", positive),
+    "max-watchers": ("how many watches of changes a worker serves at once", "N", number(0)),
     "keepalive-time": ("after how long a silent connection is pinged", "SECONDS", duration(1)),
     "keepalive-timeout": ("how long a ping waits for its answer before its connection ends", "SECONDS", duration(1)),
     "max-connection-age": ("after how long a client must connect anew; 0: never", "SECONDS", seconds),
@@ -149,6 +150,7 @@ class Settings:
     max_metadata_size: int = 8 * 2**10
     """Bytes."""
     max_streams: int = 100
+    max_watchers: int = 256
     keepalive_time: float = 60.0
     """Seconds."""
     keepalive_timeout: float = 20.0

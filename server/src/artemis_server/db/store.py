@@ -23,10 +23,12 @@ from artemis_server.db.connection.driver_errors import Constraint, broken_constr
 from artemis_server.db.idempotency import RequestKey, insert_once
 from artemis_server.db.ids import next_id
 from artemis_server.db.listing.list_query import Query
+from artemis_server.db.listing.predicate import Predicate, predicate
 from artemis_server.db.statements import ATTRIBUTION, PRINCIPAL_NAME, Row, Statement, Values, principal_name
 from artemis_server.errors import Aborted, NotFound, RequestError, attempt_both
 from artemis_server.query.filters import filter_parser
 from artemis_server.query.orders import order_parser
+from artemis_server.query.tree import ALWAYS
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
@@ -71,6 +73,16 @@ class Store(ABC, Generic[M]):
     @abstractmethod
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
         """Returns the error for the caller who broke a constraint; None if it cannot be the caller's fault."""
+
+    def predicate(self, filter_text: str) -> Predicate | None:
+        """Returns the function that tells whether a filter chooses a row of the codec; None for the empty filter.
+
+        Raises:
+            InvalidArgument: the filter is bad.
+        """
+        tree = self._parse_filter(filter_text)
+        places = {name: place for place, name in enumerate(self.codec.names)}
+        return None if tree == ALWAYS else predicate(tree, places)
 
     def create(self, session: Session, message: M, key: RequestKey | None = None) -> M:
         """Stores the writable fields of the message as a new row and returns it as it was stored.

@@ -8,6 +8,7 @@ from artemis_server.health import HealthMonitor
 from artemis_server.rpc.lanes import Lane
 from artemis_server.telemetry.families import (
     CERTIFICATE,
+    CHANGES,
     CONNECTIONS,
     FILE,
     FREE,
@@ -17,15 +18,19 @@ from artemis_server.telemetry.families import (
     MAX_CONNECTIONS,
     QUEUE,
     SERVING,
+    WATCH_LAG,
+    WATCHERS,
     Family,
 )
 from artemis_server.telemetry.recorder import Gauges
+from artemis_server.watch.watches import Watches
 
 
 def gauges(
     database: Database,
     monitor: HealthMonitor,
     lanes: Iterable[Lane],
+    watches: Watches,
     max_connections: int,
     certificate_expiry: Callable[[], float],
 ) -> Gauges:
@@ -38,6 +43,9 @@ def gauges(
         (CONNECTIONS, ("open",)): lambda: usage().open_connections,
         (CONNECTIONS, ("busy",)): lambda: usage().busy_connections,
         (MAX_CONNECTIONS, ()): lambda: max_connections,
+        (WATCHERS, ()): partial(len, watches),
+        (WATCH_LAG, ()): lambda: watches.lag,
+        (CHANGES, ()): lambda: watches.log_size,
     }
     file = usage().file
     if file is not None:

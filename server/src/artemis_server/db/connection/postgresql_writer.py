@@ -44,7 +44,11 @@ class PostgresqlWriter:
     A single statement is a transaction by itself, so it is spared the round trips of BEGIN and COMMIT.
     """
 
-    def __init__(self, sessions: ThreadSessions, observer: Observer) -> None:
+    def __init__(
+        self, sessions: ThreadSessions, observer: Observer, on_commit: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_commit` is called after each commit, before the caller has its answer."""
+        self._on_commit = on_commit
         self._sessions = sessions
         self._observer = observer
         self._closed = False
@@ -56,7 +60,9 @@ class PostgresqlWriter:
         """Returns what `work` returns, as `Writer` has it; runs it again while it collides with other transactions."""
         began = time.monotonic()
         try:
-            return self._repeat(work, caller, dry_run=dry_run, single_statement=single_statement)
+            result = self._repeat(work, caller, dry_run=dry_run, single_statement=single_statement)
+            self._on_commit()
+            return result
         finally:
             self._observer.done("write", caller, began)
 

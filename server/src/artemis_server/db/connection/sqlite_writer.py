@@ -74,7 +74,10 @@ class SqliteWriter:
         engine: Engine,
         turn: Turn,
         observer: Observer,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
+        """Connects to nothing yet. `on_commit` is called after each commit, before the callers have their answers."""
+        self._on_commit = on_commit
         self._observer = observer
         self._engine = engine
         self._turn = turn
@@ -160,6 +163,7 @@ class SqliteWriter:
         while (group := self._next_group()) is not None:
             try:
                 self._commit(group)
+                self._on_commit()
             except BaseException as error:
                 failure = translate(error) if isinstance(error, Exception) else error
                 for ticket in group:
