@@ -84,6 +84,10 @@ class Client:
         """Returns the ids of the events whose changes have arrived."""
         return [change.event.id for response in self.responses for change in response.changes]
 
+    def told(self) -> list[tuple[str, bool]]:
+        """Returns the tokens that have arrived, and whether they came with the end of the log."""
+        return [(response.resume_token, response.caught_up) for response in self.responses]
+
     def tokens(self) -> list[str]:
         return [response.resume_token for response in self.responses]
 
@@ -220,6 +224,22 @@ def test_a_watcher_that_is_behind_reads_its_pages_one_after_the_other_and_then_j
     client.wait_for(lambda each: each.tokens()[-1] == "5")
     assert client.ids() == [1, 2, 3, 4, 5]
     ahead.wait_for(lambda each: each.ids() == [4, 5])
+
+
+def test_a_watcher_is_told_that_it_has_caught_up_when_it_has(make: Make) -> None:
+    """In a checkpoint at once, if its filter drops the last change."""
+    setting, client, choosy = make(), Client(), Client()
+    for stream, matches in ((client, None), (choosy, lambda row: row[0] == 1)):
+        watcher = Watcher(stream=stream, matches=matches, position=at(0), sent_position=at(0))
+        setting.hub.add(watcher, 1000)
+        setting.hub.deliver(watcher, entries(page(part(1, change(1)))), at(1), at_end=False)
+        stream.wait_for(lambda each: each.told() == [("1", False)])
+        setting.hub.deliver(watcher, entries(page(part(2, change(2)))), at(2), at_end=True)
+        stream.wait_for(lambda each: each.told() == [("1", False), ("2", True)])
+        setting.hub.join(watcher, [], at(2), at_end=True)
+    setting.hub.publish(entries(page(part(3, change(1)))), at(3))
+    for stream in (client, choosy):
+        stream.wait_for(lambda each: each.told()[2:] == [("3", True)])
 
 
 def test_a_watcher_that_does_not_read_is_ended_and_the_others_go_on(make: Make) -> None:

@@ -17,6 +17,8 @@ MAX_ENTRY = 256 * 2**10
 """The bytes above which a transaction continues in another response. The last change may go beyond by its own size."""
 Matches = Callable[[Row], bool]
 """A filter: tells whether it chooses an event."""
+CAUGHT_UP = WatchEventsResponse(caught_up=True).SerializeToString()
+"""The bytes of a response that says that the stream has caught up."""
 _CREATED, _UPDATED, _DELETED = EventChange.TYPE_CREATED, EventChange.TYPE_UPDATED, EventChange.TYPE_DELETED
 
 

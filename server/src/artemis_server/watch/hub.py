@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from artemis_server.db.changes.records import Position
 from artemis_server.errors import RequestError, ResourceExhausted, Unavailable
-from artemis_server.watch.entries import Entry, token_frame
+from artemis_server.watch.entries import CAUGHT_UP, Entry, token_frame
 from artemis_server.watch.ring import Ring
 from artemis_server.watch.watcher import Ended, Phase, Watcher
 
@@ -261,7 +261,7 @@ class Hub:
             if message:
                 self._start(watcher, message)
                 return
-        if watcher.token_time < 0 and watcher.phase in (Phase.JOINING, Phase.FOLLOWING):
+        if watcher.reached_end and not watcher.told_end:
             self._send_checkpoint(watcher)
 
     def _take(self, watcher: Watcher) -> list[Entry]:
@@ -300,8 +300,13 @@ class Hub:
             return b""
         watcher.within = False
         watcher.token_time = time.monotonic()
-        frames.append(self._token_frame(last.position))
+        frames.append(self._token_frames(watcher, last.position))
         return b"".join(frames)
+
+    def _token_frames(self, watcher: Watcher, position: Position) -> bytes:
+        """Returns the token of a position, and that the watcher has caught up, if it has."""
+        watcher.told_end = watcher.reached_end
+        return self._token_frame(position) + (CAUGHT_UP if watcher.told_end else b"")
 
     def _start(self, watcher: Watcher, message: bytes) -> None:
         watcher.sending_since = time.monotonic()
@@ -343,7 +348,7 @@ class Hub:
         if position is None:
             return
         watcher.token_time = time.monotonic()
-        self._start(watcher, self._token_frame(position))
+        self._start(watcher, self._token_frames(watcher, position))
 
     def _end_stopping(self, watcher: Watcher, now: float) -> None:
         assert self._closing_at is not None  # noqa: S101, for the type checker

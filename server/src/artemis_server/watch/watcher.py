@@ -78,3 +78,10 @@ class Watcher:
     ended: bool = False
     reason: Ended = Ended.CLIENT
     """Why it ends, if it does."""
+    told_end: bool = False
+    """True if the last resume token that it was sent said that it has caught up."""
+
+    @property
+    def reached_end(self) -> bool:
+        """True if it has taken all that was in the log when it was last read for it. What follows comes at once."""
+        return not self.own and self.phase in (Phase.JOINING, Phase.FOLLOWING)
