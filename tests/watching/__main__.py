@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
@@ -73,9 +74,8 @@ def figures(options: argparse.Namespace) -> int:
         codes = [end(each)["codes"] for each in stuck]
         delays = sorted(delay for each in found for delay in each["delays"])
         print(f"{options.watchers} watchers, {made / options.seconds:.0f} changes/s for {options.seconds:g} s")
-        print(
-            f"CPU: {1000 * (opened - before) / options.watchers:.1f} ms to open one, then {1000 * used / seconds:.1f} ms/s"
-        )
+        opening = 1000 * (opened - before) / options.watchers
+        print(f"CPU: {opening:.1f} ms to open one, then {1000 * used / seconds:.1f} ms/s")
         if delays:
             p50, p99 = (1000 * delays[int(share * len(delays))] for share in (0.5, 0.99))
             least = min(each["least"] for each in found)
@@ -135,11 +135,10 @@ def start(target: str, watchers: int, kind: str) -> "subprocess.Popen[str]":
     return process
 
 
-def end(process: "subprocess.Popen[str]") -> dict[str, list[float]]:
+def end(process: "subprocess.Popen[str]") -> Any:
     """Ends a process of watchers, and returns what it saw."""
     out, _ = process.communicate("")
-    found: dict[str, list[float]] = json.loads(out)
-    return found
+    return json.loads(out)
 
 
 def cpu(server: Server) -> float:
