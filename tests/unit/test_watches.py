@@ -191,7 +191,7 @@ def test_a_bad_request_names_its_field(serve: Serve) -> None:
     server.log.first = 5
     assert failure(server.watch("token3")) == (grpc.StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED")
     assert failure(server.watch("token999")) == (grpc.StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED")
-    assert len(server.watches) == 0
+    assert server.watches.count == 0
 
 
 def test_there_are_no_more_watches_than_allowed_and_a_place_becomes_free(serve: Serve) -> None:
@@ -200,7 +200,7 @@ def test_there_are_no_more_watches_than_allowed_and_a_place_becomes_free(serve: 
     next(first)
     assert failure(server.watch()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES")
     first.cancel()
-    until(lambda: len(server.watches) == 0)
+    until(lambda: server.watches.count == 0)
     next(server.watch())
     assert server.ended == [Ended.CLIENT]
 
@@ -225,7 +225,7 @@ def test_a_client_that_reads_nothing_is_ended_and_the_others_receive_everything(
 def test_a_deadline_ends_a_watch_and_frees_its_place(serve: Serve) -> None:
     server = serve()
     assert failure(server.watch(timeout=0.2))[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    until(lambda: len(server.watches) == 0)
+    until(lambda: server.watches.count == 0)
 
 
 def test_a_stop_sends_the_last_change_and_then_unavailable(serve: Serve) -> None:

@@ -153,10 +153,14 @@ def faults(received: Received, committed: Sequence[Transaction]) -> dict[str, Re
         for index in range(1, len(groups[place]))
         if {write_of(groups[place][index - 1]), write_of(groups[place][index])} <= set(large.writes)
     )
+    first = next(set(each.writes) for each in committed if write_of(received.changes[0]) in each.writes)
+    moved = [change for change in received.changes if write_of(change) in first]
     return {
         "drop": Received(groups=[*groups[:middle], groups[middle][1:], *groups[middle + 1 :]]),
         "repeat": Received(groups=[*groups[:middle], groups[middle] + groups[middle][:1], *groups[middle + 1 :]]),
-        "reorder": Received(groups=[*groups[1:], groups[0]]),
+        "reorder": Received(
+            groups=[*([each for each in group if write_of(each) not in first] for group in groups), moved]
+        ),
         "split": Received(
             groups=[*groups[:place], groups[place][:inside], groups[place][inside:], *groups[place + 1 :]]
         ),

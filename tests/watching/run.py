@@ -17,8 +17,8 @@ from tests.watching.history import Committed, Received, Transaction, Write, brok
 from tests.watching.writers import TIMEOUT, Writer, event, writers
 
 WATCHERS = 8
-MAX_STREAM = 0.5
-"""Seconds that a stream lasts at most, before its client leaves."""
+MIN_STREAM, MAX_STREAM = 0.1, 1.0
+"""Seconds that a stream lasts before its client leaves."""
 _LAST = "the last write"
 
 
@@ -55,7 +55,7 @@ class Watcher(threading.Thread):
         while not self._has_all() and self.error is None:
             stub = events_pb2_grpc.EventServiceStub(self._random.choice(self._channels))
             request = WatchEventsRequest(resume_token=self.received.resume())
-            call = stub.WatchEvents(request, timeout=MAX_STREAM * self._random.random(), wait_for_ready=True)
+            call = stub.WatchEvents(request, timeout=self._random.uniform(MIN_STREAM, MAX_STREAM), wait_for_ready=True)
             try:
                 for response in call:
                     self.received.add(response)

@@ -108,7 +108,8 @@ def services(database: Database, watches: Watches | None = None) -> tuple[Servic
 
     `watches` are those of the process, if it serves.
     """
-    watches = watches or watches_of(database)
+    if watches is None:
+        watches = watches_of(database)
     tokens = PageTokens(lambda: database.read(secrets.page_token_key))
     resume_tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
     events, users = EventStore(), UserStore()

@@ -43,7 +43,7 @@ def gauges(
         (CONNECTIONS, ("open",)): lambda: usage().open_connections,
         (CONNECTIONS, ("busy",)): lambda: usage().busy_connections,
         (MAX_CONNECTIONS, ()): lambda: max_connections,
-        (WATCHERS, ()): partial(len, watches),
+        (WATCHERS, ()): lambda: watches.count,
         (WATCH_LAG, ()): lambda: watches.lag,
         (CHANGES, ()): lambda: watches.log_size,
     }

@@ -47,7 +47,9 @@ class Watches:
         self._tail = Tail(database, changes, self._hub, self._signals)
         database.on_commit = self._signals.committed
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """The number of open watches."""
         return len(self._hub)
 
     @property
