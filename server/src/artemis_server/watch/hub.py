@@ -98,7 +98,7 @@ class Hub:
             ResourceExhausted: there are as many already.
             Unavailable: the hub is closed.
         """
-        watcher.access_time = time.monotonic()
+        watcher.access_time = watcher.token_time = time.monotonic()
         with self._changed:
             if self._closing_at is not None:
                 raise _SHUTTING_DOWN
