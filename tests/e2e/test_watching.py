@@ -1,11 +1,14 @@
 """Watches, histories and mirrors of the client on a real server."""
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
+from pathlib import Path
 
 import pytest
-from artemis_client import ArtemisClient, Event, EventMirror, MemoryStore, NotFound
+from artemis_client import ArtemisClient, Event, EventMirror, MemoryStore, NotFound, ResumeTokenExpired
 
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event, sent_part
@@ -94,6 +97,25 @@ def test_a_mirror_is_in_step_with_writers_over_the_death_of_its_server(serve: Se
                 each.result(PATIENCE)
             wait_for(mirror, client.events.create(event()))
             assert dict(mirror.events) == {each.id: each for each in client.events.list(page_size=1000)}
+
+
+def test_a_mirror_whose_changes_were_pruned_while_it_was_away_lists_again(serve: Serve, database_path: Path) -> None:
+    store = MemoryStore()
+    with ArtemisClient(serve().target) as client:
+        gone, changed = client.events.create(event()), client.events.create(event())
+        with EventMirror(client, store) as mirror:
+            assert mirror.wait_until_synced(PATIENCE)
+        client.events.delete(gone.id)
+        changed = client.events.update(Event(id=changed.id, name="new"))
+        added = client.events.create(event())
+        with closing(sqlite3.connect(database_path, timeout=PATIENCE)) as database, database:
+            database.execute("DELETE FROM event_changes WHERE id < (SELECT max(id) FROM event_changes)")
+        with pytest.raises(ResumeTokenExpired):
+            next(client.events.watch((store.position() or "").partition(" ")[0]))
+        with EventMirror(client, store) as mirror:
+            assert mirror.wait_until_synced(PATIENCE)
+
+    assert dict(store) == {changed.id: changed, added.id: added}
 
 
 def wait_for(mirror: EventMirror[MemoryStore], last: Event) -> None:
