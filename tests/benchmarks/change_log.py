@@ -66,7 +66,7 @@ def databases(engine: str, folder: Path, without: Path | None) -> Iterator[dict[
         for name, url in urls.items():
             migrate = [sys.executable, "-m", "artemis_server", "migrate", "--database-url", url]
             with sources(without if name == "without" else None):
-                subprocess.run(migrate, check=True, stdout=subprocess.DEVNULL)
+                subprocess.run(migrate, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if without is None:
             drop_triggers(urls["without"])
         yield urls
