@@ -200,7 +200,7 @@ def test_deleting_all_rows_is_logged(engine: Engine, database: Database, reader:
     assert sorted(reader.brief()[-1]) == [(D, 1, ""), (D, 2, ""), (D, 3, "")]
 
 
-def test_an_event_is_replayed_as_the_table_has_it(engine: Engine, database: Database, reader: Reader) -> None:
+def test_an_event_is_replayed_as_the_table_has_it(engine: Engine, reader: Reader) -> None:
     """Whatever a person does on SQLite: OR REPLACE deletes rows without telling triggers for deletes."""
     if engine.dialect.name != "sqlite":
         pytest.skip("only SQLite has OR REPLACE and OR IGNORE")
@@ -249,9 +249,7 @@ def test_what_is_undone_is_not_logged(database: Database, reader: Reader) -> Non
     assert reader.brief() == []
 
 
-def test_in_a_group_each_call_is_a_transaction_and_a_failed_one_is_none(
-    queueing: Queueing, database: Database, reader: Reader
-) -> None:
+def test_in_a_group_each_call_is_a_transaction_and_a_failed_one_is_none(queueing: Queueing, reader: Reader) -> None:
     def fail(session: Session) -> None:
         STORE.create(session, new_event())
         STORE.get(session, 2**62)
@@ -435,7 +433,6 @@ def test_a_position_shows_what_its_snapshot_did_not(postgresql: tuple[Engine, Da
         reader = Reader(database)
         rename(database, 2, "not seen")
         long.commit()
-    assert names(reader.transactions()) == [["long"], ["not seen"]] or names([]) == [["not seen"], ["long"]]
     rename(database, 2, "next")
     assert names(reader.transactions()) == [["next"]]
 
