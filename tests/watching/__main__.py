@@ -63,7 +63,10 @@ def figures(options: argparse.Namespace) -> int:
         server = stack.enter_context(serving(stack.enter_context(migrated(options.engine, folder))))
         create(server.target, 50, 1.0)  # so that what the server makes once is made
         before, memory = cpu(server), resident(server)
-        readers = [start(server.target, options.watchers // PROCESSES, "read") for _ in range(PROCESSES)]
+        readers = [
+            start(server.target, options.watchers // PROCESSES, "read")
+            for _ in range(PROCESSES if options.watchers else 0)
+        ]
         stuck = [start(server.target, options.stuck, "stuck")] if options.stuck else []
         opened, began = cpu(server), time.monotonic()
         peak = Peak(server)
@@ -74,13 +77,14 @@ def figures(options: argparse.Namespace) -> int:
         codes = [end(each)["codes"] for each in stuck]
         delays = sorted(delay for each in found for delay in each["delays"])
         print(f"{options.watchers} watchers, {made / options.seconds:.0f} changes/s for {options.seconds:g} s")
-        opening = 1000 * (opened - before) / options.watchers
+        opening = 1000 * (opened - before) / max(1, options.watchers)
         print(f"CPU: {opening:.1f} ms to open one, then {1000 * used / seconds:.1f} ms/s")
         if delays:
             p50, p99 = (1000 * delays[int(share * len(delays))] for share in (0.5, 0.99))
             least = min(each["least"] for each in found)
             print(f"commit to delivery: p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {1000 * delays[-1]:.0f} ms")
-            print(f"lost: {made - least} of {made}")
+            responses = sum(each["responses"] for each in found) / seconds
+            print(f"lost: {made - least} of {made}; {responses:.0f} responses/s")
         print(f"RSS: {memory / 2**20:.0f} MiB before, at most {(peak.stop() - memory) / 2**20:.0f} MiB more")
         if stuck:
             print(f"those that never read ended with {codes[0]}")

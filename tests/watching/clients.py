@@ -22,6 +22,7 @@ class Follower(threading.Thread):
         self._ready = ready
         self.call = events_pb2_grpc.EventServiceStub(channel).WatchEvents(WatchEventsRequest())
         self.delays: list[float] = []
+        self.responses = 0
         self.code = ""
 
     def run(self) -> None:
@@ -31,6 +32,7 @@ class Follower(threading.Thread):
             self._ready.release()
             for response in self.call:
                 now = time.time()
+                self.responses += 1
                 for change in response.changes:
                     self.delays.append(now - change.change_time.seconds - change.change_time.nanos / 1e9)
         except grpc.RpcError as error:
@@ -57,6 +59,7 @@ def main(target: str, watchers: int, *, read: bool) -> None:
     found = {
         "delays": sorted(round(delay, 5) for each in followers for delay in each.delays),
         "least": min(len(each.delays) for each in followers),
+        "responses": sum(each.responses for each in followers),
         "codes": sorted({each.code for each in followers}),
     }
     print(json.dumps(found), flush=True)

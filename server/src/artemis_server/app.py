@@ -182,7 +182,7 @@ class Application:
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._database.check, self._database.disconnect)
-        self._pruner = Pruner(self._database)
+        self._pruner = Pruner(self._database, settings.change_retention)
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles)
         authenticates = self._access.authenticates

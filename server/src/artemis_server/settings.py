@@ -161,6 +161,8 @@ class Settings:
     """Seconds."""
     shutdown_grace: float = 10.0
     """Seconds."""
+    change_retention: float = 7 * 86400.0
+    """Seconds."""
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -250,6 +252,7 @@ def _add_processes(flags: Flags) -> None:
     flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
     flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
     flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+    flags.add("change-retention", "how long changes of events are kept", metavar="SECONDS", type=duration(1))
 
 
 def _add_telemetry(flags: Flags) -> None:

@@ -6,6 +6,7 @@ same SQL and bound parameters. Rows are plain tuples.
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from itertools import chain
 from typing import Any, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, Dialect, Text, bindparam, func
@@ -28,6 +29,8 @@ It ends with the transaction, and so works behind PgBouncer.
 """
 MAX_FETCH = 128
 """The number of rows that are fetched at a time: enough for a page of 100 and the row after it."""
+MAX_INSERTED = 100
+"""The number of rows of one INSERT. Each of their values is a parameter, of which SQLite allows 32,766."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
 Row = tuple[Any, ...]
@@ -79,6 +82,17 @@ class Statement:
         row_id = values["id"] or cursor.lastrowid
         cursor.close()
         return cast("int", row_id)
+
+    def insert_many(self, session: Session, rows: Sequence[Values]) -> None:
+        """Executes the INSERT of rows, MAX_INSERTED in a statement: triggers have a cost for each statement.
+
+        "INSERT INTO t (a, b) VALUES (?, ?)" becomes "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)" for two rows.
+        """
+        driver, compiled = self._prepare(session)
+        head, _, row = compiled.sql.partition(" VALUES ")
+        for start in range(0, len(rows), MAX_INSERTED):
+            chunk = [compiled.positional(values) for values in rows[start : start + MAX_INSERTED]]
+            driver.execute(f"{head} VALUES {', '.join([row] * len(chunk))}", [*chain.from_iterable(chunk)]).close()
 
     def many(self, session: Session, rows: Iterable[Values]) -> int:
         """Executes the statement for each of the rows, in one call of the driver; returns how many were changed."""
