@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from artemis_client import ArtemisClient, Event, EventMirror, MemoryStore, NotFo
 
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event, sent_part
-from tests.e2e.servers import PATIENCE
+from tests.e2e.servers import PATIENCE, serving
 
 
 def test_a_watch_yields_the_changes_since_it_was_made(client: ArtemisClient) -> None:
@@ -73,8 +73,13 @@ def test_a_deleted_event_comes_back_from_its_history(client: ArtemisClient) -> N
     assert [*client.events.history(2**40)] == []
 
 
-def test_a_mirror_is_in_step_with_writers_over_the_death_of_its_server(serve: Serve) -> None:
-    first = serve()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, database_path: Path) -> Path | str:
+    """A database of each engine."""
+    return database_path if request.param == "sqlite" else str(request.getfixturevalue("postgresql_url"))
+
+
+def test_a_mirror_is_in_step_with_writers_over_the_death_of_its_server(database: Path | str) -> None:
     done = threading.Event()
 
     def write(client: ArtemisClient, number: int) -> None:
@@ -83,14 +88,16 @@ def test_a_mirror_is_in_step_with_writers_over_the_death_of_its_server(serve: Se
             client.events.update(Event(id=several[0].id, name="changed"))
             client.events.batch_delete([several[1].id, several[2].id])
 
-    with ArtemisClient(first.target) as client, ThreadPoolExecutor(2) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        first = stack.enter_context(serving(database))
+        client = stack.enter_context(ArtemisClient(first.target))
         client.events.batch_create([event() for _ in range(1000)])
         client.events.batch_create([event() for _ in range(1000)])
         writers = [pool.submit(write, client, number) for number in range(2)]
         with EventMirror(client) as mirror:
             assert mirror.wait_until_synced(PATIENCE)
             first.kill()
-            serve(listen=first.target)
+            stack.enter_context(serving(database, listen=first.target))
             assert mirror.wait_until_synced(PATIENCE)
             done.set()
             for each in writers:
