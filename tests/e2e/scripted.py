@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NoReturn, TypeAlias
 
 import grpc
@@ -82,7 +83,8 @@ class Script(events_pb2_grpc.EventServiceServicer):
 
     streams: list[Sequence[Step]] = field(default_factory=list)
     after: dict[str, Sequence[Step]] = field(default_factory=dict)
-    """Streams that it plays to whoever comes with the token."""
+    """Streams that it plays to whoever comes with the token, however often. gRPC in Python may lose the responses that
+    it has received and not handed on when an error follows."""
     pages: Sequence[Sequence[Event]] = ((),)
     tokens: Sequence[str] = ("listed",)
     """The resume tokens of the pages of each list. Their last one is also that of all further pages."""
@@ -135,6 +137,11 @@ class Script(events_pb2_grpc.EventServiceServicer):
                 step.abort(context)
             yield step
         self._hold(context)
+
+    @property
+    def starts(self) -> list[str]:
+        """The tokens that the streams began with, one after the other."""
+        return [token for token, _ in groupby(request.resume_token for request in self.requests)]
 
     def end_stream(self, failure: Failure) -> None:
         """Ends the stream that is silent, once there is one."""

@@ -14,6 +14,8 @@ _CUT = (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 """Errors of a stream that somebody on the way ended: the client ends none by itself, but for silent ones."""
 _BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 """Errors of gRPC for a stream that a proxy broke off. They are the server's own if they have details."""
+_MAX_BROKEN = 5
+"""Streams in a row that may break without a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Progress:
         self._unfinished: list[WatchEventsResponse] = []
         self._attempts = Attempts(math.inf)
         self._refused = False
-        self._heard = False
+        self._broken = 0
 
     @property
     def resume_token(self) -> str:
@@ -71,12 +73,13 @@ class Progress:
         if code is grpc.StatusCode.UNAUTHENTICATED and not self._refused:
             self._refused = True
             return 0
-        if code in _CUT or (code in _BROKEN and self._heard and not error.details):
+        broken = code in _BROKEN and not error.details
+        self._broken += broken
+        if code in _CUT or (broken and self._broken <= _MAX_BROKEN):
             error = Unavailable(grpc.StatusCode.UNAVAILABLE, error.message, error.details, error.request_id)
-        self._heard = False
         return self._attempts.pause_after(error)
 
     def _responded(self) -> None:
         self._attempts = Attempts(math.inf)
         self._refused = False
-        self._heard = True
+        self._broken = 0
