@@ -38,6 +38,10 @@ OTHERS = """
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 SEQUENCES = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence"
+LOG = "event_changes"
+FIRST = "SELECT * FROM event_changes WHERE id = 0"
+"""The one change that a new database has."""
+LOGGED = "DELETE FROM event_changes WHERE id > 0"
 SETTINGS = """
     SELECT datconnlimit, datallowconn, datacl::text, setrole, setconfig::text
     FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = pg_database.oid WHERE datname = current_database()
@@ -95,6 +99,7 @@ class Pool:
                 for table in tables:
                     if table not in self._contents:
                         connection.execute(SQL("DELETE FROM {}").format(Identifier(table)))
+                connection.execute(LOGGED)
                 connection.execute(SEQUENCES)
         except psycopg.Error:  # such as of a database or a table that the test has dropped
             return False
@@ -104,7 +109,8 @@ class Pool:
         """Returns what is different after a change of anything but rows."""
         changes = " UNION ALL ".join(CHANGES.format(*catalog) for catalog in CATALOGS.items())
         found = connection.execute(changes).fetchall()
-        kept = [_rows(connection, table) for table in self._contents]
+        kept = [_rows(connection, table) for table in self._contents if table != LOG]
+        kept.append(connection.execute(FIRST).fetchall())
         return [*found, *connection.execute(SETTINGS).fetchall(), *kept]
 
 

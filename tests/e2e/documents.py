@@ -34,15 +34,15 @@ ROOT = Path(__file__).parents[2]
 PORT = ":50051"
 """The port that the pages call, on 127.0.0.1 or localhost."""
 _BLOCK = re.compile(r"^(?:```(\w*)\n(.*?)^```|(#)+ [^\n]*)$", re.DOTALL | re.MULTILINE)  # or a heading
-_TOKEN = re.compile(r'"nextPageToken": "([^"]*)"')
+_TOKEN = re.compile(r'"(?:nextPage|resume)Token": "([^"]*)"')
 _SQLITE3 = """
 import sqlite3, sys
 for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):
     print(*row, sep="|")
 """
 _OF_A_RUN = (  # what differs between runs, or versions
-    (re.compile(r'"(create|update)Time": "[^"]*"'), r'"\1Time": "..."'),
-    (_TOKEN, '"nextPageToken": "..."'),
+    (re.compile(r'"(create|update|change)Time": "[^"]*"'), r'"\1Time": "..."'),
+    (re.compile(r'"(nextPage|resume)Token": "[^"]*"'), r'"\1Token": "..."'),
     (re.compile(r" +\d+\.\d\d +[\d,]+$", re.MULTILINE), ""),  # the last columns of a load
     (re.compile(r"at revision \d{4}"), "at revision ..."),
     (re.compile(r"[\d,]+ bytes$", re.MULTILINE), "... bytes"),
@@ -93,7 +93,7 @@ def table_of(page: str, *titles: str) -> list[list[str]]:
 
 
 def same_in_every_run(output: str) -> str:
-    """Returns an output without times, page tokens, rates and tabs."""
+    """Returns an output without times, tokens, rates and tabs."""
     for pattern, replacement in _OF_A_RUN:
         output = pattern.sub(replacement, output)
     return output
@@ -119,7 +119,7 @@ class Shell:
             self._server = None
 
     def run(self, step: Step) -> str:
-        """Returns what a step prints. A page token that the page shows is replaced by the one of this run."""
+        """Returns what a step prints. A token that the page shows is replaced by the one of this run."""
         source = step.source.replace(PORT, self._port)
         for shown, real in self._tokens.items():
             source = source.replace(shown, real)
@@ -221,18 +221,22 @@ class Grpcurl:
         service, _, name = path.partition("/")
         services = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"]]
         method = next(each for each in services if each.full_name == service).methods_by_name[name]
-        call: grpc.UnaryUnaryMultiCallable[Message, Message] = channel.unary_unary(
+        call: grpc.UnaryStreamMultiCallable[Message, Message] = channel.unary_stream(  # one response is a stream, too
             f"/{path}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(method.output_type).FromString,
         )
         sent = GetMessageClass(method.input_type)()
         json_format.ParseDict(_with_masks(json.loads(request)), sent)
+        timeout, printed = float(self._flags.get("-max-time", PATIENCE)), ""
         try:
-            answer = call(sent, timeout=PATIENCE, metadata=((header, value),) if header else ())
-            return f"{json_format.MessageToJson(answer, ensure_ascii=False)}\n"
+            for answer in call(sent, timeout=timeout, metadata=((header, value),) if header else ()):
+                printed += f"{json_format.MessageToJson(answer, ensure_ascii=False)}\n"
+            return printed
         except grpc.RpcError as error:
-            return _failure(cast("grpc.Call", error))
+            if "-max-time" in self._flags:
+                return f"{printed}ERROR:\n  Code: DeadlineExceeded\n  Message: context deadline exceeded\n"
+            return printed + _failure(cast("grpc.Call", error))
 
 
 def _with_masks(value: Any) -> Any:
@@ -259,9 +263,11 @@ def _failure(error: grpc.Call) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _signature(method: MethodDescriptor) -> str:
-    (signature,) = method.GetOptions().Extensions[client_pb2.method_signature]
-    return str(signature)
+def _signatures(method: MethodDescriptor) -> str:
+    return "".join(
+        f'    option (.google.api.method_signature) = "{signature}";\n'
+        for signature in method.GetOptions().Extensions[client_pb2.method_signature]
+    )
 
 
 def _role(method: MethodDescriptor) -> str:
@@ -272,9 +278,9 @@ def _role(method: MethodDescriptor) -> str:
 def _described(name: str) -> str:
     service = next(each for each in SERVICES if each.full_name == name)
     methods = "".join(
-        f"  rpc {method.name} ( .{method.input_type.full_name} ) returns ( .{method.output_type.full_name} ) {{\n"
-        f"    option (.artemis.v1.required_role) = {_role(method)};\n"
-        f'    option (.google.api.method_signature) = "{_signature(method)}";\n  }}\n'
+        f"  rpc {method.name} ( .{method.input_type.full_name} )"
+        f" returns ( {'stream ' * method.server_streaming}.{method.output_type.full_name} ) {{\n"
+        f"    option (.artemis.v1.required_role) = {_role(method)};\n{_signatures(method)}  }}\n"
         for method in sorted(service.methods, key=lambda method: method.name)
     )
     return f"{name} is a service:\nservice {service.name} {{\n{methods}}}\n"

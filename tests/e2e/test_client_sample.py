@@ -1,4 +1,4 @@
-"""The samples of the READMEs pass a type checker, and the client's runs, also a second time.
+"""The samples of the pages for consumers pass a type checker, and the client's runs, also a second time.
 
 Types are checked in the environment that holds the client's dependencies alone, the oldest that it supports.
 """
@@ -13,11 +13,12 @@ import pytest
 from tests.e2e.servers import PATIENCE, Server
 from tests.e2e.test_floor import CLIENT, ROOT
 
-SAMPLE, SECURE_SAMPLE, README_SAMPLE = (
+SAMPLE, *OTHER_SAMPLES = (
     sample
-    for page in (ROOT / "client" / "README.md", ROOT / "README.md")
-    for sample in re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for page in ("client/README.md", "README.md", "docs/watching.md")
+    for sample in re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
 )
+SEARCH = ROOT / "docs" / "samples" / "event_search.py"
 PRINTED = "Compiler day 2030-05-04 09:00:00+00:00\n"
 
 
@@ -56,14 +57,18 @@ def test_types_are_checked(tmp_path: Path) -> None:
         "error.code.nmae": '"StatusCode" has no attribute "nmae"',
         "ArtemisClient('', credentials=3)": 'has incompatible type "int"; expected "ChannelCredentials | None"',
         "ArtemisClient('', token=3)": 'has incompatible type "int"; expected "str | Callable[[], str] | None"',
+        "next(client.events.watch()).nmae": '"EventChange" has no attribute "nmae"',
+        "EventMirror(client).events[1].nmae": '"Event" has no attribute "nmae"',
+        "EventMirror(client, {})": 'No overload variant of "EventMirror" matches argument types',
         "tls(3)": 'has incompatible type "int"; expected "str | PathLike[str] | None"',
     }
     given = "from artemis_client import *\ndef f(client: ArtemisClient, event: Event, error: ArtemisError) -> None:\n"
     (tmp_path / "right.py").write_text(SAMPLE, encoding="utf-8")
-    (tmp_path / "secure.py").write_text(SECURE_SAMPLE, encoding="utf-8")
-    (tmp_path / "readme.py").write_text(README_SAMPLE, encoding="utf-8")
+    for number, sample in enumerate(OTHER_SAMPLES):
+        (tmp_path / f"right_{number}.py").write_text(sample, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(given + "".join(f"    {each}\n" for each in mistakes), encoding="utf-8")
-    files = ("right.py", "secure.py", "readme.py", "wrong.py")
+    assert len(OTHER_SAMPLES) == 5
+    files: list[str | Path] = [SEARCH, *sorted(tmp_path.glob("right*.py")), "wrong.py"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, "--cache-dir", CACHE, *files],
         cwd=tmp_path,

@@ -124,6 +124,18 @@ class Events(events_pb2_grpc.EventServiceServicer):
         deleted = [Event(id=each.id, name="deleted") for each in request.requests]
         return events_pb2.BatchDeleteEventsResponse(events=deleted)
 
+    def ListEventChanges(
+        self, request: events_pb2.ListEventChangesRequest, context: grpc.ServicerContext
+    ) -> events_pb2.ListEventChangesResponse:
+        self._record(request, context)
+        return events_pb2.ListEventChangesResponse()
+
+    def WatchEvents(
+        self, request: events_pb2.WatchEventsRequest, context: grpc.ServicerContext
+    ) -> Iterator[events_pb2.WatchEventsResponse]:
+        self._record(request, context)
+        return iter(())
+
 
 class Users(users_pb2_grpc.UserServiceServicer):
     """Answers with users that have ids."""

@@ -15,7 +15,13 @@ from tests.e2e.documents import Shell, Step, same_in_every_run, steps_of, table_
 from tests.e2e.servers import PATIENCE, serving
 
 ACCESS, FILTERS = "docs/access.md", "docs/filters.md"
-PAGES = [["README.md", "docs/operations.md"], ["client/README.md"], ["loader/README.md"], ["docs/tour.md"]]
+PAGES = [
+    ["README.md", "docs/operations.md"],
+    ["client/README.md"],
+    ["loader/README.md"],
+    ["docs/tour.md"],
+    ["docs/watching.md"],
+]
 """Pages with commands or programs; those in one list follow each other on one server."""
 
 

@@ -118,8 +118,8 @@ def tool(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Tool
 def test_the_services_and_their_methods_can_be_listed(tool: Tool) -> None:
     assert {EVENTS, USERS, "grpc.health.v1.Health"} <= set(tool.services())
     batches = ["BatchCreateEvents", "BatchDeleteEvents", "BatchGetEvents", "BatchUpdateEvents"]
-    methods = [*batches, "CreateEvent", "DeleteEvent", "GetEvent", "ListEvents", "UpdateEvent"]
-    assert [f"{EVENTS}.{method}" for method in methods] == sorted(tool.methods(EVENTS))
+    methods = [*batches, "CreateEvent", "DeleteEvent", "GetEvent", "ListEventChanges", "ListEvents", "UpdateEvent"]
+    assert [f"{EVENTS}.{method}" for method in (*methods, "WatchEvents")] == sorted(tool.methods(EVENTS))
 
 
 @needs_grpcurl

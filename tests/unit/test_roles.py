@@ -12,7 +12,7 @@ from tests.e2e.wire import SERVICES
 def test_reads_need_a_reader_and_all_else_a_writer() -> None:
     for method, role in required_roles(SERVICES).items():
         name = method.rpartition("/")[2]
-        expected = "ROLE_READER" if name.startswith(("Get", "List", "BatchGet")) else "ROLE_WRITER"
+        expected = "ROLE_READER" if name.startswith(("Get", "List", "BatchGet", "Watch")) else "ROLE_WRITER"
         assert (method, access_pb2.Role.Name(role)) == (method, expected)
 
 

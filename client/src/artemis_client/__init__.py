@@ -26,11 +26,16 @@ from artemis_client.errors import (
     OutOfRange,
     PermissionDenied,
     ResourceExhausted,
+    ResumeTokenExpired,
     Unauthenticated,
     Unavailable,
     Violation,
 )
 from artemis_client.times import timestamp
+from artemis_client.watching.changes import ChangeType, EventChange
+from artemis_client.watching.mirror import EventMirror
+from artemis_client.watching.stores import EventStore, MemoryStore
+from artemis_client.watching.watch import Watch
 
 __version__ = _version("artemis-client")
 
@@ -40,19 +45,26 @@ __all__ = [
     "ArtemisClient",
     "ArtemisError",
     "Cancelled",
+    "ChangeType",
     "DeadlineExceeded",
     "Event",
+    "EventChange",
+    "EventMirror",
+    "EventStore",
     "FailedPrecondition",
     "InternalError",
     "InvalidArgument",
+    "MemoryStore",
     "NotFound",
     "OutOfRange",
     "PermissionDenied",
     "ResourceExhausted",
+    "ResumeTokenExpired",
     "Unauthenticated",
     "Unavailable",
     "User",
     "Violation",
+    "Watch",
     "timestamp",
     "tls",
 ]

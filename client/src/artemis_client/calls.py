@@ -2,6 +2,9 @@
 
 import re
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -9,7 +12,7 @@ import grpc
 
 from artemis_client.credentials import TokenProvider
 from artemis_client.errors import ArtemisError, Cancelled, from_rpc_error
-from artemis_client.positions import LatestPosition
+from artemis_client.positions import LatestPosition, Trailers
 from artemis_client.retries import Attempts, checked_timeout
 from artemis_client.tracing import Metadata, trace_context
 
@@ -35,6 +38,24 @@ class Method(Protocol[Request_contra, Response_co]):
     ) -> tuple[Response_co, grpc.Call]:
         """Calls it, and returns the call as well, which has the trailers."""
 
+    def future(
+        self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> "PendingCall[Response_co]":
+        """Starts a call that another thread may cancel."""
+
+
+class PendingCall(Protocol[Response_co]):
+    """A unary call that is under way."""
+
+    def result(self) -> Response_co:
+        """Waits for the response."""
+
+    def trailing_metadata(self) -> Trailers:
+        """Waits for the trailers."""
+
+    def cancel(self) -> object:
+        """Ends the call."""
+
 
 class AnyRequest(Protocol):
     """A request of the contract."""
@@ -57,10 +78,19 @@ class Caller:
         self._token = token
         self.position = LatestPosition()
         self._closed = threading.Event()
+        self._children: weakref.WeakSet[Caller] = weakref.WeakSet()
 
     def close(self) -> None:
-        """Ends the pauses between attempts; their calls fail with Cancelled."""
+        """Ends the pauses between attempts, whose calls fail with Cancelled, and closes the callers that it adopted."""
         self._closed.set()
+        for child in [*self._children]:
+            child.close()
+
+    def adopt(self, child: "Caller") -> None:
+        """Closes another caller when this one is closed."""
+        self._children.add(child)
+        if self._closed.is_set():
+            child.close()
 
     def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
         """Returns the response of the first attempt that has one. Raises ArtemisError when the call fails.
@@ -81,14 +111,18 @@ class Caller:
             pause = attempts.pause_after(error)
             if pause is None:
                 raise explained(error, request, before) from None
-            if self._closed.wait(pause):
-                raise _closed() from None
+            self.pause(pause)
             before = error
 
     def write(self, method: Method[Write, Response], request: Write, timeout: float | None) -> Response:
         """Calls with an id: a new one if the request has none, the same in every attempt (AIP-4235)."""
         request.request_id = request.request_id or str(uuid4())
         return self.call(method, request, timeout)
+
+    def pause(self, seconds: float) -> None:
+        """Waits. Raises Cancelled when the caller is closed."""
+        if self._closed.wait(seconds):
+            raise closed() from None
 
     def _provide(self) -> str | None:
         return None if self._token is None else self._token()
@@ -100,20 +134,23 @@ class Caller:
 
         Raises ArtemisError.
         """
-        credentials = () if token is None else (("authorization", f"Bearer {token}"),)
-        metadata = (*credentials, *trace_context(), *self.position.metadata())
-        try:
-            response, call = method.with_call(request, timeout=timeout, metadata=metadata)
-        except grpc.RpcError as failure:
-            if isinstance(failure, grpc.Call):
-                self.position.keep(failure.trailing_metadata())
-            raise from_rpc_error(failure) from None
-        except ValueError as error:
-            if "closed channel" not in str(error):
+        metadata = (*metadata_with(token), *self.position.metadata())
+        with grpc_errors():
+            try:
+                response, trailers = self._send(method, request, timeout, metadata)
+            except grpc.RpcError as failure:
+                if isinstance(failure, grpc.Call):
+                    self.position.keep(failure.trailing_metadata())
                 raise
-            raise _closed() from None
-        self.position.keep(call.trailing_metadata(), wrote=hasattr(request, "request_id"))
+        self.position.keep(trailers, wrote=hasattr(request, "request_id"))
         return response
+
+    def _send(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> tuple[Response, Trailers]:
+        """Returns the response and the trailers."""
+        response, call = method.with_call(request, timeout=timeout, metadata=metadata)
+        return response, call.trailing_metadata()
 
 
 def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | None) -> ArtemisError:
@@ -136,5 +173,24 @@ def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | N
     return type(error)(error.code, message, request_id=error.request_id)
 
 
-def _closed() -> Cancelled:
+def metadata_with(token: str | None) -> Metadata:
+    """Returns the metadata of a call: the token, if there is one, and the trace that the call belongs to."""
+    return trace_context() if token is None else (("authorization", f"Bearer {token}"), *trace_context())
+
+
+@contextmanager
+def grpc_errors() -> Iterator[None]:
+    """Raises the errors of gRPC inside of it as ArtemisError."""
+    try:
+        yield
+    except grpc.RpcError as failure:
+        raise from_rpc_error(failure) from None
+    except ValueError as error:
+        if "closed channel" not in str(error):
+            raise
+        raise closed() from None
+
+
+def closed() -> Cancelled:
+    """Returns the error of a call of a client that is closed."""
     return Cancelled(grpc.StatusCode.CANCELLED, "the client is closed")

@@ -7,6 +7,7 @@ ArtemisError
 +-- FailedPrecondition
 +-- Aborted               read the resource again, then retry
 +-- OutOfRange
+|   +-- ResumeTokenExpired   list again, then watch from there
 +-- Unauthenticated
 +-- PermissionDenied
 +-- ResourceExhausted     retry_delay: how long to wait
@@ -114,6 +115,10 @@ class OutOfRange(ArtemisError):
     """The request asks for data that is no longer kept."""
 
 
+class ResumeTokenExpired(OutOfRange):
+    """The changes after a resume token are no longer kept: list the events again, and watch from that list."""
+
+
 class Unauthenticated(ArtemisError):
     """The caller did not prove who it is."""
 
@@ -157,6 +162,8 @@ _BY_CODE = {
     grpc.StatusCode.CANCELLED: Cancelled,
     grpc.StatusCode.INTERNAL: InternalError,
 }
+_BY_REASON = {"RESUME_TOKEN_EXPIRED": ResumeTokenExpired}
+"""Errors that a program answers in another way than others of their code."""
 _DETAIL_TYPES: dict[str, type[Message]] = {
     kind.full_name: getattr(error_details_pb2, name)
     for name, kind in error_details_pb2.DESCRIPTOR.message_types_by_name.items()
@@ -170,7 +177,9 @@ def from_rpc_error(error: grpc.RpcError) -> ArtemisError:
     code, details = error.code() or grpc.StatusCode.UNKNOWN, _details(error)
     named = next((each.request_id for each in details if isinstance(each, error_details_pb2.RequestInfo)), "")
     request_id = named or str(_trailer(error, _REQUEST_ID))
-    return _BY_CODE.get(code, ArtemisError)(code, error.details() or "", details, request_id)
+    made = _BY_CODE.get(code, ArtemisError)(code, error.details() or "", details, request_id)
+    special = _BY_REASON.get(made.reason)
+    return special(code, made.message, details, request_id) if special else made
 
 
 def _trailer(call: grpc.Call, name: str) -> str | bytes:

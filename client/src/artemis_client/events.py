@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc
@@ -9,6 +10,10 @@ from artemis.v1.events_pb2 import Event
 
 from artemis_client.calls import Caller
 from artemis_client.masks import field_mask
+from artemis_client.watching.changes import EventChange, change_of
+from artemis_client.watching.source import EventSource
+from artemis_client.watching.streams import ClosableCaller
+from artemis_client.watching.watch import Watch
 
 
 class EventClient:
@@ -22,6 +27,7 @@ class EventClient:
 
     def __init__(self, channel: grpc.Channel, caller: Caller) -> None:
         self._stub = events_pb2_grpc.EventServiceStub(channel)
+        self._caller = caller
         self._call = caller.call
         self._write = caller.write
 
@@ -171,3 +177,54 @@ class EventClient:
         if not request.requests:
             return []
         return [*self._write(self._stub.BatchDeleteEvents, request, timeout).events]
+
+    def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> Iterator[EventChange]:
+        """Yields the changes of one event that the server has kept, the newest first, also of a deleted event.
+
+        Pages are fetched as they are needed; the timeout is one page's.
+        """
+        request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size)
+        while True:
+            page = self._call(self._stub.ListEventChanges, request, timeout)
+            yield from map(change_of, page.changes)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def watch(
+        self,
+        resume_token: str | None = None,
+        filter: str | None = None,  # noqa: A002 - the contract's name for it
+        *,
+        timeout: float | None = None,
+    ) -> Watch:
+        """Returns the changes of events, or of those that match `filter`, as they are committed.
+
+        They are those since `resume_token`, a token of an earlier watch. Without it they begin with the first change
+        that is committed after this method has returned, which asks the server once, within the timeout.
+        """
+        source = self.source()
+        return Watch(source, resume_token or source.resume_token(timeout), filter or "")
+
+    def list_and_watch(
+        self,
+        filter: str | None = None,  # noqa: A002 - the contract's name for it
+        *,
+        timeout: float | None = None,
+    ) -> tuple[Iterator[Event], Watch]:
+        """Returns the events, or those that match `filter`, and a watch of their changes since.
+
+        Go through the events first, then through the watch. Nothing is missing between them. The watch begins where the
+        first page of the events was read; so a change that a later page shows already comes once more, also the
+        creation of an event that you have, or the deletion of one that you never got. Pages are fetched as they are
+        needed; the timeout is one page's.
+        """
+        source = self.source()
+        pages = source.pages(filter or "", timeout)
+        first = next(pages)
+        events = chain(first.events, chain.from_iterable(page.events for page in pages))
+        return events, Watch(source, first.resume_token, filter or "")
+
+    def source(self) -> EventSource:
+        """Returns what a watch or an `EventMirror` reads from."""
+        return EventSource(self._stub, ClosableCaller(self._caller))

@@ -3,10 +3,12 @@
 import re
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from artemis_client.tracing import Metadata
 
+Trailers: TypeAlias = "Iterable[Any] | None"
+"""The trailing metadata of a call; its types are gRPC's own."""
 _NAME = "x-artemis-position"
 _FORM = re.compile("[0-9a-z]{17,64}")
 _CLUSTER_DIGITS = 16
@@ -30,7 +32,7 @@ class LatestPosition:
         text = self._text
         return ((_NAME, text),) if text else ()
 
-    def keep(self, trailers: Iterable[Any] | None, *, wrote: bool = False) -> None:
+    def keep(self, trailers: Trailers, *, wrote: bool = False) -> None:
         """Keeps the position in the trailers of a call, if they have one.
 
         A server without replicas returns none. After such a write, no replica may answer this client.

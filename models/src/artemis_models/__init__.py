@@ -21,13 +21,26 @@ from artemis_models.revisions import (
     head_revision,
 )
 from artemis_models.sequences import check_sequences, sequence_repair
-from artemis_models.tables import Base, Event, FeedValidators, IdempotencyKey, Load, Secret, User, next_update_time
+from artemis_models.tables import (
+    Base,
+    ChangeContext,
+    Event,
+    EventChange,
+    FeedValidators,
+    IdempotencyKey,
+    Load,
+    Secret,
+    User,
+    next_update_time,
+)
 
 __all__ = [
     "AUTOCOMMIT",
     "Base",
+    "ChangeContext",
     "DatabaseError",
     "Event",
+    "EventChange",
     "FeedValidators",
     "IdempotencyKey",
     "Load",

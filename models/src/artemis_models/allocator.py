@@ -3,7 +3,7 @@
 import ctypes
 from contextlib import suppress
 
-LARGE_BLOCK = 64 * 2**10  # bytes
+LARGE_BLOCK = 96 * 2**10  # bytes; SQLite takes and frees 64 KiB for each statement that fires a trigger
 MAX_FREE = 2 * 2**20  # bytes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 

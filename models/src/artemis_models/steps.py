@@ -12,6 +12,7 @@ from typing import Any
 from alembic import op
 from sqlalchemy import Connection, text
 
+from artemis_models.change_log import SQLITE_TRIGGERS, sqlite_triggers
 from artemis_models.locks import Patience, try_for_locks
 
 PROGRESS = 10.0
@@ -81,3 +82,17 @@ def _runner(bind: Connection, patience: Patience, table: str) -> Callable[[str, 
         try_for_locks(bind.engine, patience, name, lambda: run(statement, parameters))
 
     return run_patiently
+
+
+def log_event_columns(columns: str) -> None:
+    """Makes the triggers log these columns of events, which is every one: "id name url version".
+
+    SQLite's triggers name the columns, and PostgreSQL's do not: nothing is to be done there. The migration that adds a
+    column calls it, in its transaction.
+    """
+    if op.get_context().dialect.name == "postgresql":
+        return
+    for name in SQLITE_TRIGGERS:
+        op.execute(f"DROP TRIGGER IF EXISTS {name}")
+    for statement in sqlite_triggers(columns.split()):
+        op.execute(statement)

@@ -163,6 +163,52 @@ class FeedValidators(Base):
     __table_args__ = ({"sqlite_strict": True},)
 
 
+class EventChange(Base):
+    """One change of one event. Triggers write the rows (`change_log`), and nothing changes them."""
+
+    __tablename__ = "event_changes"
+
+    id: Mapped[int] = mapped_column(BigInt, primary_key=True, autoincrement=True)
+    event_id: Mapped[int] = mapped_column(BigInt)
+    type: Mapped[int] = mapped_column(Integer)
+    """A value of artemis.v1.EventChange.Type."""
+    time: Mapped[int] = mapped_column(BigInt)
+    principal: Mapped[str] = mapped_column(CodePointText, server_default="")
+    transaction_id: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    """PostgreSQL's transaction id (xid8); on SQLite a number that adjacent transactions do not share."""
+    state: Mapped[str] = mapped_column(Text)
+    """The event after the change, or before a delete: a JSON object with its columns."""
+    previous: Mapped[str | None] = mapped_column(Text)
+    """The event before an update."""
+
+    __table_args__ = (
+        Index("ix_event_changes_event_id", "event_id", "id"),
+        Index("ix_event_changes_transaction_id", "transaction_id", "id", info={"only": "postgresql"}).ddl_if(
+            dialect="postgresql"  # SQLite has the order of commits in the ids
+        ),
+        {"sqlite_autoincrement": True, "sqlite_strict": True},
+    )
+
+
+class ChangeContext(Base):
+    """The one row from which SQLite's triggers learn who makes a change. PostgreSQL has settings for that.
+
+    A writer sets it within its transaction and clears it before the end, so nobody else ever sees it set.
+    """
+
+    __tablename__ = "change_context"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    transaction_id: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    principal: Mapped[str] = mapped_column(CodePointText, server_default="")
+    replaced_after: Mapped[int | None] = mapped_column(BigInt)
+    """The newest change when the row `replaced` was about to be replaced."""
+    replaced_id: Mapped[int | None] = mapped_column(BigInt)
+    replaced: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = ({"sqlite_strict": True},)
+
+
 class SchemaCompatibility(Base):
     """The one row that says which programs may serve this schema."""
 

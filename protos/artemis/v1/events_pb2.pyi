@@ -5,6 +5,7 @@ from google.api import field_info_pb2 as _field_info_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -73,12 +74,14 @@ class ListEventsRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., filter: _Optional[str] = ..., order_by: _Optional[str] = ...) -> None: ...
 
 class ListEventsResponse(_message.Message):
-    __slots__ = ("events", "next_page_token")
+    __slots__ = ("events", "next_page_token", "resume_token")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[Event]
     next_page_token: str
-    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class UpdateEventRequest(_message.Message):
     __slots__ = ("event", "update_mask", "request_id", "validate_only")
@@ -165,3 +168,63 @@ class BatchDeleteEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[Event]
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class EventChange(_message.Message):
+    __slots__ = ("type", "event", "change_time", "principal", "previous_event")
+    class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TYPE_UNSPECIFIED: _ClassVar[EventChange.Type]
+        TYPE_CREATED: _ClassVar[EventChange.Type]
+        TYPE_UPDATED: _ClassVar[EventChange.Type]
+        TYPE_DELETED: _ClassVar[EventChange.Type]
+    TYPE_UNSPECIFIED: EventChange.Type
+    TYPE_CREATED: EventChange.Type
+    TYPE_UPDATED: EventChange.Type
+    TYPE_DELETED: EventChange.Type
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_EVENT_FIELD_NUMBER: _ClassVar[int]
+    type: EventChange.Type
+    event: Event
+    change_time: _timestamp_pb2.Timestamp
+    principal: str
+    previous_event: Event
+    def __init__(self, type: _Optional[_Union[EventChange.Type, str]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., change_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., previous_event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+
+class WatchEventsRequest(_message.Message):
+    __slots__ = ("resume_token", "filter")
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    resume_token: str
+    filter: str
+    def __init__(self, resume_token: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+
+class WatchEventsResponse(_message.Message):
+    __slots__ = ("changes", "resume_token", "caught_up")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[EventChange]
+    resume_token: str
+    caught_up: bool
+    def __init__(self, changes: _Optional[_Iterable[_Union[EventChange, _Mapping]]] = ..., resume_token: _Optional[str] = ..., caught_up: bool = ...) -> None: ...
+
+class ListEventChangesRequest(_message.Message):
+    __slots__ = ("id", "page_size", "page_token")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    page_size: int
+    page_token: str
+    def __init__(self, id: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListEventChangesResponse(_message.Message):
+    __slots__ = ("changes", "next_page_token")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[EventChange]
+    next_page_token: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[EventChange, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -108,6 +108,16 @@ class EventServiceStub(object):
                 request_serializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsRequest.SerializeToString,
                 response_deserializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsResponse.FromString,
                 _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/artemis.v1.EventService/WatchEvents',
+                request_serializer=artemis_dot_v1_dot_events__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_events__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
+        self.ListEventChanges = channel.unary_unary(
+                '/artemis.v1.EventService/ListEventChanges',
+                request_serializer=artemis_dot_v1_dot_events__pb2.ListEventChangesRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_events__pb2.ListEventChangesResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer(object):
@@ -240,6 +250,44 @@ class EventServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchEvents(self, request, context):
+        """Delivers every committed change of events, whoever made it: a caller of this
+        API, the loader of feeds, or a person in SQL. The stream has no end of its own.
+
+        Changes come in an order in which they were committed, each of them once, and
+        none is left out. All changes of a transaction come together. A client whose
+        stream ended starts a new one with the last `resume_token` that it received,
+        on any server of the same database, and misses nothing.
+
+        Errors: INVALID_ARGUMENT with the reason INVALID_FILTER and the position of the
+        mistake if `filter` is malformed; with INVALID_RESUME_TOKEN if `resume_token`
+        did not come from a server of this database. OUT_OF_RANGE
+        (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
+        the database was restored to a state before it: list the events again and
+        watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
+        (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+        (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
+        UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
+        again with the last `resume_token`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEventChanges(self, request, context):
+        """Returns one page of the changes of one event, the newest first.
+
+        A deleted event has its changes, too. The server keeps changes for a time that
+        its operator sets, by default 7 days, so the list does not reach back to the
+        event's creation for ever. An event without kept changes has an empty list.
+
+        Errors: INVALID_ARGUMENT with the reason INVALID_PAGE_TOKEN if `page_token`
+        did not come from this method for the same event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -287,6 +335,16 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.BatchDeleteEvents,
                     request_deserializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsRequest.FromString,
                     response_serializer=artemis_dot_v1_dot_events__pb2.BatchDeleteEventsResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=artemis_dot_v1_dot_events__pb2.WatchEventsRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_events__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'ListEventChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEventChanges,
+                    request_deserializer=artemis_dot_v1_dot_events__pb2.ListEventChangesRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_events__pb2.ListEventChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -561,6 +619,60 @@ class EventService(object):
             '/artemis.v1.EventService/BatchDeleteEvents',
             artemis_dot_v1_dot_events__pb2.BatchDeleteEventsRequest.SerializeToString,
             artemis_dot_v1_dot_events__pb2.BatchDeleteEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/artemis.v1.EventService/WatchEvents',
+            artemis_dot_v1_dot_events__pb2.WatchEventsRequest.SerializeToString,
+            artemis_dot_v1_dot_events__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEventChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.EventService/ListEventChanges',
+            artemis_dot_v1_dot_events__pb2.ListEventChangesRequest.SerializeToString,
+            artemis_dot_v1_dot_events__pb2.ListEventChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -124,6 +124,36 @@ class EventServiceStub:
 
     Errors: those of DeleteEvent.
     """
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_events_pb2.WatchEventsRequest, _events_pb2.WatchEventsResponse]
+    """Delivers every committed change of events, whoever made it: a caller of this
+    API, the loader of feeds, or a person in SQL. The stream has no end of its own.
+
+    Changes come in an order in which they were committed, each of them once, and
+    none is left out. All changes of a transaction come together. A client whose
+    stream ended starts a new one with the last `resume_token` that it received,
+    on any server of the same database, and misses nothing.
+
+    Errors: INVALID_ARGUMENT with the reason INVALID_FILTER and the position of the
+    mistake if `filter` is malformed; with INVALID_RESUME_TOKEN if `resume_token`
+    did not come from a server of this database. OUT_OF_RANGE
+    (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
+    the database was restored to a state before it: list the events again and
+    watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
+    (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+    (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
+    UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
+    again with the last `resume_token`.
+    """
+    ListEventChanges: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListEventChangesRequest, _events_pb2.ListEventChangesResponse]
+    """Returns one page of the changes of one event, the newest first.
+
+    A deleted event has its changes, too. The server keeps changes for a time that
+    its operator sets, by default 7 days, so the list does not reach back to the
+    event's creation for ever. An event without kept changes has an empty list.
+
+    Errors: INVALID_ARGUMENT with the reason INVALID_PAGE_TOKEN if `page_token`
+    did not come from this method for the same event.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -220,6 +250,36 @@ class EventServiceAsyncStub(EventServiceStub):
     No event may be named twice.
 
     Errors: those of DeleteEvent.
+    """
+    WatchEvents: _aio.UnaryStreamMultiCallable[_events_pb2.WatchEventsRequest, _events_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Delivers every committed change of events, whoever made it: a caller of this
+    API, the loader of feeds, or a person in SQL. The stream has no end of its own.
+
+    Changes come in an order in which they were committed, each of them once, and
+    none is left out. All changes of a transaction come together. A client whose
+    stream ended starts a new one with the last `resume_token` that it received,
+    on any server of the same database, and misses nothing.
+
+    Errors: INVALID_ARGUMENT with the reason INVALID_FILTER and the position of the
+    mistake if `filter` is malformed; with INVALID_RESUME_TOKEN if `resume_token`
+    did not come from a server of this database. OUT_OF_RANGE
+    (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
+    the database was restored to a state before it: list the events again and
+    watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
+    (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+    (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
+    UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
+    again with the last `resume_token`.
+    """
+    ListEventChanges: _aio.UnaryUnaryMultiCallable[_events_pb2.ListEventChangesRequest, _events_pb2.ListEventChangesResponse]  # type: ignore[assignment]
+    """Returns one page of the changes of one event, the newest first.
+
+    A deleted event has its changes, too. The server keeps changes for a time that
+    its operator sets, by default 7 days, so the list does not reach back to the
+    event's creation for ever. An event without kept changes has an empty list.
+
+    Errors: INVALID_ARGUMENT with the reason INVALID_PAGE_TOKEN if `page_token`
+    did not come from this method for the same event.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -368,6 +428,48 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         No event may be named twice.
 
         Errors: those of DeleteEvent.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _events_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_events_pb2.WatchEventsResponse], _abc.AsyncIterator[_events_pb2.WatchEventsResponse]]:
+        """Delivers every committed change of events, whoever made it: a caller of this
+        API, the loader of feeds, or a person in SQL. The stream has no end of its own.
+
+        Changes come in an order in which they were committed, each of them once, and
+        none is left out. All changes of a transaction come together. A client whose
+        stream ended starts a new one with the last `resume_token` that it received,
+        on any server of the same database, and misses nothing.
+
+        Errors: INVALID_ARGUMENT with the reason INVALID_FILTER and the position of the
+        mistake if `filter` is malformed; with INVALID_RESUME_TOKEN if `resume_token`
+        did not come from a server of this database. OUT_OF_RANGE
+        (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
+        the database was restored to a state before it: list the events again and
+        watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
+        (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+        (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
+        UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
+        again with the last `resume_token`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEventChanges(
+        self,
+        request: _events_pb2.ListEventChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.ListEventChangesResponse, _abc.Awaitable[_events_pb2.ListEventChangesResponse]]:
+        """Returns one page of the changes of one event, the newest first.
+
+        A deleted event has its changes, too. The server keeps changes for a time that
+        its operator sets, by default 7 days, so the list does not reach back to the
+        event's creation for ever. An event without kept changes has an empty list.
+
+        Errors: INVALID_ARGUMENT with the reason INVALID_PAGE_TOKEN if `page_token`
+        did not come from this method for the same event.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -33,10 +33,11 @@ from artemis_server.rpc.batches import Batches
 from artemis_server.rpc.calls import Calls, Limits
 from artemis_server.rpc.events import EventServicer
 from artemis_server.rpc.gate import AccessGate
+from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.interceptor import ContractInterceptor
 from artemis_server.rpc.lanes import Lane
-from artemis_server.rpc.lists import Lists
-from artemis_server.rpc.pages import PageTokens
+from artemis_server.rpc.lists import History, Lists
+from artemis_server.rpc.pages import PageTokens, ResumeTokens
 from artemis_server.rpc.resources import Resources
 from artemis_server.rpc.users import UserServicer
 from artemis_server.settings import METRICS_LISTEN, Settings
@@ -45,6 +46,9 @@ from artemis_server.telemetry.families import Layout
 from artemis_server.telemetry.gauges import gauges
 from artemis_server.telemetry.memory import Memory
 from artemis_server.telemetry.worker import Metrics, Telemetry
+from artemis_server.watch.log import StoredLog
+from artemis_server.watch.streams import WatchLane
+from artemis_server.watch.watches import Watches
 
 GET_THREADS = 8
 """Threads that answer only the methods that get a resource by its id, on PostgreSQL (ADR 0002)."""
@@ -72,8 +76,10 @@ MAX_INTERRUPT = 1.0
 """Seconds before the end of the grace at which a stop ends the statements that still run."""
 MIN_CLOSE = 0.5
 """Seconds that the pruner, and then the connections, have to end in any case."""
-SPARE_CONNECTIONS = 2
-"""Connections beside those of the threads that answer calls: for the health probe and the pruner."""
+SPARE_CONNECTIONS = 6
+"""Connections beside those of the threads that answer calls: for the health probe, the pruner and the watches."""
+MIN_WATCH_END = 1.0
+"""Seconds that watches have in any case to receive the last changes, when the server stops."""
 
 
 _FILES = (events_pb2.DESCRIPTOR, users_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR)
@@ -105,17 +111,32 @@ def page_tokens(database: Database) -> PageTokens:
     return PageTokens(lambda: database.read(secrets.page_token_key))
 
 
-def services(database: Database, tokens: PageTokens) -> tuple[Service, ...]:
-    """Returns every service of the contract on this database. A new entity needs an entry here, and no other."""
+def services(database: Database, tokens: PageTokens, watches: Watches | None = None) -> tuple[Service, ...]:
+    """Returns every service of the contract on this database. A new entity needs an entry here, and no other.
+
+    `watches` are those of the process, if it serves.
+    """
+    if watches is None:
+        watches = watches_of(database)
+    resume_tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
     events, users = EventStore(), UserStore()
+    history = History(database, tokens)
     return (
         Service(
             descriptor=events_pb2.DESCRIPTOR.services_by_name["EventService"],
             register=events_pb2_grpc.add_EventServiceServicer_to_server,
             servicer=EventServicer(
-                Resources(database, events), Lists(database, events, tokens), Batches(database, events)
+                Resources(database, events),
+                Lists(database, events, tokens, resume_tokens),
+                Batches(database, events),
+                history,
+                watches,
             ),
-            checks={"ListEvents": Lists(database, events, tokens).check},
+            checks={
+                "ListEvents": Lists(database, events, tokens).check,
+                "ListEventChanges": history.check,
+                "WatchEvents": watches.check,
+            },
             get_methods=("GetEvent",),
         ),
         Service(
@@ -126,6 +147,12 @@ def services(database: Database, tokens: PageTokens) -> tuple[Service, ...]:
             get_methods=("GetUser",),
         ),
     )
+
+
+def watches_of(database: Database, **options: Any) -> Watches:
+    """Returns the watches of events on this database. `Watches` describes the options."""
+    tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
+    return Watches(database, StoredLog(tokens), EventStore().predicate, **options)
 
 
 class Application:
@@ -154,18 +181,25 @@ class Application:
         self._replicas = replicas_of(settings, engine, telemetry)
         self._database = Database(engine, turn, telemetry, self._replicas)
         self._tokens = page_tokens(self._database)
-        contract = services(self._database, self._tokens)
+        self._watches = watches_of(
+            self._database,
+            max_watchers=settings.max_watchers,
+            on_end=lambda by: telemetry.watch_ended(by.value),
+            recheck=self._recheck,
+        )
+        contract = services(self._database, self._tokens, self._watches)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._check, self._database.disconnect, self._database.doubt)
-        self._pruner = Pruner(self._database)
+        self._pruner = Pruner(self._database, settings.change_retention)
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles)
         authenticates = self._access.authenticates
+        self._gate = AccessGate(self._access, roles) if authenticates else None
         self._calls = Calls(
             Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate),
             telemetry.observers,
-            gate=AccessGate(self._access, roles) if authenticates else None,
+            gate=self._gate,
             audit=audit.record if authenticates else None,
         )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline), telemetry.observers)
@@ -187,6 +221,11 @@ class Application:
         self._database.check()
         self._tokens.load()
 
+    def _recheck(self, call: IncomingCall) -> None:
+        """Ends a watch whose caller may no longer make it."""
+        if self._gate is not None:
+            self._gate.recheck(call)
+
     def _register(self, contract: Iterable[Service], names: Iterable[str]) -> None:
         """Adds all services to the server."""
         for service in contract:
@@ -207,10 +246,12 @@ class Application:
             writes = self._calls.lane("write", threads=self._settings.threads, share=SHARE)
         else:
             writes = self._calls.group_lane(submit, bulk, share=SHARE)
+        watches = self._calls.lane("watch", threads=1, share=SHARE, kind=WatchLane)
         lanes: dict[str, Lane] = {}
         for each in contract:
             path = path_of(each)
             lanes |= {path + method.name: bulk if is_bulk(method) else writes for method in each.descriptor.methods}
+            lanes |= {path + method.name: watches for method in each.descriptor.methods if method.server_streaming}
             lanes |= {path + name: gets for name in each.get_methods}
         return lanes
 
@@ -238,11 +279,13 @@ class Application:
                 self._replicas,
                 self._monitor,
                 (*self._calls.lanes, *self._probes.lanes),
+                self._watches,
                 max_connections(self._settings),
                 self._access.certificate_expiry,
             )
         )
         self._pruner.start()
+        self._watches.start()
         self._calls.start()
         self._probes.start()
         self.server.start()
@@ -268,6 +311,7 @@ class Application:
         if not self._calls.drain(left - margin):
             self._database.interrupt()
             self._calls.drain(margin)
+        self._watches.stop(max(MIN_WATCH_END, end - time.monotonic()))
         self._access.stop()
         self._pruner.stop(max(MIN_CLOSE, end - time.monotonic()))
         self._database.close(max(MIN_CLOSE, end - time.monotonic()))

@@ -2,6 +2,7 @@
 
     RequestError
     +-- InvalidArgument        the request breaks the contract
+    +-- OutOfRange             the request was right once
     +-- ResourceError          the request does not fit the stored resources
     |   +-- NotFound
     |   +-- AlreadyExists
@@ -145,6 +146,10 @@ def join(errors: Sequence[InvalidArgument]) -> InvalidArgument:
         violations += [each for each in error.violations if each.field not in blamed]
         blamed.update(each.field for each in error.violations)
     return InvalidArgument(*violations, reason=errors[0].reason, unlisted=sum(error.unlisted for error in errors))
+
+
+class OutOfRange(RequestError):
+    """The request asks for a part of the log of changes that is no longer there."""
 
 
 class ResourceError(RequestError):

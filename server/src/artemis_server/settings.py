@@ -55,6 +55,7 @@ _LIMITS: dict[str, tuple[str, str, Callable[[str], float]]] = {
     "max-request-size": ("how large a request may be", "BYTES", _SIZE),
     "max-metadata-size": ("how large the metadata of a request may be", "BYTES", _SIZE),
     "max-streams": ("how many requests a connection may have open at once", "N", positive),
+    "max-watchers": ("how many watches of changes a worker serves at once", "N", number(0)),
     "keepalive-time": ("after how long a silent connection is pinged", "SECONDS", duration(1)),
     "keepalive-timeout": ("how long a ping waits for its answer before its connection ends", "SECONDS", duration(1)),
     "max-connection-age": ("after how long a client must connect anew; 0: never", "SECONDS", seconds),
@@ -150,6 +151,7 @@ class Settings:
     max_metadata_size: int = 8 * 2**10
     """Bytes."""
     max_streams: int = 100
+    max_watchers: int = 256
     keepalive_time: float = 60.0
     """Seconds."""
     keepalive_timeout: float = 20.0
@@ -159,6 +161,8 @@ class Settings:
     max_connection_age_grace: float = 30.0
     """Seconds."""
     shutdown_grace: float = 10.0
+    """Seconds."""
+    change_retention: float = 7 * 86400.0
     """Seconds."""
 
 
@@ -250,6 +254,7 @@ def _add_processes(flags: Flags) -> None:
     flags.add("threads", "how many threads write on PostgreSQL, in all workers", metavar="N", type=positive)
     flags.add("cores", "run on one core at a time, or on all that are allowed", metavar="one|all", type=_cores)
     flags.add("shutdown-grace", "how long a stop waits for requests", metavar="SECONDS", type=seconds)
+    flags.add("change-retention", "how long changes of events are kept", metavar="SECONDS", type=duration(1))
 
 
 def _add_replicas(flags: Flags) -> None:

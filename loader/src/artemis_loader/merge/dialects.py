@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
-from artemis_models import AUTOCOMMIT
-from sqlalchemy import Connection, Engine, Table, TextClause, select, text
+from artemis_models import AUTOCOMMIT, ChangeContext
+from sqlalchemy import Connection, Engine, Table, TextClause, func, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 StagedRow = tuple[Any, ...]
@@ -35,6 +35,12 @@ class Dialect(Protocol):
 
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
         """Begins a transaction that writes the tables that others read."""
+
+    def attribute(self, connection: Connection, principal: str) -> None:
+        """Tells the triggers that log changes whose those of the transaction are, from now on.
+
+        Nobody's ("") must be the last ones.
+        """
 
     def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         """Adds rows to a temporary table, in the order of its columns, each as it comes.
@@ -71,6 +77,10 @@ class _Sqlite:
         with connection.begin():
             yield
 
+    def attribute(self, connection: Connection, principal: str) -> None:
+        values = {"transaction_id": ChangeContext.transaction_id + 1, "principal": principal}
+        connection.execute(update(ChangeContext).values(values))
+
     def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection
         statement = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608, our name
@@ -96,6 +106,9 @@ class _Postgresql:
 
     def writing(self, connection: Connection) -> AbstractContextManager[object]:
         return connection.begin()
+
+    def attribute(self, connection: Connection, principal: str) -> None:
+        connection.execute(select(func.set_config("artemis.principal", principal, True)))
 
     def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection

@@ -108,9 +108,11 @@ class Merge:
         with self._dialect.writing(self._connection):
             started = time.monotonic()
             now = time.time_ns() // 1000
+            self._dialect.attribute(self._connection, f"feed:{self._feed}")
             deleted = self._delete() if difference.deleted else 0
             updated = self._update(now) if difference.updated else 0
             inserted = self._insert(now, difference) if difference.inserted else 0
+            self._dialect.attribute(self._connection, "")
             finish(self._connection, replace(difference, deleted=deleted, updated=updated, inserted=inserted))
         return time.monotonic() - started
 

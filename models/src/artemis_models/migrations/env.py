@@ -10,6 +10,10 @@ context.configure(
     target_metadata=Base.metadata,
     literal_binds=context.is_offline_mode(),
     render_as_batch=True,
+    # Alembic does not know of `ddl_if`.
+    include_object=lambda item, *_: (
+        item.info.get("only", context.get_context().dialect.name) == context.get_context().dialect.name
+    ),
     transactional_ddl=attributes.get("in_transaction", True),  # true of SQLite, too, after an explicit BEGIN
 )
 with context.begin_transaction():

@@ -92,7 +92,7 @@ class BatchStore(Store[M]):
         rows = [common | self.codec.to_columns(message, self.codec.writable) for message in messages]
         for row, row_id in zip(rows, allocate(session, self._table, len(rows)), strict=True):
             row["id"] = row_id
-        self._insert.many(session, rows)
+        self._insert.insert_many(session, rows)
         return [self._to_message(row) for row in rows]
 
     def update_many(self, session: Session, changes: Sequence[Change[M]], path: FieldPath) -> list[M]:

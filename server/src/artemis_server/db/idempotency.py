@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from artemis_server.db import replication, times
-from artemis_server.db.statements import Statement
+from artemis_server.db.statements import ATTRIBUTION, Statement
 from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import content
 
@@ -104,7 +104,7 @@ def insert_once(table: Table, names: Sequence[str]) -> Statement:
 
         WITH turn AS (SELECT pg_advisory_xact_lock(...)),
              kept AS (INSERT INTO idempotency_keys SELECT ... FROM turn ON CONFLICT DO NOTHING RETURNING request_id)
-        INSERT INTO events SELECT ... FROM kept RETURNING id
+        INSERT INTO events SELECT ... FROM kept RETURNING id, set_config('artemis.principal', ...)
     """
     turn = _LOCK.cte("turn")
     kept = (
@@ -115,7 +115,9 @@ def insert_once(table: Table, names: Sequence[str]) -> Statement:
         .cte("kept")
     )
     row = [bindparam(name, type_=table.c[name].type) for name in names]
-    return Statement(insert(table).from_select(names, select(*row).select_from(kept)).returning(table.c.id))
+    return Statement(
+        insert(table).from_select(names, select(*row).select_from(kept)).returning(table.c.id, ATTRIBUTION)
+    )
 
 
 def prune(session: Session, before: int) -> bool:

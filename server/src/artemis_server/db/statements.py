@@ -6,9 +6,10 @@ same SQL and bound parameters. Rows are plain tuples.
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from itertools import chain
 from typing import Any, Literal, Protocol, cast
 
-from sqlalchemy import ClauseElement, Dialect
+from sqlalchemy import ClauseElement, Dialect, Text, bindparam, func
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
@@ -17,8 +18,19 @@ _DRIVER = "artemis_driver_connection"
 """The key in `Session.info` of the connection that `driver_connection` found."""
 PRINCIPAL = "artemis_principal"
 """The key in `Session.info` of the principal whose work a session does (`access.principal.Principal`), or of None."""
+PRINCIPAL_SETTING = "artemis.principal"
+"""The setting of a transaction on PostgreSQL from which the triggers that log changes learn whose they are."""
+PRINCIPAL_NAME = "artemis_principal_name"
+"""The parameter of `ATTRIBUTION`."""
+ATTRIBUTION = func.set_config(PRINCIPAL_SETTING, bindparam(PRINCIPAL_NAME, type_=Text), True)
+"""Sets it within a statement that is a transaction by itself: RETURNING is evaluated before triggers of the statement.
+
+It ends with the transaction, and so works behind PgBouncer.
+"""
 MAX_FETCH = 128
 """The number of rows that are fetched at a time: enough for a page of 100 and the row after it."""
+MAX_INSERTED = 100
+"""The number of rows of one INSERT. Each of their values is a parameter, of which SQLite allows 32,766."""
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
 Row = tuple[Any, ...]
@@ -30,11 +42,17 @@ Values = dict[str, Any]
 class Driver(Protocol):
     """The part of a driver's connection that is used; sqlite3 and psycopg both have it."""
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> DBAPICursor:
-        """Executes a statement."""
+    def execute(self, sql: str, values: Sequence[Any] = (), **options: Any) -> DBAPICursor:
+        """Executes a statement. Options are psycopg's."""
 
     def cursor(self) -> DBAPICursor:
         """Returns a new cursor."""
+
+
+def principal_name(session: Session) -> str:
+    """Returns the name of the principal whose work the session does; empty if it is not known."""
+    principal = session.info.get(PRINCIPAL)
+    return principal.name if principal else ""
 
 
 class Statement:
@@ -65,6 +83,17 @@ class Statement:
         cursor.close()
         return cast("int", row_id)
 
+    def insert_many(self, session: Session, rows: Sequence[Values]) -> None:
+        """Executes the INSERT of rows, MAX_INSERTED in a statement: triggers have a cost for each statement.
+
+        "INSERT INTO t (a, b) VALUES (?, ?)" becomes "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)" for two rows.
+        """
+        driver, compiled = self._prepare(session)
+        head, _, row = compiled.sql.partition(" VALUES ")
+        for start in range(0, len(rows), MAX_INSERTED):
+            chunk = [compiled.positional(values) for values in rows[start : start + MAX_INSERTED]]
+            driver.execute(f"{head} VALUES {', '.join([row] * len(chunk))}", [*chain.from_iterable(chunk)]).close()
+
     def many(self, session: Session, rows: Iterable[Values]) -> int:
         """Executes the statement for each of the rows, in one call of the driver; returns how many were changed."""
         driver, compiled = self._prepare(session)
@@ -73,6 +102,13 @@ class Statement:
         changed = cursor.rowcount
         cursor.close()
         return changed
+
+    def rows(self, session: Session, values: Values) -> list[Row]:
+        """Executes the statement and returns all its rows, which must be few."""
+        cursor = self._execute(session, values)
+        rows = list(cursor.fetchall())
+        cursor.close()
+        return rows
 
     def chunks(self, session: Session, values: Values) -> Generator[Sequence[Row]]:
         """Executes the statement and yields its rows, many at a time. Close the iterator to stop early."""

@@ -23,10 +23,12 @@ from artemis_server.db.connection.driver_errors import Constraint, broken_constr
 from artemis_server.db.idempotency import RequestKey, insert_once
 from artemis_server.db.ids import next_id
 from artemis_server.db.listing.list_query import Query
-from artemis_server.db.statements import Row, Statement, Values
+from artemis_server.db.listing.predicate import Predicate, predicate
+from artemis_server.db.statements import ATTRIBUTION, PRINCIPAL_NAME, Row, Statement, Values, principal_name
 from artemis_server.errors import Aborted, NotFound, RequestError, attempt_both
 from artemis_server.query.filters import filter_parser
 from artemis_server.query.orders import order_parser
+from artemis_server.query.tree import ALWAYS
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
@@ -54,6 +56,8 @@ class Store(ABC, Generic[M]):
         self._row = [self._columns[name] for name in self.codec.names]
         self._in_order: Callable[[Values], Row] = itemgetter(*self.codec.names)
         self._insert = Statement(insert(self._table).values({name: bindparam(name) for name in self.codec.names}))
+        attributed = insert(self._table).values({name: bindparam(name) for name in self.codec.names})
+        self._insert_attributed = Statement(attributed.returning(ATTRIBUTION))
         self._insert_once = insert_once(self._table, self.codec.names)
         by_id = select(*self._row).where(self._columns.id == bindparam("row_id"))
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
@@ -70,6 +74,16 @@ class Store(ABC, Generic[M]):
     def refusal(self, constraint: Constraint, message: M) -> RequestError | None:
         """Returns the error for the caller who broke a constraint; None if it cannot be the caller's fault."""
 
+    def predicate(self, filter_text: str) -> Predicate | None:
+        """Returns the function that tells whether a filter chooses a row of the codec; None for the empty filter.
+
+        Raises:
+            InvalidArgument: the filter is bad.
+        """
+        tree = self._parse_filter(filter_text)
+        places = {name: place for place, name in enumerate(self.codec.names)}
+        return None if tree == ALWAYS else predicate(tree, places)
+
     def create(self, session: Session, message: M, key: RequestKey | None = None) -> M:
         """Stores the writable fields of the message as a new row and returns it as it was stored.
 
@@ -81,13 +95,17 @@ class Store(ABC, Generic[M]):
         """
         if key is None:
             row = self._new_row(session, message)
-            row["id"] = self._change(self._insert.insert, session, row, message)
+            if row["id"] is None:
+                row["id"] = self._change(self._insert.insert, session, row, message)
+            else:
+                values = {**row, PRINCIPAL_NAME: principal_name(session)}
+                self._change(self._insert_attributed.execute, session, values, message)
             return self._to_message(row)
         if session.get_bind().dialect.name == "sqlite":
             return key.answer(session, self.message, partial(self.create, message=message))
         row = self._new_row(session, message)
         made = self._to_message(row)
-        row |= key.values(made)
+        row |= {**key.values(made), PRINCIPAL_NAME: principal_name(session)}
         while self._change(self._insert_once.first, session, row, message) is None:
             found = key.find(session, self.message)
             if found is not None:  # otherwise it has expired meanwhile, and the insert is tried again

@@ -103,12 +103,14 @@ class Calls:
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
-    def lane(self, name: str, *, threads: int, share: float = 1.0, large_answers: bool = False) -> Lane:
-        """Returns a new lane, in which up to this share of the concurrent calls may be.
+    def lane(
+        self, name: str, *, threads: int, share: float = 1.0, large_answers: bool = False, kind: type[Lane] = Lane
+    ) -> Lane:
+        """Returns a new lane of this kind, in which up to this share of the concurrent calls may be.
 
         With `large_answers`, its threads wait while clients have more than MAX_UNREAD bytes to read.
         """
-        return self._add(Lane(self, name, threads, self._count(share), large_answers=large_answers))
+        return self._add(kind(self, name, threads, self._count(share), large_answers=large_answers))
 
     def group_lane(self, submit: Submit, large: Lane, *, share: float) -> Lane:
         """Returns a new lane whose calls the thread of a writer answers, many in one transaction.

@@ -44,6 +44,27 @@ class AccessGate:
         if not self._control.verify(call.metadata, on_result):
             call.refuse(_TOO_MANY)
 
+    def recheck(self, call: IncomingCall) -> None:
+        """Ends a call that goes on for long if its caller would not be let in any more, perhaps a moment later."""
+
+        def on_result(principal: Principal | None) -> None:
+            refusal = _INVALID if principal is None else self._authorize(call, principal)
+            if refusal is not None:
+                call.refuse(refusal)
+
+        metadata = call.metadata
+        if not metadata:  # it has ended
+            return
+        try:
+            principal = self._control.identify(metadata, lambda: call.auth_context)
+        except Unauthenticated as error:
+            call.refuse(grpc_status(error))
+            return
+        if principal is None:
+            self._control.verify(metadata, on_result)
+        else:
+            on_result(principal)
+
     def _authorize(self, call: IncomingCall, principal: Principal) -> grpc.Status | None:
         call.principal = principal
         required = self._roles.get(call.method)

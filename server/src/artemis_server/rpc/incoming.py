@@ -28,8 +28,11 @@ from artemis_server.access.principal import Principal
 SUBMITTED: "Future[None]" = Future()
 """The result of `submit` that grpcio expects of a pool. It counts active calls by it, which the lanes do themselves."""
 SUBMITTED.set_result(None)
-_RECEIVING = "receive_message"
-"""The name that grpcio gives to the operation that receives a request. A call ends after its operations."""
+_RECEIVING, _SENDING = "receive_message", "send_message"
+"""The names that grpcio gives to the operations that receive a request and send a message of a stream.
+
+A call ends after its operations.
+"""
 
 REQUEST_ID = "x-request-id"
 """The metadata with the id of a call in the logs. A caller may send it, and the trailers have it."""
@@ -288,6 +291,48 @@ class IncomingCall:
             self._run, self._event, self._state, self._behavior, lambda: request, self._parser, self._serialize
         )
 
+    def open(self) -> None:
+        """Runs a method that goes on sending the messages of its stream, by `send_message`, after it has returned.
+
+        The method gets the request, the context and this call.
+
+        Raises:
+            Refused: the method ended the call with a status.
+            Exception: what else the method raised.
+        """
+        self._state.context.run(self._behavior, self._parse(), self._context, self)
+
+    def send_message(self, message: bytes, sent: Callable[[], None]) -> bool:
+        """Begins to send a message of a stream. No thread waits until the client's flow control lets it through.
+
+        gRPC's thread of events calls `sent` then, which must not wait; not before it may the next message be sent.
+        Returns False, and does not call `sent`, if the call is answered or cancelled. Any thread may call this.
+        """
+        event, state = self._event, self._state
+        if state is None:
+            return False
+
+        def on_sent(_: Any) -> Any:
+            with state.condition:
+                finished = _server._possibly_finish_call(state, _SENDING)
+            try:
+                sent()
+            except Exception:  # which would end gRPC's thread, and with it the server
+                log.exception("a stream does not go on")
+            return finished
+
+        with state.condition:
+            if not _server._is_rpc_state_active(state):
+                return False
+            operations: list[Any] = [cygrpc.SendMessageOperation(message, 0)]
+            if state.initial_metadata_allowed:
+                operations.insert(0, _server._get_initial_metadata_operation(state, None))
+                state.initial_metadata_allowed = False
+            event.call.start_server_batch(operations, on_sent)
+            state.due.add(_SENDING)
+        self.answer_size += len(message)
+        return True
+
     def refuse(self, status: grpc.Status) -> None:
         """Answers the call with this error, unless it is answered."""
         event, state = self._event, self._state
@@ -304,11 +349,19 @@ class IncomingCall:
         if open_until_now:
             self._tell()
 
-    def cancel(self) -> None:
-        """Ends the call, also when it is answered and its client does not read the answer."""
+    def cancel(self, status: grpc.Status | None = None) -> None:
+        """Ends the call, also when it is answered and its client does not read the answer.
+
+        With a status, its code and text overtake the messages that the client has not read. Its details do not.
+        """
         event = self._event
-        if event is not None:
+        if event is None:
+            return
+        if status is None:
             event.call.cancel()
+            return
+        self.code, self._status = self.code or status.code, self._status or status
+        event.call.cancel(status.code.value[0], status.details)
 
     def mark_answered(self) -> None:
         """Tells that the method is done with the call."""

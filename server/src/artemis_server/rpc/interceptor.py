@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from artemis_server import requests
 from artemis_server.errors import InvalidArgument, Violation
 from artemis_server.requests import Check
+from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.lanes import Lane
 from artemis_server.rpc.status import status_of
 from artemis_server.wire import bounded
@@ -64,6 +65,8 @@ class ContractInterceptor(grpc.ServerInterceptor):
         return handler
 
     def _guard(self, method: str, handler: Handler) -> Handler:
+        if handler.response_streaming:
+            return self._guard_stream(method, handler)
         assert handler.unary_unary is not None  # noqa: S101, for the type checker
         assert handler.request_deserializer is not None  # noqa: S101, for the type checker
         served = remembered(handler.unary_unary) if method in self._audited else handler.unary_unary
@@ -71,6 +74,14 @@ class ContractInterceptor(grpc.ServerInterceptor):
         if method in self._lanes:
             answer.experimental_thread_pool = self._lanes[method]  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
+
+    def _guard_stream(self, method: str, handler: Handler) -> Handler:
+        """Returns the handler of a stream, whose method `IncomingCall.open` runs."""
+        assert handler.unary_stream is not None  # noqa: S101, for the type checker
+        assert handler.request_deserializer is not None  # noqa: S101, for the type checker
+        answer = opened(handler.unary_stream, handler.request_deserializer, self._checks.get(method))
+        answer.experimental_thread_pool = self._lanes[method]  # type: ignore[attr-defined]
+        return grpc.unary_stream_rpc_method_handler(answer, response_serializer=handler.response_serializer)
 
 
 def remembered(
@@ -104,6 +115,19 @@ def guarded(
             _abort(context, _MALFORMED)
         except Exception as error:
             _abort(context, error)
+
+    return answer
+
+
+def opened(
+    method: Callable[..., Any],
+    parse: Callable[[bytes], Request],
+    check: Check | None = None,
+) -> Callable[[bytes, grpc.ServicerContext, IncomingCall], None]:
+    """Returns a method that opens a stream as it is served: from the bytes of the request to an open call."""
+
+    def answer(raw: bytes, context: grpc.ServicerContext, call: IncomingCall) -> None:
+        guarded(lambda request, _: method(request, context, call), parse, check)(raw, context)
 
     return answer
 

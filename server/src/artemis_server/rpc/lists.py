@@ -5,9 +5,12 @@ from contextlib import closing
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
+from artemis.v1 import events_pb2
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
+from artemis_server.db.changes import log
+from artemis_server.db.changes.records import CODEC, fill
 from artemis_server.db.connection.database import Database
 from artemis_server.db.listing.keyset import Position
 from artemis_server.db.listing.list_query import Query
@@ -16,7 +19,7 @@ from artemis_server.db.store import Store
 from artemis_server.errors import attempt_both
 from artemis_server.rpc import pages
 from artemis_server.rpc.lanes import yield_core
-from artemis_server.rpc.pages import PageTokens
+from artemis_server.rpc.pages import PageTokens, ResumeTokens
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
@@ -34,10 +37,14 @@ class ListRequest(Protocol):
 class Lists(Generic[M]):
     """Answers the List method for the resources of one store. Requests are valid already."""
 
-    def __init__(self, database: Database, store: Store[M], tokens: PageTokens) -> None:
+    def __init__(
+        self, database: Database, store: Store[M], tokens: PageTokens, resume_tokens: ResumeTokens | None = None
+    ) -> None:
+        """`resume_tokens` makes the tokens of a list whose changes can be watched."""
         self._database = database
         self._store = store
         self._tokens = tokens
+        self._resume_tokens = resume_tokens
         self._plural = f"{store.kind}s"
 
     def page(self, request: ListRequest, response: type[R], context: grpc.ServicerContext) -> R:
@@ -46,8 +53,12 @@ class Lists(Generic[M]):
         query, after = self._parse(request, listing)
         size = pages.page_size(request.page_size)
 
+        resume_tokens = self._resume_tokens if after is None else None
+
         def read(session: Session) -> tuple[Any, Position | None]:
-            page = response()  # a new one each time: a read is done again when its connection was broken
+            page: Any = response()  # a new one each time: a read is done again when its connection was broken
+            if resume_tokens:  # before the rows, so that no change is missed
+                page.resume_token = resume_tokens.encode(log.current_position(session))
             return page, self._add_resources(page, session, query, after, size)
 
         page, last = self._database.read(read, context)
@@ -84,3 +95,48 @@ class Lists(Generic[M]):
                 if pages.trim(page, resources, size):
                     return query.position(rows[len(resources) - 1])
         return None
+
+
+class History:
+    """Answers ListEventChanges. Requests are valid already."""
+
+    def __init__(self, database: Database, tokens: PageTokens) -> None:
+        self._database = database
+        self._tokens = tokens
+
+    def page(
+        self, request: events_pb2.ListEventChangesRequest, context: grpc.ServicerContext
+    ) -> events_pb2.ListEventChangesResponse:
+        """Returns a page of the changes of an event, the newest first."""
+        before = self._before(request)
+        size = pages.page_size(request.page_size)
+
+        def read(session: Session) -> tuple[events_pb2.ListEventChangesResponse, int | None]:
+            page = events_pb2.ListEventChangesResponse()
+            changes = log.list_changes(session, request.id, before, size + 1)
+            for change in changes:
+                message = page.changes.add()
+                fill(message, change)
+                if change.previous is not None:
+                    CODEC.fill(message.previous_event, change.previous)
+            more = pages.trim(page, page.changes, size)
+            return page, changes[len(page.changes) - 1].id if more else None
+
+        page, last = self._database.read(read, context)
+        if last is not None:
+            page.next_page_token = self._tokens.encode([last], self._listing(request))
+        return page
+
+    def check(self, request: events_pb2.ListEventChangesRequest) -> None:
+        """Raises InvalidArgument if the page token is bad."""
+        self._before(request)
+
+    def _before(self, request: events_pb2.ListEventChangesRequest) -> int:
+        if not request.page_token:
+            return log.NEWEST
+        (before,) = self._tokens.decode(request.page_token, self._listing(request))
+        return int(before)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _listing(request: events_pb2.ListEventChangesRequest) -> str:
+        return json.dumps(["event_changes", request.id])

@@ -1,11 +1,11 @@
-"""Pages of a list: their size, and the tokens that continue them (AIP-158)."""
+"""Pages of a list: their size, and the tokens that continue them (AIP-158), or a watch."""
 
 import base64
 import binascii
 import json
 import os
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from artemis_server.contract import MAX_RESPONSE_BYTES
 from artemis_server.db.batches import FRAME_BYTES
+from artemis_server.db.changes import records as log
 from artemis_server.db.listing.keyset import Position
 from artemis_server.errors import InvalidArgument, Violation
 
@@ -21,6 +22,7 @@ DEFAULT_SIZE = 50
 MAX_SIZE = 1000
 MAX_TOKEN_BYTES = 128 * 1024
 """The largest token of the next page, in bytes: it has the sorted fields of a row."""
+RESUME_TOKEN = "resume_token"  # noqa: S105, the name of a field
 _NONCE_BYTES = 12
 M = TypeVar("M", bound=Message)
 
@@ -51,18 +53,19 @@ class PageTokens:
     associated data, so the token is good for that list alone. Two tokens of one position differ.
 
     `key` returns the 32 bytes that all servers on one database share. It is called once: by `load`, or else when the
-    key is first needed.
+    key is first needed. `field` names the field of requests that has a token.
     """
 
-    def __init__(self, key: Callable[[], bytes]) -> None:
+    def __init__(self, key: Callable[[], bytes], field: str = "page_token") -> None:
         self._key = key
+        self._field = field
         self._loaded: AESGCMSIV | None = None
 
     def load(self) -> None:
         """Reads the key, unless it is known. Raises: what `key` raises."""
         self._cipher()
 
-    def encode(self, position: Position, listing: str) -> str:
+    def encode(self, position: Sequence[object], listing: str) -> str:
         """Returns a token for a position in a list."""
         text = json.dumps(position, ensure_ascii=False, separators=(",", ":"))
         nonce = os.urandom(_NONCE_BYTES)
@@ -78,11 +81,20 @@ class PageTokens:
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
             if _to_text(raw) != token:
-                raise _foreign()
+                raise self._foreign()
             text = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], listing.encode())
         except (binascii.Error, ValueError, InvalidTag):  # a ValueError for a token without a whole nonce
-            raise _foreign() from None
+            raise self._foreign() from None
         return cast("Position", json.loads(text))
+
+    def _foreign(self) -> InvalidArgument:
+        origin = "database" if self._field == RESUME_TOKEN else "list"
+        violation = Violation(
+            field=self._field,
+            description=f"is not a token that this {origin} returned",
+            rule=f"{self._field}.foreign",
+        )
+        return InvalidArgument(violation, reason=f"INVALID_{self._field.upper()}")
 
     def _cipher(self) -> AESGCMSIV:
         if self._loaded is None:
@@ -94,12 +106,33 @@ def _to_text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _foreign() -> InvalidArgument:
-    return InvalidArgument(
-        Violation(
-            field="page_token",
-            description="is not a token that this list returned",
-            rule="page_token.foreign",
-        ),
-        reason="INVALID_PAGE_TOKEN",
-    )
+class ResumeTokens:
+    """Makes and reads resume tokens: positions in the log of changes, encrypted as page tokens are."""
+
+    def __init__(self, key: Callable[[], bytes]) -> None:
+        self._tokens = PageTokens(key, RESUME_TOKEN)
+
+    def encode(self, position: log.Position) -> str:
+        """Returns a token for a position, which is `whole`."""
+        mark = position.mark
+        running = [each - position.lower for each in position.running]
+        seen = position.seen_below - position.lower if position.seen_below else 0
+        where = [position.last_id, position.lower, position.upper, position.end_id, seen, running]
+        return self._tokens.encode([*where, mark and [mark.transaction_id, mark.id, mark.time]], RESUME_TOKEN)
+
+    def decode(self, token: str) -> log.Position:
+        """Returns the position.
+
+        Raises:
+            InvalidArgument: the token was not made by `encode` on this database.
+        """
+        last_id, lower, upper, end_id, seen, running, mark = cast("Any", self._tokens.decode(token, RESUME_TOKEN))
+        return log.Position(
+            mark=log.Mark(transaction_id=mark[0], id=mark[1], time=mark[2]) if mark else None,
+            last_id=last_id,
+            lower=lower,
+            upper=upper,
+            end_id=end_id,
+            seen_below=lower + seen if seen else 0,
+            running=tuple(lower + each for each in running),
+        )

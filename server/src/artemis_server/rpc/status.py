@@ -118,6 +118,7 @@ def _retry(error: errors.RequestError) -> list[Message]:
 
 _CODES_AND_DETAILS: dict[type[errors.RequestError], tuple[int, Callable[[errors.RequestError], list[Message]]]] = {
     errors.InvalidArgument: (code_pb2.INVALID_ARGUMENT, _bad_request),
+    errors.OutOfRange: (code_pb2.OUT_OF_RANGE, lambda _: []),
     errors.NotFound: (code_pb2.NOT_FOUND, _resource),
     errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, _resource),
     errors.FailedPrecondition: (code_pb2.FAILED_PRECONDITION, _precondition),

@@ -26,16 +26,18 @@ REASONS = (
     *("ANSWERS_UNREAD", "DEADLINE_EXCEEDED", "DATABASE_UNAVAILABLE", "DATABASE_BUSY", "DATABASE_INCONSISTENT"),
     *("SCHEMA_MISMATCH", "SNAPSHOT_ENDED", "STATEMENT_CANCELLED", "STORAGE_FULL", "NOT_REPLICATED", "INTERNAL"),
     *("CREDENTIALS_REQUIRED", "CREDENTIALS_INVALID", "ROLE_REQUIRED"),
+    *("TOO_MANY_WATCHES", "WATCH_TOO_SLOW", "WATCH_FAILED"),
 )
 """The reasons of refusals that are counted: those of each ServerError and AccessError, and INTERNAL."""
 LABELS: Mapping[str, tuple[str, ...]] = {
     "grpc_status": tuple(code.name for code in grpc.StatusCode),
     "reason": REASONS,
-    "lane": ("get", "write", "bulk", "health"),
+    "lane": ("get", "write", "bulk", "watch", "health"),
     "operation": ("read", "write"),
     "result": ("replica", "no_position", "outdated", "behind", "unavailable", "failed"),
     "state": ("open", "busy"),
     "file": ("main", "wal"),
+    "ended": ("client", "too_slow", "expired", "shutdown", "access", "failed"),
 }
 """The values of each label but `grpc_method`."""
 
@@ -150,6 +152,19 @@ REPLICA_LAG = Family(
     text="Bytes of the write-ahead log that the slowest usable replica has not replayed.",
     merge=max,
 )
+WATCHERS = Family(name="artemis_watchers", text="Open watches of changes.")
+WATCHES_ENDED = Family(
+    name="artemis_watches_ended_total",
+    kind="counter",
+    labels=("ended",),
+    text="Watches that have ended, by who or what ended them.",
+)
+WATCH_LAG = Family(
+    name="artemis_watch_lag_seconds",
+    text="Seconds since the watches were last at the end of the log of changes; 0 while there are none.",
+    merge=max,
+)
+CHANGES = Family(name="artemis_changes", text="Changes in the log, as counted by the span of their ids.", merge=max)
 SERVING = Family(name="artemis_health_serving", text="Workers whose health is SERVING.")
 LIVE = Family(name="artemis_workers", text="Workers that run.")
 CERTIFICATE = Family(
@@ -165,6 +180,7 @@ START = Family(name="process_start_time_seconds", text="When the oldest worker b
 FAMILIES = (
     *(STARTED, DURATION, SENT, RECEIVED, IN_FLIGHT, REFUSED),
     *(LANE_CALLS, LANE_WAITING, LANE_LIMIT),
+    *(WATCHERS, WATCHES_ENDED, WATCH_LAG, CHANGES),
     *(DATABASE, QUEUE, GROUP, CONNECTIONS, MAX_CONNECTIONS, FILE, FREE),
     *(REPLICA_READS, REPLICAS, REPLICA_LAG),
     *(SERVING, LIVE, CERTIFICATE, LINES_OMITTED),

@@ -9,6 +9,7 @@ from artemis_server.health import HealthMonitor
 from artemis_server.rpc.lanes import Lane
 from artemis_server.telemetry.families import (
     CERTIFICATE,
+    CHANGES,
     CONNECTIONS,
     FILE,
     FREE,
@@ -20,9 +21,12 @@ from artemis_server.telemetry.families import (
     REPLICA_LAG,
     REPLICAS,
     SERVING,
+    WATCH_LAG,
+    WATCHERS,
     Family,
 )
 from artemis_server.telemetry.recorder import Gauges
+from artemis_server.watch.watches import Watches
 
 
 def gauges(
@@ -30,6 +34,7 @@ def gauges(
     replicas: Replicas | None,
     monitor: HealthMonitor,
     lanes: Iterable[Lane],
+    watches: Watches,
     max_connections: int,
     certificate_expiry: Callable[[], float],
 ) -> Gauges:
@@ -42,6 +47,9 @@ def gauges(
         (CONNECTIONS, ("open",)): lambda: usage().open_connections,
         (CONNECTIONS, ("busy",)): lambda: usage().busy_connections,
         (MAX_CONNECTIONS, ()): lambda: max_connections,
+        (WATCHERS, ()): lambda: watches.count,
+        (WATCH_LAG, ()): lambda: watches.lag,
+        (CHANGES, ()): lambda: watches.log_size,
     }
     if replicas is not None:
         found |= {(REPLICAS, ()): replicas.usable, (REPLICA_LAG, ()): replicas.lag}

@@ -31,6 +31,7 @@ from artemis_server.telemetry.families import (
     SENT,
     START,
     STARTED,
+    WATCHES_ENDED,
     Family,
     Layout,
 )
@@ -66,6 +67,9 @@ class Recorder:
         self._routed = {result: layout.place(REPLICA_READS, result) for (result,) in layout.series(REPLICA_READS)}
         self._group = layout.place(GROUP)
         self._omitted = layout.place(LINES_OMITTED)
+        self._watches_ended = {
+            reason: layout.place(WATCHES_ENDED, reason) for (reason,) in layout.series(WATCHES_ENDED)
+        }
         self._cpu = layout.place(CPU)
 
     def begun(self, call: IncomingCall) -> None:
@@ -124,6 +128,11 @@ class Recorder:
         """Counts lines that the request log left out."""
         with self._lock:
             self._numbers[self._omitted] += lines
+
+    def watch_ended(self, reason: str) -> None:
+        """Counts a watch that has ended."""
+        with self._lock:
+            self._numbers[self._watches_ended[reason]] += 1
 
     def set(self, family: Family, value: float, *labels: str) -> None:
         """Sets a gauge."""

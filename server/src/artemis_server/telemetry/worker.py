@@ -76,6 +76,11 @@ class Telemetry(DatabaseObserver):
         if self._recorder is not None:
             self._recorder.group(size)
 
+    def watch_ended(self, reason: str) -> None:
+        """Counts a watch that has ended."""
+        if self._recorder is not None:
+            self._recorder.watch_ended(reason)
+
     def start(self, gauges: Gauges) -> None:
         """Starts to read the gauges, to write the log, and to answer Prometheus."""
         if self._log is not None:

@@ -111,12 +111,24 @@ class Database:
         self._replicas = replicas
         self.doubt = self._sessions.doubt
         """Set when a write waits for so long that `check` should look now."""
+        self.on_commit: Callable[[], None] = lambda: None
+        """Called after each commit of a write, on a thread that works: it must not wait or raise."""
         self._writer: Writer = (
-            SqliteWriter(engine, turn, observer)
+            SqliteWriter(engine, turn, observer, self._tell_commit)
             if engine.dialect.name == "sqlite"
-            else PostgresqlWriter(self._sessions, observer, replicas.note_write if replicas else None)
+            else PostgresqlWriter(
+                self._sessions, observer, self._tell_commit, replicas.note_write if replicas else None
+            )
         )
         self._probe = Probe(engine, self._sessions, self._writer.write)
+
+    def _tell_commit(self) -> None:
+        self.on_commit()
+
+    @property
+    def dialect(self) -> str:
+        """The engine: "sqlite" or "postgresql"."""
+        return self._engine.dialect.name
 
     def submitter(self) -> Submit | None:
         """Returns what runs work on the one thread that writes (`SqliteWriter.submit`); None if many threads write."""
@@ -161,6 +173,15 @@ class Database:
             raise translated from error
         finally:
             self._observer.done("read", caller, began)
+
+    def poll(self, work: Callable[[Session], T], caller: Caller) -> T:
+        """Returns what `work` returns, as `read` does, for work that is done all the time: no observer sees it."""
+        try:
+            return self._sessions.run(work, caller)
+        except RequestError:
+            raise
+        except Exception as error:
+            raise translate(error) from error
 
     def check(self) -> None:
         """Raises DatabaseError, in one line, unless the database answers, has the right schema and can be written.

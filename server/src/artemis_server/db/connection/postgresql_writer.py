@@ -26,7 +26,7 @@ from artemis_server.db.connection.driver_errors import (
 )
 from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.sessions import ThreadSessions
-from artemis_server.db.statements import driver_connection
+from artemis_server.db.statements import PRINCIPAL_SETTING, driver_connection, principal_name
 from artemis_server.errors import DeadlineExceeded, RequestError, ServerError
 
 T = TypeVar("T")
@@ -45,9 +45,17 @@ class PostgresqlWriter:
     """
 
     def __init__(
-        self, sessions: ThreadSessions, observer: Observer, note_write: Callable[[Session, Caller], None] | None = None
+        self,
+        sessions: ThreadSessions,
+        observer: Observer,
+        on_commit: Callable[[], None] = lambda: None,
+        note_write: Callable[[Session, Caller], None] | None = None,
     ) -> None:
-        """`note_write` is called after each commit, and after an answer that others' commits made an error."""
+        """`on_commit` is called after each commit, before the caller has its answer.
+
+        `note_write` is called after each commit, and after an answer that others' commits made an error.
+        """
+        self._on_commit = on_commit
         self._note_write = note_write
         self._sessions = sessions
         self._observer = observer
@@ -60,7 +68,9 @@ class PostgresqlWriter:
         """Returns what `work` returns, as `Writer` has it; runs it again while it collides with other transactions."""
         began = time.monotonic()
         try:
-            return self._repeat(work, caller, dry_run=dry_run, single_statement=single_statement)
+            result = self._repeat(work, caller, dry_run=dry_run, single_statement=single_statement)
+            self._on_commit()
+            return result
         finally:
             self._observer.done("write", caller, began)
 
@@ -135,7 +145,8 @@ class PostgresqlWriter:
 
         def begin() -> Session:
             session = self._sessions.get(caller, writing=True)
-            driver_connection(session).execute(BEGIN)
+            # Not to be prepared: PostgreSQL prepares no two statements at once.
+            driver_connection(session).execute(BEGIN + _attribution(session), prepare=False)
             return session
 
         def finish(session: Session) -> T:
@@ -193,3 +204,13 @@ class PostgresqlWriter:
             if not is_transient(error) and broken_constraint(error) is Constraint.OTHER:
                 self._sessions.discard()  # the connection may be unusable
             raise
+
+
+def _attribution(session: Session) -> str:
+    """Returns what follows BEGIN so that the triggers that log changes know whose they are, in the same round trip.
+
+    The name "O'Hara" becomes "; SELECT set_config('artemis.principal', E'O''Hara', true)". It ends with the
+    transaction, and so works behind PgBouncer.
+    """
+    name = principal_name(session).replace("\\", "\\\\").replace("'", "''")
+    return name and f"; SELECT set_config('{PRINCIPAL_SETTING}', E'{name}', true)"

@@ -29,7 +29,7 @@ from artemis_server.db.connection.driver_errors import (
 from artemis_server.db.connection.observer import Observer
 from artemis_server.db.connection.sqlite_file import SqliteFile
 from artemis_server.db.connection.turn import Turn
-from artemis_server.db.statements import PRINCIPAL, driver_connection
+from artemis_server.db.statements import PRINCIPAL, driver_connection, principal_name
 from artemis_server.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
@@ -40,6 +40,8 @@ _COMMITS_PER_LOOK = 16  # at the size of the WAL: in each look another thread ma
 _MAX_CUT = 1.5  # seconds that writes wait for that
 _PAUSE = 0.01  # seconds
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at whether the server stops
+_ATTRIBUTE = "UPDATE change_context SET transaction_id = transaction_id + 1, principal = ?"
+"""Tells the triggers that log changes (`artemis_models.change_log`) that a transaction begins, and whose it is."""
 _LOCK_WAIT = 100  # milliseconds that SQLite waits for a lock before the writer sees whether anybody still waits for it
 
 log = logging.getLogger(__name__)
@@ -72,7 +74,10 @@ class SqliteWriter:
         engine: Engine,
         turn: Turn,
         observer: Observer,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
+        """Connects to nothing yet. `on_commit` is called after each commit, before the callers have their answers."""
+        self._on_commit = on_commit
         self._observer = observer
         self._engine = engine
         self._turn = turn
@@ -158,6 +163,7 @@ class SqliteWriter:
         while (group := self._next_group()) is not None:
             try:
                 self._commit(group)
+                self._on_commit()
             except BaseException as error:
                 failure = translate(error) if isinstance(error, Exception) else error
                 for ticket in group:
@@ -245,9 +251,12 @@ class _WriteConnection:
         """True once the database failed, and not only the work: the connection must not be used again."""
         self._changed = False
         """True once the ticket that runs may have changed something that its failure must undo."""
+        self._attributed = False
+        """True while the triggers that log changes know of a ticket's transaction."""
 
     def commit(self, group: list[_Ticket[Any]]) -> None:
         """Runs and commits the group. It raises an error of the transaction, which every ticket in the group gets."""
+        self._attributed = False
         try:
             self._begin(group)
             if not self._run_together(group):
@@ -258,6 +267,8 @@ class _WriteConnection:
                 self._begin(group)
                 for ticket in _awaited(group):
                     self._run_in_savepoint(ticket)
+            if self._attributed:
+                self._driver.execute(_ATTRIBUTE, ("",))
             self._driver.execute("COMMIT")
             if not self.is_current():
                 raise _gone(self._file)
@@ -334,6 +345,7 @@ class _WriteConnection:
         try:
             if not dry_run:
                 self._changed = True
+                self._attribute()
                 return work(self._session)
             self._driver.execute("SAVEPOINT dry_run")
             try:
@@ -347,6 +359,11 @@ class _WriteConnection:
             translated = shutting_down() if ended else translate(error)
             self.failed |= translated is not error
             raise translated from error
+
+    def _attribute(self) -> None:
+        """Begins a transaction in the log of changes: pieces of a group that follow each other are told apart."""
+        self._driver.execute(_ATTRIBUTE, (principal_name(self._session),))
+        self._attributed = True
 
     def _run_together(self, group: list[_Ticket[Any]]) -> bool:
         """Runs the group until a ticket fails that has to be undone, and tells whether none did."""

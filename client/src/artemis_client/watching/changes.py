@@ -1,0 +1,57 @@
+"""Changes of events, as a watch and the history of an event give them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from artemis.v1 import events_pb2
+from artemis.v1.events_pb2 import Event
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+class ChangeType(StrEnum):
+    """The type of a change: what was done to the event.
+
+    In a watch with a filter, "created" is also an event that begins to match, and "deleted" one that no longer matches.
+    """
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+
+
+_TYPES = {
+    events_pb2.EventChange.TYPE_CREATED: ChangeType.CREATED,
+    events_pb2.EventChange.TYPE_DELETED: ChangeType.DELETED,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventChange:
+    """One committed change of one event.
+
+    `event` is the event after the change; one that was deleted is as it last was. `change_time` is by the clock of the
+    server's database. `principal` is the name of who made the change, "feed:" and the name of the feed for the loader,
+    and empty if it is not known.
+    """
+
+    type: ChangeType
+    event: Event
+    change_time: Timestamp
+    principal: str
+    previous_event: Event | None = None
+    """The event before an update, in a history. None in a watch."""
+    resume_token: str | None = None
+    """In a watch, the token that continues after this change. None if more changes of its transactions follow: those up
+    to the next token belong together."""
+
+
+def change_of(message: events_pb2.EventChange, resume_token: str | None = None) -> EventChange:
+    """Returns the change that a message has. A type that this version does not know leaves the event updated."""
+    return EventChange(
+        type=_TYPES.get(message.type, ChangeType.UPDATED),
+        event=message.event,
+        change_time=message.change_time,
+        principal=message.principal,
+        previous_event=message.previous_event if message.HasField("previous_event") else None,
+        resume_token=resume_token,
+    )

@@ -1,0 +1,73 @@
+"""Where watches and mirrors get events from: pages of a list, and changes over as many streams as it takes."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import grpc
+from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse
+from artemis.v1.events_pb2_grpc import EventServiceStub
+
+from artemis_client.calls import closed, explained
+from artemis_client.errors import ArtemisError, Unavailable
+from artemis_client.watching.progress import Batch, Progress
+from artemis_client.watching.streams import ClosableCaller
+
+_MAX_PAGE_SIZE = 1000
+
+log = logging.getLogger("artemis_client")
+
+
+class EventSource:
+    """Reads events and changes for one watch or mirror. Every method raises ArtemisError; Cancelled if it is closed."""
+
+    def __init__(self, stub: EventServiceStub, caller: ClosableCaller) -> None:
+        self._stub = stub
+        self._caller = caller
+
+    @property
+    def is_closed(self) -> bool:
+        """Tells whether it was closed, by itself or with its client."""
+        return self._caller.is_closed
+
+    def close(self) -> None:
+        """Ends what is under way at once."""
+        self._caller.close()
+
+    def resume_token(self, timeout: float | None = None) -> str:
+        """Returns the token that continues after everything that is committed now."""
+        request = ListEventsRequest(page_size=1)
+        return self._caller.call(self._stub.ListEvents, request, timeout).resume_token
+
+    def pages(self, filter: str, timeout: float | None = None) -> Iterator[ListEventsResponse]:  # noqa: A002, see above
+        """Yields the pages of all events that match, by id. The timeout is one page's."""
+        request = ListEventsRequest(filter=filter, page_size=_MAX_PAGE_SIZE)
+        while True:
+            page = self._caller.call(self._stub.ListEvents, request, timeout)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def batches(self, progress: Progress, interrupted: Callable[[], None] = lambda: None) -> Iterator[Batch]:
+        """Yields batches and checkpoints without end.
+
+        Calls `interrupted` when a stream has failed and another one is to follow.
+        """
+        while True:
+            request = progress.request()
+            try:
+                for response in self._caller.responses(self._stub.WatchEvents, request):
+                    batch = progress.take(response)
+                    if batch is not None:
+                        yield batch
+                error: ArtemisError = Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended")
+            except ArtemisError as failed:
+                error = failed
+            if self.is_closed:
+                raise closed() from None
+            pause = progress.pause_after(error)
+            if pause is None:
+                raise explained(error, request, None) from None
+            log.warning("a watch of events is interrupted, and goes on in %.1f s: %s", pause, error)
+            interrupted()
+            self._caller.pause(pause)
