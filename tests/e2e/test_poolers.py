@@ -29,7 +29,7 @@ from tests.e2e.servers import run, serving
 from tests.storage.samples import Waiting, new_event
 
 pytestmark = needs_pgbouncer
-CALLERS, CALLS = 16, 20
+CALLERS, CALLS = 16, 10
 CONFIG = """
 [feeds.talks]
 url = "talks.jsonl"

@@ -260,4 +260,6 @@ def test_check_refuses_what_is_no_replica(nodes: Cluster, postgresql_url: str) -
         assert (checked.returncode, checked.stderr.count("\n")) == ((1, 1) if failure else (0, 0))
         assert failure in checked.stderr
     foreign = run("check", postgresql_url, "--replica-url", standby)
-    assert foreign.stderr.endswith(": it belongs to another cluster than the primary\n")
+    sibling = run("check", nodes.url, "--replica-url", f"{standby.removesuffix('postgres')}template1")
+    for checked in (foreign, sibling):
+        assert checked.stderr.endswith(": it belongs to another cluster than the primary, or is another database\n")

@@ -149,7 +149,7 @@ def test_a_host_without_a_port_has_the_default_one() -> None:
     ],
 )
 def test_hosts_and_ports_that_do_not_fit_are_refused(url: str) -> None:
-    with pytest.raises(DatabaseError, match=r"^the database URL [^\n]+$"):
+    with pytest.raises(DatabaseError, match=r"^the database URL has not one port for each host[^\n]+$"):
         create_engine(url)
 
 

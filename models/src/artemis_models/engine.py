@@ -64,7 +64,8 @@ def _parse(url: str) -> URL:
     except (NoSuchModuleError, ImportError):
         raise DatabaseError(f"there is no driver for {make_url(url).drivername} databases") from None
     except (ArgumentError, ValueError):
-        raise DatabaseError(_UNESCAPED if url.count("@") > 1 else _MALFORMED) from None
+        malformed = postgresql.MALFORMED_HOSTS if "," in url and url.startswith("postgresql") else _MALFORMED
+        raise DatabaseError(_UNESCAPED if url.count("@") > 1 else malformed) from None
     address, _, options = url.partition("?")
     several = address.count("@") > 1 or ("@" in options and not re.match(r"\w+=", options))
     ambiguous = "@" in (parsed.database or "") or (parsed.password is not None and several)

@@ -23,6 +23,7 @@ KEEPALIVES = {
     "tcp_user_timeout": "10000",  # milliseconds
 }
 """Ends connections to a machine that no longer answers after some ten seconds (libpq, "Parameter Key Words")."""
+MALFORMED_HOSTS = "the database URL has not one port for each host, or a malformed host or port"
 _UNREPLICATED = "artemis_unreplicated"
 """The attribute of a driver's connection that tells whether a commit was not confirmed by the standbys."""
 
@@ -46,7 +47,7 @@ def make_engine(url: URL, *, read_only: bool, connections: int) -> Engine:
             "the driver for PostgreSQL is not installed: pip install 'artemis-models[postgresql]'"
         ) from None
     except (ArgumentError, ValueError):
-        raise DatabaseError("the database URL has not one port for each host, or a malformed host or port") from None
+        raise DatabaseError(MALFORMED_HOSTS) from None
     hosts.listen(engine)
     event.listen(engine, "connect", _check)
     event.listen(engine, "connect", partial(_watch_commits, hosts))

@@ -14,7 +14,10 @@ from artemis_server.db.statements import driver_connection
 _FORM = re.compile("([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{16})")
 _SYSTEM = "artemis_system"
 """Where a session keeps the system identifier of its node, in `Session.info`. A connection leads to one node."""
-_ASK_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
+SYSTEM = """(SELECT system_identifier FROM pg_control_system())
+    # (SELECT oid::bigint FROM pg_database WHERE datname = current_database())"""
+"""An expression: a number of the cluster and the database in it, the same on every node (# is XOR)."""
+_ASK_SYSTEM = f"SELECT {SYSTEM}"
 _ASK_INSERTED = """\
 SELECT pg_walfile_name(lsn), (lsn - '0/0'::pg_lsn)::bigint FROM pg_current_wal_insert_lsn() AS lsn"""
 """The name of a file of the log begins with the timeline. pg_control_checkpoint has it only after a checkpoint."""
@@ -25,7 +28,7 @@ class LogPosition(NamedTuple):
     """A position in the log of a cluster. A timeline begins when a standby is promoted (PostgreSQL, "Timelines")."""
 
     system: int
-    """The system identifier of the cluster, which its standbys share."""
+    """The system identifier of the cluster, which its standbys share, combined with the database (`SYSTEM`)."""
     timeline: int
     lsn: int
     """Bytes since the beginning of the log."""

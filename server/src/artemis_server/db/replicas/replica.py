@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from artemis_server.db.connection.cancellation import Caller, InternalCaller, StatementEnded, statement_timeout
 from artemis_server.db.connection.sessions import ThreadSessions
 from artemis_server.db.connection.turn import Turn
-from artemis_server.db.replicas.positions import LogPosition, unsigned
+from artemis_server.db.replicas.positions import SYSTEM, LogPosition, unsigned
 from artemis_server.db.statements import Row, driver_connection
 
 T = TypeVar("T")
@@ -28,11 +28,11 @@ _PATIENT = InternalCaller(1.0)
 _NODE = "artemis_node"
 """Where a session keeps the start of its node, in `Session.info`."""
 _ASK_NODE = "SELECT pg_postmaster_start_time()"
-_ASK_STANDING = """\
+_ASK_STANDING = f"""\
 SELECT pg_postmaster_start_time(), pg_is_in_recovery(),
-    (SELECT system_identifier FROM pg_control_system()),
+    {SYSTEM},
     GREATEST((SELECT timeline_id FROM pg_control_checkpoint()), (SELECT received_tli FROM pg_stat_wal_receiver)),
-    (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint"""
+    (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint"""  # noqa: S608, a constant
 """Everybody may see the timeline of the last checkpoint. That of the receiver is newer after a failover, and only roles
 with pg_read_all_stats see it. An old one is safe, since a replica is used only on the timeline of the primary."""
 
@@ -168,7 +168,7 @@ class Replica:
             timeline = max(timeline, before.position.timeline)  # the receiver may be gone, and its timeline with it
         position = LogPosition(unsigned(system), timeline, lsn)
         if primary is not None and primary.system != position.system:
-            raise UnusableError("it belongs to another cluster than the primary")
+            raise UnusableError("it belongs to another cluster than the primary, or is another database")
         if primary is not None and not position.is_on_branch_of(primary):
             raise UnusableError(f"it is on timeline {timeline}, and the primary is on {primary.timeline}")
         return Standing(node=node, position=position)
