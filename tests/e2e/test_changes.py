@@ -53,7 +53,7 @@ def test_the_history_of_a_deleted_event_says_what_it_was(
     request.id += 1
     with pytest.raises(grpc.RpcError) as refused:
         stub.ListEventChanges(request)
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_an_event_that_never_was_has_no_history(stub: events_pb2_grpc.EventServiceStub) -> None:
