@@ -282,8 +282,8 @@ def test_an_event_that_was_logged_before_a_column_was_added_has_its_default() ->
 def test_pages_of_any_size_have_the_same_transactions(database: Database, max_rows: int) -> None:
     begin = database.read(log.current_position)
     for count in (1, 3, 1, 5):
-        new_events = [new_event() for _ in range(count)]
-        write(database, partial(STORE.create_many, messages=new_events, path=str))
+        new = [new_event() for _ in range(count)]
+        write(database, partial(STORE.create_many, messages=new, path=str))
     reader = Reader(database, begin, max_rows)
     assert [[each.id for each in t] for t in reader.transactions()] == [[1], [2, 3, 4], [5], [6, 7, 8, 9, 10]]
     create(database)
@@ -434,6 +434,7 @@ def test_a_position_shows_what_its_snapshot_did_not(postgresql: tuple[Engine, Da
         reader = Reader(database)
         rename(database, 2, "not seen")
         long.commit()
+    assert names(reader.transactions()) == [["long"], ["not seen"]]
     rename(database, 2, "next")
     assert names(reader.transactions()) == [["next"]]
 
