@@ -51,6 +51,7 @@ class Reader:
         self.position = position or database.read(log.current_position)
 
     def page(self) -> Page:
+        self._database.read(let_others_end)
         if self.position.whole:
             self.position = TOKENS.decode(TOKENS.encode(self.position))
         page = self._database.read(partial(log.read_changes, position=self.position, max_rows=self._max_rows))
@@ -59,7 +60,6 @@ class Reader:
 
     def transactions(self) -> list[list[Change]]:
         """Returns all transactions up to the end of the log, each put together of its parts."""
-        self._database.read(let_others_end)
         found: list[list[Change]] = [[]]
         while not (page := self.page()).at_end or page.transactions:
             for part in page.transactions:
