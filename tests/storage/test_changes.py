@@ -22,6 +22,7 @@ from artemis_server.rpc.pages import ResumeTokens
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from tests.e2e.test_postgresql import eventually
 from tests.storage.conftest import Queueing
 from tests.storage.samples import new_event, new_user
 from tests.storage.test_loader_merge import Loads, event, events
@@ -34,6 +35,10 @@ INSERT = (
     " VALUES (:id, :name, 1000, 2000, 5, 6)"
 )
 TOKENS = ResumeTokens(lambda: bytes(32))
+OTHERS = text(
+    "SELECT CAST(backend_xid AS text) FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+    " AND (datname <> current_database() OR backend_type <> 'client backend')"
+)
 Brief = tuple[int, int, str]
 
 
@@ -46,6 +51,7 @@ class Reader:
         self.position = position or database.read(log.current_position)
 
     def page(self) -> Page:
+        self._database.read(let_others_end)
         if self.position.whole:
             self.position = TOKENS.decode(TOKENS.encode(self.position))
         page = self._database.read(partial(log.read_changes, position=self.position, max_rows=self._max_rows))
@@ -67,6 +73,13 @@ class Reader:
 
     def brief(self) -> list[list[Brief]]:
         return [[(each.type, each.event_id, each.principal) for each in changes] for changes in self.transactions()]
+
+
+def let_others_end(session: Session) -> None:
+    """Waits for transactions in databases of other tests, which hold back the changes on the whole cluster."""
+    if session.get_bind().dialect.name == "postgresql":
+        found = set(session.scalars(OTHERS))
+        eventually(lambda: found.isdisjoint(session.scalars(OTHERS)))
 
 
 @pytest.fixture
