@@ -18,11 +18,12 @@ from artemis_server.db.changes.records import CODEC, Change, Page, Position, fil
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import InvalidArgument, NotFound, OutOfRange
+from artemis_server.pruning import Pruner
 from artemis_server.rpc.pages import ResumeTokens
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from tests.storage.conftest import Queueing
+from tests.storage.conftest import PATIENCE, Queueing
 from tests.storage.samples import new_event, new_user
 from tests.storage.test_loader_merge import Loads, event, events
 from tests.storage.test_principal import caller
@@ -252,7 +253,7 @@ def test_changes_are_logged_once_whatever_rows_their_context_has(
         execute("UPDATE events SET name = 'by hand' WHERE id = 1")
         execute("DELETE FROM events")
     changes = [change for changes in reader.transactions() for change in changes]
-    assert [(C, 1), (U, 1), (D, 1)] == [(each.type, each.event_id) for each in changes]
+    assert [(each.type, each.event_id) for each in changes] == [(C, 1), (U, 1), (D, 1)]
 
 
 def test_a_statement_that_writes_many_rows_pairs_them(engine: Engine, database: Database, reader: Reader) -> None:
@@ -343,7 +344,7 @@ def expect_expired(database: Database, position: Position) -> None:
     for use in (log.check_position, log.read_changes):
         with pytest.raises(OutOfRange) as expired:
             database.read(partial(use, position=position))
-        assert expired.value.reason == "RESUME_TOKEN_EXPIRED"
+        assert (expired.value.reason, expired.value.field) == ("RESUME_TOKEN_EXPIRED", "resume_token")
 
 
 def test_a_position_expires_when_a_change_after_it_is_pruned(database: Database) -> None:
@@ -361,6 +362,20 @@ def test_a_position_expires_when_a_change_after_it_is_pruned(database: Database)
     assert Reader(database, positions[2]).brief() == []
     create(database)
     assert Reader(database, positions[2]).brief() == [[(C, 4, "ada")]], "the newest change of a quiet log stays"
+
+
+def test_the_thread_that_prunes_keeps_what_is_younger_than_the_retention(database: Database) -> None:
+    begin = database.read(log.current_position)
+    for _ in range(3):
+        create(database)
+    Pruner(database, retention=3600).prune()
+    database.read(partial(log.check_position, position=begin))
+    pruner = Pruner(database, retention=0)
+    pruner.start()
+    while database.read(log.size):
+        pass
+    pruner.stop(PATIENCE)
+    expect_expired(database, begin)
 
 
 def test_what_is_new_is_not_pruned(database: Database, reader: Reader) -> None:
