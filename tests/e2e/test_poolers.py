@@ -16,6 +16,7 @@ from artemis.v1.events_pb2 import CreateEventRequest, GetEventRequest, ListEvent
 from artemis_loader.cli import main as loader
 from artemis_models import Pooler, create_engine, pooler_of
 from artemis_server.cli import all_connections
+from artemis_server.db.changes import log
 from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.errors import DeadlineExceeded
@@ -27,6 +28,7 @@ from tests.benchmarks.load import Rate, Target, measure
 from tests.e2e.poolers import keeps_prepared_statements, needs_pgbouncer, pooling
 from tests.e2e.servers import run, serving
 from tests.storage.samples import Waiting, new_event
+from tests.storage.test_principal import caller
 
 pytestmark = needs_pgbouncer
 CALLERS, CALLS = 16, 10
@@ -127,6 +129,27 @@ def test_a_statement_that_waits_in_the_pooler_ends_at_its_deadline(postgresql_ur
             with pytest.raises(DeadlineExceeded):
                 database.read(lambda session: session.execute(text("SELECT 1")), Waiting(0.1))
         assert database.read(lambda session: session.scalar(text("SELECT 1"))) == 1
+
+
+def test_the_principal_of_a_write_does_not_stay_on_a_connection(postgresql_url: str) -> None:
+    """All share one connection: a person in SQL and a caller without a name come after a caller with one."""
+    create = partial(EventStore().create, message=new_event())
+
+    def authors(database: Database, event_id: int) -> list[str]:
+        history = partial(log.list_changes, event_id=event_id, before=log.NEWEST, max_rows=9)
+        return [change.principal for change in database.read(history)]
+
+    with (
+        pooling(make_url(postgresql_url), default_pool_size="1") as url,
+        closing(Database(create_engine(url))) as database,
+        closing(psycopg.connect(url, autocommit=True, prepare_threshold=None)) as other,
+    ):
+        for write in (database.write, database.write_statement):
+            write(create, caller("ada"))
+            other.execute("UPDATE events SET location = 'by hand'")
+            write(create)
+        found = [authors(database, event_id) for event_id in (1, 2, 3, 4)]
+    assert found == [["", "", "ada"], ["", ""], ["", "ada"], [""]]
 
 
 def seen_at(url: str) -> tuple[Pooler, bool]:

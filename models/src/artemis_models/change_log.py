@@ -16,14 +16,17 @@ END
 """
 _SQLITE_ROW = """\
   INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state, previous)
-  SELECT {alias}.id, {type}, {now}, principal, transaction_id,
-    {state}, {previous} FROM change_context;\
+  SELECT {alias}.id, {type}, {now}, coalesce(principal, ''), coalesce(transaction_id, 0),
+    {state}, {previous} FROM (SELECT 1) LEFT JOIN change_context c ON c.id = 1;\
+"""
+"""The row of `change_context` says who it was. Without it, as somebody may delete it, the change is logged all the same.
 """
 _SQLITE_REMEMBER = """
 CREATE TRIGGER events_{name} BEFORE {event} ON events
 WHEN {condition}EXISTS (SELECT 1 FROM events WHERE id = NEW.id) BEGIN
   UPDATE change_context SET (replaced_after, replaced_id, replaced) =
-    (SELECT (SELECT max(id) FROM event_changes), o.id, {state} FROM events o WHERE o.id = NEW.id);
+    (SELECT (SELECT max(id) FROM event_changes), o.id, {state} FROM events o WHERE o.id = NEW.id)
+  WHERE id = 1;
 END
 """
 _REPLACED = "replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes)"

@@ -59,18 +59,24 @@ class FileSignals:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._woken = threading.Event()
+        self._watching = False
         self._version = 0
 
     def committed(self) -> None:
-        """Is told of a commit of this process."""
-        self._woken.set()
+        """Is told of a commit of this process. While nobody watches, waking a thread for it would slow writes down."""
+        if self._watching:
+            self._woken.set()
 
-    wake = committed
+    def wake(self) -> None:
+        """Ends the wait."""
+        self._woken.set()
 
     def wait(self, timeout: float, *, watching: bool) -> bool:
         """Waits as `Signals` has it."""
         if not watching:
+            self._watching = False
             self._woken.wait()
+        self._watching = True  # before the log is read: what is committed from then on is a signal
         end = time.monotonic() + timeout
         while not self._woken.wait(max(0.0, min(FILE_INTERVAL, end - time.monotonic()))):
             if self._has_changed():
