@@ -122,7 +122,7 @@ class Hub:
                 self._drop_sent()
             watcher.own.clear()
             self._changed.notify_all()
-        self._on_end(watcher.reason)
+        self._on_end(Ended.ACCESS if watcher.stream.denied else watcher.reason)
 
     def fail(self, watcher: Watcher, error: RequestError, reason: Ended) -> None:
         """Ends a watcher that cannot be served any further."""
