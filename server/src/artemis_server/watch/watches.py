@@ -12,12 +12,14 @@ from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.watch.entries import Matches
 from artemis_server.watch.hub import Hub, Limits
 from artemis_server.watch.log import Log
-from artemis_server.watch.readers import Readers
+from artemis_server.watch.readers import THREADS, Readers
 from artemis_server.watch.signals import signals_of
 from artemis_server.watch.streams import CallStream
 from artemis_server.watch.tail import Tail
 from artemis_server.watch.watcher import Ended, Watcher
 
+CONNECTIONS = 1 + THREADS
+"""Connections to the database that the watches of a process have at most: the tail's and the readers'."""
 DEFAULT_MAX = 256
 """The number of watches that a process serves, unless the settings say another one."""
 
