@@ -221,9 +221,10 @@ class Application:
         self._register(contract, names)
 
     def _check(self) -> None:
-        """Checks the database, and reads once what replicas do not tell while the primary is away."""
+        """Checks the database, reads once what replicas do not tell while the primary is away, and measures the log."""
         self._database.check()
         self._tokens.load()
+        self._watches.measure()
 
     def _recheck(self, call: IncomingCall) -> None:
         """Ends a watch whose caller may no longer make it."""
