@@ -53,6 +53,7 @@ class Client:
         self.responses: list[WatchEventsResponse] = []
         self.error: RequestError | None = None
         self.aborted = False
+        self.denied = False
         self.checks = 0
         self._changed = threading.Condition()
 
@@ -205,6 +206,14 @@ def test_access_is_checked_again_and_again(make: Make) -> None:
     setting.follow(client)
     client.wait_for(lambda each: len(each.responses) > 5)
     assert client.checks > 2
+
+
+def test_a_watch_whose_caller_lost_access_is_counted_as_such_whoever_notices_its_end(make: Make) -> None:
+    setting, client = make(), Client()
+    watcher = setting.follow(client)
+    client.denied = True
+    setting.hub.remove(watcher)
+    assert setting.ended == [Ended.ACCESS]
 
 
 def test_a_watcher_that_is_behind_reads_its_pages_one_after_the_other_and_then_joins(make: Make) -> None:

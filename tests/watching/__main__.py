@@ -70,7 +70,8 @@ def figures(options: argparse.Namespace) -> int:
         stuck = [start(server.target, options.stuck, "stuck")] if options.stuck else []
         opened, began = cpu(server), time.monotonic()
         peak = Peak(server)
-        made = create(server.target, options.rate, options.seconds)
+        creates = create(server.target, options.rate, options.seconds)
+        made = len(creates)
         time.sleep(1.0)
         used, seconds = cpu(server) - opened, time.monotonic() - began
         found = [end(each) for each in readers]
@@ -81,6 +82,10 @@ def figures(options: argparse.Namespace) -> int:
         print(f"CPU: {opening:.1f} ms to open one, then {1000 * used / seconds:.1f} ms/s")
         if delays:
             p50, p99 = (1000 * delays[int(share * len(delays))] for share in (0.5, 0.99))
+            c50, c99 = (1000 * creates[int(share * made)] for share in (0.5, 0.99))
+            print(f"the creates themselves: p50 {c50:.0f} ms, p99 {c99:.0f} ms")
+            clients = sum(each["cpu"] for each in found) / seconds
+            print(f"CPU of the watchers' processes: {1000 * clients:.0f} ms/s")
             least = min(each["least"] for each in found)
             print(f"commit to delivery: p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {1000 * delays[-1]:.0f} ms")
             responses = sum(each["responses"] for each in found) / seconds
@@ -113,21 +118,25 @@ class Peak(threading.Thread):
         return self._highest
 
 
-def create(target: str, rate: int, seconds: float) -> int:
-    """Creates events at a rate, whether or not the server keeps up; returns how many."""
+def create(target: str, rate: int, seconds: float) -> list[float]:
+    """Creates events at a rate, whether or not the server keeps up; returns how long each took, in order of that."""
     begin = time.monotonic()
     if not rate:
         time.sleep(seconds)
-        return 0
+        return []
     with grpc.insecure_channel(target) as channel, ThreadPoolExecutor(16) as pool:
         stub = events_pb2_grpc.EventServiceStub(channel)
+
+        def call() -> float:
+            called = time.monotonic()
+            stub.CreateEvent(events_pb2.CreateEventRequest(event=event("x" * 200)))
+            return time.monotonic() - called
+
         calls = []
         for number in range(int(rate * seconds)):
             time.sleep(max(0.0, begin + number / rate - time.monotonic()))
-            calls.append(pool.submit(stub.CreateEvent, events_pb2.CreateEventRequest(event=event("x" * 200))))
-        for call in calls:
-            call.result()
-        return len(calls)
+            calls.append(pool.submit(call))
+        return sorted(each.result() for each in calls)
 
 
 def start(target: str, watchers: int, kind: str) -> "subprocess.Popen[str]":

@@ -4,25 +4,31 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from functools import cache
 
 import grpc
-from artemis.v1 import events_pb2_grpc
-from artemis.v1.events_pb2 import WatchEventsRequest
+from artemis.v1.events_pb2 import WatchEventsRequest, WatchEventsResponse
 
 CONNECTION = (("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0))
 """Each channel has a connection of its own, with windows of 64 KiB, whose size does not depend on the machine."""
 PER_CONNECTION = 25
+_WATCH = "/artemis.v1.EventService/WatchEvents"
+
+
+_responses: dict[bytes, bytes] = {}
+"""The bytes of every response once, because many watchers have the same ones."""
 
 
 class Follower(threading.Thread):
-    """A watcher that keeps the delay of each change: from the time that the log has for it to its arrival."""
+    """A watcher that keeps what arrived and when, as bytes, so that parsing does not delay what comes next."""
 
     def __init__(self, channel: grpc.Channel, ready: threading.Semaphore) -> None:
         super().__init__(daemon=True)
         self._ready = ready
-        self.call = events_pb2_grpc.EventServiceStub(channel).WatchEvents(WatchEventsRequest())
-        self.delays: list[float] = []
-        self.responses = 0
+        watch = channel.unary_stream(_WATCH, WatchEventsRequest.SerializeToString, lambda raw: raw)
+        self.call = watch(WatchEventsRequest())
+        self.arrived: list[tuple[float, bytes]] = []
         self.code = ""
 
     def run(self) -> None:
@@ -31,13 +37,23 @@ class Follower(threading.Thread):
             next(self.call)
             self._ready.release()
             for response in self.call:
-                now = time.time()
-                self.responses += 1
-                for change in response.changes:
-                    self.delays.append(now - change.change_time.seconds - change.change_time.nanos / 1e9)
+                self.arrived.append((time.time(), _responses.setdefault(response, response)))
         except grpc.RpcError as error:
             self.code = error.code().name
             self._ready.release()
+
+    def delays(self) -> Iterator[float]:
+        """Yields the delay of each change: from the time that the log has for it to its arrival."""
+        for now, raw in self.arrived:
+            for began in _times(raw):
+                yield now - began
+
+
+@cache
+def _times(raw: bytes) -> list[float]:
+    """Returns the time of each change of a response."""
+    changes = WatchEventsResponse.FromString(raw).changes
+    return [change.change_time.seconds + change.change_time.nanos / 1e9 for change in changes]
 
 
 def main(target: str, watchers: int, *, read: bool) -> None:
@@ -50,16 +66,20 @@ def main(target: str, watchers: int, *, read: bool) -> None:
             each.start()
         for _ in followers:
             ready.acquire()
+    begun = time.process_time()
     print("ready", flush=True)
     sys.stdin.read()
     if not read:  # the status overtook what was not read, and the end of the stream is there at once
         for each in followers:
             each.start()
             each.join()
+    used = time.process_time() - begun
+    delays = [[round(delay, 5) for delay in each.delays()] for each in followers]
     found = {
-        "delays": sorted(round(delay, 5) for each in followers for delay in each.delays),
-        "least": min(len(each.delays) for each in followers),
-        "responses": sum(each.responses for each in followers),
+        "delays": sorted(delay for each in delays for delay in each),
+        "least": min(map(len, delays)),
+        "responses": sum(len(each.arrived) for each in followers),
+        "cpu": used,
         "codes": sorted({each.code for each in followers}),
     }
     print(json.dumps(found), flush=True)

@@ -92,7 +92,7 @@ def run(url: str, folder: Path, seconds: float, *, kills: int = 0) -> Run:
         stub = events_pb2_grpc.EventServiceStub(channel)
         token = next(stub.WatchEvents(WatchEventsRequest(), timeout=PATIENCE, wait_for_ready=True)).resume_token
         readers = [Watcher(seed, (f"127.0.0.1:{port}", address), token) for seed in range(WATCHERS)]
-        changers: list[Writer] = writers(url, stub, folder, committed, stop)
+        changers: list[Writer] = writers(url, stub, folder, committed, stop, stack)
         for thread in (*readers, *changers):
             thread.start()
         for _ in range(kills):

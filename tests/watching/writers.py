@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -230,13 +230,23 @@ class LoaderWriter(Writer):
 
 
 def writers(
-    url: str, stub: events_pb2_grpc.EventServiceStub, folder: Path, committed: Committed, stop: threading.Event
+    url: str,
+    stub: events_pb2_grpc.EventServiceStub,
+    folder: Path,
+    committed: Committed,
+    stop: threading.Event,
+    stack: ExitStack,
 ) -> list[Writer]:
-    """Returns the eight writers. They write to the database of the URL, and call the server behind the stub."""
+    """Returns the eight writers. They write to the database of the URL, and call the server behind the stub.
+
+    The stack closes their connections.
+    """
     hold = 0.05 if url.startswith("sqlite") else 0.6  # SQLite has one writer at a time
 
     def engine() -> Engine:
-        return create_engine(url, connections=4)
+        made = create_engine(url, connections=4)
+        stack.callback(made.dispose)
+        return made
 
     return [
         Caller("single1", committed, stop, 1, stub=stub, batches=False),

@@ -267,6 +267,8 @@ class _Loading:
 
         self._reporter.step("merging")
         locked_seconds = merge.apply(finish, difference)
+        if counts.inserted or counts.updated or counts.deleted:
+            self._dialect.announce(self._connection)
         return Summary(feed=self.feed.name, status=Status.LOADED, counts=counts, locked_seconds=locked_seconds)
 
     def _counts(self, difference: Difference) -> Counts:

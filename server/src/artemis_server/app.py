@@ -48,6 +48,7 @@ from artemis_server.telemetry.memory import Memory
 from artemis_server.telemetry.worker import Metrics, Telemetry
 from artemis_server.watch.log import StoredLog
 from artemis_server.watch.streams import WatchLane
+from artemis_server.watch.watches import CONNECTIONS as WATCH_CONNECTIONS
 from artemis_server.watch.watches import Watches
 
 GET_THREADS = 8
@@ -76,8 +77,11 @@ MAX_INTERRUPT = 1.0
 """Seconds before the end of the grace at which a stop ends the statements that still run."""
 MIN_CLOSE = 0.5
 """Seconds that the pruner, and then the connections, have to end in any case."""
-SPARE_CONNECTIONS = 6
-"""Connections beside those of the threads that answer calls: for the health probe, the pruner and the watches."""
+SPARE_CONNECTIONS = 2 + WATCH_CONNECTIONS
+"""Connections beside those of the threads that answer calls: for the health probe, the pruner and the watches.
+
+The lane that begins watches has none: the first check of the health reads the key of tokens.
+"""
 MIN_WATCH_END = 1.0
 """Seconds that watches have in any case to receive the last changes, when the server stops."""
 
@@ -117,8 +121,8 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
     `watches` are those of the process, if it serves.
     """
     if watches is None:
-        watches = watches_of(database)
-    resume_tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
+        watches = watches_of(database, tokens)
+    resume_tokens = ResumeTokens(tokens.key)
     events, users = EventStore(), UserStore()
     history = History(database, tokens)
     return (
@@ -149,10 +153,9 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
     )
 
 
-def watches_of(database: Database, **options: Any) -> Watches:
+def watches_of(database: Database, tokens: PageTokens, **options: Any) -> Watches:
     """Returns the watches of events on this database. `Watches` describes the options."""
-    tokens = ResumeTokens(lambda: database.read(secrets.page_token_key))
-    return Watches(database, StoredLog(tokens), EventStore().predicate, **options)
+    return Watches(database, StoredLog(ResumeTokens(tokens.key)), EventStore().predicate, **options)
 
 
 class Application:
@@ -183,6 +186,7 @@ class Application:
         self._tokens = page_tokens(self._database)
         self._watches = watches_of(
             self._database,
+            self._tokens,
             max_watchers=settings.max_watchers,
             on_end=lambda by: telemetry.watch_ended(by.value),
             recheck=self._recheck,
@@ -217,9 +221,10 @@ class Application:
         self._register(contract, names)
 
     def _check(self) -> None:
-        """Checks the database, and reads once what replicas do not tell while the primary is away."""
+        """Checks the database, reads once what replicas do not tell while the primary is away, and measures the log."""
         self._database.check()
         self._tokens.load()
+        self._watches.measure()
 
     def _recheck(self, call: IncomingCall) -> None:
         """Ends a watch whose caller may no longer make it."""

@@ -18,6 +18,8 @@ SQLITE_PRAGMAS = {
     "temp.cache_size": -16_384,  # KiB
 }
 
+CHANGES_CHANNEL = "artemis_changes"
+"""The channel of PostgreSQL's notifications that servers listen to while somebody watches."""
 GONE_WITHIN = "500ms"
 """The time after which PostgreSQL notices that a load was killed during a statement."""
 _SERIALIZATION_FAILURES = ("40001", "40P01")
@@ -41,6 +43,9 @@ class Dialect(Protocol):
 
         Nobody's ("") must be the last ones.
         """
+
+    def announce(self, connection: Connection) -> None:
+        """Tells servers of what was committed, whose watches would find it later otherwise. Errors do not matter."""
 
     def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         """Adds rows to a temporary table, in the order of its columns, each as it comes.
@@ -81,6 +86,9 @@ class _Sqlite:
         values = {"transaction_id": ChangeContext.transaction_id + 1, "principal": principal}
         connection.execute(update(ChangeContext).values(values))
 
+    def announce(self, connection: Connection) -> None:
+        """Does nothing: servers see that the file has changed."""
+
     def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection
         statement = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608, our name
@@ -109,6 +117,11 @@ class _Postgresql:
 
     def attribute(self, connection: Connection, principal: str) -> None:
         connection.execute(select(func.set_config("artemis.principal", principal, True)))
+
+    def announce(self, connection: Connection) -> None:
+        # In a transaction of its own: one that notifies locks out others that do until it is committed.
+        with suppress(DBAPIError), connection.begin():
+            connection.exec_driver_sql(f"NOTIFY {CHANGES_CHANNEL}")
 
     def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection

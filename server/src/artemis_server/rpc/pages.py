@@ -5,6 +5,7 @@ import binascii
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from cryptography.exceptions import InvalidTag
@@ -57,7 +58,8 @@ class PageTokens:
     """
 
     def __init__(self, key: Callable[[], bytes], field: str = "page_token") -> None:
-        self._key = key
+        self.key = cache(key)
+        """Returns the key."""
         self._field = field
         self._loaded: AESGCMSIV | None = None
 
@@ -98,7 +100,7 @@ class PageTokens:
 
     def _cipher(self) -> AESGCMSIV:
         if self._loaded is None:
-            self._loaded = AESGCMSIV(self._key())
+            self._loaded = AESGCMSIV(self.key())
         return self._loaded
 
 

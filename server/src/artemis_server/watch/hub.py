@@ -122,7 +122,7 @@ class Hub:
                 self._drop_sent()
             watcher.own.clear()
             self._changed.notify_all()
-        self._on_end(watcher.reason)
+        self._on_end(Ended.ACCESS if watcher.stream.denied else watcher.reason)
 
     def fail(self, watcher: Watcher, error: RequestError, reason: Ended) -> None:
         """Ends a watcher that cannot be served any further."""
@@ -314,11 +314,18 @@ class Hub:
             self.remove(watcher)
 
     def _sent(self, watcher: Watcher) -> None:
+        """Lets a watcher be sent the next response.
+
+        Mostly there is none, and the lock is not taken: the hub's thread takes it for each message of a round, and
+        gRPC's thread would hold it up. `publish` extends the ring before it looks at `sending_since`, so one of both
+        sees what there is.
+        """
+        watcher.sending_since = None
+        idle = watcher.phase is Phase.FOLLOWING and not watcher.own and watcher.cursor >= self._ring.end
+        if idle and self._closing_at is None:
+            return
         with self._changed:
-            watcher.sending_since = None
-            if watcher.ended:
-                return
-            if self._closing_at is not None or watcher.phase is not Phase.FOLLOWING or self._peek(watcher):
+            if not watcher.ended:
                 self._ready[watcher] = None
                 self._changed.notify_all()
 

@@ -1,4 +1,4 @@
-"""Readers: a few threads that read the log for the watchers that are behind, a page at a time for each in turn."""
+"""Readers: a thread that reads the log for the watchers that are behind, a page at a time for each in turn."""
 
 import logging
 import threading
@@ -15,7 +15,8 @@ from artemis_server.watch.hub import Hub
 from artemis_server.watch.log import Log
 from artemis_server.watch.watcher import Ended, Watcher
 
-THREADS = 2
+THREADS = 1
+"""Threads, each with a connection. Two would share the interpreter's lock."""
 MAX_ROWS = 500
 """Changes of a page, about."""
 PATIENT = InternalCaller(30.0)

@@ -15,11 +15,8 @@ class Ring:
         """The number of the first entry that is kept."""
         self.size = 0
         """Bytes of the entries."""
-
-    @property
-    def end(self) -> int:
-        """The number of the entry that comes next."""
-        return self.first + len(self._entries)
+        self.end = 0
+        """The number of the entry that comes next. It may be read without the lock."""
 
     def __getitem__(self, number: int) -> Entry:
         """Returns the entry of this number, which is kept."""
@@ -30,6 +27,7 @@ class Ring:
         for entry in entries:
             self._entries.append(entry)
             self.size += entry.size
+            self.end += 1
 
     def drop_before(self, number: int) -> None:
         """Drops the entries before this number."""

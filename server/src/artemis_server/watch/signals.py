@@ -136,7 +136,7 @@ class Notifications:
         reader = self._sockets[0]
         if not self._committed:
             self._listen(watching=watching)
-            self._select(reader, timeout if watching else None)
+            self._select(reader, (0.0 if self._notified else timeout) if watching else None)
         with suppress(BlockingIOError):
             while reader.recv(4096):
                 pass

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 
+import grpc
+
 from artemis_server.errors import RequestError
 from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.lanes import Lane, grpc_status
+
+_DENIED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+"""The status of a watch whose caller lost access. Nothing else ends a watch with it."""
 
 
 class CallStream:
@@ -28,8 +33,13 @@ class CallStream:
         self._call.cancel(grpc_status(error, self._call.request_id))
 
     def check_access(self) -> None:
-        """Ends the stream if its caller may no longer watch."""
+        """Ends the stream if its caller may no longer watch, perhaps a moment later."""
         self._recheck(self._call)
+
+    @property
+    def denied(self) -> bool:
+        """True once `check_access` has ended it."""
+        return self._call.code in _DENIED
 
 
 class WatchLane(Lane):

@@ -26,8 +26,6 @@ MAX_PAUSE = 0.1
 RETRY_INTERVAL = 0.02
 """Seconds after which the tail reads again when it was woken and found nothing: on PostgreSQL a transaction is visible
 before all that precede it have ended. It doubles up to the interval of the poll."""
-SIZE_INTERVAL = 30.0
-"""Seconds between two looks at the size of the log."""
 
 log = logging.getLogger(__name__)
 
@@ -44,19 +42,12 @@ class Tail:
         self._stop_at = 0.0
         self._at_end_time = time.monotonic()
         self._failing = False
-        self._size = 0
-        self._size_time = 0.0
         self._thread = threading.Thread(target=self._run, name="watch-tail", daemon=True)
 
     @property
     def lag(self) -> float:
         """Seconds since it was at the end of the log; 0 while nobody watches."""
         return time.monotonic() - self._at_end_time if len(self._hub) else 0.0
-
-    @property
-    def size(self) -> int:
-        """About how many changes the log has."""
-        return self._size
 
     def start(self) -> None:
         """Starts the thread."""
@@ -127,9 +118,6 @@ class Tail:
         pages: dict[Position, Page] = {}
         if page is None or page.at_end:
             pages = {each: self._changes.read(session, each, MAX_ROWS) for each in joining}
-        if time.monotonic() - self._size_time > SIZE_INTERVAL:
-            self._size_time = time.monotonic()
-            self._size = self._changes.size(session)
         return page, pages
 
     def _publish(self, page: Page | None, pages: Mapping[Position, Page]) -> bool:

@@ -28,7 +28,11 @@ class Stream(Protocol):
         """Ends the stream with this error at once, which overtakes messages that the client does not read."""
 
     def check_access(self) -> None:
-        """Ends the stream if its caller may no longer watch."""
+        """Ends the stream if its caller may no longer watch, perhaps a moment later."""
+
+    @property
+    def denied(self) -> bool:
+        """True once `check_access` has ended it."""
 
 
 class Phase(enum.Enum):

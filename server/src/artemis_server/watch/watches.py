@@ -1,5 +1,7 @@
 """Watches: the parts of WatchEvents put together for one process."""
 
+import math
+import time
 from collections.abc import Callable
 
 import grpc
@@ -12,12 +14,16 @@ from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.watch.entries import Matches
 from artemis_server.watch.hub import Hub, Limits
 from artemis_server.watch.log import Log
-from artemis_server.watch.readers import Readers
+from artemis_server.watch.readers import PATIENT, THREADS, Readers
 from artemis_server.watch.signals import signals_of
 from artemis_server.watch.streams import CallStream
 from artemis_server.watch.tail import Tail
 from artemis_server.watch.watcher import Ended, Watcher
 
+CONNECTIONS = 1 + THREADS
+"""Connections to the database that the watches of a process have at most: the tail's and the readers'."""
+SIZE_INTERVAL = 30.0
+"""Seconds between two looks at the size of the log."""
 DEFAULT_MAX = 256
 """The number of watches that a process serves, unless the settings say another one."""
 
@@ -37,7 +43,10 @@ class Watches:
         recheck: Callable[[IncomingCall], None] = lambda _: None,
     ) -> None:
         """Watches the changes of a log, which `predicate` makes a filter's text choose from; None for no filter."""
+        self._database = database
         self._changes = changes
+        self._size = 0
+        self._size_time = -math.inf
         self._predicate = predicate
         self._max_watchers = max_watchers
         self._recheck = recheck
@@ -59,8 +68,15 @@ class Watches:
 
     @property
     def log_size(self) -> int:
-        """About how many changes the log has, as the tail last saw it."""
-        return self._tail.size
+        """About how many changes the log has, as `measure` last saw it."""
+        return self._size
+
+    def measure(self) -> None:
+        """Looks at the size of the log, if the last time is SIZE_INTERVAL ago. Raises RequestError if that fails."""
+        now = time.monotonic()
+        if now - self._size_time >= SIZE_INTERVAL:
+            self._size = self._database.poll(self._changes.size, PATIENT)
+            self._size_time = now
 
     def start(self) -> None:
         """Starts the threads."""
