@@ -56,13 +56,14 @@ def sqlite_triggers(columns: Iterable[str]) -> list[str]:
     )
     return [
         remember("replacing", "INSERT", ""),
-        remember("replacing_by_update", "UPDATE OF id", "NEW.id <> OLD.id AND "),
+        # Not UPDATE OF id: it does not fire for SET rowid = 7, which is the same column.
+        remember("replacing_by_update", "UPDATE", "NEW.id <> OLD.id AND "),
         logged("created", "INSERT", "TRUE", created),
         logged("deleted", "DELETE", "TRUE", row("OLD", DELETED)),
         logged(
             "updated", "UPDATE", "NEW.id = OLD.id AND NEW.version <> OLD.version", row("NEW", UPDATED, state("OLD"))
         ),
-        logged("moved", "UPDATE OF id", "NEW.id <> OLD.id", created, row("OLD", DELETED)),
+        logged("moved", "UPDATE", "NEW.id <> OLD.id", created, row("OLD", DELETED)),
         # Counts the version up, as the trigger of the same name did before, and then says what the row was before both.
         logged(
             "version",
@@ -73,6 +74,17 @@ def sqlite_triggers(columns: Iterable[str]) -> list[str]:
         ),
     ]
 
+
+SQLITE_CONTEXT_TRIGGERS = tuple(
+    f"CREATE TRIGGER change_context_{name} BEFORE {event} ON change_context{condition} BEGIN\n"
+    "  SELECT RAISE(ABORT, 'change_context has one row, without which no change is logged');\n"
+    "END"
+    for name, event, condition in (
+        ("deleted", "DELETE", ""),
+        ("inserted", "INSERT", " WHEN EXISTS (SELECT 1 FROM change_context)"),
+    )
+)
+"""The statements that keep the one row of `change_context`, once it is there."""
 
 SQLITE_TRIGGERS = (
     "events_replacing",
@@ -115,6 +127,17 @@ BEGIN
 END $$
 """.strip()
 _STATEMENT = "FOR EACH STATEMENT EXECUTE FUNCTION artemis_log_event_changes()"
+POSTGRESQL_SEARCH_PATH = """
+DO $do$ BEGIN
+  EXECUTE format(
+    'ALTER FUNCTION artemis_log_event_changes() SET search_path = pg_catalog, %I, pg_temp', current_schema()
+  );
+END $do$
+""".strip()
+"""Makes the function find its tables whatever the search_path of the session is.
+
+It is empty while pg_dump's output is loaded, and a temporary table may have the name of one of ours.
+"""
 POSTGRESQL_TRIGGERS = (
     f"CREATE TRIGGER events_created AFTER INSERT ON events REFERENCING NEW TABLE AS new_rows {_STATEMENT}",
     f"CREATE TRIGGER events_deleted AFTER DELETE ON events REFERENCING OLD TABLE AS old_rows {_STATEMENT}",
