@@ -234,14 +234,6 @@ def test_a_change_of_an_id_by_another_name_is_logged(sqlite_url: str, name: str)
         assert reader.brief() == [[(U, 2, ""), (D, 1, ""), (C, 7, ""), (D, 2, "")]]
 
 
-def test_the_row_that_the_triggers_need_cannot_be_removed(sqlite_url: str) -> None:
-    engine = create_engine(sqlite_url)
-    with closing(Database(engine)), by_hand(engine) as execute:
-        for statement in ("DELETE FROM change_context", "REPLACE INTO change_context (id) VALUES (1)"):
-            with pytest.raises(sqlite3.IntegrityError, match="change_context has one row"):
-                execute(statement)
-
-
 @pytest.mark.parametrize("path", ["''", "other, public"])
 def test_the_search_path_of_a_session_does_not_matter(postgresql_url: str, path: str) -> None:
     """It is empty when the data of a pg_dump is loaded."""

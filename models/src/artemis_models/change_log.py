@@ -75,17 +75,6 @@ def sqlite_triggers(columns: Iterable[str]) -> list[str]:
     ]
 
 
-SQLITE_CONTEXT_TRIGGERS = tuple(
-    f"CREATE TRIGGER change_context_{name} BEFORE {event} ON change_context{condition} BEGIN\n"
-    "  SELECT RAISE(ABORT, 'change_context has one row, without which no change is logged');\n"
-    "END"
-    for name, event, condition in (
-        ("deleted", "DELETE", ""),
-        ("inserted", "INSERT", " WHEN EXISTS (SELECT 1 FROM change_context)"),
-    )
-)
-"""The statements that keep the one row of `change_context`, once it is there."""
-
 SQLITE_TRIGGERS = (
     "events_replacing",
     "events_replacing_by_update",

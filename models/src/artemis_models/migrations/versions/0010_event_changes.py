@@ -55,8 +55,6 @@ def upgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
         op.execute("DROP TRIGGER events_version")
         steps.log_event_columns(COLUMNS)
-        for statement in change_log.SQLITE_CONTEXT_TRIGGERS:
-            op.execute(statement)
     else:
         op.create_index("ix_event_changes_transaction_id", "event_changes", ["transaction_id", "id"])
         op.execute(change_log.POSTGRESQL_FUNCTION)
