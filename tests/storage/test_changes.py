@@ -256,6 +256,33 @@ def test_changes_are_logged_once_whatever_rows_their_context_has(
     assert [(each.type, each.event_id) for each in changes] == [(C, 1), (U, 1), (D, 1)]
 
 
+@pytest.mark.parametrize("name", ["rowid", "_rowid_", "oid"])
+def test_a_change_of_an_id_by_another_name_is_logged(sqlite_url: str, name: str) -> None:
+    engine = create_engine(sqlite_url)
+    with closing(Database(engine)) as database, by_hand(engine) as execute:
+        for _ in range(2):
+            create(database)
+        reader = Reader(database)
+        execute("UPDATE OR REPLACE events SET id = 2 WHERE id = 1".replace("SET id", f"SET {name}"))
+        execute("UPDATE events SET id = 7".replace("id", name))
+        assert reader.brief() == [[(U, 2, ""), (D, 1, ""), (C, 7, ""), (D, 2, "")]]
+
+
+@pytest.mark.parametrize("path", ["''", "other, public"])
+def test_the_search_path_of_a_session_does_not_matter(postgresql_url: str, path: str) -> None:
+    """It is empty when the data of a pg_dump is loaded."""
+    engine = create_engine(postgresql_url)
+    with closing(Database(engine)) as database, by_hand(engine) as execute:
+        reader = Reader(database)
+        execute("CREATE SCHEMA other")
+        execute("CREATE TABLE other.event_changes (LIKE public.event_changes INCLUDING ALL)")
+        execute("CREATE TEMPORARY TABLE events (LIKE public.events)")
+        execute(f"SET search_path = {path}")
+        execute(INSERT.replace("events", "public.events"), id=5, name="by hand")
+        execute("TRUNCATE public.events")
+        assert reader.brief() == [[(C, 5, "")], [(D, 5, "")]]
+
+
 def test_a_statement_that_writes_many_rows_pairs_them(engine: Engine, database: Database, reader: Reader) -> None:
     create(database)
     rename(database, 1, "first")  # a plan for one row must not be used for many

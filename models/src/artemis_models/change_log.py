@@ -19,8 +19,7 @@ _SQLITE_ROW = """\
   SELECT {alias}.id, {type}, {now}, coalesce(principal, ''), coalesce(transaction_id, 0),
     {state}, {previous} FROM (SELECT 1) LEFT JOIN change_context c ON c.id = 1;\
 """
-"""The row of `change_context` says who it was. Without it, as somebody may delete it, the change is logged all the same.
-"""
+"""The row of `change_context` says who it was. Without it, the change is logged all the same."""
 _SQLITE_REMEMBER = """
 CREATE TRIGGER events_{name} BEFORE {event} ON events
 WHEN {condition}EXISTS (SELECT 1 FROM events WHERE id = NEW.id) BEGIN
@@ -59,13 +58,14 @@ def sqlite_triggers(columns: Iterable[str]) -> list[str]:
     )
     return [
         remember("replacing", "INSERT", ""),
-        remember("replacing_by_update", "UPDATE OF id", "NEW.id <> OLD.id AND "),
+        # Not UPDATE OF id: it does not fire for SET rowid = 7, which is the same column.
+        remember("replacing_by_update", "UPDATE", "NEW.id <> OLD.id AND "),
         logged("created", "INSERT", "TRUE", created),
         logged("deleted", "DELETE", "TRUE", row("OLD", DELETED)),
         logged(
             "updated", "UPDATE", "NEW.id = OLD.id AND NEW.version <> OLD.version", row("NEW", UPDATED, state("OLD"))
         ),
-        logged("moved", "UPDATE OF id", "NEW.id <> OLD.id", created, row("OLD", DELETED)),
+        logged("moved", "UPDATE", "NEW.id <> OLD.id", created, row("OLD", DELETED)),
         # Counts the version up, as the trigger of the same name did before, and then says what the row was before both.
         logged(
             "version",
@@ -118,6 +118,17 @@ BEGIN
 END $$
 """.strip()
 _STATEMENT = "FOR EACH STATEMENT EXECUTE FUNCTION artemis_log_event_changes()"
+POSTGRESQL_SEARCH_PATH = """
+DO $do$ BEGIN
+  EXECUTE format(
+    'ALTER FUNCTION artemis_log_event_changes() SET search_path = pg_catalog, %I, pg_temp', current_schema()
+  );
+END $do$
+""".strip()
+"""Makes the function find its tables whatever the search_path of the session is.
+
+It is empty while pg_dump's output is loaded, and a temporary table may have the name of one of ours.
+"""
 POSTGRESQL_TRIGGERS = (
     f"CREATE TRIGGER events_created AFTER INSERT ON events REFERENCING NEW TABLE AS new_rows {_STATEMENT}",
     f"CREATE TRIGGER events_deleted AFTER DELETE ON events REFERENCING OLD TABLE AS old_rows {_STATEMENT}",

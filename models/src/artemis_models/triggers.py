@@ -42,5 +42,5 @@ for _table in Base.metadata.tables.values():
 _events = Base.metadata.tables["events"]
 for _text in change_log.sqlite_triggers(_events.columns.keys()):
     _after_create(_events, "sqlite", _text)
-for _text in (change_log.POSTGRESQL_FUNCTION, *change_log.POSTGRESQL_TRIGGERS):
+for _text in (change_log.POSTGRESQL_FUNCTION, change_log.POSTGRESQL_SEARCH_PATH, *change_log.POSTGRESQL_TRIGGERS):
     _after_create(_events, "postgresql", _text)

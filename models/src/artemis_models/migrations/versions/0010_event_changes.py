@@ -58,6 +58,6 @@ def upgrade() -> None:
     else:
         op.create_index("ix_event_changes_transaction_id", "event_changes", ["transaction_id", "id"])
         op.execute(change_log.POSTGRESQL_FUNCTION)
-        for statement in change_log.POSTGRESQL_TRIGGERS:
+        for statement in (change_log.POSTGRESQL_SEARCH_PATH, *change_log.POSTGRESQL_TRIGGERS):
             op.execute(statement)
     op.execute(change_log.FIRST_CHANGE[op.get_context().dialect.name])
