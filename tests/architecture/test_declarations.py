@@ -58,7 +58,7 @@ def test_methods_that_get_one_resource_have_threads_of_their_own(registered: tup
 
 def test_lists_check_all_of_their_fields_at_once(registered: tuple[Service, ...]) -> None:
     """A method whose request has a token adds its own violations to those of the contract."""
+    tokens = {"page_token", "resume_token"}
     for each in registered:
-        tokens = {"page_token", "resume_token"}
         lists = {method.name for method in each.descriptor.methods if tokens & set(method.input_type.fields_by_name)}
         assert lists == set(each.checks)
