@@ -62,10 +62,10 @@ def channel(
         database_url=sqlite_url,
         listen="127.0.0.1:0",
         metrics_listen=OFF,
-        tls_cert=str(cert),
-        tls_key=str(key),
+        tls_cert=cert,
+        tls_key=key,
         auth=("tokens",),
-        auth_tokens_file=str(tokens),
+        auth_tokens_file=tokens,
     )
     telemetry = Counting(settings)
     telemetry.ended = ended
@@ -82,7 +82,7 @@ def test_a_watch_ends_when_its_token_is_revoked_and_the_others_go_on(
 ) -> None:
     stub = events_pb2_grpc.EventServiceStub(channel)
     going_on, ending = (
-        stub.WatchEvents(WatchEventsRequest(), metadata=[bearer(each)], timeout=PATIENCE, wait_for_ready=True)
+        stub.WatchEvents(WatchEventsRequest(), metadata=(bearer(each),), timeout=PATIENCE, wait_for_ready=True)
         for each in (KEPT, REVOKED)
     )
     next(going_on)
@@ -92,7 +92,7 @@ def test_a_watch_ends_when_its_token_is_revoked_and_the_others_go_on(
         for _ in ending:
             pass
     assert ending.code() is grpc.StatusCode.UNAUTHENTICATED
-    made = stub.CreateEvent(CreateEventRequest(event=event()), metadata=[bearer(KEPT)])
+    made = stub.CreateEvent(CreateEventRequest(event=event()), metadata=(bearer(KEPT),))
     assert made.id in (change.event.id for response in going_on for change in response.changes)
     until(lambda: ended == Counter(access=1))
     going_on.cancel()
