@@ -14,8 +14,10 @@ from artemis_loader.feeds import Feed, Limits
 from artemis_loader.loading import Options, load
 from artemis_loader.records import Record
 from artemis_loader.report.progress import Reporter
+from artemis_loader.summary import Status
 from artemis_models import create_engine
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from tests.watching.history import Committed, Write
 
@@ -164,7 +166,14 @@ class SqlWriter(Writer):
         self._hold = hold
 
     def step(self) -> None:
-        """Makes one transaction."""
+        """Makes one transaction, unless others keep SQLite's lock for too long."""
+        try:
+            self._write()
+        except OperationalError as error:
+            if error.statement != "BEGIN IMMEDIATE":
+                raise
+
+    def _write(self) -> None:
         before, writes, begin = dict(self.marks), list[Write](), time.monotonic()
         with self._engine.connect() as connection, connection.begin() as transaction:
             self._insert(connection, writes)
@@ -224,7 +233,8 @@ class LoaderWriter(Writer):
         records = [Record(key, ("Load", mark, "", "", "", 1, 1)) for key, mark in new.items()]
         options = Options(rejects=str(self._folder / "{feed}.jsonl"), force=True)
         begin = time.monotonic()
-        load(self._engine, feed, options, Reporter(), lambda *_: records)
+        summary = load(self._engine, feed, options, Reporter(), lambda *_: records)
+        assert summary.status is Status.LOADED, summary.error
         self._committed.add(writes, begin)
         self._feed_marks = new
 
