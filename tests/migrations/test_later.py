@@ -14,7 +14,7 @@ from artemis_loader.loading import Options, load
 from artemis_loader.report.progress import LogReporter
 from artemis_loader.summary import Status
 from artemis_models import DatabaseError, create_engine, head_revision, revisions, upgrade, upgrade_sql
-from artemis_models.locks import Patience
+from artemis_models.migrations.locks import Patience
 from sqlalchemy import Connection, Engine
 
 from tests.e2e.loaders import Loader
@@ -37,7 +37,7 @@ Revises: {before}
 """
 
 from alembic import op
-from artemis_models import steps
+from artemis_models.migrations import steps
 
 revision = "{revision}"
 down_revision = "{before}"
@@ -99,7 +99,7 @@ def warnings() -> Iterator[SimpleQueue[str]]:
     lines: SimpleQueue[str] = SimpleQueue()
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: lines.put(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("artemis_models.locks")
+    logger = logging.getLogger("artemis_models.migrations.locks")
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)
@@ -195,7 +195,7 @@ def test_a_loader_that_runs_loads_no_more_when_the_row_is_raised(engine: Engine,
 
 def test_an_update_in_batches_changes_every_row(engine: Engine, add: Add, caplog: pytest.LogCaptureFixture) -> None:
     add(BATCHES, 'oldest_revision = "0009"\nin_transaction = False\nsteps.PROGRESS = 0.0')
-    with caplog.at_level(logging.INFO, "artemis_models.steps"):
+    with caplog.at_level(logging.INFO, "artemis_models.migrations.steps"):
         upgrade(engine)
     assert values(engine, "SELECT location FROM events ORDER BY id") == [f"event {number}" for number in range(5)]
     assert [record.getMessage() for record in caplog.records] == [

@@ -12,7 +12,7 @@ from alembic.script import Script
 from sqlalchemy import Connection, Engine
 
 from artemis_models.errors import AUTOCOMMIT
-from artemis_models.locks import PATIENCE, Patience, try_for_locks
+from artemis_models.migrations.locks import PATIENCE, Patience, try_for_locks
 from artemis_models.revisions import (
     COMPATIBLE_SINCE,
     config,

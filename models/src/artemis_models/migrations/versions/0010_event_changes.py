@@ -6,7 +6,8 @@ Revises: 0009
 
 import sqlalchemy as sa
 from alembic import op
-from artemis_models import change_log, steps
+from artemis_models import change_log
+from artemis_models.migrations import steps
 
 revision = "0010"
 down_revision = "0009"

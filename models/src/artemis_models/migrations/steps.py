@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy import Connection, text
 
 from artemis_models.change_log import SQLITE_TRIGGERS, sqlite_triggers
-from artemis_models.locks import Patience, try_for_locks
+from artemis_models.migrations.locks import Patience, try_for_locks
 
 PROGRESS = 10.0
 """Seconds between two lines of the log about a step that goes on."""
