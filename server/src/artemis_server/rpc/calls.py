@@ -29,6 +29,8 @@ MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
 COPIES = 2  # gRPC keeps the bytes of an answer that Python gave it, and a copy
 MIN_READING, MAX_READING = 2.0, 30.0  # seconds that a client may take to read: above MAX_UNREAD, and else
 MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a server ends
+MAX_LAG = 0.02  # seconds until gRPC's thread of events sees that an answer is sent; above, events wait for that thread
+MAX_SMALL = 16 * 2**10  # bytes of an answer that needs no reading by its client to be sent
 MIN_CROWDED = 1.0  # seconds after a lane was crowded, in which threads let gRPC's thread of events run first
 
 
@@ -229,7 +231,8 @@ class Calls:
     def _forget(self, call: IncomingCall) -> None:
         self.unverified.discard(call)
         self.incomplete.discard(call)
-        self.unread.discard(call)
+        if self.unread.discard(call) > MAX_LAG and call.answer_size <= MAX_SMALL:
+            self._crowded_until = time.monotonic() + MIN_CROWDED
         self._stuck.pop(call, None)
         if any(call in lane.calls for lane in self._lanes):
             self._some_ended = True
@@ -254,7 +257,7 @@ class Calls:
 
     @property
     def crowded(self) -> bool:
-        """Tells whether a lane was crowded a moment ago."""
+        """Tells whether a lane was crowded, or gRPC's thread of events late, a moment ago."""
         return time.monotonic() < self._crowded_until
 
     def _is_full(self, lane: Lane) -> bool:

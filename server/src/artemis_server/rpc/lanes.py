@@ -36,7 +36,7 @@ class Owner(Protocol):
 
     @property
     def crowded(self) -> bool:
-        """Tells whether a lane was crowded a moment ago."""
+        """Tells whether a lane was crowded, or gRPC's thread of events late, a moment ago."""
 
     def receive(self, call: IncomingCall, lane: "Lane") -> None:
         """Receives the request of a call whose headers have arrived, and gives it to the lane, or refuses the call."""

@@ -37,13 +37,15 @@ class Waiting:
             self._size += size
         self._make_room()
 
-    def discard(self, call: IncomingCall) -> None:
-        """Removes a call if it is there."""
+    def discard(self, call: IncomingCall) -> float:
+        """Removes a call if it is there, and returns the seconds that it has waited; 0 if it is not there."""
         with self._changed:
-            size = self._calls.pop(call, (0, 0))[1]
-            if size:
-                self._size -= size
-                self._changed.notify_all()
+            since, size = self._calls.pop(call, (0.0, 0))
+            if not size:
+                return 0.0
+            self._size -= size
+            self._changed.notify_all()
+        return time.monotonic() - since
 
     def wait_for_room(self) -> None:
         """Waits while the sizes together exceed `max_size`; `min_seconds` at most, since the oldest are ended then."""
