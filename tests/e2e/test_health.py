@@ -171,6 +171,8 @@ def test_reflection_describes_the_methods(channel: grpc.Channel) -> None:
         "BatchCreateEvents",
         "BatchUpdateEvents",
         "BatchDeleteEvents",
+        "WatchEvents",
+        "ListEventChanges",
     ]
 
 

@@ -23,9 +23,13 @@ METHODS = {kind: method for method, kind in REQUESTS.items()}
 
 
 def send(channel: grpc.Channel, method: str, request: bytes) -> bytes:
-    """Calls a method, such as "/artemis.v1.EventService/GetEvent", and returns the bytes of the response."""
-    call = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
-    return call(request, timeout=PATIENCE)
+    """Calls a method, such as "/artemis.v1.EventService/GetEvent", and returns the bytes of the first response."""
+    call = channel.unary_stream(method, request_serializer=bytes, response_deserializer=bytes)(
+        request, timeout=PATIENCE
+    )
+    response: bytes = next(call)
+    call.cancel()  # a stream would go on
+    return response
 
 
 def refusal(channel: grpc.Channel, method: str, request: bytes) -> grpc.Call | None:

@@ -93,6 +93,8 @@ OTHER_REASONS = {
     "ux_users_email": "no two users have one address, without regard to case",
     "ix_loads_feed": "the last load of a feed is looked up",
     "ix_idempotency_keys_create_time": "answers that are old are found and removed",
+    "ix_event_changes_event_id": "the history of one event is read",
+    "ix_event_changes_transaction_id": "PostgreSQL's log of changes is read in the order of transactions",
 }
 
 

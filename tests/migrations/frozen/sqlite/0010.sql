@@ -31,7 +31,7 @@ CREATE TABLE event_changes (
  STRICT
 
 ;
-INSERT INTO "event_changes" VALUES(0,0,0,1795687153154000,'',0,'{}',NULL);
+INSERT INTO "event_changes" VALUES(0,0,0,1795692490300000,'',0,'{}',NULL);
 CREATE TABLE events (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	name TEXT NOT NULL, 
@@ -149,35 +149,37 @@ CREATE INDEX ix_event_changes_event_id ON event_changes (event_id, id);
 CREATE TRIGGER events_replacing BEFORE INSERT ON events
 WHEN EXISTS (SELECT 1 FROM events WHERE id = NEW.id) BEGIN
   UPDATE change_context SET (replaced_after, replaced_id, replaced) =
-    (SELECT (SELECT max(id) FROM event_changes), o.id, json_object('category', o.category, 'create_time', o.create_time, 'description', o.description, 'end_time', o.end_time, 'external_id', o.external_id, 'id', o.id, 'location', o.location, 'name', o.name, 'owner_id', o.owner_id, 'publisher', o.publisher, 'source', o.source, 'start_time', o.start_time, 'update_time', o.update_time, 'version', o.version) FROM events o WHERE o.id = NEW.id);
+    (SELECT (SELECT max(id) FROM event_changes), o.id, json_object('category', o.category, 'create_time', o.create_time, 'description', o.description, 'end_time', o.end_time, 'external_id', o.external_id, 'id', o.id, 'location', o.location, 'name', o.name, 'owner_id', o.owner_id, 'publisher', o.publisher, 'source', o.source, 'start_time', o.start_time, 'update_time', o.update_time, 'version', o.version) FROM events o WHERE o.id = NEW.id)
+  WHERE id = 1;
 END;
-CREATE TRIGGER events_replacing_by_update BEFORE UPDATE OF id ON events
+CREATE TRIGGER events_replacing_by_update BEFORE UPDATE ON events
 WHEN NEW.id <> OLD.id AND EXISTS (SELECT 1 FROM events WHERE id = NEW.id) BEGIN
   UPDATE change_context SET (replaced_after, replaced_id, replaced) =
-    (SELECT (SELECT max(id) FROM event_changes), o.id, json_object('category', o.category, 'create_time', o.create_time, 'description', o.description, 'end_time', o.end_time, 'external_id', o.external_id, 'id', o.id, 'location', o.location, 'name', o.name, 'owner_id', o.owner_id, 'publisher', o.publisher, 'source', o.source, 'start_time', o.start_time, 'update_time', o.update_time, 'version', o.version) FROM events o WHERE o.id = NEW.id);
+    (SELECT (SELECT max(id) FROM event_changes), o.id, json_object('category', o.category, 'create_time', o.create_time, 'description', o.description, 'end_time', o.end_time, 'external_id', o.external_id, 'id', o.id, 'location', o.location, 'name', o.name, 'owner_id', o.owner_id, 'publisher', o.publisher, 'source', o.source, 'start_time', o.start_time, 'update_time', o.update_time, 'version', o.version) FROM events o WHERE o.id = NEW.id)
+  WHERE id = 1;
 END;
 CREATE TRIGGER events_created AFTER INSERT ON events WHEN TRUE BEGIN
   INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state, previous)
-  SELECT NEW.id, CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN 2 ELSE 1 END, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, principal, transaction_id,
-    json_object('category', NEW.category, 'create_time', NEW.create_time, 'description', NEW.description, 'end_time', NEW.end_time, 'external_id', NEW.external_id, 'id', NEW.id, 'location', NEW.location, 'name', NEW.name, 'owner_id', NEW.owner_id, 'publisher', NEW.publisher, 'source', NEW.source, 'start_time', NEW.start_time, 'update_time', NEW.update_time, 'version', NEW.version), CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN replaced END FROM change_context;
+  SELECT NEW.id, CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN 2 ELSE 1 END, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, coalesce(principal, ''), coalesce(transaction_id, 0),
+    json_object('category', NEW.category, 'create_time', NEW.create_time, 'description', NEW.description, 'end_time', NEW.end_time, 'external_id', NEW.external_id, 'id', NEW.id, 'location', NEW.location, 'name', NEW.name, 'owner_id', NEW.owner_id, 'publisher', NEW.publisher, 'source', NEW.source, 'start_time', NEW.start_time, 'update_time', NEW.update_time, 'version', NEW.version), CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN replaced END FROM (SELECT 1) LEFT JOIN change_context c ON c.id = 1;
 END;
 CREATE TRIGGER events_deleted AFTER DELETE ON events WHEN TRUE BEGIN
   INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state, previous)
-  SELECT OLD.id, 3, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, principal, transaction_id,
-    json_object('category', OLD.category, 'create_time', OLD.create_time, 'description', OLD.description, 'end_time', OLD.end_time, 'external_id', OLD.external_id, 'id', OLD.id, 'location', OLD.location, 'name', OLD.name, 'owner_id', OLD.owner_id, 'publisher', OLD.publisher, 'source', OLD.source, 'start_time', OLD.start_time, 'update_time', OLD.update_time, 'version', OLD.version), NULL FROM change_context;
+  SELECT OLD.id, 3, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, coalesce(principal, ''), coalesce(transaction_id, 0),
+    json_object('category', OLD.category, 'create_time', OLD.create_time, 'description', OLD.description, 'end_time', OLD.end_time, 'external_id', OLD.external_id, 'id', OLD.id, 'location', OLD.location, 'name', OLD.name, 'owner_id', OLD.owner_id, 'publisher', OLD.publisher, 'source', OLD.source, 'start_time', OLD.start_time, 'update_time', OLD.update_time, 'version', OLD.version), NULL FROM (SELECT 1) LEFT JOIN change_context c ON c.id = 1;
 END;
 CREATE TRIGGER events_updated AFTER UPDATE ON events WHEN NEW.id = OLD.id AND NEW.version <> OLD.version BEGIN
   INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state, previous)
-  SELECT NEW.id, 2, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, principal, transaction_id,
-    json_object('category', NEW.category, 'create_time', NEW.create_time, 'description', NEW.description, 'end_time', NEW.end_time, 'external_id', NEW.external_id, 'id', NEW.id, 'location', NEW.location, 'name', NEW.name, 'owner_id', NEW.owner_id, 'publisher', NEW.publisher, 'source', NEW.source, 'start_time', NEW.start_time, 'update_time', NEW.update_time, 'version', NEW.version), json_object('category', OLD.category, 'create_time', OLD.create_time, 'description', OLD.description, 'end_time', OLD.end_time, 'external_id', OLD.external_id, 'id', OLD.id, 'location', OLD.location, 'name', OLD.name, 'owner_id', OLD.owner_id, 'publisher', OLD.publisher, 'source', OLD.source, 'start_time', OLD.start_time, 'update_time', OLD.update_time, 'version', OLD.version) FROM change_context;
+  SELECT NEW.id, 2, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, coalesce(principal, ''), coalesce(transaction_id, 0),
+    json_object('category', NEW.category, 'create_time', NEW.create_time, 'description', NEW.description, 'end_time', NEW.end_time, 'external_id', NEW.external_id, 'id', NEW.id, 'location', NEW.location, 'name', NEW.name, 'owner_id', NEW.owner_id, 'publisher', NEW.publisher, 'source', NEW.source, 'start_time', NEW.start_time, 'update_time', NEW.update_time, 'version', NEW.version), json_object('category', OLD.category, 'create_time', OLD.create_time, 'description', OLD.description, 'end_time', OLD.end_time, 'external_id', OLD.external_id, 'id', OLD.id, 'location', OLD.location, 'name', OLD.name, 'owner_id', OLD.owner_id, 'publisher', OLD.publisher, 'source', OLD.source, 'start_time', OLD.start_time, 'update_time', OLD.update_time, 'version', OLD.version) FROM (SELECT 1) LEFT JOIN change_context c ON c.id = 1;
 END;
-CREATE TRIGGER events_moved AFTER UPDATE OF id ON events WHEN NEW.id <> OLD.id BEGIN
+CREATE TRIGGER events_moved AFTER UPDATE ON events WHEN NEW.id <> OLD.id BEGIN
   INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state, previous)
-  SELECT NEW.id, CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN 2 ELSE 1 END, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, principal, transaction_id,
-    json_object('category', NEW.category, 'create_time', NEW.create_time, 'description', NEW.description, 'end_time', NEW.end_time, 'external_id', NEW.external_id, 'id', NEW.id, 'location', NEW.location, 'name', NEW.name, 'owner_id', NEW.owner_id, 'publisher', NEW.publisher, 'source', NEW.source, 'start_time', NEW.start_time, 'update_time', NEW.update_time, 'version', NEW.version), CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN replaced END FROM change_context;
+  SELECT NEW.id, CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN 2 ELSE 1 END, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, coalesce(principal, ''), coalesce(transaction_id, 0),
+    json_object('category', NEW.category, 'create_time', NEW.create_time, 'description', NEW.description, 'end_time', NEW.end_time, 'external_id', NEW.external_id, 'id', NEW.id, 'location', NEW.location, 'name', NEW.name, 'owner_id', NEW.owner_id, 'publisher', NEW.publisher, 'source', NEW.source, 'start_time', NEW.start_time, 'update_time', NEW.update_time, 'version', NEW.version), CASE WHEN replaced_id IS NEW.id AND replaced_after = (SELECT max(id) FROM event_changes) THEN replaced END FROM (SELECT 1) LEFT JOIN change_context c ON c.id = 1;
   INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state, previous)
-  SELECT OLD.id, 3, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, principal, transaction_id,
-    json_object('category', OLD.category, 'create_time', OLD.create_time, 'description', OLD.description, 'end_time', OLD.end_time, 'external_id', OLD.external_id, 'id', OLD.id, 'location', OLD.location, 'name', OLD.name, 'owner_id', OLD.owner_id, 'publisher', OLD.publisher, 'source', OLD.source, 'start_time', OLD.start_time, 'update_time', OLD.update_time, 'version', OLD.version), NULL FROM change_context;
+  SELECT OLD.id, 3, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000, coalesce(principal, ''), coalesce(transaction_id, 0),
+    json_object('category', OLD.category, 'create_time', OLD.create_time, 'description', OLD.description, 'end_time', OLD.end_time, 'external_id', OLD.external_id, 'id', OLD.id, 'location', OLD.location, 'name', OLD.name, 'owner_id', OLD.owner_id, 'publisher', OLD.publisher, 'source', OLD.source, 'start_time', OLD.start_time, 'update_time', OLD.update_time, 'version', OLD.version), NULL FROM (SELECT 1) LEFT JOIN change_context c ON c.id = 1;
 END;
 CREATE TRIGGER events_version AFTER UPDATE ON events WHEN NEW.id = OLD.id AND NEW.version = OLD.version BEGIN
   UPDATE events SET version = OLD.version + 1 WHERE id = NEW.id;
