@@ -1,7 +1,6 @@
 """Alembic's entry: runs a migration on the connection that `artemis_models.migrate` hands over, or prints it."""
 
 from alembic import context
-
 from artemis_models.tables import Base
 
 attributes = context.config.attributes

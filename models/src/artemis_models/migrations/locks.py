@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from artemis_models.errors import AUTOCOMMIT, DatabaseError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
-
-from artemis_models.errors import AUTOCOMMIT, DatabaseError
 
 LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED = "55P03", "40P01"
 """The codes of PostgreSQL for a lock that was not had in time, and for one of a circle of waiters."""

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from alembic import op
-from sqlalchemy import Connection, text
-
 from artemis_models.change_log import SQLITE_TRIGGERS, sqlite_triggers
 from artemis_models.migrations.locks import Patience, try_for_locks
+from sqlalchemy import Connection, text
 
 PROGRESS = 10.0
 """Seconds between two lines of the log about a step that goes on."""
