@@ -179,9 +179,8 @@ def test_a_database_that_cannot_be_written_is_unavailable(database: Database) ->
     def refuse_writes(session: Session) -> None:
         session.connection().exec_driver_sql("PRAGMA query_only = on").close()
 
-    database.write(refuse_writes)
     with pytest.raises(Unavailable) as caught:
-        create(database)
+        database.write(refuse_writes)
     assert caught.value.reason == "DATABASE_UNAVAILABLE"
 
 
