@@ -5,6 +5,7 @@ They are started by tests.e2e.processes, which spares each the time to import.
 
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -77,6 +78,12 @@ def upgrade_the_database(gate: str, url: str) -> None:
     engine = create_engine(url)
     _wait(gate)
     upgrade(engine)
+
+
+def wait_for_a_signal() -> None:
+    sys.stdout.write("waiting\n")
+    sys.stdout.flush()
+    signal.pause()
 
 
 def say_when_it_ends(code: str) -> None:

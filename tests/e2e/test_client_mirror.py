@@ -46,7 +46,7 @@ class Table:
     saved: str | None = None
     calls: list[tuple[dict[int, str], list[int], str | None]] = field(default_factory=list)
     error: BaseException | None = None
-    """What the call fails with that has a position."""
+    """The error of the call that has a position."""
     failed: threading.Event = field(default_factory=threading.Event)
 
     def position(self) -> str | None:

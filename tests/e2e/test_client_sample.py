@@ -41,7 +41,7 @@ def test_the_sample_runs_again_and_again(server: Server, python: Path) -> None:
 
 
 CACHE = ROOT / ".mypy_cache" / "samples"
-"""What mypy has found about the libraries is kept between runs."""
+"""Keeps between runs the facts that mypy finds about the libraries."""
 
 
 @pytest.mark.long

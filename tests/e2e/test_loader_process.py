@@ -117,6 +117,16 @@ def test_rejects_are_where_they_are_asked_for(loader: Loader) -> None:
     assert all(reject["reason"] and reject["record"] for reject in rejects)
 
 
+@pytest.mark.parametrize("path", ["talks.jsonl", "{feed}.jsonl"])
+def test_rejects_replace_no_file_but_those_of_an_earlier_load(loader: Loader, path: str) -> None:
+    before = loader.feed.read_bytes()
+    assert loader.feed.name == "talks.jsonl"
+    refused = loader.run("load", "--rejects", path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "talks.jsonl is not a file of rejects, and they would replace it: name another one" in refused.stderr
+    assert before == loader.feed.read_bytes()
+
+
 def test_a_dry_run_writes_nothing(loader: Loader, sqlite_file: Path) -> None:
     before = sqlite_file.read_bytes()
     assert loader.load("--dry-run")["inserted"] == 3

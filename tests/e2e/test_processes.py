@@ -35,8 +35,8 @@ def test_the_end_of_each_is_told_apart() -> None:
 
 
 def test_a_signal_is_told_as_its_negative_number() -> None:
-    process = Process(["http.server", "--bind", "127.0.0.1", "0"], environment())
-    process.stdout.readline()
+    process = program("wait_for_a_signal")
+    assert process.stdout.readline() == "waiting\n"
 
     process.send_signal(signal.SIGTERM)
 

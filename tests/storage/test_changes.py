@@ -220,7 +220,7 @@ def test_deleting_all_rows_is_logged(engine: Engine, database: Database, reader:
 
 
 def test_an_event_is_replayed_as_the_table_has_it(engine: Engine, reader: Reader) -> None:
-    """Whatever a person does on SQLite: OR REPLACE deletes rows without telling triggers for deletes."""
+    """OR REPLACE on SQLite deletes rows without telling triggers for deletes."""
     if engine.dialect.name != "sqlite":
         pytest.skip("only SQLite has OR REPLACE and OR IGNORE")
     insert = INSERT.replace("INSERT", "INSERT OR {}")
@@ -281,6 +281,19 @@ def test_the_search_path_of_a_session_does_not_matter(postgresql_url: str, path:
         execute(INSERT.replace("events", "public.events"), id=5, name="by hand")
         execute("TRUNCATE public.events")
         assert reader.brief() == [[(C, 5, "")], [(D, 5, "")]]
+
+
+def test_an_id_that_one_statement_takes_and_gives_is_logged_as_it_is_left(postgresql_url: str) -> None:
+    engine = create_engine(postgresql_url)
+    with closing(Database(engine)) as database, by_hand(engine) as execute:
+        for _ in range(2):
+            create(database)
+        reader = Reader(database)
+        execute(
+            "WITH gone AS (DELETE FROM events WHERE id = 1 RETURNING id)"
+            " UPDATE events SET id = 1 WHERE id = 2 AND EXISTS (SELECT FROM gone)"
+        )
+        assert sorted(reader.brief()[0]) == [(C, 1, ""), (D, 2, "")]
 
 
 def test_a_statement_that_writes_many_rows_pairs_them(engine: Engine, database: Database, reader: Reader) -> None:

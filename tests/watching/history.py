@@ -1,4 +1,4 @@
-"""What was committed and what a watcher received, and the promises of WatchEvents as checks of the one by the other.
+"""Records of the commits and of the changes that a watcher received, which check each other by WatchEvents' promises.
 
 Every write of an event carries a mark of its own in the event's description, so that a change in a stream names the
 transaction that made it. A delete carries the mark of the event's last write.
@@ -50,7 +50,7 @@ class Committed:
 
 @dataclass
 class Received:
-    """What a watcher received: over all of its streams, whole responses as far as their tokens went."""
+    """The changes that a watcher received over all of its streams, up to the last token of each."""
 
     token: str = ""
     groups: list[list[EventChange]] = field(default_factory=list)

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ _UPDATE = text("UPDATE events SET description = :mark WHERE id = :id")
 _DELETE = text("DELETE FROM events WHERE id = :id")
 
 
-class Writer(threading.Thread):
+class Writer(threading.Thread, ABC):
     """A writer that goes on until it is told to stop. It has events of its own, so that it knows their marks."""
 
     def __init__(self, name: str, committed: Committed, stop: threading.Event, seed: int) -> None:
@@ -56,9 +57,9 @@ class Writer(threading.Thread):
             self.error = error
             raise
 
+    @abstractmethod
     def step(self) -> None:
         """Makes one transaction, or one that is rolled back."""
-        raise NotImplementedError
 
     def mark(self) -> str:
         """Returns a mark that nobody else has."""

@@ -100,7 +100,9 @@ BEGIN
     SELECT n.id, 1, now_micros, author, number, row_to_json(n)::text FROM new_rows n;
   ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state)
-    SELECT o.id, 3, now_micros, author, number, row_to_json(o)::text FROM old_rows o;
+    SELECT o.id, 3, now_micros, author, number, row_to_json(o)::text FROM old_rows o
+    -- A statement that also gave the id to another row has logged that: its trigger for deletes comes last.
+    WHERE (SELECT e.id FROM events e WHERE e.id = o.id) IS NULL;
   ELSIF TG_OP = 'TRUNCATE' THEN
     INSERT INTO event_changes (event_id, type, time, principal, transaction_id, state)
     SELECT o.id, 3, now_micros, author, number, row_to_json(o)::text FROM events o;

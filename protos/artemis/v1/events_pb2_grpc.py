@@ -265,7 +265,7 @@ class EventServiceServicer(object):
         (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
         the database was restored to a state before it: list the events again and
         watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
-        (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+        (TOO_MANY_WATCHES) if the server has as many watches as it allows, and
         (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
         UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
         again with the last `resume_token`.

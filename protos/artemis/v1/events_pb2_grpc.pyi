@@ -139,7 +139,7 @@ class EventServiceStub:
     (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
     the database was restored to a state before it: list the events again and
     watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
-    (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+    (TOO_MANY_WATCHES) if the server has as many watches as it allows, and
     (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
     UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
     again with the last `resume_token`.
@@ -266,7 +266,7 @@ class EventServiceAsyncStub(EventServiceStub):
     (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
     the database was restored to a state before it: list the events again and
     watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
-    (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+    (TOO_MANY_WATCHES) if the server has as many watches as it allows, and
     (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
     UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
     again with the last `resume_token`.
@@ -450,7 +450,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         (RESUME_TOKEN_EXPIRED) if the changes after the token are no longer kept, or
         the database was restored to a state before it: list the events again and
         watch from the `resume_token` of that list. RESOURCE_EXHAUSTED
-        (TOO_MANY_WATCHERS) if the server has as many watches as it allows, and
+        (TOO_MANY_WATCHES) if the server has as many watches as it allows, and
         (WATCH_TOO_SLOW) if the client reads more slowly than changes are made.
         UNAVAILABLE if the server stops. After WATCH_TOO_SLOW and UNAVAILABLE, start
         again with the last `resume_token`.

@@ -184,41 +184,44 @@ class Application:
         self._replicas = replicas_of(settings, engine, telemetry)
         self._database = Database(engine, turn, telemetry, self._replicas)
         self._tokens = page_tokens(self._database)
-        self._watches = watches_of(
-            self._database,
-            self._tokens,
-            max_watchers=settings.max_watchers,
-            on_end=lambda by: telemetry.watch_ended(by.value),
-            recheck=self._recheck,
-        )
+        self._watches = self._make_watches()
         contract = services(self._database, self._tokens, self._watches)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._check, self._database.disconnect, self._database.doubt)
         self._pruner = Pruner(self._database, settings.change_retention)
         roles = required_roles(service.descriptor for service in contract)
-        audit = Audit(roles)
-        authenticates = self._access.authenticates
-        self._gate = AccessGate(self._access, roles) if authenticates else None
-        self._calls = Calls(
-            Limits(settings.max_concurrent_rpcs, seconds=settings.max_deadline, client_rate=settings.max_client_rate),
-            telemetry.observers,
-            gate=self._gate,
-            audit=audit.record if authenticates else None,
-        )
+        audit = Audit(roles) if self._access.authenticates else None
+        self._gate = AccessGate(self._access, roles) if self._access.authenticates else None
+        limits = Limits(settings.max_concurrent_rpcs, settings.max_deadline, settings.max_client_rate)
+        self._calls = Calls(limits, telemetry.observers, gate=self._gate, audit=audit.record if audit else None)
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline), telemetry.observers)
+        self.server = self._make_server(contract, audit, share_port=share_port)
+        self._register(contract, names)
+
+    def _make_watches(self) -> Watches:
+        """Returns the watches of this process, which tell telemetry why each ends."""
+        return watches_of(
+            self._database,
+            self._tokens,
+            max_watchers=self._settings.max_watchers,
+            on_end=lambda by: self._telemetry.watch_ended(by.value),
+            recheck=self._recheck,
+        )
+
+    def _make_server(self, contract: Iterable[Service], audit: Audit | None, *, share_port: bool) -> grpc.Server:
+        """Returns a gRPC server whose calls go to the lanes of their methods."""
         interceptor = ContractInterceptor(
             self._lanes(contract),
             {path_of(each) + name: check for each in contract for name, check in each.checks.items()},
-            audited=audit.methods if authenticates else (),
-            on_unknown=telemetry.unknown,
+            audited=audit.methods if audit else (),
+            on_unknown=self._telemetry.unknown,
         )
-        self.server = grpc.server(
+        return grpc.server(
             self._probes.lane("health", threads=HEALTH_THREADS),
             interceptors=[interceptor],
-            options=channel_options(settings, share_port=share_port),
+            options=channel_options(self._settings, share_port=share_port),
         )
-        self._register(contract, names)
 
     def _check(self) -> None:
         """Checks the database, reads once what replicas do not tell while the primary is away, and measures the log."""

@@ -1,4 +1,7 @@
-"""Where a watch is, and when it connects again. It knows no transport, and its caller does the waiting."""
+"""The progress of a watch, and its pauses before it connects again.
+
+This module knows no transport, and its caller does the waiting.
+"""
 
 import math
 from collections.abc import Sequence

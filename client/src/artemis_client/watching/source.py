@@ -1,4 +1,4 @@
-"""Where watches and mirrors get events from: pages of a list, and changes over as many streams as it takes."""
+"""The source of events for watches and mirrors: pages of a list, and changes over as many streams as it takes."""
 
 import logging
 from collections.abc import Callable, Iterator

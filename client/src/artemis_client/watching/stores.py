@@ -8,7 +8,7 @@ from artemis.v1.events_pb2 import Event
 
 
 class EventStore(Protocol):
-    """Where a mirror keeps its events, and its position. The mirror calls it on its own thread alone.
+    """A store in which a mirror keeps its events and its position. The mirror calls it on its own thread alone.
 
     An exception that a method raises ends the mirror.
     """

@@ -10,12 +10,12 @@ from artemis_client.watching.progress import Batch
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What a store has to do in one transaction: keep events, remove others, and save the position."""
+    """A transaction of a store, which keeps events, removes others, and saves the position."""
 
     changed: Sequence[Event]
     deleted: Sequence[int]
     position: str | None
-    """Where a mirror that is started later goes on. None while a list is under way: it has to list again then."""
+    """The place from which a mirror that is started later goes on. None while a list is under way, to list again."""
 
 
 class Listing:

@@ -22,11 +22,12 @@ _PIECE = 1 << 18
 _MARGIN = 16
 """Characters at the end of a piece: they may look broken, or like a whole number, while the rest is not read."""
 _SPACES = re.compile(r"[ \t\n\r]*+")
-_IN_STRING = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-_SCALARS = rf'(?:[^"\[\]{{}}]++|"{_IN_STRING.pattern}")'
+# Every repeated group is atomic: Python before 3.11.5 goes wrong where "*+" repeats alternatives (its issue 106052).
+_IN_STRING = re.compile(r'[^"\\]*+(?>\\.[^"\\]*+)*+', re.DOTALL)
+_SCALARS = rf'(?>[^"\[\]{{}}]++|"{_IN_STRING.pattern}")'
 _FLAT = rf"[\[{{]{_SCALARS}*+[\]}}]"
-_NESTED = rf"[\[{{](?:{_SCALARS}|{_FLAT})*+[\]}}]"
-_TO_BRACKET = re.compile(rf"(?:{_SCALARS}|{_NESTED})*+", re.DOTALL)
+_NESTED = rf"[\[{{](?>{_SCALARS}|{_FLAT})*+[\]}}]"
+_TO_BRACKET = re.compile(rf"(?>{_SCALARS}|{_NESTED})*+", re.DOTALL)
 """The text up to a bracket, or to a string that the piece cuts off. Brackets that hold two more are passed as text."""
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +11,8 @@ from artemis_loader.records import Reject
 
 FEED = "{feed}"
 """Stands in the file's path for the name of the feed."""
+_BEGINNING = '{"feed": '
+"""The first characters of every rejects file."""
 
 
 class RejectsFile:
@@ -50,10 +53,17 @@ class RejectsFile:
 
 
 def clear(pattern: str) -> None:
-    """Removes the file of an earlier run, unless its path depends on the feed."""
+    """Removes the file of an earlier run, unless its path depends on the feed.
+
+    Raises:
+        LoaderError: it cannot be removed, or it is another file, such as the feed.
+    """
     if FEED in pattern:
         return
     try:
+        with suppress(FileNotFoundError), Path(pattern).open(encoding="utf-8", errors="replace") as file:
+            if file.read(len(_BEGINNING)) not in ("", _BEGINNING):
+                raise LoaderError(f"{pattern} is not a file of rejects, and they would replace it: name another one")
         Path(pattern).unlink(missing_ok=True)
     except OSError as error:
         raise LoaderError(f"cannot replace the rejects in {pattern}: {error.strerror}") from None

@@ -107,7 +107,7 @@ class Notifications:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sockets: tuple[socket.socket, socket.socket] | None = None
-        """What is sent to the second one ends a wait for the first. The thread that waits makes them."""
+        """A byte sent to the second one ends a wait for the first. The thread that waits makes them."""
         self._committed = False
         self._notified = False
         self._notify_time = 0.0
