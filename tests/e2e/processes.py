@@ -17,8 +17,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -100,6 +100,25 @@ class Process:
             with self._report:
                 self.returncode = int(self._report.readline())
         return self.returncode
+
+
+@contextmanager
+def frozen(first: int) -> Iterator[None]:
+    """Freezes a process and its descendants: their sockets stay open, and nobody answers."""
+    stopped: list[int] = []
+
+    def freeze(process: int) -> None:
+        os.kill(process, signal.SIGSTOP)
+        stopped.append(process)
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text("ascii").split():
+            freeze(int(child))
+
+    try:
+        freeze(first)
+        yield
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
 
 
 def _pipe() -> tuple[IO[str], int]:

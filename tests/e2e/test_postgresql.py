@@ -1,7 +1,5 @@
 """Servers on PostgreSQL: several at once, a database that goes away, and locks that others hold."""
 
-import os
-import signal
 import threading
 import time
 import uuid
@@ -22,6 +20,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from sqlalchemy import URL, make_url
 
 from tests.conftest import cloned, postgresql
+from tests.e2e.processes import frozen
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, run, serving, start, wait_for_health
 from tests.e2e.walk import walk
@@ -289,24 +288,9 @@ def stopped(database: "PostgresServer") -> Iterator[None]:
         database.start()
 
 
-@contextmanager
-def silent(database: "PostgresServer") -> Iterator[None]:
+def silent(database: "PostgresServer") -> AbstractContextManager[None]:
     """Freezes every process of the server: its sockets stay open, and nobody answers."""
-    first = int((Path(database.pgdata) / "postmaster.pid").read_text().split()[0])
-    frozen: list[int] = []
-
-    def freeze(process: int) -> None:
-        os.kill(process, signal.SIGSTOP)
-        frozen.append(process)
-        for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
-            freeze(int(child))
-
-    try:
-        freeze(first)
-        yield
-    finally:
-        for process in frozen:
-            os.kill(process, signal.SIGCONT)
+    return frozen(int((Path(database.pgdata) / "postmaster.pid").read_text().split()[0]))
 
 
 @pytest.fixture(scope="module")

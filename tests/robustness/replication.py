@@ -19,7 +19,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -32,6 +32,7 @@ from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis_client.errors import from_rpc_error
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.e2e.processes import frozen
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, Server, run, serving
 
@@ -162,24 +163,10 @@ class Node:
         finally:
             self.ask("SELECT pg_wal_replay_resume()")
 
-    @contextmanager
-    def silent(self) -> Iterator[None]:
+    def silent(self) -> AbstractContextManager[None]:
         """Freezes every process of the node: its sockets stay open, and nobody answers."""
-        frozen: list[int] = []
-
-        def freeze(process: int) -> None:
-            os.kill(process, signal.SIGSTOP)
-            frozen.append(process)
-            for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
-                freeze(int(child))
-
         assert self._process is not None
-        freeze(self._process.pid)
-        try:
-            yield
-        finally:
-            for process in frozen:
-                os.kill(process, signal.SIGCONT)
+        return frozen(self._process.pid)
 
     def set(self, **settings: str) -> None:
         """Changes settings, and returns when they hold for new sessions."""
