@@ -197,6 +197,7 @@ def test_each_call_has_a_line(watched: Server) -> None:
     watched.log.wait_for("NOT_FOUND")
     lines = [json.loads(line) for line in watched.log.text.splitlines()]
     calls = [line for line in lines if line["logger"] == "artemis_server.requests"]
+    del calls[1 + next(at for at, each in enumerate(calls) if each["code"] == "NOT_FOUND") :]  # those of other tests
     assert [(each["method"], each["code"]) for each in calls] == [
         ("artemis.v1.EventService/CreateEvent", "OK"),
         *[(GET, "OK")] * 3,

@@ -393,6 +393,7 @@ def test_a_position_expires_when_a_change_after_it_is_pruned(database: Database)
     for _ in range(3):
         create(database)
         positions.append(database.read(log.current_position))
+    wait_for_others(database)
     assert database.write(partial(log.prune, before=2**62, max_rows=2)) == 2
     expect_expired(database, begin)
     expect_expired(database, positions[0])
@@ -543,6 +544,7 @@ def test_a_batch_is_resumed_within(postgresql: tuple[Engine, Database, Reader]) 
             rename(database, 1, str(number))
         long.commit()
     small = Reader(database, reader.position, max_rows=2)
+    wait_for_others(database)
     found = []
     for _ in range(9):
         found += [name_of(each) for part in small.page().transactions for each in part.changes]
