@@ -1,21 +1,29 @@
 """Load: threads that create events one after the other, and remember what was acknowledged."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+import grpc
+from artemis.v1.events_pb2 import CreateEventRequest, Event
+from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis_client import ArtemisClient, ArtemisError
+from artemis_client.errors import from_rpc_error
 
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE
 
 
 class Load:
-    """Creates in a loop, in several threads, until the server no longer answers or it is stopped."""
+    """Creates in a loop, in several threads, until the server no longer answers or it is stopped.
 
-    def __init__(self, target: str, threads: int) -> None:
+    Without `retries` the first failed call ends a thread; else a call is tried again until its deadline.
+    """
+
+    def __init__(self, target: str, threads: int, *, retries: bool) -> None:
         self._target = target
+        self._retries = retries
         self._stopping = threading.Event()
         self._progress = threading.Condition()
         self._pool = ThreadPoolExecutor(threads)
@@ -49,22 +57,34 @@ class Load:
         self._pool.shutdown()
 
     def _create(self) -> ArtemisError | None:
-        with ArtemisClient(self._target, timeout=PATIENCE) as client:
+        with self._creating() as create:
             while not self._stopping.is_set():
                 try:
-                    created = client.events.create(event())
+                    created = create(event())
                 except ArtemisError as error:
                     return error
+                except grpc.RpcError as error:
+                    return from_rpc_error(error)
                 with self._progress:
                     self._acknowledged.add(created.id)
                     self._progress.notify_all()
         return None
 
+    @contextmanager
+    def _creating(self) -> Iterator[Callable[[Event], Event]]:
+        if self._retries:
+            with ArtemisClient(self._target, timeout=PATIENCE) as client:
+                yield client.events.create
+        else:
+            with grpc.insecure_channel(self._target) as channel:
+                stub = EventServiceStub(channel)
+                yield lambda new: stub.CreateEvent(CreateEventRequest(event=new), timeout=PATIENCE)
+
 
 @contextmanager
-def load_on(target: str, threads: int = 8) -> Iterator[Load]:
+def load_on(target: str, threads: int = 8, *, retries: bool = True) -> Iterator[Load]:
     """Puts load on a server."""
-    load = Load(target, threads)
+    load = Load(target, threads, retries=retries)
     try:
         yield load
     finally:

@@ -20,7 +20,7 @@ def stored_ids(server: Server) -> set[int]:
 def test_sigterm_under_load_ends_well_and_finishes_what_was_accepted(serve: Serve) -> None:
     """Each acknowledged write is stored, and each stored write was acknowledged."""
     server = serve()
-    with load_on(server.target) as load:
+    with load_on(server.target, retries=False) as load:
         load.wait_for(CREATES)
         code = server.stop()
         acknowledged, _ = load.finish()
@@ -34,7 +34,7 @@ def test_sigterm_under_load_ends_well_and_finishes_what_was_accepted(serve: Serv
 def test_sigterm_under_load_refuses_the_rest_as_unavailable(serve: Serve) -> None:
     """Not as cancelled, which is what a caller does: the call may be made again, on another server."""
     server = serve()
-    with load_on(server.target, threads=16) as load:
+    with load_on(server.target, threads=16, retries=False) as load:
         load.wait_for(5 * CREATES)
         server.stop()
         _, errors = load.finish()
@@ -69,7 +69,7 @@ def test_a_watch_of_the_health_does_not_hold_up_the_end(serve: Serve) -> None:
 def test_sigkill_under_load_keeps_what_was_acknowledged(serve: Serve) -> None:
     """The next server on the file has it all, and goes on with new ids."""
     server = serve()
-    with load_on(server.target) as load:
+    with load_on(server.target, retries=False) as load:
         load.wait_for(CREATES)
         server.kill()
         acknowledged, _ = load.finish()

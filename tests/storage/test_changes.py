@@ -88,6 +88,13 @@ def wait_for_others(database: Database) -> None:
         pass
 
 
+def position_after(database: Database, change_id: int) -> Position:
+    """Returns the current position, once nothing holds back a change any more."""
+    while (position := database.read(log.current_position)).mark is None or position.mark.id < change_id:
+        pass
+    return position
+
+
 @pytest.fixture
 def reader(database: Database) -> Reader:
     """A reader that begins at the end of the log of a new database."""
@@ -390,10 +397,9 @@ def expect_expired(database: Database, position: Position) -> None:
 def test_a_position_expires_when_a_change_after_it_is_pruned(database: Database) -> None:
     begin = database.read(log.current_position)
     positions = []
-    for _ in range(3):
+    for number in range(1, 4):
         create(database)
-        positions.append(database.read(log.current_position))
-    wait_for_others(database)
+        positions.append(position_after(database, number))
     assert database.write(partial(log.prune, before=2**62, max_rows=2)) == 2
     expect_expired(database, begin)
     expect_expired(database, positions[0])
