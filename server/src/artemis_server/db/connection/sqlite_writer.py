@@ -242,6 +242,8 @@ class _WriteConnection:
         (patience,) = self._driver.execute("PRAGMA busy_timeout").fetchone()
         self._driver.execute(f"PRAGMA busy_timeout = {min(patience, _LOCK_WAIT)}").close()
         self._patience = patience / 1000  # seconds
+        # A statement with triggers keeps what it would take back in a temporary file, or here in memory.
+        self._driver.execute("PRAGMA temp_store = memory").close()
         self._driver.set_progress_handler(interrupted.is_set, _INSTRUCTIONS)
         self._file = SqliteFile(str(engine.url.database))
         self._identity = self._file.identity()
