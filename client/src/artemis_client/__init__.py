@@ -11,7 +11,13 @@ from importlib.metadata import version as _version
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
 
-from artemis_client.client import ArtemisClient
+from artemis_client._async.client import AsyncArtemisClient
+from artemis_client._async.mirror import AsyncEventMirror
+from artemis_client._async.watch import AsyncWatch
+from artemis_client._sync.client import ArtemisClient
+from artemis_client._sync.mirror import EventMirror
+from artemis_client._sync.watch import Watch
+from artemis_client.config import Keepalive
 from artemis_client.credentials import tls
 from artemis_client.errors import (
     Aborted,
@@ -31,11 +37,10 @@ from artemis_client.errors import (
     Unavailable,
     Violation,
 )
+from artemis_client.retries import Retry
 from artemis_client.times import timestamp
 from artemis_client.watching.changes import ChangeType, EventChange
-from artemis_client.watching.mirror import EventMirror
-from artemis_client.watching.stores import EventStore, MemoryStore
-from artemis_client.watching.watch import Watch
+from artemis_client.watching.stores import AsyncEventStore, EventStore, MemoryStore
 
 __version__ = _version("artemis-client")
 
@@ -44,6 +49,10 @@ __all__ = [
     "AlreadyExists",
     "ArtemisClient",
     "ArtemisError",
+    "AsyncArtemisClient",
+    "AsyncEventMirror",
+    "AsyncEventStore",
+    "AsyncWatch",
     "Cancelled",
     "ChangeType",
     "DeadlineExceeded",
@@ -54,12 +63,14 @@ __all__ = [
     "FailedPrecondition",
     "InternalError",
     "InvalidArgument",
+    "Keepalive",
     "MemoryStore",
     "NotFound",
     "OutOfRange",
     "PermissionDenied",
     "ResourceExhausted",
     "ResumeTokenExpired",
+    "Retry",
     "Unauthenticated",
     "Unavailable",
     "User",

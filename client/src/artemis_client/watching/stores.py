@@ -1,7 +1,7 @@
 """Stores of events for mirrors: the methods that every store has, and the store in memory."""
 
 import threading
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Awaitable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from typing import Protocol
 
 from artemis.v1.events_pb2 import Event
@@ -25,6 +25,22 @@ class EventStore(Protocol):
         All of that is one transaction: a reader sees all or nothing of it, and so does a mirror after a crash. An
         event may be changed that the store has just so, or deleted that it does not have: both are no error.
         """
+
+
+class AsyncEventStore(Protocol):
+    """A store of an `AsyncEventMirror`: an `EventStore` whose methods may be coroutine functions.
+
+    Methods that are not run in the event loop, and must be quick.
+    """
+
+    def position(self) -> str | Awaitable[str | None] | None:
+        """Returns the position that `apply` saved last, None if there is none."""
+
+    def ids(self) -> Iterable[int] | Awaitable[Iterable[int]]:
+        """Returns the ids of all events that it has."""
+
+    def apply(self, changed: Sequence[Event], deleted: Sequence[int], position: str | None) -> Awaitable[None] | None:
+        """Keeps the events that changed or are new, removes the ones that are gone, and saves the position."""
 
 
 class EventMapping(Mapping[int, Event]):

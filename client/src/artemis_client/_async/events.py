@@ -1,22 +1,20 @@
 """`client.events`: EventService in Python's terms."""
 
 import builtins
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import AsyncIterator, Iterable
 
-import grpc
-from artemis.v1 import events_pb2, events_pb2_grpc
+from artemis.v1 import events_pb2
 from artemis.v1.events_pb2 import Event
 
-from artemis_client.calls import Caller
+from artemis_client._async.calls import AsyncCaller
+from artemis_client._async.source import AsyncEventSource
+from artemis_client._async.watch import AsyncWatch
+from artemis_client._async_io import Channel, event_service
 from artemis_client.masks import field_mask
 from artemis_client.watching.changes import EventChange, change_of
-from artemis_client.watching.source import EventSource
-from artemis_client.watching.streams import ClosableCaller
-from artemis_client.watching.watch import Watch
 
 
-class EventClient:
+class AsyncEventClient:
     """Calls EventService. Each method raises ArtemisError; `timeout` is in seconds, for this call only.
 
     The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
@@ -25,31 +23,31 @@ class EventClient:
     1000 events; all of it is done or none. An empty batch returns [] and calls nothing.
     """
 
-    def __init__(self, channel: grpc.Channel, caller: Caller) -> None:
-        self._stub = events_pb2_grpc.EventServiceStub(channel)
+    def __init__(self, channel: Channel, caller: AsyncCaller) -> None:
+        self._stub = event_service(channel)
         self._caller = caller
         self._call = caller.call
         self._write = caller.write
 
-    def create(
+    async def create(
         self, event: Event, *, request_id: str = "", validate_only: bool = False, timeout: float | None = None
     ) -> Event:
         """Creates the event and returns it as it was stored, with its id."""
         request = events_pb2.CreateEventRequest(event=event, request_id=request_id, validate_only=validate_only)
-        return self._write(self._stub.CreateEvent, request, timeout)
+        return await self._write(self._stub.CreateEvent, request, timeout)
 
-    def get(self, event_id: int, *, timeout: float | None = None) -> Event:
+    async def get(self, event_id: int, *, timeout: float | None = None) -> Event:
         """Returns the event with this id."""
-        return self._call(self._stub.GetEvent, events_pb2.GetEventRequest(id=event_id), timeout)
+        return await self._call(self._stub.GetEvent, events_pb2.GetEventRequest(id=event_id), timeout)
 
-    def list(
+    async def list(
         self,
         *,
         filter: str = "",  # noqa: A002 - the contract's name for it
         order_by: str = "",
         page_size: int = 0,
         timeout: float | None = None,
-    ) -> Iterator[Event]:
+    ) -> AsyncIterator[Event]:
         """Yields the events that match `filter` in the order of `order_by`. Without these it yields all events, by id.
 
         docs/filters.md describes both, such as `category = "python"` and `start_time desc, name`.
@@ -57,13 +55,14 @@ class EventClient:
         """
         request = events_pb2.ListEventsRequest(filter=filter, order_by=order_by, page_size=page_size)
         while True:
-            page = self._call(self._stub.ListEvents, request, timeout)
-            yield from page.events
+            page = await self._call(self._stub.ListEvents, request, timeout)
+            for each in page.events:
+                yield each
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
 
-    def update(
+    async def update(
         self,
         event: Event,
         *,
@@ -80,9 +79,9 @@ class EventClient:
         request = events_pb2.UpdateEventRequest(
             event=event, update_mask=field_mask(update_mask), request_id=request_id, validate_only=validate_only
         )
-        return self._write(self._stub.UpdateEvent, request, timeout)
+        return await self._write(self._stub.UpdateEvent, request, timeout)
 
-    def delete(
+    async def delete(
         self,
         event_id: int,
         *,
@@ -104,16 +103,16 @@ class EventClient:
             request_id=request_id,
             validate_only=validate_only,
         )
-        return self._write(self._stub.DeleteEvent, request, timeout)
+        return await self._write(self._stub.DeleteEvent, request, timeout)
 
-    def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[Event]:
+    async def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[Event]:
         """Returns the events with these ids, up to 1000, in their order. If any does not exist, NotFound is raised."""
         request = events_pb2.BatchGetEventsRequest(ids=ids)
         if not request.ids:
             return []
-        return [*self._call(self._stub.BatchGetEvents, request, timeout).events]
+        return [*(await self._call(self._stub.BatchGetEvents, request, timeout)).events]
 
-    def batch_create(
+    async def batch_create(
         self,
         events: Iterable[Event],
         *,
@@ -129,9 +128,9 @@ class EventClient:
         )
         if not request.requests:
             return []
-        return [*self._write(self._stub.BatchCreateEvents, request, timeout).events]
+        return [*(await self._write(self._stub.BatchCreateEvents, request, timeout)).events]
 
-    def batch_update(
+    async def batch_update(
         self,
         events: Iterable[Event],
         *,
@@ -153,9 +152,9 @@ class EventClient:
         )
         if not request.requests:
             return []
-        return [*self._write(self._stub.BatchUpdateEvents, request, timeout).events]
+        return [*(await self._write(self._stub.BatchUpdateEvents, request, timeout)).events]
 
-    def batch_delete(
+    async def batch_delete(
         self,
         ids: Iterable[int],
         *,
@@ -176,42 +175,45 @@ class EventClient:
         )
         if not request.requests:
             return []
-        return [*self._write(self._stub.BatchDeleteEvents, request, timeout).events]
+        return [*(await self._write(self._stub.BatchDeleteEvents, request, timeout)).events]
 
-    def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> Iterator[EventChange]:
+    async def history(
+        self, event_id: int, *, page_size: int = 0, timeout: float | None = None
+    ) -> AsyncIterator[EventChange]:
         """Yields the changes of one event that the server has kept, the newest first, also of a deleted event.
 
         Pages are fetched as they are needed; the timeout is one page's.
         """
         request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size)
         while True:
-            page = self._call(self._stub.ListEventChanges, request, timeout)
-            yield from map(change_of, page.changes)
+            page = await self._call(self._stub.ListEventChanges, request, timeout)
+            for each in page.changes:
+                yield change_of(each)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
 
-    def watch(
+    async def watch(
         self,
         resume_token: str | None = None,
         filter: str | None = None,  # noqa: A002 - the contract's name for it
         *,
         timeout: float | None = None,
-    ) -> Watch:
+    ) -> AsyncWatch:
         """Returns the changes of events, or of those that match `filter`, as they are committed.
 
         They are those since `resume_token`, a token of an earlier watch. Without it they begin with the first change
         that is committed after this method has returned, which asks the server once, within the timeout.
         """
         source = self.source()
-        return Watch(source, resume_token or source.resume_token(timeout), filter or "")
+        return AsyncWatch(source, resume_token or await source.resume_token(timeout), filter or "")
 
-    def list_and_watch(
+    async def list_and_watch(
         self,
         filter: str | None = None,  # noqa: A002 - the contract's name for it
         *,
         timeout: float | None = None,
-    ) -> tuple[Iterator[Event], Watch]:
+    ) -> tuple[AsyncIterator[Event], AsyncWatch]:
         """Returns the events, or those that match `filter`, and a watch of their changes since.
 
         Go through the events first, then through the watch. Nothing is missing between them. The watch begins where the
@@ -221,10 +223,19 @@ class EventClient:
         """
         source = self.source()
         pages = source.pages(filter or "", timeout)
-        first = next(pages)
-        events = chain(first.events, chain.from_iterable(page.events for page in pages))
-        return events, Watch(source, first.resume_token, filter or "")
+        first = await anext(pages)
+        return _events_of(first, pages), AsyncWatch(source, first.resume_token, filter or "")
 
-    def source(self) -> EventSource:
+    def source(self) -> AsyncEventSource:
         """Returns what a watch or an `EventMirror` reads from."""
-        return EventSource(self._stub, ClosableCaller(self._caller))
+        return AsyncEventSource(self._stub, self._caller.cancellable())
+
+
+async def _events_of(
+    first: events_pb2.ListEventsResponse, others: AsyncIterator[events_pb2.ListEventsResponse]
+) -> AsyncIterator[Event]:
+    for event in first.events:
+        yield event
+    async for page in others:
+        for event in page.events:
+            yield event

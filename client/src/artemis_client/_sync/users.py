@@ -1,12 +1,13 @@
+# Made by client/generate.py of _async/users.py: change that, and run `make client`.
 """`client.users`: UserService in Python's terms."""
 
 from collections.abc import Iterable, Iterator
 
-import grpc
-from artemis.v1 import users_pb2, users_pb2_grpc
+from artemis.v1 import users_pb2
 from artemis.v1.users_pb2 import User
 
-from artemis_client.calls import Caller
+from artemis_client._sync.calls import Caller
+from artemis_client._sync_io import Channel, user_service
 from artemis_client.masks import field_mask
 
 
@@ -18,8 +19,8 @@ class UserClient:
     `validate_only` a write is checked, returns what it would return, and changes nothing.
     """
 
-    def __init__(self, channel: grpc.Channel, caller: Caller) -> None:
-        self._stub = users_pb2_grpc.UserServiceStub(channel)
+    def __init__(self, channel: Channel, caller: Caller) -> None:
+        self._stub = user_service(channel)
         self._call = caller.call
         self._write = caller.write
 
