@@ -6,7 +6,7 @@ with ArtemisClient("127.0.0.1:50051") as client:
     event = client.events.create(Event(name="PyCon", start_time=timestamp(start), end_time=timestamp(end)))
 """
 
-from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
 from artemis.v1.events_pb2 import Event
 from artemis.v1.users_pb2 import User
@@ -42,7 +42,18 @@ from artemis_client.times import timestamp
 from artemis_client.watching.changes import ChangeType, EventChange
 from artemis_client.watching.stores import AsyncEventStore, EventStore, MemoryStore
 
-__version__ = _version("artemis-client")
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Returns `__version__`, whose module takes a third of the time of the whole import."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version  # noqa: PLC0415, see above
+
+        return version("artemis-client")
+
 
 __all__ = [
     "Aborted",
