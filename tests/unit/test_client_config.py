@@ -59,13 +59,13 @@ def test_the_environment_gives_certificates(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_bytes(authority.pem)
 
-    variables: dict[str, Any]
-    for variables in (
+    given: list[dict[str, Any]] = [
         {"TLS": "true"},
         {"CA": str(ca)},
         {"CA": str(ca), "CERT": str(cert), "KEY": str(key)},
         {"TLS": "1", "CA": str(ca)},
-    ):
+    ]
+    for variables in given:
         assert found(ELSEWHERE, TOKEN="t", **variables).credentials is not None
     own = tls(ca)
     assert found(ELSEWHERE, credentials=own, CA="/nowhere").credentials is own
