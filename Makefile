@@ -38,6 +38,7 @@ lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the cont
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	.venv-proto/bin/python protos/check.py --buf $(BIN)/buf
+	.venv-proto/bin/python client/generate_entities.py --check
 
 type: .venv/.dev ## Check the types
 	$(BIN)/mypy
@@ -48,8 +49,9 @@ bench: .venv/.dev ## Measure the speed into docs/benchmarks.* (short: make bench
 robustness: .venv/.dev ## Attack the server for some minutes (one attack: make robustness ARGS='--only idle')
 	$(BIN)/python -m tests.robustness $(ARGS)
 
-proto: .venv-proto/.done ## Generate the stubs from the .proto files
+proto: .venv-proto/.done ## Generate the stubs, and the client's dataclasses, from the .proto files
 	.venv-proto/bin/python protos/generate.py
+	.venv-proto/bin/python client/generate_entities.py
 
 migrate: .venv/.serve ## Bring the database's schema up to date
 	@$(BIN)/artemis-server migrate
