@@ -36,6 +36,7 @@ from artemis_client.watching.changes import ChangeType, EventChange
 from artemis_client.watching.mirror import EventMirror
 from artemis_client.watching.stores import EventStore, MemoryStore
 from artemis_client.watching.watch import Watch
+from artemis_client.where import where
 
 __version__ = _version("artemis-client")
 
@@ -67,4 +68,5 @@ __all__ = [
     "Watch",
     "timestamp",
     "tls",
+    "where",
 ]

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 UNSET_TIME: Any = None
 """The default of a time. Its type is Any, because the annotation of a time is `datetime`: a stored entity has it."""
-INT64 = range(-(2**63), 2**63)
+MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - as the documents write it
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -20,7 +20,7 @@ def check_integer(name: str, value: int) -> None:
     """Raises if this is not a 64-bit integer. A bool is none."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong_type(name, "an int", value)
-    if value not in INT64:
+    if not MIN_INT64 <= value <= MAX_INT64:
         raise ValueError(f"{name} must be a 64-bit integer, and is out of its range")
 
 
