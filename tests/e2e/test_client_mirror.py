@@ -198,8 +198,8 @@ def test_a_mirror_is_in_sync_from_when_it_has_caught_up_until_it_is_interrupted(
         script.end_stream(LOST)
         assert (mirror.wait_until_synced(PATIENCE), mirror.synced) == (True, True)
         script.end_stream(Failure(code=Code.UNAVAILABLE, retry=10 * PATIENCE))
-        with mirror._changed:
-            assert mirror._changed.wait_for(lambda: not mirror.synced, PATIENCE)
+        mirror._changed.wait_for(lambda: not mirror.synced, PATIENCE)
+        assert not mirror.synced
         assert not mirror.wait_until_synced(0)
 
 

@@ -8,9 +8,9 @@ import grpc
 import pytest
 from artemis.v1.events_pb2 import Event, EventChange, WatchEventsResponse
 from artemis_client import ArtemisError, MemoryStore, Unavailable
+from artemis_client._sync_io import AttentiveResponses
 from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF
 from artemis_client.watching.progress import Batch, Progress
-from artemis_client.watching.streams import AttentiveResponses
 from artemis_client.watching.updates import Listing, Update, position_of, token_of, update_of
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2

@@ -5,7 +5,7 @@ the field, such as "Event.start_time".
 """
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -14,6 +14,16 @@ UNSET_TIME: Any = None
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - as the documents write it
 _MICROSECOND = timedelta(microseconds=1)
+
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+
+
+class Entity(Protocol[M_co]):
+    """A resource in Python's terms."""
+
+    def to_message(self) -> M_co:
+        """Returns the message of the stubs."""
 
 
 def check_integer(name: str, value: int) -> None:
@@ -46,6 +56,14 @@ def check_time(name: str, value: datetime) -> None:
             f"{name} has no time zone: {value.isoformat()}; "
             "give it one, such as datetime(..., tzinfo=timezone.utc), or value.astimezone() for local time"
         )
+
+
+def message_of(entity: "Entity[M]", kind: "type[Entity[M]]") -> M:
+    """Returns the message of an entity. Raises TypeError if it is not of this kind."""
+    if not isinstance(entity, kind):
+        found = type(entity)
+        raise TypeError(f"expected an artemis_client.{kind.__name__}, not {found.__module__}.{found.__qualname__}")
+    return entity.to_message()
 
 
 def set_time(message: Timestamp, time: datetime) -> None:

@@ -1,16 +1,22 @@
+# Made by client/generate.py of _async/source.py: change that, and run `make client`.
 """The source of events for watches and mirrors: pages of a list, and changes over as many streams as it takes."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import grpc
 from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse
-from artemis.v1.events_pb2_grpc import EventServiceStub
 
+from artemis_client._sync.calls import Caller
+from artemis_client._sync_io import Stream
 from artemis_client.calls import closed, explained
 from artemis_client.errors import ArtemisError, Unavailable
 from artemis_client.watching.progress import Batch, Progress
-from artemis_client.watching.streams import ClosableCaller
+
+if TYPE_CHECKING:  # the types of the stubs are in their .pyi alone
+    from artemis.v1.events_pb2_grpc import EventServiceStub
 
 _MAX_PAGE_SIZE = 1000
 
@@ -20,14 +26,13 @@ log = logging.getLogger("artemis_client")
 class EventSource:
     """Reads events and changes for one watch or mirror. Every method raises ArtemisError; Cancelled if it is closed."""
 
-    def __init__(self, stub: EventServiceStub, caller: ClosableCaller) -> None:
+    def __init__(self, stub: "EventServiceStub", caller: Caller) -> None:
         self._stub = stub
         self._caller = caller
 
-    @property
-    def is_closed(self) -> bool:
-        """Tells whether it was closed, by itself or with its client."""
-        return self._caller.is_closed
+    def check(self) -> None:
+        """Raises RuntimeError if the client was made elsewhere, and so cannot be used here."""
+        self._caller.check()
 
     def close(self) -> None:
         """Ends what is under way at once."""
@@ -36,9 +41,9 @@ class EventSource:
     def resume_token(self, timeout: float | None = None) -> str:
         """Returns the token that continues after everything that is committed now."""
         request = ListEventsRequest(page_size=1)
-        return self._caller.call(self._stub.ListEvents, request, timeout).resume_token
+        return (self._caller.call(self._stub.ListEvents, request, timeout)).resume_token
 
-    def pages(self, filter: str, timeout: float | None = None) -> Iterator[ListEventsResponse]:  # noqa: A002, see above
+    def pages(self, filter: str, timeout: float | None = None) -> Stream[ListEventsResponse]:  # noqa: A002 - its name
         """Yields the pages of all events that match, by id. The timeout is one page's."""
         request = ListEventsRequest(filter=filter, page_size=_MAX_PAGE_SIZE)
         while True:
@@ -48,7 +53,7 @@ class EventSource:
                 return
             request.page_token = page.next_page_token
 
-    def batches(self, progress: Progress, interrupted: Callable[[], None] = lambda: None) -> Iterator[Batch]:
+    def batches(self, progress: Progress, interrupted: Callable[[], None] = lambda: None) -> Stream[Batch]:
         """Yields batches and checkpoints without end.
 
         Calls `interrupted` when a stream has failed and another one is to follow.
@@ -56,14 +61,15 @@ class EventSource:
         while True:
             request = progress.request()
             try:
-                for response in self._caller.responses(self._stub.WatchEvents, request):
-                    batch = progress.take(response)
-                    if batch is not None:
-                        yield batch
+                with closing(self._caller.responses(self._stub.WatchEvents, request)) as responses:
+                    for response in responses:
+                        batch = progress.take(response)
+                        if batch is not None:
+                            yield batch
                 error: ArtemisError = Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended")
             except ArtemisError as failed:
                 error = failed
-            if self.is_closed:
+            if self._caller.is_closed:
                 raise closed() from None
             pause = progress.pause_after(error)
             if pause is None:
