@@ -20,15 +20,17 @@ from artemis.v1.events_pb2 import (
     GetEventRequest,
     ListEventsRequest,
 )
+from artemis.v1.events_pb2 import Event as EventMessage
 from artemis.v1.events_pb2 import UpdateEventRequest as UpdateEvent
 from artemis.v1.users_pb2 import CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest
 from artemis.v1.users_pb2 import UpdateUserRequest as UpdateUser
+from artemis.v1.users_pb2 import User as UserMessage
 from artemis_client import ArtemisClient, Event, User
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from tests.e2e.samples import at, event, user
+from tests.e2e.samples import at, event, event_message, user, user_message
 from tests.e2e.servers import PATIENCE, Server, contents, serving
 from tests.e2e.wire import EVENTS, METHODS, refusal, send, status_of
 
@@ -178,15 +180,15 @@ def test_an_end_before_the_start_is_refused(server: Server, channel: grpc.Channe
     [
         (CreateEventRequest(), "event"),
         (UpdateEvent(), "event"),
-        (UpdateEvent(event=event()), "event.id"),
-        (UpdateEvent(event=event(id=-1)), "event.id"),
+        (UpdateEvent(event=event_message()), "event.id"),
+        (UpdateEvent(event=event_message(id=-1)), "event.id"),
         (GetEventRequest(), "id"),
         (GetEventRequest(id=-(2**63)), "id"),
         (DeleteEventRequest(), "id"),
         (DeleteEventRequest(id=-1, allow_missing=True), "id"),
         (CreateUserRequest(), "user"),
         (UpdateUser(), "user"),
-        (UpdateUser(user=user(id=-1)), "user.id"),
+        (UpdateUser(user=user_message(id=-1)), "user.id"),
         (GetUserRequest(id=0), "id"),
         (DeleteUserRequest(id=-1), "id"),
         (ListEventsRequest(page_size=-1), "page_size"),
@@ -196,7 +198,7 @@ def test_an_end_before_the_start_is_refused(server: Server, channel: grpc.Channe
         (masked(Event(id=1, name="x"), "name", "*"), "update_mask"),
         (masked(Event(id=1, name="x"), ""), "update_mask"),
         (masked(Event(id=1, name="x"), "name,category"), "update_mask"),
-        (UpdateUser(user=User(id=1, first_name="x"), update_mask=FieldMask(paths=["name"])), "update_mask"),
+        (UpdateUser(user=UserMessage(id=1, first_name="x"), update_mask=FieldMask(paths=["name"])), "update_mask"),
     ],
     ids=short,
 )
@@ -218,7 +220,7 @@ def test_a_mask_with_many_long_unknown_paths_is_an_invalid_argument(server: Serv
 def users_token(channel: grpc.Channel) -> str:
     """Returns a token that ListUsers gave out."""
     for _ in range(2):
-        create = CreateUserRequest(user=user()).SerializeToString()
+        create = CreateUserRequest(user=user_message()).SerializeToString()
         send(channel, METHODS[CreateUserRequest], create)
     answer = send(channel, METHODS[ListUsersRequest], ListUsersRequest(page_size=1).SerializeToString())
     return users_pb2.ListUsersResponse.FromString(answer).next_page_token
@@ -267,7 +269,7 @@ def test_bytes_that_are_no_message_are_refused(server: Server, channel: grpc.Cha
 
 def test_a_message_above_4_mib_is_refused_by_the_transport(server: Server, channel: grpc.Channel) -> None:
     before = contents(server.database)
-    request = CreateEventRequest(event=event(description="d" * (4 * 1024 * 1024)))
+    request = CreateEventRequest(event=event_message(description="d" * (4 * 1024 * 1024)))
 
     call = refused(channel, METHODS[CreateEventRequest], request.SerializeToString())
 
@@ -286,21 +288,21 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
     (GetEventRequest(id=UNKNOWN), "EVENT_NOT_FOUND", {"id": str(UNKNOWN)}),
     (GetUserRequest(id=UNKNOWN), "USER_NOT_FOUND", {"id": str(UNKNOWN)}),
     (DeleteEventRequest(id=1, etag=STALE), "ETAG_MISMATCH", {"id": "1"}),
-    (UpdateEvent(event=Event(id=1, name="x", etag=STALE)), "ETAG_MISMATCH", {"id": "1"}),
+    (UpdateEvent(event=EventMessage(id=1, name="x", etag=STALE)), "ETAG_MISMATCH", {"id": "1"}),
     (DeleteUserRequest(id=1), "USER_OWNS_EVENTS", {"id": "1"}),
     (
-        CreateEventRequest(event=event(owner_id=UNKNOWN)),
+        CreateEventRequest(event=event_message(owner_id=UNKNOWN)),
         "OWNER_NOT_FOUND",
         {"id": str(UNKNOWN), "field": "event.owner_id"},
     ),
     (
-        CreateUserRequest(user=user(email="taken7@example.com")),
+        CreateUserRequest(user=user_message(email="taken7@example.com")),
         "EMAIL_TAKEN",
         {"email": "taken7@example.com", "field": "user.email"},
     ),
     (BatchGetEventsRequest(ids=[1, UNKNOWN]), "EVENT_NOT_FOUND", {"id": str(UNKNOWN), "field": "ids[1]"}),
     (
-        BatchUpdateEventsRequest(requests=[UpdateEvent(event=Event(id=UNKNOWN, name="x"))]),
+        BatchUpdateEventsRequest(requests=[UpdateEvent(event=EventMessage(id=UNKNOWN, name="x"))]),
         "EVENT_NOT_FOUND",
         {"id": str(UNKNOWN), "field": "requests[0].event.id"},
     ),
@@ -310,7 +312,7 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
         {"id": "1", "field": "requests[1].id", "earlier": "requests[0]"},
     ),
     (
-        BatchCreateEventsRequest(requests=[CreateEventRequest(event=event(owner_id=UNKNOWN))]),
+        BatchCreateEventsRequest(requests=[CreateEventRequest(event=event_message(owner_id=UNKNOWN))]),
         "OWNER_NOT_FOUND",
         {"id": str(UNKNOWN), "field": "requests[0].event.owner_id"},
     ),
@@ -360,7 +362,7 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
 def test_every_part_of_a_message_that_varies_stands_in_the_metadata(
     channel: grpc.Channel, request_: Message, reason: str, metadata: dict[str, str]
 ) -> None:
-    taken = CreateUserRequest(user=user(email="taken7@example.com"))
+    taken = CreateUserRequest(user=user_message(email="taken7@example.com"))
     refusal(channel, METHODS[CreateUserRequest], taken.SerializeToString())
 
     status = status_of(refused(channel, METHODS[type(request_)], request_.SerializeToString()))
@@ -404,7 +406,7 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
     (masked(Event(id=1, name=" "), "category", "nme"), "UNKNOWN_FIELD", ["update_mask"]),
     (
         UpdateEvent(
-            event=Event(name=" ", owner_id=-1),
+            event=EventMessage(name=" ", owner_id=-1),
             update_mask=FieldMask(paths=["name", "x", "owner_id"]),
             request_id=BAD_ID,
         ),
@@ -412,12 +414,12 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
         ["request_id", "event.id", "update_mask", "event.name", "event.owner_id"],
     ),
     (
-        UpdateEvent(event=event(id=1, start_time=at(2), end_time=at(1)), request_id=BAD_ID),
+        UpdateEvent(event=event_message(id=1, start_time=at(2), end_time=at(1)), request_id=BAD_ID),
         "INVALID_FIELD",
         ["request_id", "event.end_time"],
     ),
     (
-        UpdateUser(user=User(id=1, email="x"), update_mask=FieldMask(paths=["email", "nme"])),
+        UpdateUser(user=UserMessage(id=1, email="x"), update_mask=FieldMask(paths=["email", "nme"])),
         "UNKNOWN_FIELD",
         ["update_mask", "user.email"],
     ),
@@ -427,7 +429,7 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
                 masked(Event(id=1, name=" "), "name"),
                 masked(Event(id=2, name="x"), "nme"),
                 masked(Event(id=1, name="x"), "name"),
-                UpdateEvent(event=Event(id=3, name="x"), request_id=GOOD_ID, validate_only=True),
+                UpdateEvent(event=EventMessage(id=3, name="x"), request_id=GOOD_ID, validate_only=True),
             ]
         ),
         "INVALID_FIELD",
@@ -448,7 +450,10 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
     ),
     (
         BatchCreateEventsRequest(
-            requests=[CreateEventRequest(event=event(name=" ")), CreateEventRequest(event=event(), validate_only=True)]
+            requests=[
+                CreateEventRequest(event=event_message(name=" ")),
+                CreateEventRequest(event=event_message(), validate_only=True),
+            ]
         ),
         "INVALID_FIELD",
         ["requests[0].event.name", "requests[1].validate_only"],

@@ -23,7 +23,7 @@ from artemis_client.errors import from_rpc_error
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from tests.e2e.samples import at, event, sent_part, user
+from tests.e2e.samples import at, event, event_message, sent_part, user
 from tests.e2e.servers import PATIENCE, Server, contents, serving
 
 MISSING = 2**62
@@ -136,7 +136,7 @@ def test_every_request_has_a_mask_of_its_own(
     request = pb.BatchUpdateEventsRequest(
         requests=[
             pb.UpdateEventRequest(
-                event=event(id=each.id, name="New", category="", location="Elsewhere"),
+                event=event_message(id=each.id, name="New", category="", location="Elsewhere"),
                 update_mask=FieldMask(paths=mask),
             )
             for each, mask in zip(stored, masks, strict=True)

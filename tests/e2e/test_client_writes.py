@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
+from artemis.v1.events_pb2 import Event as EventMessage
 from artemis_client import ArtemisClient, Event, User
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -291,7 +292,7 @@ def test_a_batch_is_created_in_its_order(recorder: Recorder, artemis: ArtemisCli
 
     assert created == [Event(id=1, name="c"), Event(id=2, name="a"), Event(id=3, name="b")]
     assert recorder.body == events_pb2.BatchCreateEventsRequest(
-        requests=[events_pb2.CreateEventRequest(event=Event(name=name)) for name in "cab"]
+        requests=[events_pb2.CreateEventRequest(event=EventMessage(name=name)) for name in "cab"]
     )
 
 
@@ -313,7 +314,7 @@ def test_a_batch_may_be_updated_without_a_mask(recorder: Recorder, artemis: Arte
     artemis.events.batch_update([Event(id=1, name="a")])
 
     assert recorder.body == events_pb2.BatchUpdateEventsRequest(
-        requests=[events_pb2.UpdateEventRequest(event=Event(id=1, name="a"))]
+        requests=[events_pb2.UpdateEventRequest(event=EventMessage(id=1, name="a"))]
     )
 
 
