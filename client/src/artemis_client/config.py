@@ -11,9 +11,11 @@ import grpc
 from artemis_client.credentials import AnyTokenProvider, is_local, provider_of, tls
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-# To each address of the target's name in turn, so that several servers share the calls of one client; and to none that
-# says itself that it does not serve, such as one that is about to stop.
-_SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+# To each address of the target's name in turn, so that several servers share the calls of one client.
+_ROUND_ROBIN: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
+# To none of several servers that says of itself that it does not serve, such as one that is about to stop. The error of
+# a single server tells the cause; gRPC would say "backend unhealthy" in its place.
+_HEALTH_CHECK = {"healthCheckConfig": {"serviceName": ""}}
 # Calls are tried again by `artemis_client.retries`: gRPC makes five attempts at most, which end within seconds.
 _NO_RETRIES = ("grpc.enable_retries", 0)
 # A connection of its own: clients of one process would share one, which ends at one worker of the server.
@@ -59,8 +61,9 @@ class Connection:
 
     def options(self, keepalive: Keepalive) -> list[tuple[str, str | int]]:
         """Returns the options of the channel (grpc/impl/channel_arg_names.h)."""
+        several = self.target.startswith("dns:") or "," in self.target
         options: list[tuple[str, str | int]] = [
-            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+            ("grpc.service_config", json.dumps(_ROUND_ROBIN | (_HEALTH_CHECK if several else {}))),
             _NO_RETRIES,
             _OWN_CONNECTION,
             *_RECONNECT,
@@ -87,8 +90,8 @@ def connection(
             that; a string cannot be a token; variables of the environment contradict each other.
         OSError: a file that a variable names cannot be read.
     """
-    target = target or environ.get("ARTEMIS_TARGET")
-    if not target:
+    target = environ.get("ARTEMIS_TARGET") or None if target is None else target
+    if target is None:
         raise ValueError('give the target, such as "127.0.0.1:50051", or set ARTEMIS_TARGET')
     wants_tls = _boolean(environ, "ARTEMIS_TLS")
     if credentials is None and not insecure:
