@@ -43,17 +43,24 @@ def event_message(**fields: Any) -> events_pb2.Event:
     return events_pb2.Event(**event_fields(**fields))
 
 
+def user_fields(**fields: Any) -> dict[str, Any]:
+    """Returns every field of a user that a caller can set, with a new e-mail address, and these fields instead."""
+    given: dict[str, Any] = {
+        "email": f"Ada.{next(_numbers)}@Example.com",
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+    }
+    return given | fields
+
+
 def user(**fields: Any) -> User:
     """Returns a user with an e-mail address that no other sample has, and with these fields instead."""
-    given = {"email": f"Ada.{next(_numbers)}@Example.com", "first_name": "Ada", "last_name": "Lovelace"}
-    return User(**(given | fields))
+    return User(**user_fields(**fields))
 
 
 def user_message(**fields: Any) -> users_pb2.User:
     """Returns the same as a message."""
-    message = user().to_message()
-    message.MergeFrom(users_pb2.User(**fields))
-    return message
+    return users_pb2.User(**user_fields(**fields))
 
 
 def moment(seconds: int, micros: int = 0) -> datetime:
@@ -68,7 +75,9 @@ def at(seconds: int, nanos: int = 0) -> Timestamp:
 
 def sent_part(entity: E) -> E:
     """Returns the event or user without what the server adds."""
-    fields = {each.name: each.default for each in dataclasses.fields(entity) if each.name in SERVERS_PART}
+    fields: dict[str, Any] = {
+        each.name: each.default for each in dataclasses.fields(entity) if each.name in SERVERS_PART
+    }
     return dataclasses.replace(entity, **fields)
 
 

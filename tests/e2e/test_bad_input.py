@@ -25,7 +25,7 @@ from artemis.v1.events_pb2 import UpdateEventRequest as UpdateEvent
 from artemis.v1.users_pb2 import CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest
 from artemis.v1.users_pb2 import UpdateUserRequest as UpdateUser
 from artemis.v1.users_pb2 import User as UserMessage
-from artemis_client import ArtemisClient, Event, User
+from artemis_client import ArtemisClient
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -99,7 +99,7 @@ def assert_refused(server: Server, channel: grpc.Channel, method: str, request: 
     return [each.field for each in violations]
 
 
-def masked(fields: Event, *paths: str) -> UpdateEvent:
+def masked(fields: EventMessage, *paths: str) -> UpdateEvent:
     return UpdateEvent(event=fields, update_mask=FieldMask(paths=paths))
 
 
@@ -140,8 +140,8 @@ USER_CASES = [(field, value) for field, values in BAD_USERS.items() for value in
 @pytest.mark.parametrize(("field", "value"), EVENT_CASES, ids=short)
 def test_a_bad_field_of_an_event_is_refused(server: Server, channel: grpc.Channel, field: str, value: Any) -> None:
     """The event is created, replaced, and changed in this field alone."""
-    bad = event(id=1, **{field: value})
-    alone = Event(id=1, **{field: value})
+    bad = event_message(id=1, **{field: value})
+    alone = EventMessage(id=1, **{field: value})
 
     create, update = METHODS[CreateEventRequest], METHODS[UpdateEvent]
     for method, request in [
@@ -154,8 +154,8 @@ def test_a_bad_field_of_an_event_is_refused(server: Server, channel: grpc.Channe
 
 @pytest.mark.parametrize(("field", "value"), USER_CASES, ids=short)
 def test_a_bad_field_of_a_user_is_refused(server: Server, channel: grpc.Channel, field: str, value: Any) -> None:
-    bad = user(id=1, **{field: value})
-    alone = User(id=1, **{field: value})
+    bad = user_message(id=1, **{field: value})
+    alone = UserMessage(id=1, **{field: value})
 
     create, update = METHODS[CreateUserRequest], METHODS[UpdateUser]
     for method, request in [
@@ -168,7 +168,7 @@ def test_a_bad_field_of_a_user_is_refused(server: Server, channel: grpc.Channel,
 
 @pytest.mark.parametrize("nanos", [0, 999])
 def test_an_end_before_the_start_is_refused(server: Server, channel: grpc.Channel, nanos: int) -> None:
-    bad = event(id=1, start_time=at(1000, 1000), end_time=at(1000, nanos))
+    bad = event_message(id=1, start_time=at(1000, 1000), end_time=at(1000, nanos))
 
     for request in (CreateEventRequest(event=bad), masked(bad, "*")):
         fields = assert_refused(server, channel, METHODS[type(request)], request.SerializeToString())
@@ -193,11 +193,11 @@ def test_an_end_before_the_start_is_refused(server: Server, channel: grpc.Channe
         (DeleteUserRequest(id=-1), "id"),
         (ListEventsRequest(page_size=-1), "page_size"),
         (ListUsersRequest(page_size=-(2**31)), "page_size"),
-        (masked(Event(id=1, name="x"), "nme"), "update_mask"),
-        (masked(Event(id=1, name="x"), "name", "start_time.seconds"), "update_mask"),
-        (masked(Event(id=1, name="x"), "name", "*"), "update_mask"),
-        (masked(Event(id=1, name="x"), ""), "update_mask"),
-        (masked(Event(id=1, name="x"), "name,category"), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "nme"), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "name", "start_time.seconds"), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "name", "*"), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), ""), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "name,category"), "update_mask"),
         (UpdateUser(user=UserMessage(id=1, first_name="x"), update_mask=FieldMask(paths=["name"])), "update_mask"),
     ],
     ids=short,
@@ -212,7 +212,7 @@ def test_a_mask_with_many_long_unknown_paths_is_an_invalid_argument(server: Serv
     """However much of the request the status would quote, it must fit what peers take as trailers."""
     paths = [f"{number}" + "🎉" * 1000 for number in range(100)]
 
-    request = masked(Event(id=1, name="x"), *paths).SerializeToString()
+    request = masked(EventMessage(id=1, name="x"), *paths).SerializeToString()
 
     assert set(assert_refused(server, channel, METHODS[UpdateEvent], request)) == {"update_mask"}
 
@@ -322,7 +322,7 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
         {"id": "1", "field": "requests[0].etag"},
     ),
     (BatchGetEventsRequest(ids=[1] * 1001), "INVALID_FIELD", {"field": "ids", "limit": "1000"}),
-    (masked(Event(id=1), "a7", "b8"), "UNKNOWN_FIELD", {"field": "update_mask", "path": "a7", "more": "1"}),
+    (masked(EventMessage(id=1), "a7", "b8"), "UNKNOWN_FIELD", {"field": "update_mask", "path": "a7", "more": "1"}),
     *(
         (ListEventsRequest(filter=text), "INVALID_FILTER", {"field": "filter", **values})
         for text, values in {
@@ -402,8 +402,8 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
     (ListEventsRequest(filter="a" * 8193, order_by="nme"), "INVALID_FIELD", ["filter", "order_by"]),
     (ListEventsRequest(order_by="nme", page_token=FOREIGN), "INVALID_ORDER_BY", ["order_by", "page_token"]),
     (ListEventsRequest(page_size=-1, page_token=FOREIGN), "INVALID_FIELD", ["page_size", "page_token"]),
-    (masked(Event(id=1, name=" "), "name", "nme"), "UNKNOWN_FIELD", ["update_mask", "event.name"]),
-    (masked(Event(id=1, name=" "), "category", "nme"), "UNKNOWN_FIELD", ["update_mask"]),
+    (masked(EventMessage(id=1, name=" "), "name", "nme"), "UNKNOWN_FIELD", ["update_mask", "event.name"]),
+    (masked(EventMessage(id=1, name=" "), "category", "nme"), "UNKNOWN_FIELD", ["update_mask"]),
     (
         UpdateEvent(
             event=EventMessage(name=" ", owner_id=-1),
@@ -426,9 +426,9 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
     (
         BatchUpdateEventsRequest(
             requests=[
-                masked(Event(id=1, name=" "), "name"),
-                masked(Event(id=2, name="x"), "nme"),
-                masked(Event(id=1, name="x"), "name"),
+                masked(EventMessage(id=1, name=" "), "name"),
+                masked(EventMessage(id=2, name="x"), "nme"),
+                masked(EventMessage(id=1, name="x"), "name"),
                 UpdateEvent(event=EventMessage(id=3, name="x"), request_id=GOOD_ID, validate_only=True),
             ]
         ),
@@ -473,6 +473,6 @@ def test_every_bad_field_is_told_at_once(
 
 
 def test_a_batch_far_too_large_is_refused_like_any_other(server: Server, channel: grpc.Channel) -> None:
-    request = BatchUpdateEventsRequest(requests=[masked(Event(id=1), "nme")] * 20_000).SerializeToString()
+    request = BatchUpdateEventsRequest(requests=[masked(EventMessage(id=1), "nme")] * 20_000).SerializeToString()
 
     assert "requests" in assert_refused(server, channel, METHODS[BatchUpdateEventsRequest], request)

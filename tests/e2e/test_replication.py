@@ -15,7 +15,7 @@ from artemis_server.db.events import EventStore
 from artemis_server.errors import Unavailable
 from sqlalchemy.exc import OperationalError
 
-from tests.e2e.samples import event, event_message
+from tests.e2e.samples import event_message
 from tests.e2e.servers import PATIENCE, Server, run, serving
 from tests.robustness.calls import code_of
 from tests.robustness.replication import Cluster, Writers, cluster, lost_and_repeated, wait_for_status
@@ -105,7 +105,7 @@ def test_a_commit_that_no_standby_confirmed_is_unavailable(without_standbys: Clu
     try:
         for write in (database.write, database.write_statement):
             with pytest.raises(Unavailable) as failed:
-                write(lambda session: store.create(session, event()), InternalCaller(WAIT))
+                write(lambda session: store.create(session, event_message()), InternalCaller(WAIT))
             assert failed.value.reason == "NOT_REPLICATED"
     finally:
         database.close()
