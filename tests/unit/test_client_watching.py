@@ -23,7 +23,7 @@ REFUSED = ArtemisError(Code.UNAUTHENTICATED, "no")
 
 
 def change(kind: "EventChange.Type", event_id: int, name: str = "") -> EventChange:
-    return EventChange(type=kind, event=Event(id=event_id, name=name))
+    return EventChange(type=kind, event=EventMessage(id=event_id, name=name))
 
 
 def part(token: str, *numbers: int) -> WatchEventsResponse:
