@@ -33,9 +33,10 @@ class Resources(ABC, Generic[Resource]):
         wanted = list(dict.fromkeys(ids))
         for index, each in enumerate(wanted):
             check_integer(f"ids[{index}]", each)
+        possible = [each for each in wanted if each > 0]
         found: list[Resource] = []
-        for start in range(0, len(wanted), MAX_ITEMS):
-            found += self._find(wanted[start : start + MAX_ITEMS], timeout)
+        for start in range(0, len(possible), MAX_ITEMS):
+            found += self._find(possible[start : start + MAX_ITEMS], timeout)
         return Found(wanted, found)
 
     def modify(
