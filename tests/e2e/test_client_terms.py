@@ -188,6 +188,13 @@ def test_a_batch_of_any_size_is_done_in_order(client: ArtemisClient) -> None:
     assert client.events.batch_delete(ids[::-1]) == updated[::-1]
 
 
+def test_an_event_that_is_given_twice_is_refused_also_in_different_parts(client: ArtemisClient) -> None:
+    ids = [*range(1, 1101), 7]
+    for call in (client.events.batch_delete, lambda ids: client.events.batch_update([Event(id=each) for each in ids])):
+        with pytest.raises(ValueError, match="the id 7 is given twice, at 6 and at 1100"):
+            call(ids)
+
+
 def test_a_batch_of_large_events_is_divided_by_its_bytes(client: ArtemisClient) -> None:
     created = client.events.batch_create([event(name=f"{number}", description=LONG) for number in range(450)])
     assert [each.name for each in created] == [str(number) for number in range(450)]

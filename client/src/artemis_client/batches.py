@@ -86,6 +86,15 @@ class Parts(Generic[Item, Request]):
         return str(UUID(bytes=uuid5(batch, f"{self.current.start}:{self.current.stop}").bytes, version=4))
 
 
+def check_once(ids: Iterable[int]) -> None:
+    """Raises ValueError if an id comes twice. The server would see that only within a part."""
+    places: dict[int, int] = {}
+    for index, each in enumerate(ids):
+        if each in places and each > 0:
+            raise ValueError(f"the id {each} is given twice, at {places[each]} and at {index}")
+        places[each] = index
+
+
 def _moved(error: ArtemisError, start: int) -> ArtemisError:
     """Returns the error with its places moved: `requests[3].event.name` in the part at 1000 is `requests[1003]...`."""
 

@@ -12,7 +12,7 @@ from artemis_client._sync.resources import Resources
 from artemis_client._sync.source import EventSource
 from artemis_client._sync.watch import Watch
 from artemis_client._sync_io import Channel, event_service
-from artemis_client.batches import Parts
+from artemis_client.batches import Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound
 from artemis_client.fields import message_of
@@ -163,11 +163,13 @@ class EventClient(Resources[Event]):
         """Updates the events and returns them in this order, as they now are. The class says what a batch is.
 
         Each is changed as by `update`, with the one mask for all. If the etag of any is set and is not the
-        current one, Aborted is raised; a mask that is one string raises TypeError. No event may be given twice.
+        current one, Aborted is raised; a mask that is one string raises TypeError. An event that is given twice raises
+        ValueError.
         """
-        mask = field_mask(update_mask)
+        mask, messages = field_mask(update_mask), [message_of(event, Event) for event in events]
+        check_once(message.id for message in messages)
         parts = Parts(
-            (events_pb2.UpdateEventRequest(event=message_of(event, Event), update_mask=mask) for event in events),
+            (events_pb2.UpdateEventRequest(event=message, update_mask=mask) for message in messages),
             lambda items, part_id: events_pb2.BatchUpdateEventsRequest(
                 requests=items, request_id=part_id, validate_only=validate_only
             ),
@@ -187,10 +189,12 @@ class EventClient(Resources[Event]):
         """Deletes the events and returns them in this order, as they last were. The class says what a batch is.
 
         With `allow_missing`, an event that does not exist is not an error, and an empty one is in its place.
-        No event may be given twice.
+        An id that is given twice raises ValueError.
         """
+        requests = [events_pb2.DeleteEventRequest(id=each, allow_missing=allow_missing) for each in ids]
+        check_once(request.id for request in requests)
         parts = Parts(
-            (events_pb2.DeleteEventRequest(id=each, allow_missing=allow_missing) for each in ids),
+            requests,
             lambda items, part_id: events_pb2.BatchDeleteEventsRequest(
                 requests=items, request_id=part_id, validate_only=validate_only
             ),
