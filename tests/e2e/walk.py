@@ -30,7 +30,7 @@ def walk(client: ArtemisClient) -> None:
     assert moved in list(client.events.list(page_size=1))
     assert [moved] == list(client.events.list(filter=where("id = {}", created.id), order_by="start_time desc"))
     assert (created.start_time, moved.update_time > moved.create_time) == (start, True)
-    (page,) = client.events.list(filter=where("location = {}", "Kyoto")).pages()
+    (page,) = client.events.list(filter=where("location = {} AND id = {}", "Kyoto", created.id)).pages()
     assert (page.items, page.next_page_token) == ([moved], "")
     found = client.events.get_many([created.id, 2**40])
     assert (found, found.missing) == ({created.id: moved}, (2**40,))
