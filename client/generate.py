@@ -26,8 +26,7 @@ RULES = [
         (r"\b(Event|User)ServiceAsyncStub\b", r"\1ServiceStub"),
         (r"\bStopAsyncIteration\b", "StopIteration"),
         (r"\b__a(enter|exit|iter|next)__", r"__\1__"),
-        (r"\ba(next|iter|closing|close)\(", r"\1("),
-        (r"\bimport aclosing\b", "import closing"),
+        (r"\banext\(", "next("),
     ]
 ]
 TEXTS = {

@@ -25,6 +25,8 @@ FLOOR_PROGRAM = """
 import sys
 from artemis_client import ArtemisClient, Unauthenticated, tls
 
+pytestmark = pytest.mark.usefixtures("each_client")
+
 target, ca, cert, key = sys.argv[1:]
 tokens = iter(["stale", "fresh", "wrong", "wrong"])
 with ArtemisClient(target, credentials=tls(ca, cert, key), token=lambda: next(tokens)) as client:

@@ -38,6 +38,8 @@ from tests.e2e.gateway import Handler
 from tests.e2e.samples import START, event
 from tests.e2e.servers import PATIENCE, Server
 
+pytestmark = pytest.mark.usefixtures("each_client")
+
 DETAILS: list[Message] = [
     error_details_pb2.ErrorInfo(reason="TOO_MANY", domain="artemis", metadata={"limit": "7", "field": "event.name"}),
     error_details_pb2.BadRequest(

@@ -33,6 +33,8 @@ from tests.e2e.scripted import (
 )
 from tests.e2e.servers import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("each_client")
+
 Code = grpc.StatusCode
 IN_STEP = response("end", caught_up=True)
 LISTED = [[EventMessage(id=1, name="a"), EventMessage(id=2, name="b")], [EventMessage(id=3, name="c")]]
@@ -216,7 +218,11 @@ def test_a_mirror_tells_an_error_that_ends_it() -> None:
             mirror.close()
 
 
-@pytest.mark.parametrize("error", [OSError("no space"), SystemExit(3)], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(
+    ("each_client", "error"),
+    [("threads", OSError("no space")), ("threads", SystemExit(3)), ("asyncio", OSError("no space"))],
+    indirect=["each_client"],
+)  # in a task, SystemExit ends the event loop
 def test_an_error_of_the_store_ends_the_mirror_and_is_raised(error: BaseException) -> None:
     with playing([IN_STEP]) as script, ArtemisClient(script.target) as client:
         mirror = EventMirror(client, Table(error=error))
@@ -268,6 +274,7 @@ def test_closing_a_mirror_ends_it_at_once(where: str) -> None:
     assert mirror.join(0)
 
 
+@pytest.mark.parametrize("each_client", ["threads"], indirect=True)  # test_client_asyncio has it for coroutines
 def test_a_store_may_close_its_mirror_and_is_not_called_again() -> None:
     class Once(Table):
         def apply(self, changed: Sequence[Event], deleted: Sequence[int], position: str | None) -> None:

@@ -21,6 +21,8 @@ from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_client_errors import answering
 
+pytestmark = pytest.mark.usefixtures("each_client")
+
 SHORT = 0.3
 """Seconds that a call has which fails."""
 

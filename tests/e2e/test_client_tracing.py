@@ -14,11 +14,13 @@ from tests.architecture.test_surfaces import run_without
 from tests.e2e.guard import Guard, guarding
 from tests.e2e.servers import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("each_client")
 TRACE, SPAN = 0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331
 PARENT = f"00-{TRACE:032x}-{SPAN:016x}-01"
 PROGRAM = """
 import sys
 from artemis_client import ArtemisClient
+
 with ArtemisClient({target!r}) as client:
     client.events.get(1)
 print([name for name, module in sys.modules.items() if name.startswith("opentelemetry") and module])

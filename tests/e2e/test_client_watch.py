@@ -45,6 +45,8 @@ from tests.e2e.scripted import (
 )
 from tests.e2e.servers import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("each_client")
+
 Code = grpc.StatusCode
 A, B, C = change(CREATED, 1, "a"), change(UPDATED, 1, "b"), change(DELETED, 1, "b")
 

@@ -15,6 +15,8 @@ from google.protobuf.message import Message
 
 from tests.e2e.servers import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("each_client")
+
 NEXT_PAGES = {"": "second", "second": "third", "third": ""}
 Write = Callable[..., object]
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
@@ -27,7 +28,6 @@ Response = TypeVar("Response")
 Response_co = TypeVar("Response_co", covariant=True)
 Channel: TypeAlias = grpc.aio.Channel
 Interceptor: TypeAlias = grpc.aio.ClientInterceptor
-Stream: TypeAlias = AsyncGenerator[T, None]
 Failure = Exception
 """What a background task can fail with. Its cancellation is no failure."""
 
@@ -102,12 +102,6 @@ async def settled(value: T | Awaitable[T]) -> T:
     return await value if isinstance(value, Awaitable) else value
 
 
-async def release(stream: Stream[Any]) -> None:
-    """Ends a stream that has been closed, unless somebody is waiting for its next item, who ends it."""
-    if not stream.ag_running:  # type: ignore[attr-defined]  # the type of every asynchronous generator has it
-        await stream.aclose()
-
-
 class Home:
     """The event loop and the process in which a client was made: it cannot be used elsewhere.
 
@@ -141,7 +135,7 @@ class Calls:
         """With `cancellable`, closing ends the calls that are under way."""
         self._cancellable = cancellable
         self._closed = asyncio.Event()
-        self._under_way: set[Cancellable] = set()
+        self._under_way: weakref.WeakSet[Cancellable] = weakref.WeakSet()
 
     @property
     def is_closed(self) -> bool:
@@ -166,45 +160,68 @@ class Calls:
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
     ) -> tuple[Response, Trailers]:
         """Returns the response and the trailers of a call."""
-        with self._started(lambda: method(request, timeout=timeout, metadata=metadata)) as call:
+        call = self._start(lambda: method(request, timeout=timeout, metadata=metadata))
+        with cancellation():
             return await call, await call.trailing_metadata()
 
-    async def stream(
+    def stream(
         self, method: StreamMethod[Request, Response], request: Request, metadata: Metadata, silence: float
-    ) -> Stream[Response]:
-        """Yields the responses of a stream. Fails with Unavailable when none came for so many seconds."""
-        with self._started(lambda: method(request, metadata=metadata)) as call:
-            while True:
-                try:
-                    async with asyncio.timeout(silence):
-                        response = await call.read()
-                except TimeoutError:
-                    raise Unavailable(grpc.StatusCode.UNAVAILABLE, "the server is silent") from None
-                if response is grpc.aio.EOF:
-                    return
-                yield cast("Response", response)
+    ) -> "AttentiveResponses[Response]":
+        """Returns the responses of a stream, which fails when none came for so many seconds."""
+        return AttentiveResponses(self._start(lambda: method(request, metadata=metadata)), silence)
 
-    @contextmanager
-    def _started(self, start: Callable[[], C]) -> Iterator[C]:
-        """Starts a call, which ends with the block at the latest. Raises Cancelled if the caller is closed.
-
-        gRPC tells of a call that was cancelled in the same way as asyncio tells of a task that was.
-        """
+    def _start(self, start: Callable[[], C]) -> C:
+        """Starts a call. Raises Cancelled if this is closed."""
         if self.is_closed:
             raise closed()
         call = start()
         if self._cancellable:
             self._under_way.add(call)
+        return call
+
+
+class AttentiveResponses(AsyncIterator[Response]):
+    """Responses of a stream, which fails with Unavailable when its reader has waited too long for one."""
+
+    def __init__(self, call: Responses[Response], limit: float) -> None:
+        self._call = call
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+
+    async def __anext__(self) -> Response:
         try:
-            yield call
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise closed() from None
-        finally:
-            call.cancel()
-            self._under_way.discard(call)
+            async with asyncio.timeout(self._limit):
+                with cancellation():
+                    response = await self._call.read()
+        except TimeoutError:
+            raise Unavailable(grpc.StatusCode.UNAVAILABLE, "the server is silent") from None
+        if response is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return cast("Response", response)
+
+    def close(self) -> None:
+        """Ends the stream."""
+        self._call.cancel()
+
+    def __del__(self) -> None:
+        """Ends the stream of a reader that forgot it, on any thread: gRPC itself keeps the call."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._call.cancel)
+
+
+@contextmanager
+def cancellation() -> Iterator[None]:
+    """Raises Cancelled if a call inside of it was cancelled, and not the task that waits for it.
+
+    gRPC tells of both in the same way.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise closed() from None
 
 
 class Notice:

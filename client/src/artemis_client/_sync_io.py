@@ -4,8 +4,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import grpc
@@ -24,7 +23,6 @@ Response = TypeVar("Response")
 Response_co = TypeVar("Response_co", covariant=True)
 Channel: TypeAlias = grpc.Channel
 Interceptor: TypeAlias = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
-Stream: TypeAlias = Generator[T, None, None]
 Failure = BaseException
 """What a background thread can fail with."""
 
@@ -103,10 +101,6 @@ def settled(value: T) -> T:
     return value
 
 
-def release(stream: Stream[Any]) -> None:
-    """Leaves the end of a stream that has been closed to its reader, which may be another thread."""
-
-
 class Home:
     """The process in which a client was made: it cannot be used in another one. Threads may share it."""
 
@@ -131,7 +125,7 @@ class Calls:
         self._cancellable = cancellable
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._under_way: set[Cancellable] = set()
+        self._under_way: weakref.WeakSet[Cancellable] = weakref.WeakSet()
 
     @property
     def is_closed(self) -> bool:
@@ -163,38 +157,27 @@ class Calls:
 
     def stream(
         self, method: StreamMethod[Request, Response], request: Request, metadata: Metadata, silence: float
-    ) -> Stream[Response]:
-        """Yields the responses of a stream. Fails with Unavailable when none came for so many seconds."""
-        with self._started(lambda: method(request, metadata=metadata)) as call:
-            responses = AttentiveResponses(call, silence)
-            try:
-                yield from responses
-            finally:
-                responses.close()
+    ) -> "AttentiveResponses[Response]":
+        """Returns the responses of a stream, which fails when none came for so many seconds."""
+        return AttentiveResponses(self._start(lambda: method(request, metadata=metadata)), silence)
 
     def _cancellable_unary(
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
     ) -> tuple[Response, Trailers]:
-        with self._started(lambda: method.future(request, timeout=timeout, metadata=metadata)) as call:
-            try:
-                return call.result(), call.trailing_metadata()
-            except grpc.FutureCancelledError:
-                raise closed() from None
+        call = self._start(lambda: method.future(request, timeout=timeout, metadata=metadata))
+        try:
+            return call.result(), call.trailing_metadata()
+        except grpc.FutureCancelledError:
+            raise closed() from None
 
-    @contextmanager
-    def _started(self, start: Callable[[], C]) -> Iterator[C]:
-        """Starts a call, which ends with the block at the latest. Raises Cancelled if the caller is closed."""
+    def _start(self, start: Callable[[], C]) -> C:
+        """Starts a call. Raises Cancelled if this is closed."""
         with self._lock:
             if self.is_closed:
                 raise closed()
             call = start()
             self._under_way.add(call)
-        try:
-            yield call
-        finally:
-            call.cancel()
-            with self._lock:
-                self._under_way.discard(call)
+            return call
 
 
 class AttentiveResponses(Iterator[Response]):
@@ -224,8 +207,9 @@ class AttentiveResponses(Iterator[Response]):
             self._waiting_since = None
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the stream and the thread."""
         self._ended.set()
+        self._call.cancel()
 
     def cancel_if_silent(self, limit: float) -> None:
         """Cancels the stream if its reader has waited for so many seconds."""

@@ -2,13 +2,12 @@
 
 import dataclasses
 import weakref
-from contextlib import aclosing
 from typing import TypeVar
 from uuid import uuid4
 
 import grpc
 
-from artemis_client._async_io import Calls, Home, Method, Stream, StreamMethod, settled
+from artemis_client._async_io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
 from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of
@@ -107,15 +106,12 @@ class AsyncCaller:
         request.request_id = request.request_id or str(uuid4())
         return await self.call(method, request, timeout)
 
-    async def responses(self, method: StreamMethod[Request, Response], request: Request) -> Stream[Response]:
-        """Yields the responses of one stream. Raises ArtemisError when the stream fails."""
+    async def stream(self, method: StreamMethod[Request, Response], request: Request) -> AttentiveResponses[Response]:
+        """Starts a stream and returns its responses. Raises ArtemisError if it cannot."""
         self._home.check()
         metadata = self._settings.metadata_with(await self._provide())
         with grpc_errors():
-            stream = self._calls.stream(method, request, metadata, self._settings.silence)
-            async with aclosing(stream) as responses:
-                async for response in responses:
-                    yield response
+            return self._calls.stream(method, request, metadata, self._settings.silence)
 
     async def pause(self, seconds: float) -> None:
         """Waits. Raises Cancelled when the caller is closed."""

@@ -1,7 +1,6 @@
 """A mirror: a copy of the events that it keeps in step beside the program."""
 
 import logging
-from contextlib import aclosing
 from types import TracebackType
 from typing import Generic, TypeVar, overload
 
@@ -136,11 +135,10 @@ class AsyncEventMirror(Generic[Store]):
 
     async def _follow(self, progress: Progress) -> None:
         """Applies changes without end."""
-        async with aclosing(self._source.batches(progress, self._interrupted)) as batches:
-            async for batch in batches:
-                await self._apply(update_of(batch, position_of(batch.resume_token, self._filter)))
-                if batch.caught_up:
-                    self._set_synced(True)
+        async for batch in self._source.batches(progress, self._interrupted):
+            await self._apply(update_of(batch, position_of(batch.resume_token, self._filter)))
+            if batch.caught_up:
+                self._set_synced(True)
 
     async def _apply(self, update: Update) -> None:
         await settled(self.events.apply(update.changed, update.deleted, update.position))

@@ -1,16 +1,15 @@
 """The source of events for watches and mirrors: pages of a list, and changes over as many streams as it takes."""
 
 import logging
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import grpc
-from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse
+from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse, WatchEventsResponse
 
 from artemis_client._async.calls import AsyncCaller
-from artemis_client._async_io import Stream
-from artemis_client.calls import closed, explained
+from artemis_client._async_io import AttentiveResponses
+from artemis_client.calls import closed, explained, grpc_errors
 from artemis_client.errors import ArtemisError, Unavailable
 from artemis_client.watching.progress import Batch, Progress
 
@@ -42,7 +41,7 @@ class AsyncEventSource:
         request = ListEventsRequest(page_size=1)
         return (await self._caller.call(self._stub.ListEvents, request, timeout)).resume_token
 
-    async def pages(self, filter: str, timeout: float | None = None) -> Stream[ListEventsResponse]:  # noqa: A002 - its name
+    async def pages(self, filter: str, timeout: float | None = None) -> AsyncIterator[ListEventsResponse]:  # noqa: A002 - its name
         """Yields the pages of all events that match, by id. The timeout is one page's."""
         request = ListEventsRequest(filter=filter, page_size=_MAX_PAGE_SIZE)
         while True:
@@ -52,27 +51,66 @@ class AsyncEventSource:
                 return
             request.page_token = page.next_page_token
 
-    async def batches(self, progress: Progress, interrupted: Callable[[], None] = lambda: None) -> Stream[Batch]:
-        """Yields batches and checkpoints without end.
+    def batches(self, progress: Progress, interrupted: Callable[[], None] = lambda: None) -> "AsyncBatches":
+        """Returns batches and checkpoints without end.
 
         Calls `interrupted` when a stream has failed and another one is to follow.
         """
+        return AsyncBatches(self._stub, self._caller, progress, interrupted)
+
+
+class AsyncBatches(AsyncIterator[Batch]):
+    """Batches and checkpoints without end, over as many streams as it takes.
+
+    No generator, which a reader that is cancelled while it waits would end.
+    """
+
+    def __init__(
+        self,
+        stub: "EventServiceAsyncStub",
+        caller: AsyncCaller,
+        progress: Progress,
+        interrupted: Callable[[], None],
+    ) -> None:
+        self._stub = stub
+        self._caller = caller
+        self._progress = progress
+        self._interrupted = interrupted
+        self._request = progress.request()
+        self._responses: AttentiveResponses[WatchEventsResponse] | None = None
+
+    async def __anext__(self) -> Batch:
         while True:
-            request = progress.request()
             try:
-                async with aclosing(self._caller.responses(self._stub.WatchEvents, request)) as responses:
-                    async for response in responses:
-                        batch = progress.take(response)
-                        if batch is not None:
-                            yield batch
-                error: ArtemisError = Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended")
-            except ArtemisError as failed:
-                error = failed
-            if self._caller.is_closed:
-                raise closed() from None
-            pause = progress.pause_after(error)
-            if pause is None:
-                raise explained(error, request, None) from None
-            log.warning("a watch of events is interrupted, and goes on in %.1f s: %s", pause, error)
-            interrupted()
-            await self._caller.pause(pause)
+                batch = await self._take()
+            except StopAsyncIteration:
+                await self._recover(Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended"))
+            except ArtemisError as error:
+                await self._recover(error)
+            else:
+                if batch is not None:
+                    return batch
+
+    async def _take(self) -> Batch | None:
+        """Returns what the next response completes, of another stream if there is none."""
+        if self._responses is None:
+            self._request = self._progress.request()
+            self._responses = await self._caller.stream(self._stub.WatchEvents, self._request)
+        try:
+            with grpc_errors():
+                return self._progress.take(await anext(self._responses))
+        except BaseException:
+            self._responses.close()
+            self._responses = None
+            raise
+
+    async def _recover(self, error: ArtemisError) -> None:
+        """Waits until the time of the next stream. Raises the error if there is none."""
+        if self._caller.is_closed:
+            raise closed() from None
+        pause = self._progress.pause_after(error)
+        if pause is None:
+            raise explained(error, self._request, None) from None
+        log.warning("a watch of events is interrupted, and goes on in %.1f s: %s", pause, error)
+        self._interrupted()
+        await self._caller.pause(pause)

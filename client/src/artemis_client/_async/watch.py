@@ -1,14 +1,13 @@
 """A watch: the changes of events as they are committed."""
 
+from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from types import TracebackType
 
 from artemis_client._async.source import AsyncEventSource
-from artemis_client._async_io import Stream, release
 from artemis_client.errors import Cancelled
 from artemis_client.watching.changes import EventChange, change_of
-from artemis_client.watching.progress import Batch, Progress
+from artemis_client.watching.progress import Progress
 
 
 class AsyncWatch(AsyncIterator[EventChange]):
@@ -28,7 +27,9 @@ class AsyncWatch(AsyncIterator[EventChange]):
         self._source = source
         self._resume_token = resume_token
         self._is_closed = False
-        self._changes = self._read(source.batches(Progress(resume_token, filter)))
+        self._batches = source.batches(Progress(resume_token, filter))
+        self._changes = deque[EventChange]()
+        self._reached = resume_token
 
     @property
     def resume_token(self) -> str:
@@ -42,14 +43,13 @@ class AsyncWatch(AsyncIterator[EventChange]):
         """Ends the watch at once. A loop over it ends as if there were no more changes."""
         self._is_closed = True
         self._source.close()
-        await release(self._changes)
 
     async def __anext__(self) -> EventChange:
         self._source.check()
         if self._is_closed:
             raise StopAsyncIteration
         try:
-            return await anext(self._changes)
+            return await self._next()
         except Cancelled:
             if self._is_closed:
                 raise StopAsyncIteration from None
@@ -63,9 +63,15 @@ class AsyncWatch(AsyncIterator[EventChange]):
     ) -> None:
         await self.close()
 
-    async def _read(self, stream: Stream[Batch]) -> Stream[EventChange]:
-        async with aclosing(stream) as batches:
-            async for batch in batches:
-                for number, change in enumerate(batch.changes, 1):
-                    yield change_of(change, batch.resume_token if number == len(batch.changes) else None)
-                self._resume_token = batch.resume_token
+    async def _next(self) -> EventChange:
+        """Returns the next change. The token of a batch counts when it is asked for more than the batch has."""
+        while not self._changes:
+            self._resume_token = self._reached
+            batch = await anext(self._batches)
+            self._reached = batch.resume_token
+            last = len(batch.changes)
+            self._changes.extend(
+                change_of(change, self._reached if number == last else None)
+                for number, change in enumerate(batch.changes, 1)
+            )
+        return self._changes.popleft()

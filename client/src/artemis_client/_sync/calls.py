@@ -3,13 +3,12 @@
 
 import dataclasses
 import weakref
-from contextlib import closing
 from typing import TypeVar
 from uuid import uuid4
 
 import grpc
 
-from artemis_client._sync_io import Calls, Home, Method, Stream, StreamMethod, settled
+from artemis_client._sync_io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
 from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of
@@ -108,14 +107,12 @@ class Caller:
         request.request_id = request.request_id or str(uuid4())
         return self.call(method, request, timeout)
 
-    def responses(self, method: StreamMethod[Request, Response], request: Request) -> Stream[Response]:
-        """Yields the responses of one stream. Raises ArtemisError when the stream fails."""
+    def stream(self, method: StreamMethod[Request, Response], request: Request) -> AttentiveResponses[Response]:
+        """Starts a stream and returns its responses. Raises ArtemisError if it cannot."""
         self._home.check()
         metadata = self._settings.metadata_with(self._provide())
         with grpc_errors():
-            stream = self._calls.stream(method, request, metadata, self._settings.silence)
-            with closing(stream) as responses:
-                yield from responses
+            return self._calls.stream(method, request, metadata, self._settings.silence)
 
     def pause(self, seconds: float) -> None:
         """Waits. Raises Cancelled when the caller is closed."""

@@ -2,7 +2,6 @@
 """A mirror: a copy of the events that it keeps in step beside the program."""
 
 import logging
-from contextlib import closing
 from types import TracebackType
 from typing import Generic, TypeVar, overload
 
@@ -135,11 +134,10 @@ class EventMirror(Generic[Store]):
 
     def _follow(self, progress: Progress) -> None:
         """Applies changes without end."""
-        with closing(self._source.batches(progress, self._interrupted)) as batches:
-            for batch in batches:
-                self._apply(update_of(batch, position_of(batch.resume_token, self._filter)))
-                if batch.caught_up:
-                    self._set_synced(True)
+        for batch in self._source.batches(progress, self._interrupted):
+            self._apply(update_of(batch, position_of(batch.resume_token, self._filter)))
+            if batch.caught_up:
+                self._set_synced(True)
 
     def _apply(self, update: Update) -> None:
         settled(self.events.apply(update.changed, update.deleted, update.position))

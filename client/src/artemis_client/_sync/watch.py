@@ -1,15 +1,14 @@
 # Made by client/generate.py of _async/watch.py: change that, and run `make client`.
 """A watch: the changes of events as they are committed."""
 
+from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
 from types import TracebackType
 
 from artemis_client._sync.source import EventSource
-from artemis_client._sync_io import Stream, release
 from artemis_client.errors import Cancelled
 from artemis_client.watching.changes import EventChange, change_of
-from artemis_client.watching.progress import Batch, Progress
+from artemis_client.watching.progress import Progress
 
 
 class Watch(Iterator[EventChange]):
@@ -29,7 +28,9 @@ class Watch(Iterator[EventChange]):
         self._source = source
         self._resume_token = resume_token
         self._is_closed = False
-        self._changes = self._read(source.batches(Progress(resume_token, filter)))
+        self._batches = source.batches(Progress(resume_token, filter))
+        self._changes = deque[EventChange]()
+        self._reached = resume_token
 
     @property
     def resume_token(self) -> str:
@@ -43,14 +44,13 @@ class Watch(Iterator[EventChange]):
         """Ends the watch at once. A loop over it ends as if there were no more changes."""
         self._is_closed = True
         self._source.close()
-        release(self._changes)
 
     def __next__(self) -> EventChange:
         self._source.check()
         if self._is_closed:
             raise StopIteration
         try:
-            return next(self._changes)
+            return self._next()
         except Cancelled:
             if self._is_closed:
                 raise StopIteration from None
@@ -64,9 +64,15 @@ class Watch(Iterator[EventChange]):
     ) -> None:
         self.close()
 
-    def _read(self, stream: Stream[Batch]) -> Stream[EventChange]:
-        with closing(stream) as batches:
-            for batch in batches:
-                for number, change in enumerate(batch.changes, 1):
-                    yield change_of(change, batch.resume_token if number == len(batch.changes) else None)
-                self._resume_token = batch.resume_token
+    def _next(self) -> EventChange:
+        """Returns the next change. The token of a batch counts when it is asked for more than the batch has."""
+        while not self._changes:
+            self._resume_token = self._reached
+            batch = next(self._batches)
+            self._reached = batch.resume_token
+            last = len(batch.changes)
+            self._changes.extend(
+                change_of(change, self._reached if number == last else None)
+                for number, change in enumerate(batch.changes, 1)
+            )
+        return self._changes.popleft()
