@@ -1,17 +1,17 @@
 """`client.events`: EventService in Python's terms."""
 
 import builtins
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from artemis.v1 import events_pb2
 
 from artemis_client._async.calls import AsyncCaller
-from artemis_client._async.pages import AsyncPager, in_parts
+from artemis_client._async.pages import AsyncPager, AsyncPages, in_parts
 from artemis_client._async.resources import AsyncResources
 from artemis_client._async.source import AsyncEventSource
 from artemis_client._async.watch import AsyncWatch
 from artemis_client._async_io import Channel, event_service
-from artemis_client.batches import Parts, check_once
+from artemis_client.batches import MAX_ITEMS, Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound
 from artemis_client.fields import message_of
@@ -76,7 +76,7 @@ class AsyncEventClient(AsyncResources[Event]):
         request = events_pb2.ListEventsRequest(
             filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
         )
-        return AsyncPager(self._caller, self._stub.ListEvents, request, _page, timeout)
+        return AsyncPager(AsyncPages(self._caller, self._stub.ListEvents, request, _page, timeout))
 
     async def update(
         self,
@@ -201,21 +201,13 @@ class AsyncEventClient(AsyncResources[Event]):
         )
         return await in_parts(self._caller, self._stub.BatchDeleteEvents, parts, _events, timeout)
 
-    async def history(
-        self, event_id: int, *, page_size: int = 0, timeout: float | None = None
-    ) -> AsyncIterator[EventChange]:
-        """Yields the changes of one event that the server has kept, the newest first, also of a deleted event.
+    def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> AsyncPager[EventChange]:
+        """Returns the changes of one event that the server has kept, the newest first, also of a deleted event.
 
         Pages are fetched as they are needed; the timeout is one page's.
         """
         request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size)
-        while True:
-            page = await self._call(self._stub.ListEventChanges, request, timeout)
-            for each in page.changes:
-                yield change_of(each)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        return AsyncPager(AsyncPages(self._caller, self._stub.ListEventChanges, request, _changes, timeout))
 
     async def watch(
         self,
@@ -237,7 +229,7 @@ class AsyncEventClient(AsyncResources[Event]):
         filter: str | None = None,  # noqa: A002 - the contract's name for it
         *,
         timeout: float | None = None,
-    ) -> tuple[AsyncIterator[Event], AsyncWatch]:
+    ) -> tuple[AsyncPager[Event], AsyncWatch]:
         """Returns the events, or those that match `filter`, and a watch of their changes since.
 
         Go through the events first, then through the watch. Nothing is missing between them. The watch begins where the
@@ -245,10 +237,11 @@ class AsyncEventClient(AsyncResources[Event]):
         creation of an event that you have, or the deletion of one that you never got. Pages are fetched as they are
         needed; the timeout is one page's.
         """
-        source = self.source()
-        pages = source.pages(filter or "", timeout)
-        first = await anext(pages)
-        return _events_of(first, pages), AsyncWatch(source, first.resume_token, filter or "")
+        caller = self._caller.cancellable()
+        request = events_pb2.ListEventsRequest(filter=filter or "", page_size=MAX_ITEMS)
+        events = AsyncPager(AsyncPages(caller, self._stub.ListEvents, request, _page, timeout))
+        first = await events.begin()
+        return events, AsyncWatch(AsyncEventSource(self._stub, caller), first.resume_token, filter or "")
 
     def source(self) -> AsyncEventSource:
         """Returns what a watch or an `EventMirror` reads from."""
@@ -290,11 +283,5 @@ def _events(
     return map(Event.from_message, response.events)
 
 
-async def _events_of(
-    first: events_pb2.ListEventsResponse, others: AsyncIterator[events_pb2.ListEventsResponse]
-) -> AsyncIterator[Event]:
-    for message in first.events:
-        yield Event.from_message(message)
-    async for page in others:
-        for message in page.events:
-            yield Event.from_message(message)
+def _changes(response: events_pb2.ListEventChangesResponse) -> Page[EventChange]:
+    return Page(items=[*map(change_of, response.changes)], next_page_token=response.next_page_token)

@@ -1,11 +1,11 @@
 """Lists, and batches of any size: as many calls as it takes."""
 
 import copy
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from artemis_client._async.calls import AsyncCaller
-from artemis_client._async_io import Method, Stream
+from artemis_client._async_io import Method
 from artemis_client.batches import Parts
 from artemis_client.calls import AnyRequest
 from artemis_client.errors import ArtemisError
@@ -23,10 +23,10 @@ Request = TypeVar("Request", bound=AnyRequest)
 Response = TypeVar("Response")
 
 
-class AsyncPager(AsyncIterator[Resource], Generic[Resource]):
-    """The resources of a list, one after the other. `pages` has them a page at a time.
+class AsyncPages(AsyncIterator[Page[Resource]], Generic[Resource]):
+    """The pages of a list. One that fails, or whose reader is cancelled, is fetched when the next one is asked for.
 
-    Pages are fetched as they are needed. Each method, and each step of a loop, raises ArtemisError.
+    No generator, which such a reader would end. Each step raises ArtemisError.
     """
 
     def __init__(
@@ -42,25 +42,47 @@ class AsyncPager(AsyncIterator[Resource], Generic[Resource]):
         self._request = request
         self._page = page
         self._timeout = timeout
-        self._resources = self._each()
+        self._ended = False
 
-    async def pages(self) -> Stream[Page[Resource]]:
-        """Yields the pages from the first one, each with the token that continues after it."""
-        request = copy.deepcopy(self._request)
-        while True:
-            page = self._page(await self._caller.call(self._method, request, self._timeout))
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+    def again(self) -> "AsyncPages[Resource]":
+        """Returns the pages from this one on."""
+        return AsyncPages(self._caller, self._method, copy.deepcopy(self._request), self._page, self._timeout)
+
+    async def __anext__(self) -> Page[Resource]:
+        if self._ended:
+            raise StopAsyncIteration
+        page = self._page(await self._caller.call(self._method, self._request, self._timeout))
+        self._request.page_token = page.next_page_token
+        self._ended = not page.next_page_token
+        return page
+
+
+class AsyncPager(AsyncIterator[Resource], Generic[Resource]):
+    """The resources of a list, one after the other. `pages` has them a page at a time.
+
+    Pages are fetched as they are needed. Each step of a loop raises ArtemisError; the next step tries again.
+    """
+
+    def __init__(self, pages: AsyncPages[Resource]) -> None:
+        self._first = pages.again()
+        self._pages = pages
+        self._items: Iterator[Resource] = iter(())
+
+    def pages(self) -> AsyncPages[Resource]:
+        """Returns the pages from the first one, each with the token that continues after it."""
+        return self._first.again()
+
+    async def begin(self) -> Page[Resource]:
+        """Fetches the next page for the loop, and returns it."""
+        page = await anext(self._pages)
+        self._items = iter(page.items)
+        return page
 
     async def __anext__(self) -> Resource:
-        return await anext(self._resources)
-
-    async def _each(self) -> Stream[Resource]:
-        async for page in self.pages():
-            for each in page.items:
-                yield each
+        while True:
+            for each in self._items:
+                return each
+            await self.begin()
 
 
 async def in_parts(

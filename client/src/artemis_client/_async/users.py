@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import users_pb2
 
 from artemis_client._async.calls import AsyncCaller
-from artemis_client._async.pages import AsyncPager
+from artemis_client._async.pages import AsyncPager, AsyncPages
 from artemis_client._async.resources import AsyncResources
 from artemis_client._async_io import Channel, user_service
 from artemis_client.entities import User
@@ -61,7 +61,7 @@ class AsyncUserClient(AsyncResources[User]):
         request = users_pb2.ListUsersRequest(
             filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
         )
-        return AsyncPager(self._caller, self._stub.ListUsers, request, _page, timeout)
+        return AsyncPager(AsyncPages(self._caller, self._stub.ListUsers, request, _page, timeout))
 
     async def update(
         self,

@@ -2,17 +2,17 @@
 """`client.events`: EventService in Python's terms."""
 
 import builtins
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from artemis.v1 import events_pb2
 
 from artemis_client._sync.calls import Caller
-from artemis_client._sync.pages import Pager, in_parts
+from artemis_client._sync.pages import Pager, Pages, in_parts
 from artemis_client._sync.resources import Resources
 from artemis_client._sync.source import EventSource
 from artemis_client._sync.watch import Watch
 from artemis_client._sync_io import Channel, event_service
-from artemis_client.batches import Parts, check_once
+from artemis_client.batches import MAX_ITEMS, Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound
 from artemis_client.fields import message_of
@@ -77,7 +77,7 @@ class EventClient(Resources[Event]):
         request = events_pb2.ListEventsRequest(
             filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
         )
-        return Pager(self._caller, self._stub.ListEvents, request, _page, timeout)
+        return Pager(Pages(self._caller, self._stub.ListEvents, request, _page, timeout))
 
     def update(
         self,
@@ -202,19 +202,13 @@ class EventClient(Resources[Event]):
         )
         return in_parts(self._caller, self._stub.BatchDeleteEvents, parts, _events, timeout)
 
-    def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> Iterator[EventChange]:
-        """Yields the changes of one event that the server has kept, the newest first, also of a deleted event.
+    def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> Pager[EventChange]:
+        """Returns the changes of one event that the server has kept, the newest first, also of a deleted event.
 
         Pages are fetched as they are needed; the timeout is one page's.
         """
         request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size)
-        while True:
-            page = self._call(self._stub.ListEventChanges, request, timeout)
-            for each in page.changes:
-                yield change_of(each)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        return Pager(Pages(self._caller, self._stub.ListEventChanges, request, _changes, timeout))
 
     def watch(
         self,
@@ -236,7 +230,7 @@ class EventClient(Resources[Event]):
         filter: str | None = None,  # noqa: A002 - the contract's name for it
         *,
         timeout: float | None = None,
-    ) -> tuple[Iterator[Event], Watch]:
+    ) -> tuple[Pager[Event], Watch]:
         """Returns the events, or those that match `filter`, and a watch of their changes since.
 
         Go through the events first, then through the watch. Nothing is missing between them. The watch begins where the
@@ -244,10 +238,11 @@ class EventClient(Resources[Event]):
         creation of an event that you have, or the deletion of one that you never got. Pages are fetched as they are
         needed; the timeout is one page's.
         """
-        source = self.source()
-        pages = source.pages(filter or "", timeout)
-        first = next(pages)
-        return _events_of(first, pages), Watch(source, first.resume_token, filter or "")
+        caller = self._caller.cancellable()
+        request = events_pb2.ListEventsRequest(filter=filter or "", page_size=MAX_ITEMS)
+        events = Pager(Pages(caller, self._stub.ListEvents, request, _page, timeout))
+        first = events.begin()
+        return events, Watch(EventSource(self._stub, caller), first.resume_token, filter or "")
 
     def source(self) -> EventSource:
         """Returns what a watch or an `EventMirror` reads from."""
@@ -289,11 +284,5 @@ def _events(
     return map(Event.from_message, response.events)
 
 
-def _events_of(
-    first: events_pb2.ListEventsResponse, others: Iterator[events_pb2.ListEventsResponse]
-) -> Iterator[Event]:
-    for message in first.events:
-        yield Event.from_message(message)
-    for page in others:
-        for message in page.events:
-            yield Event.from_message(message)
+def _changes(response: events_pb2.ListEventChangesResponse) -> Page[EventChange]:
+    return Page(items=[*map(change_of, response.changes)], next_page_token=response.next_page_token)

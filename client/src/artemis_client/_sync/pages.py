@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from artemis_client._sync.calls import Caller
-from artemis_client._sync_io import Method, Stream
+from artemis_client._sync_io import Method
 from artemis_client.batches import Parts
 from artemis_client.calls import AnyRequest
 from artemis_client.errors import ArtemisError
@@ -24,10 +24,10 @@ Request = TypeVar("Request", bound=AnyRequest)
 Response = TypeVar("Response")
 
 
-class Pager(Iterator[Resource], Generic[Resource]):
-    """The resources of a list, one after the other. `pages` has them a page at a time.
+class Pages(Iterator[Page[Resource]], Generic[Resource]):
+    """The pages of a list. One that fails, or whose reader is cancelled, is fetched when the next one is asked for.
 
-    Pages are fetched as they are needed. Each method, and each step of a loop, raises ArtemisError.
+    No generator, which such a reader would end. Each step raises ArtemisError.
     """
 
     def __init__(
@@ -43,24 +43,47 @@ class Pager(Iterator[Resource], Generic[Resource]):
         self._request = request
         self._page = page
         self._timeout = timeout
-        self._resources = self._each()
+        self._ended = False
 
-    def pages(self) -> Stream[Page[Resource]]:
-        """Yields the pages from the first one, each with the token that continues after it."""
-        request = copy.deepcopy(self._request)
-        while True:
-            page = self._page(self._caller.call(self._method, request, self._timeout))
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+    def again(self) -> "Pages[Resource]":
+        """Returns the pages from this one on."""
+        return Pages(self._caller, self._method, copy.deepcopy(self._request), self._page, self._timeout)
+
+    def __next__(self) -> Page[Resource]:
+        if self._ended:
+            raise StopIteration
+        page = self._page(self._caller.call(self._method, self._request, self._timeout))
+        self._request.page_token = page.next_page_token
+        self._ended = not page.next_page_token
+        return page
+
+
+class Pager(Iterator[Resource], Generic[Resource]):
+    """The resources of a list, one after the other. `pages` has them a page at a time.
+
+    Pages are fetched as they are needed. Each step of a loop raises ArtemisError; the next step tries again.
+    """
+
+    def __init__(self, pages: Pages[Resource]) -> None:
+        self._first = pages.again()
+        self._pages = pages
+        self._items: Iterator[Resource] = iter(())
+
+    def pages(self) -> Pages[Resource]:
+        """Returns the pages from the first one, each with the token that continues after it."""
+        return self._first.again()
+
+    def begin(self) -> Page[Resource]:
+        """Fetches the next page for the loop, and returns it."""
+        page = next(self._pages)
+        self._items = iter(page.items)
+        return page
 
     def __next__(self) -> Resource:
-        return next(self._resources)
-
-    def _each(self) -> Stream[Resource]:
-        for page in self.pages():
-            yield from page.items
+        while True:
+            for each in self._items:
+                return each
+            self.begin()
 
 
 def in_parts(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import users_pb2
 
 from artemis_client._sync.calls import Caller
-from artemis_client._sync.pages import Pager
+from artemis_client._sync.pages import Pager, Pages
 from artemis_client._sync.resources import Resources
 from artemis_client._sync_io import Channel, user_service
 from artemis_client.entities import User
@@ -62,7 +62,7 @@ class UserClient(Resources[User]):
         request = users_pb2.ListUsersRequest(
             filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
         )
-        return Pager(self._caller, self._stub.ListUsers, request, _page, timeout)
+        return Pager(Pages(self._caller, self._stub.ListUsers, request, _page, timeout))
 
     def update(
         self,
