@@ -1,8 +1,9 @@
-"""A walk through the client's methods that needs the client alone; `test_floor` runs it on its oldest dependencies.
+"""A walk through the methods of both clients that needs these alone; `test_floor` runs it on its oldest dependencies.
 
 python walk.py TARGET
 """
 
+import importlib
 import pickle
 import sys
 import uuid
@@ -69,6 +70,7 @@ def refusal(call: Callable[..., object], *arguments: object, **options: object) 
 
 
 if __name__ == "__main__":
-    with ArtemisClient(sys.argv[1], timeout=60) as artemis:
-        walk(artemis)
+    for connect in (ArtemisClient, importlib.import_module("blocking").client):  # a module beside this program
+        with connect(sys.argv[1], timeout=60) as artemis:
+            walk(artemis)
     print(version("grpcio"), version("protobuf"))  # noqa: T201
