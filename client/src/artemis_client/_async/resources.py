@@ -46,8 +46,9 @@ class AsyncResources(ABC, Generic[Resource]):
         client.events.modify(7, lambda event: dataclasses.replace(event, name=event.name.upper()))
 
         If somebody else changes the resource meanwhile, nothing is lost: all of that is done again, after a pause,
-        until the deadline or the last attempt of the client's `retry`, and then Aborted or DeadlineExceeded is raised. So
-        the function may be called several times, and must do nothing else. If it returns the resource as it was, nothing is written. Fields that the server sets stay as they are.
+        until the deadline or the last attempt that the client's `retry` allows. Then Aborted or DeadlineExceeded is
+        raised. So the function may be called several times, and must do nothing else. If it returns the resource as it
+        was, nothing is written. Fields that the server sets stay as they are.
 
         Raises:
             TypeError: the function returns something else.
