@@ -165,14 +165,16 @@ def entity(file: FileDescriptorProto, index: int) -> str:
 
 
 def docstring(comment: str) -> list[str]:
-    """Returns the lines of a docstring within a class. Paragraphs of the comment are wrapped anew."""
-    paragraphs = [" ".join(each.split()) for each in comment.split("\n\n")]
-    first, *others = [part for part in paragraphs if part]
-    lines = textwrap.wrap(f'"""{first}', WIDTH - 4)
-    for other in others:
+    """Returns the lines of a docstring within a class, none without a comment. Paragraphs are wrapped anew."""
+    escaped = comment.replace("\\", "\\\\").replace('"', '\\"' if '"""' in comment else '"')
+    paragraphs = [" ".join(each.split()) for each in escaped.split("\n\n") if each.strip()]
+    if not paragraphs:
+        return []
+    lines = textwrap.wrap(f'"""{paragraphs[0]}', WIDTH - 4)
+    for other in paragraphs[1:]:
         lines += ["", *textwrap.wrap(other, WIDTH - 4)]
     lines = [f"    {line}" if line else "" for line in lines]
-    if others or len(lines[-1]) > WIDTH - 3:
+    if len(paragraphs) > 1 or len(lines[-1]) > WIDTH - 3 or lines[-1].endswith('"'):
         return [*lines, '    """']
     return [*lines[:-1], f'{lines[-1]}"""']
 
