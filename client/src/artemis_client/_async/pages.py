@@ -103,7 +103,8 @@ async def in_parts(
         except ArtemisError as error:
             if parts.divide(error):
                 continue
-            raise parts.failure(error, done) from None
+            parts.locate(error, done)
+            raise
         done.extend(resources(response))
         parts.advance()
     return done
