@@ -39,6 +39,7 @@ lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the cont
 	$(BIN)/lint-imports
 	PATH=$(BIN):$$PATH $(BIN)/python client/generate.py --check
 	.venv-proto/bin/python protos/check.py --buf $(BIN)/buf
+	.venv-proto/bin/python client/generate_entities.py --check
 
 type: .venv/.dev ## Check the types
 	$(BIN)/mypy
@@ -49,8 +50,9 @@ bench: .venv/.dev ## Measure the speed into docs/benchmarks.* (short: make bench
 robustness: .venv/.dev ## Attack the server for some minutes (one attack: make robustness ARGS='--only idle')
 	$(BIN)/python -m tests.robustness $(ARGS)
 
-proto: .venv-proto/.done ## Generate the stubs from the .proto files
+proto: .venv-proto/.done ## Generate the stubs, and the client's dataclasses, from the .proto files
 	.venv-proto/bin/python protos/generate.py
+	.venv-proto/bin/python client/generate_entities.py
 
 client: .venv/.dev ## Generate the client without asyncio from the asynchronous one
 	PATH=$(BIN):$$PATH $(BIN)/python client/generate.py

@@ -49,6 +49,8 @@ class ArtemisError(Exception):
     UPPER_SNAKE_CASE (AIP-193; empty if the server was not reached), `metadata` what the reason adds, and
     `details` everything that the server sent, as google.rpc messages. `request_id` is the id of the call in the
     server's log; it is empty if no server answered. The exception can be pickled and copied with all of that.
+    In a batch, `items` are the indices of the items of the call that failed, and `done` are the results of all items
+    before them. None of the items after them was sent.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class ArtemisError(Exception):
         self.message = message
         self.details = tuple(details)
         self.request_id = request_id
+        self.items = range(0)
+        self.done: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.message, self.details), self.__dict__

@@ -67,16 +67,18 @@ class Attempts:
         """Seconds until the deadline."""
         return self._end - self._clock()
 
-    def pause_after(self, error: ArtemisError) -> float | None:
+    def pause_after(self, error: ArtemisError, *, aborted: bool = False) -> float | None:
         """Returns the seconds until the next attempt. None if the error or the attempt is the last, or no time is left.
 
-        UNAVAILABLE is tried again, and RESOURCE_EXHAUSTED if the server says when (AIP-194, RetryInfo). A pause is
-        random, so that callers whose calls failed at the same moment do not come back at the same moment (gRFC A6).
+        UNAVAILABLE is tried again, and RESOURCE_EXHAUSTED if the server says when (AIP-194, RetryInfo). With `aborted`,
+        so is ABORTED, by a caller that reads again before. A pause is random, so that callers whose calls failed at the
+        same moment do not come back at the same moment (gRFC A6).
         """
         self._made += 1
         asked = error.retry_delay
         exhausted = error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and asked is not None
-        if error.code is not grpc.StatusCode.UNAVAILABLE and not exhausted:
+        codes = (grpc.StatusCode.UNAVAILABLE, *((grpc.StatusCode.ABORTED,) if aborted else ()))
+        if error.code not in codes and not exhausted:
             return None
         if self._made == self._retry.max_attempts:
             return None

@@ -1,16 +1,20 @@
 """`client.users`: UserService in Python's terms."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable, Sequence
 
 from artemis.v1 import users_pb2
-from artemis.v1.users_pb2 import User
 
 from artemis_client._async.calls import AsyncCaller
+from artemis_client._async.pages import AsyncPager, AsyncPages
+from artemis_client._async.resources import AsyncResources
 from artemis_client._async_io import Channel, user_service
+from artemis_client.entities import User
+from artemis_client.fields import message_of
 from artemis_client.masks import field_mask
+from artemis_client.pages import Page
 
 
-class AsyncUserClient:
+class AsyncUserClient(AsyncResources[User]):
     """Calls UserService. Each method raises ArtemisError; `timeout` is in seconds, for this call only.
 
     The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
@@ -19,6 +23,7 @@ class AsyncUserClient:
     """
 
     def __init__(self, channel: Channel, caller: AsyncCaller) -> None:
+        super().__init__(caller)
         self._stub = user_service(channel)
         self._call = caller.call
         self._write = caller.write
@@ -27,34 +32,36 @@ class AsyncUserClient:
         self, user: User, *, request_id: str = "", validate_only: bool = False, timeout: float | None = None
     ) -> User:
         """Creates the user and returns it as it was stored, with its id."""
-        request = users_pb2.CreateUserRequest(user=user, request_id=request_id, validate_only=validate_only)
-        return await self._write(self._stub.CreateUser, request, timeout)
+        request = users_pb2.CreateUserRequest(
+            user=message_of(user, User), request_id=request_id, validate_only=validate_only
+        )
+        return User.from_message(await self._write(self._stub.CreateUser, request, timeout))
 
     async def get(self, user_id: int, *, timeout: float | None = None) -> User:
         """Returns the user with this id."""
-        return await self._call(self._stub.GetUser, users_pb2.GetUserRequest(id=user_id), timeout)
+        request = users_pb2.GetUserRequest(id=user_id)
+        return User.from_message(await self._call(self._stub.GetUser, request, timeout))
 
-    async def list(
+    def list(
         self,
         *,
         filter: str = "",  # noqa: A002 - the contract's name for it
         order_by: str = "",
         page_size: int = 0,
+        page_token: str = "",
         timeout: float | None = None,
-    ) -> AsyncIterator[User]:
-        """Yields the users that match `filter` in the order of `order_by`. Without these it yields all users, by id.
+    ) -> AsyncPager[User]:
+        """Returns the users that match `filter` in the order of `order_by`. Without these it returns all, by id.
 
-        docs/filters.md describes both, such as `email = "*@example.com"` and `last_name, first_name`.
-        Pages are fetched as they are needed; the timeout is one page's.
+        docs/filters.md describes both, such as `email = "*@example.com"` and `last_name, first_name`; `where` makes
+        filters with values that cannot break out. A loop gets the users; `pages()` of the result yields pages with
+        their tokens, and `page_token` continues after a page. Pages are fetched as they are needed; the timeout is one
+        page's.
         """
-        request = users_pb2.ListUsersRequest(filter=filter, order_by=order_by, page_size=page_size)
-        while True:
-            page = await self._call(self._stub.ListUsers, request, timeout)
-            for each in page.users:
-                yield each
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        request = users_pb2.ListUsersRequest(
+            filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+        )
+        return AsyncPager(AsyncPages(self._caller, self._stub.ListUsers, request, _page, timeout))
 
     async def update(
         self,
@@ -71,9 +78,12 @@ class AsyncUserClient:
         one string raises TypeError.
         """
         request = users_pb2.UpdateUserRequest(
-            user=user, update_mask=field_mask(update_mask), request_id=request_id, validate_only=validate_only
+            user=message_of(user, User),
+            update_mask=field_mask(update_mask),
+            request_id=request_id,
+            validate_only=validate_only,
         )
-        return await self._write(self._stub.UpdateUser, request, timeout)
+        return User.from_message(await self._write(self._stub.UpdateUser, request, timeout))
 
     async def delete(
         self,
@@ -97,4 +107,17 @@ class AsyncUserClient:
             request_id=request_id,
             validate_only=validate_only,
         )
-        return await self._write(self._stub.DeleteUser, request, timeout)
+        return User.from_message(await self._write(self._stub.DeleteUser, request, timeout))
+
+    async def _read(self, resource_id: int, timeout: float) -> User:
+        return await self.get(resource_id, timeout=timeout)
+
+    async def _change(self, resource: User, paths: Sequence[str], timeout: float) -> User:
+        return await self.update(resource, update_mask=paths, timeout=timeout)
+
+    def _choose(self, filter: str, timeout: float | None) -> AsyncPager[User]:  # noqa: A002 - the contract's name
+        return self.list(filter=filter, timeout=timeout)
+
+
+def _page(response: users_pb2.ListUsersResponse) -> Page[User]:
+    return Page(items=[*map(User.from_message, response.users)], next_page_token=response.next_page_token)

@@ -74,14 +74,18 @@ class Caller:
             child.close()
         return child
 
+    def attempts(self, timeout: float | None) -> Attempts:
+        """Returns the attempts of a call that has this timeout, or the client's."""
+        settings = self._settings
+        return Attempts(settings.timeout if timeout is None else checked_timeout(timeout), settings.retry)
+
     def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
         """Returns the response of the first attempt that has one. Raises ArtemisError when the call fails.
 
         If the server refuses the token and the provider returns another one then, the call is made with that, once.
         """
         self._home.check()
-        settings = self._settings
-        attempts = Attempts(settings.timeout if timeout is None else checked_timeout(timeout), settings.retry)
+        attempts = self.attempts(timeout)
         token, other, before = self._provide(), None, None
         while True:
             try:

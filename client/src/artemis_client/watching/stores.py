@@ -4,7 +4,9 @@ import threading
 from collections.abc import Awaitable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from typing import Protocol
 
-from artemis.v1.events_pb2 import Event
+from artemis.v1 import events_pb2
+
+from artemis_client.entities import Event
 
 
 class EventStore(Protocol):
@@ -44,14 +46,14 @@ class AsyncEventStore(Protocol):
 
 
 class EventMapping(Mapping[int, Event]):
-    """Events by their ids. Each read returns a message of its own, which the reader may change."""
+    """Events by their ids."""
 
     def __init__(self, events: Mapping[int, bytes]) -> None:
-        # Bytes take half the memory of messages. And a message of a page would keep that whole page in memory.
+        # Bytes take less than half the memory of the events.
         self._events = events
 
     def __getitem__(self, event_id: int) -> Event:
-        return Event.FromString(self._events[event_id])
+        return Event.from_message(events_pb2.Event.FromString(self._events[event_id]))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._events)
@@ -101,7 +103,7 @@ class MemoryStore(EventMapping):
 
     def apply(self, changed: Sequence[Event], deleted: Sequence[int], position: str | None) -> None:
         """Changes the events."""
-        kept = {event.id: event.SerializeToString() for event in changed}
+        kept = {event.id: event.to_message().SerializeToString() for event in changed}
         with self._lock:
             self._events.update(kept)
             for event_id in deleted:
