@@ -109,7 +109,7 @@ class ArtemisClient:
 
         Raises:
             TypeError: a value has the wrong type.
-            ValueError: a name cannot be sent, or the client itself sends it.
+            ValueError: a name or a value cannot be sent, or the client itself sends the name.
         """
         other = object.__new__(type(self))
         other._owns_channel = False
