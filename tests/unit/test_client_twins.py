@@ -79,13 +79,13 @@ def test_both_clients_have_the_same_names_parameters_and_documentation(name: str
 
 def test_what_either_client_does_in_its_own_way_has_the_same_names() -> None:
     names = [
-        {name for name in vars(import_module(f"artemis_client.{io}")) if re.match("[A-Z]|connect|settled", name)}
-        for io in ("_sync_io", "_async_io")
+        {name for name in vars(import_module(f"artemis_client.{side}.io")) if re.match("[A-Z]|connect|settled", name)}
+        for side in ("_sync", "_async")
     ]
     used = {
         name
         for path in (PACKAGE / "_async").glob("*.py")
-        for found in re.findall(r"_async_io import ([\w, ]+)", path.read_text("utf-8"))
+        for found in re.findall(r"_async\.io import ([\w, ]+)", path.read_text("utf-8"))
         for name in found.split(", ")
     }
     assert used - {"event_service", "user_service"} <= names[0] & names[1]
@@ -102,7 +102,7 @@ def test_the_client_without_asyncio_is_what_the_generator_writes() -> None:
         ("async def f() -> AsyncWatch: return await anext(x)", "def f() -> Watch: return next(x)"),
         ("async with AsyncArtemisClient() as c:", "with ArtemisClient() as c:"),
         ("async for x in y: raise StopAsyncIteration", "for x in y: raise StopIteration"),
-        ("from artemis_client._async_io import A", "from artemis_client._sync_io import A"),
+        ("from artemis_client._async.io import A", "from artemis_client._sync.io import A"),
         ("def __aexit__(self): asynchronous", "def __exit__(self): asynchronous"),
         ("EventServiceAsyncStub", "EventServiceStub"),
     ],
