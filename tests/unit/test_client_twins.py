@@ -14,7 +14,7 @@ import pytest
 
 PACKAGE = Path(artemis_client.__file__).parent
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("calls", "client", "events", "mirror", "source", "users", "watch")
+MODULES = ("calls", "client", "events", "mirror", "pages", "resources", "source", "users", "watch")
 RENAMED = {"Async": "", "__aenter__": "__enter__", "__aexit__": "__exit__", "__anext__": "__next__"}
 SYNC_ONLY = "Threads may share it."
 ASYNC_ONLY = "The tasks of one event loop may share it."
