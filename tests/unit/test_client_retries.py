@@ -8,7 +8,7 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient, ArtemisError
 from artemis_client.calls import DEFAULT_TIMEOUT
-from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF, MAX_TIMEOUT, Attempts, checked_timeout
+from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF, MAX_TIMEOUT, Attempts, Retry, checked_timeout
 from artemis_server.db.connection.driver_errors import STORAGE_RETRY
 from google.rpc import error_details_pb2
 
@@ -38,7 +38,7 @@ def come_back(code: grpc.StatusCode, seconds: float) -> ArtemisError:
 def pauses(timeout: float, error: ArtemisError) -> list[float]:
     """Returns the pauses of a call whose attempts fail at once."""
     clock, found = Clock(), []
-    attempts = Attempts(timeout, clock)
+    attempts = Attempts(timeout, clock=clock)
     while (pause := attempts.pause_after(error)) is not None:
         clock.now += pause
         found.append(pause)
@@ -58,6 +58,14 @@ def test_pauses_grow_to_their_limit_and_are_random() -> None:
     for call in several:
         assert all(limit / 2 <= pause <= limit for pause, limit in zip(call, longest, strict=True))
     assert len({call[0] for call in several}) > 1
+
+
+def test_who_reads_again_first_tries_again_after_aborted() -> None:
+    aborted = ArtemisError(grpc.StatusCode.ABORTED, "changed since")
+    attempts = Attempts(10, Retry(max_attempts=3))
+
+    assert Attempts(10).pause_after(aborted) is None
+    assert [attempts.pause_after(aborted, aborted=True) is None for _ in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
@@ -94,7 +102,7 @@ def test_a_limit_without_a_time_is_final() -> None:
 
 def test_no_deadline_is_left_when_the_time_is_up() -> None:
     clock = Clock()
-    attempts = Attempts(2, clock)
+    attempts = Attempts(2, clock=clock)
     clock.now += 2
 
     assert (attempts.time_left, attempts.pause_after(UNAVAILABLE)) == (0, None)

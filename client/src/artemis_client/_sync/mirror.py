@@ -1,11 +1,12 @@
-"""A mirror: a copy of the events that it keeps in step, on a thread of its own."""
+# Made by client/generate.py of _async/mirror.py: change that, and run `make client`.
+"""A mirror: a copy of the events that it keeps in step beside the program."""
 
 import logging
-import threading
 from types import TracebackType
 from typing import Generic, TypeVar, overload
 
-from artemis_client.client import ArtemisClient
+from artemis_client._sync.client import ArtemisClient
+from artemis_client._sync.io import Background, Failure, Notice, settled
 from artemis_client.errors import Cancelled, ResumeTokenExpired
 from artemis_client.watching.progress import Progress
 from artemis_client.watching.stores import EventStore, MemoryStore
@@ -17,7 +18,7 @@ log = logging.getLogger("artemis_client")
 
 
 class EventMirror(Generic[Store]):
-    """A copy of the events that match `filter`, or of all, which a thread keeps in step with the server.
+    """A copy of the events that match `filter`, or of all, which is kept in step with the server beside the program.
 
     `events` is the copy: a `MemoryStore`, or the store that was given. The mirror lists the events and follows their
     changes. A store that saved a position before is brought up to date by the changes since then, or by listing again
@@ -43,13 +44,12 @@ class EventMirror(Generic[Store]):
         self.events: Store = MemoryStore() if store is None else store  # type: ignore[assignment]  # see the overloads
         self._filter = filter or ""
         self._source = client.events.source()
-        self._changed = threading.Condition()
+        self._changed = Notice()
         self._synced = False
         self._ended = False
         self._closing = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="artemis-mirror", daemon=True)
-        self._thread.start()
+        self._background = Background(self._run, "artemis-mirror")
 
     @property
     def synced(self) -> bool:
@@ -64,29 +64,28 @@ class EventMirror(Generic[Store]):
 
         Raises the error that ended the mirror, if one did.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._synced or self._ended, timeout)
-            if self._error is not None:
-                raise self._error
-            return self._synced
+        self._source.check()
+        self._changed.wait_for(lambda: self._synced or self._ended, timeout)
+        if self._error is not None:
+            raise self._error
+        return self._synced
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits until the mirror has ended, for so many seconds at most. Returns False if it has not.
 
         Raises the error that ended the mirror, if one did.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended, timeout)
-            if self._error is not None:
-                raise self._error
-            return self._ended
+        self._source.check()
+        self._changed.wait_for(lambda: self._ended, timeout)
+        if self._error is not None:
+            raise self._error
+        return self._ended
 
     def close(self) -> None:
         """Ends the mirror at once. The store is not called any more when this returns; what it has remains."""
         self._closing = True
         self._source.close()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._background.join()
 
     def __enter__(self) -> "EventMirror[Store]":
         return self
@@ -101,17 +100,17 @@ class EventMirror(Generic[Store]):
     def _run(self) -> None:
         try:
             self._keep_in_step()
-        except BaseException as error:
+        except Failure as error:
             if not (self._closing and isinstance(error, Cancelled)):
                 log.exception("a mirror of events has ended")
                 self._error = error
-        with self._changed:
+        finally:
             self._synced, self._ended = False, True
-            self._changed.notify_all()
+            self._changed.notify()
 
     def _keep_in_step(self) -> None:
         """Runs until it is closed or fails."""
-        token = token_of(self.events.position(), self._filter)
+        token = token_of(settled(self.events.position()), self._filter)
         while True:
             listed = token is None
             progress = Progress(token or self._list(), self._filter)
@@ -126,7 +125,7 @@ class EventMirror(Generic[Store]):
 
     def _list(self) -> str:
         """Brings the store to what the server lists, and returns the token that continues from there."""
-        listing, token = Listing(self.events.ids()), ""
+        listing, token = Listing(settled(self.events.ids())), ""
         for page in self._source.pages(self._filter):
             token = token or page.resume_token
             self._apply(listing.page(page.events))
@@ -141,12 +140,11 @@ class EventMirror(Generic[Store]):
                 self._set_synced(True)
 
     def _apply(self, update: Update) -> None:
-        self.events.apply(update.changed, update.deleted, update.position)
+        settled(self.events.apply(update.changed, update.deleted, update.position))
 
     def _interrupted(self) -> None:
         self._set_synced(False)
 
     def _set_synced(self, synced: bool) -> None:
-        with self._changed:
-            self._synced = synced
-            self._changed.notify_all()
+        self._synced = synced
+        self._changed.notify()
