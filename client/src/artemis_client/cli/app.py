@@ -15,6 +15,7 @@ from artemis_client.cli.options import CONNECTION, Flags
 
 EXIT_CODES = """Exit codes: 0 success; 1 a call or a file failed; 2 wrong usage; 130 ended by Ctrl-C; 141 nobody reads
 the output any more."""
+FAILED = 1
 CLOSED_PIPE = 141  # as shells report a program that SIGPIPE ended
 
 
@@ -67,9 +68,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = _run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
-        return CLOSED_PIPE
+        return CLOSED_PIPE if isinstance(error, BrokenPipeError) else FAILED
     return code
 
 

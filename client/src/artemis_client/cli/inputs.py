@@ -68,7 +68,7 @@ def parse_line(resource: Resource, line: bytes) -> Message:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"not UTF-8: {error.reason} at byte {error.start + 1}") from None
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"not JSON: {error}") from None
+        raise InvalidInput(f"not JSON: {_reason(error)}") from None
     return parse(resource, value)[0]
 
 
@@ -84,9 +84,16 @@ def parse(resource: Resource, value: Any) -> tuple[Message, list[str]]:
     try:
         json_format.ParseDict(value, message)
     except (json_format.ParseError, RecursionError) as error:
-        raise InvalidInput(str(error)) from None
+        raise InvalidInput(str(error).partition("\n")[0]) from None  # the rest lists all fields
     content = {name: field.name for field in resource.writable for name in (field.name, field.json_name)}
     return message, [content[name] for name in value if name in content]
+
+
+def _reason(error: Exception) -> str:
+    """Returns the reason and the place, such as "Expecting value at character 7 of line 2"."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.colno}" + (f" of line {error.lineno}" if error.lineno > 1 else "")
+    return str(error)
 
 
 def _values(text: str) -> Iterator[Any]:
@@ -98,5 +105,5 @@ def _values(text: str) -> Iterator[Any]:
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"not JSON: {error}") from None
+            raise InvalidInput(f"not JSON: {_reason(error)}") from None
         yield value

@@ -43,7 +43,7 @@ def write_record(names: Sequence[str], values: Sequence[str]) -> None:
     size = max(map(len, names)) + 2
     for name, value in zip(names, values, strict=True):
         if value:
-            lines = f"\n{' ' * size}".join(for_terminal(line) for line in value.split("\n"))
+            lines = f"\n{' ' * size}".join(for_terminal(line) for line in value.rstrip("\n").split("\n"))
             click.echo(click.style(f"{name}:".ljust(size), bold=True) + lines)
 
 
