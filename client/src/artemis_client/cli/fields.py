@@ -1,5 +1,6 @@
 """Options made from the fields of a message, and messages made from their values. No field is named here."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -16,6 +17,7 @@ from artemis_client.cli.resources import descriptor_of
 
 _TIME = Timestamp.DESCRIPTOR.full_name
 _MAX_INT64 = 2**63 - 1
+_INT = re.compile("-?[0-9]{1,19}")
 CLEARED = ""
 """The value of an option that clears its field."""
 
@@ -79,10 +81,9 @@ def _parse(field: FieldDescriptor, text: str) -> Any:
 
 
 def _parse_int(text: str) -> int:
-    value = int(text) if text.isascii() else None
-    if value is None or abs(value) > _MAX_INT64:
+    if not _INT.fullmatch(text) or abs(int(text)) > _MAX_INT64:
         raise ValueError(f"{text!r} is not a whole number of 64 bits")
-    return value
+    return int(text)
 
 
 def _parse_time(text: str) -> datetime:

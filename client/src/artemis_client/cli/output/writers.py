@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from io import TextIOWrapper
+from io import StringIO
 from itertools import chain
 from typing import Any
 
@@ -117,12 +117,15 @@ def _write_csv(messages: Iterable[Message], view: View, style: Style) -> None:
 
 def csv_writer(columns: Sequence[Column]) -> Callable[[Message], None]:
     """Prints the names of the columns, and returns the function that prints a row for a message."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(newline="")  # RFC 4180 ends lines with CR LF on every system
     show = for_terminal if sys.stdout.isatty() else str
-    writer = csv.writer(sys.stdout, lineterminator="\r\n")
-    writer.writerow([column.name for column in columns])
-    return lambda message: writer.writerow([show(_csv_value(column, message)) for column in columns])
+
+    def write(values: Iterable[str]) -> None:
+        row = StringIO(newline="")
+        csv.writer(row, lineterminator="\r\n").writerow(values)
+        click.echo(row.getvalue().encode(), nl=False)  # as bytes, whose line ends no system changes
+
+    write(column.name for column in columns)
+    return lambda message: write(show(_csv_value(column, message)) for column in columns)
 
 
 def _csv_value(column: Column, message: Message) -> str:
