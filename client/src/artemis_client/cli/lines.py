@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
@@ -16,12 +17,13 @@ from google.protobuf.message import Message
 
 from artemis_client import ArtemisError
 from artemis_client.cli.inputs import InvalidInput, parse_line
-from artemis_client.cli.resources import Calls, Resource
+from artemis_client.cli.resources import Calls, Resource, created_at
 
 MAX_LINE = 1 << 20
 """Bytes of a line: an event with the longest texts has less than 60 KiB."""
 MAX_REQUEST = 3 << 20
 """Bytes of a batch: the server takes requests of up to 4 MiB."""
+_MAX_PROBES = 3
 _INDEX = re.compile(r"requests\[(\d+)\]\.?")
 _OF_CONTENT = frozenset(
     {
@@ -68,8 +70,8 @@ class Reporter(Protocol):
     def rejected(self, line: Line, reason: str) -> None:
         """Takes a line that was not imported. Raises an exception to end the import."""
 
-    def imported(self, batch: Batch, created: int) -> None:
-        """Takes a batch that is done, and the number of resources that were created."""
+    def imported(self, batch: Batch, created: int, known: int) -> None:
+        """Takes a batch that is done: so many resources were created, and so many by an earlier import."""
 
 
 class BatchFailed(Exception):
@@ -88,8 +90,12 @@ def import_lines(file: BinaryIO, resource: Resource, calls: Calls, reporter: Rep
         BatchFailed: a call failed, and not because of a line.
         InvalidInput: a line is too long.
     """
+    began: datetime | None = None
     for batch in _batches(file, resource, calls.max_batch, reporter):
-        reporter.imported(batch, _send(batch, resource, calls, reporter, salt))
+        began = began or _now(batch, calls)
+        created = _send(batch, resource, calls, reporter, salt)
+        known = [each for each in created if began and each < began]
+        reporter.imported(batch, len(created) - len(known), len(known))
 
 
 def request_id(resource: Resource, messages: Iterable[Message], first_line: int, salt: str) -> str:
@@ -101,17 +107,28 @@ def request_id(resource: Resource, messages: Iterable[Message], first_line: int,
     return str(UUID(bytes=digest.digest()[:16], version=4))
 
 
-def _send(batch: Batch, resource: Resource, calls: Calls, reporter: Reporter, salt: str) -> int:
-    """Sends a batch, without the lines that are rejected, and returns the number of created resources."""
+def _now(batch: Batch, calls: Calls) -> datetime | None:
+    """Returns the time by the server's clock: what it has created before then was not created by this import.
+
+    A create that is only checked tells it. None if the first lines are all refused.
+    """
+    for message in [line.message for line in batch.lines if line.message is not None][:_MAX_PROBES]:
+        try:
+            return created_at(calls.create(message, validate_only=True))
+        except ArtemisError as error:
+            if error.code not in _OF_CONTENT:
+                raise BatchFailed(batch, error) from None
+    return None
+
+
+def _send(batch: Batch, resource: Resource, calls: Calls, reporter: Reporter, salt: str) -> list[datetime]:
+    """Sends a batch, without the lines that are rejected, and returns the times at which the resources were created."""
     lines = [(line, line.message) for line in batch.lines if line.message is not None]
     while lines:
         messages = [message for _, message in lines]
         try:
-            if calls.max_batch == 1:
-                calls.create(messages[0], request_id=request_id(resource, messages, batch.first, salt))
-            else:
-                calls.create_batch(messages, request_id(resource, messages, batch.first, salt))
-            return len(lines)
+            key = request_id(resource, messages, batch.first, salt)
+            return [created_at(each) for each in calls.create_batch(messages, key)]
         except ArtemisError as error:
             reasons = _reasons(error, len(lines))
             if not reasons:
@@ -119,7 +136,7 @@ def _send(batch: Batch, resource: Resource, calls: Calls, reporter: Reporter, sa
             for index, reason in reasons.items():
                 reporter.rejected(lines[index][0], reason)
             lines = [line for index, line in enumerate(lines) if index not in reasons]
-    return 0
+    return []
 
 
 def _reasons(error: ArtemisError, count: int) -> dict[int, str]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from artemis.v1 import events_pb2, users_pb2
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 if TYPE_CHECKING:  # it imports gRPC, which the help of a command does not need
     from artemis_client import ArtemisClient, EventChange, Watch
@@ -107,6 +109,8 @@ class Calls:
 
     def create_batch(self, messages: Sequence[Message], request_id: str) -> Sequence[Message]:
         """Creates all of them or none."""
+        if self.max_batch == 1:
+            return [self._part.create(messages[0], request_id=request_id)]
         created: Sequence[Message] = self._part.batch_create(messages, request_id=request_id)
         return created
 
@@ -160,6 +164,12 @@ class Changes:
                 response.resume_token = change.resume_token
                 yield response
                 response = events_pb2.WatchEventsResponse()
+
+
+def created_at(message: Message) -> datetime:
+    """Returns the time at which a resource was created."""
+    time: Timestamp = getattr(message, "create_time")  # noqa: B009 - Message has no such attribute for mypy
+    return time.ToDatetime(UTC)
 
 
 def _change(change: "EventChange") -> events_pb2.EventChange:

@@ -74,7 +74,7 @@ class Shown:
         self._rejects_path = rejects
         self._rejects: BinaryIO | None = None
         self._stop = stop
-        self.created = self.rejected_lines = self.last_line = 0
+        self.created = self.known = self.rejected_lines = self.last_line = 0
         color = use_color(no_color=bool(flags().get("no_color")))
         console = Console(stderr=True, no_color=color is False)
         self._bar = Progress(
@@ -107,9 +107,10 @@ class Shown:
             self._rejects = self._rejects or open(self._rejects_path, "wb")  # noqa: SIM115 - closed at the end
             self._rejects.write(line.text.rstrip(b"\r\n") + b"\n")
 
-    def imported(self, batch: Batch, created: int) -> None:
+    def imported(self, batch: Batch, created: int, known: int) -> None:
         """Moves the bar."""
         self.created += created
+        self.known += known
         self.last_line = batch.last
         self._bar.update(self._task, advance=batch.size, created=self.created)
 
@@ -124,7 +125,8 @@ class Shown:
     def summary(self) -> str:
         """Returns what was done."""
         rejected = f"; {self.rejected_lines:,} rejected" if self.rejected_lines else ""
-        return f"created {self.created:,} {self._name} from {self.last_line:,} lines{rejected}"
+        known = f"; {self.known:,} were created before" if self.known else ""
+        return f"created {self.created:,} {self._name} from {self.last_line:,} lines{known}{rejected}"
 
     def advice(self) -> str:
         """Returns what to do after an import that ended early."""
