@@ -23,7 +23,6 @@ MAX_LINE = 1 << 20
 """Bytes of a line: an event with the longest texts has less than 60 KiB."""
 MAX_REQUEST = 3 << 20
 """Bytes of a batch: the server takes requests of up to 4 MiB."""
-_MAX_PROBES = 3
 _INDEX = re.compile(r"requests\[(\d+)\]\.?")
 _OF_CONTENT = frozenset(
     {
@@ -92,9 +91,9 @@ def import_lines(file: BinaryIO, resource: Resource, calls: Calls, reporter: Rep
     """
     began: datetime | None = None
     for batch in _batches(file, resource, calls.max_batch, reporter):
-        began = began or _now(batch, calls)
+        began = began or _began(batch, calls)
         created = _send(batch, resource, calls, reporter, salt)
-        known = [each for each in created if began and each < began]
+        known = [each for each in created if each < began]
         reporter.imported(batch, len(created) - len(known), len(known))
 
 
@@ -107,18 +106,12 @@ def request_id(resource: Resource, messages: Iterable[Message], first_line: int,
     return str(UUID(bytes=digest.digest()[:16], version=4))
 
 
-def _now(batch: Batch, calls: Calls) -> datetime | None:
-    """Returns the time by the server's clock: what it has created before then was not created by this import.
-
-    A create that is only checked tells it. None if the first lines are all refused.
-    """
-    for message in [line.message for line in batch.lines if line.message is not None][:_MAX_PROBES]:
-        try:
-            return created_at(calls.create(message, validate_only=True))
-        except ArtemisError as error:
-            if error.code not in _OF_CONTENT:
-                raise BatchFailed(batch, error) from None
-    return None
+def _began(batch: Batch, calls: Calls) -> datetime:
+    """Returns the time by the server's clock: what was created before it was not created by this import."""
+    try:
+        return calls.server_time()
+    except ArtemisError as error:
+        raise BatchFailed(batch, error) from None
 
 
 def _send(batch: Batch, resource: Resource, calls: Calls, reporter: Reporter, salt: str) -> list[datetime]:

@@ -88,6 +88,7 @@ class Calls:
     """The calls of one kind of resource. Each raises ArtemisError. Options are the fields of a request, by name."""
 
     def __init__(self, resource: Resource, client: "ArtemisClient") -> None:
+        self._client = client
         self._part: Any = getattr(client, resource.name)
 
     def list(self, **options: Any) -> Iterator[Message]:
@@ -113,6 +114,12 @@ class Calls:
             return [self._part.create(messages[0], request_id=request_id)]
         created: Sequence[Message] = self._part.batch_create(messages, request_id=request_id)
         return created
+
+    def server_time(self) -> datetime:
+        """Returns the time by the server's clock: the one at which a create that is only checked would be made."""
+        some_time = Timestamp()
+        event = events_pb2.Event(name="clock", start_time=some_time, end_time=some_time)
+        return created_at(self._client.events.create(event, validate_only=True))
 
     @property
     def max_batch(self) -> int:
