@@ -33,7 +33,7 @@ def test_an_import_that_is_repeated_creates_nothing_twice(command: Command, clie
 
     assert command.prints("events", "import", "events.jsonl") == "created 2,005 events from 2,005 lines\n"
     again = command.prints("events", "import", "events.jsonl")
-    assert again == "created 0 events from 2,005 lines; 2,005 were created before\n"
+    assert again == "created 0 events from 2,005 lines; 2,005 created before\n"
     assert count(client, "twice") == 2005
 
     command.prints("events", "import", "-", "--again", stdin=text("twice", 3))
@@ -61,7 +61,7 @@ def test_an_import_stops_at_a_line_that_is_malformed_and_goes_on_when_it_is_mend
         "Run the same command again to go on: nothing is created twice.\n"
     )
     mended = command.prints("events", "import", "-", stdin=good)
-    assert mended == "created 500 events from 1,500 lines; 1,000 were created before\n"
+    assert mended == "created 500 events from 1,500 lines; 1,000 created before\n"
     assert count(client, "stopped") == 1500
 
 
@@ -121,7 +121,7 @@ def test_users_are_imported(command: Command) -> None:
 
     assert command.prints("users", "import", "-", stdin="\n".join(lines)) == "created 3 users from 3 lines\n"
     again = command.prints("users", "import", "-", stdin="\n".join(lines))
-    assert again == "created 0 users from 3 lines; 3 were created before\n"
+    assert again == "created 0 users from 3 lines; 3 created before\n"
     ran = command.run("users", "import", "-", stdin="\n".join([*lines, taken]))
     assert (ran.code, ran.err.splitlines()[0]) == (
         1,

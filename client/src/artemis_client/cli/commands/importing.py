@@ -70,7 +70,7 @@ class Shown:
     """Shows the progress of an import on a terminal, and the rejected lines everywhere."""
 
     def __init__(self, resource: Resource, file: BinaryIO, rejects: str | None, *, stop: bool) -> None:
-        self._name = resource.name
+        self._singular = resource.singular
         self._rejects_path = rejects
         self._rejects: BinaryIO | None = None
         self._stop = stop
@@ -125,8 +125,8 @@ class Shown:
     def summary(self) -> str:
         """Returns what was done."""
         rejected = f"; {self.rejected_lines:,} rejected" if self.rejected_lines else ""
-        known = f"; {self.known:,} were created before" if self.known else ""
-        return f"created {self.created:,} {self._name} from {self.last_line:,} lines{known}{rejected}"
+        known = f"; {self.known:,} created before" if self.known else ""
+        return f"created {_count(self.created, self._singular)} from {_count(self.last_line, 'line')}{known}{rejected}"
 
     def advice(self) -> str:
         """Returns what to do after an import that ended early."""
@@ -151,6 +151,10 @@ def _run(file: BinaryIO, resource: Resource, client: Any, shown: Shown, salt: st
     click.echo(shown.summary())
     if shown.rejected_lines:
         raise click.exceptions.Exit(1)
+
+
+def _count(number: int, singular: str) -> str:
+    return f"{number:,} {singular}{'' if number == 1 else 's'}"
 
 
 def _size(file: BinaryIO) -> int | None:
