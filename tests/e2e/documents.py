@@ -56,6 +56,7 @@ _OF_A_RUN = (  # what differs between runs, or versions
     (re.compile(r"^(create|update)_time: .*$", re.MULTILINE), r"\1_time: ..."),
     (re.compile(r"^(created|updated|deleted) +\d{4}-\d\d-\d\d [\d:+]+ *", re.MULTILINE), r"\1  ...  "),
     (re.compile(r"request id: \w+"), "request id: ..."),
+    (re.compile(r"Message: (Deadline Exceeded|context deadline exceeded)"), "Message: ..."),  # by who notices first
 )
 
 

@@ -25,11 +25,11 @@ def command(server: Server, tmp_path: Path) -> Command:
 
 
 @contextmanager
-def watching(command: Command, *arguments: str) -> Iterator[Process]:
+def watching(command: Command, *arguments: str, saved: str = "position") -> Iterator[Process]:
     """Yields a watch that has begun: it has saved its position."""
-    process = command.start("events", "watch", "--save-position", "position", *arguments)
+    process = command.start("events", "watch", "--save-position", saved, *arguments)
     try:
-        wait_for(process, command.folder / "position")
+        wait_for(process, command.folder / saved)
         yield process
     finally:
         process.kill()
@@ -82,10 +82,8 @@ def test_a_watch_prints_changes_as_they_are_made_and_ends_at_ctrl_c(command: Com
 
 def test_a_watch_goes_on_where_it_was_and_misses_nothing(command: Command, client: ArtemisClient) -> None:
     def names() -> list[str]:
-        arguments = ("--filter", "category = resumed", "--limit", "2", *arguments)
-        printed = command.prints(
-            "events", "watch", "--resume-from", "position", "--save-position", "position", *arguments
-        )
+        position = ("--resume-from", "position", "--save-position", "position")
+        printed = command.prints("events", "watch", *position, "--filter", "category = resumed", "--limit", "2")
         return [json.loads(line)["event"]["name"] for line in printed.splitlines()]
 
     with watching(command) as process:

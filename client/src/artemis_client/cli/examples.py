@@ -52,7 +52,7 @@ EXAMPLES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ),
     ("users", ""): (
         "artemis users list --limit 5",
-        "artemis users create --email grace@example.com --first-name Grace",
+        "artemis users create --email edsger@example.com --first-name Edsger",
     ),
     ("users", "get"): (
         "artemis users get 1",

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from artemis_client.cli.options import use_color
+
 
 @dataclass(frozen=True)
 class Lazy:
@@ -29,6 +31,11 @@ class Command(click.Command):
     def __init__(self, name: str, *, examples: Sequence[str], **settings: Any) -> None:
         super().__init__(name, **settings)
         self.examples = examples
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command, with or without colours."""
+        ctx.color = use_color()
+        return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - of the interface
         """Writes the examples."""

@@ -1,5 +1,6 @@
 """The options that every command takes: where the server is, who calls it, and how results look."""
 
+import os
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
@@ -28,6 +29,12 @@ def _keep(context: click.Context, option: click.Parameter, value: object) -> Non
     kept = context.ensure_object(Flags)
     if value is not None and value is not False:
         kept.given[str(option.name)] = value
+
+
+def use_color() -> bool | None:
+    """Tells whether output has colours: None for only on a terminal, False for never (https://no-color.org)."""
+    off = flags().get("no_color") or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return False if off else None
 
 
 def zone_of(name: str) -> tzinfo:

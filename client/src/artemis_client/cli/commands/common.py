@@ -10,7 +10,7 @@ from artemis_client.cli.examples import EXAMPLES
 from artemis_client.cli.lazy import Command
 from artemis_client.cli.options import common_options, flags
 from artemis_client.cli.output.columns import columns_of
-from artemis_client.cli.output.writers import FORMATS, Style, View, chosen, default_format, use_color
+from artemis_client.cli.output.writers import FORMATS, Style, View, chosen, default_format
 from artemis_client.cli.resources import Calls, Resource, descriptor_of
 from artemis_client.cli.settings import DEFAULT_TIMEOUT, connect, resolve
 
@@ -70,11 +70,10 @@ def view_of(resource: Resource) -> View:
 
 
 def style_of(view: View, format: str | None, columns: str | None = None) -> Style:  # noqa: A002 - the option's name
-    """Returns the style that the options ask for, and sets the colours."""
+    """Returns the style that the options ask for."""
     names = [name.strip() for name in columns.split(",")] if columns else None
     if names:
         chosen(view, names)
-    click.get_current_context().color = use_color(no_color=bool(flags().get("no_color")))
     return Style(format=format or default_format(), columns=names, zone=flags().get("time_zone"))
 
 

@@ -16,9 +16,8 @@ from artemis_client.cli.failures import describe
 from artemis_client.cli.inputs import InvalidInput
 from artemis_client.cli.lazy import Command
 from artemis_client.cli.lines import Batch, BatchFailed, Line, import_lines
-from artemis_client.cli.options import flags
+from artemis_client.cli.options import flags, use_color
 from artemis_client.cli.output.escape import for_terminal
-from artemis_client.cli.output.writers import use_color
 from artemis_client.cli.resources import RESOURCES, Resource
 
 TIMEOUT = 60.0
@@ -75,8 +74,7 @@ class Shown:
         self._rejects: BinaryIO | None = None
         self._stop = stop
         self.created = self.known = self.rejected_lines = self.last_line = 0
-        color = use_color(no_color=bool(flags().get("no_color")))
-        console = Console(stderr=True, no_color=color is False)
+        console = Console(stderr=True, no_color=use_color() is False)
         self._bar = Progress(
             TextColumn("{task.fields[created]:,} created"),
             BarColumn(),
@@ -84,7 +82,7 @@ class Shown:
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty() or console.is_dumb_terminal,
         )
         self._task = self._bar.add_task("import", total=_size(file), created=0)
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -150,11 +149,6 @@ def _write_table(messages: Iterable[Message], view: View, style: Style) -> None:
         [column.for_people(message, style.zone) for column in columns] for message in chain([first], rows)
     )
     write_table(headings, cells, terminal_width())
-
-
-def use_color(*, no_color: bool) -> bool | None:
-    """Tells whether output has colours: None for only on a terminal, False for never (https://no-color.org)."""
-    return False if no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 _WRITERS = {"table": _write_table, "json": _write_json, "jsonl": _write_jsonl, "csv": _write_csv}
