@@ -147,7 +147,7 @@ def test_a_profile_is_kept_where_nobody_else_reads_it_and_its_token_is_not_shown
     command.run("config", "set-profile", "new", "--token-file", "token")
     assert "secret" not in file.read_text()
     command.prints("config", "delete-profile", "new")
-    assert command.prints("config", "list").splitlines() == ["NAME  TARGET  TOKEN", "old   old:1"]
+    assert command.prints("config", "list").splitlines() == ["NAME  TARGET", "old   old:1"]
     assert command.run("config", "delete-profile", "new").code == 2
     assert command.run("config", "set-profile", "new").code == 2
 

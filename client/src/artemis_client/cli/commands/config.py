@@ -72,7 +72,7 @@ def list_() -> Command:
         rows = [[name, *_shown(profile)] for name, profile in profiles.read().items()]
         if rows:
             names = ("name", "target", "token", *_FILES[1:], *profiles.SWITCHES)
-            headings = [Heading(name.upper(), is_optional=index > 1) for index, name in enumerate(names)]
+            headings = [Heading(name.upper(), is_whole=True, is_optional=index > 1) for index, name in enumerate(names)]
             write_table(headings, rows, None)
         else:
             click.echo(f"no profiles in {profiles.path()}", err=True)
