@@ -92,6 +92,31 @@ def test_variables_alone_reach_a_server_with_tls_and_tokens(command: Command, gu
     command.prints("users", "list", variables={"ARTEMIS_TARGET": guarded.server.target} | variables)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"ARTEMIS_TOKEN": "x", "ARTEMIS_TOKEN_FILE": "x"},
+            "ARTEMIS_TOKEN and ARTEMIS_TOKEN_FILE contradict each other",
+        ),
+        ({"ARTEMIS_TLS": "false", "ARTEMIS_CA": "x"}, "ARTEMIS_TLS and ARTEMIS_CA contradict each other"),
+        ({"ARTEMIS_TLS": "maybe"}, "ARTEMIS_TLS must be true or false, not 'maybe'"),
+    ],
+)
+def test_variables_that_contradict_each_other_are_named(command: Command, given: dict[str, str], message: str) -> None:
+    ran = command.run("users", "list", variables=given)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+
+
+def test_an_option_overrides_what_contradicts_it_in_the_environment(command: Command, server: Server) -> None:
+    variables = {"ARTEMIS_CA": "missing.pem", "ARTEMIS_TLS": "true", "ARTEMIS_TARGET": server.target}
+
+    assert "cannot read missing.pem" in command.run("users", "list", "--limit", "1", variables=variables).err
+    assert command.run("users", "list", "--limit", "1", "--insecure", variables=variables).code == 0
+
+
 def test_an_error_of_access_has_a_hint(command: Command, guarded: Guarded) -> None:
     options = secured(guarded, "reader")[:-2]
     unknown = {"ARTEMIS_TOKEN": "artemis_unknown"}

@@ -30,7 +30,8 @@ root = LazyGroup(
     help=f"""Events and users of an Artemis server.
 
 The options below may also follow a command. Settings come from these options, then from the environment
-(ARTEMIS_TARGET, ARTEMIS_TOKEN, ARTEMIS_TOKEN_FILE, ARTEMIS_CA, ARTEMIS_CERT, ARTEMIS_KEY), then from the profile that
+(ARTEMIS_TARGET, ARTEMIS_TOKEN, ARTEMIS_TOKEN_FILE, ARTEMIS_CA, ARTEMIS_CERT, ARTEMIS_KEY,
+ARTEMIS_TLS), then from the profile that
 --profile or ARTEMIS_PROFILE names. The default is 127.0.0.1:50051 without TLS.
 
 {EXIT_CODES}""",

@@ -21,8 +21,10 @@ from artemis_client.cli.resources import Calls, Resource, created_at
 
 MAX_LINE = 1 << 20
 """Bytes of a line: an event with the longest texts has less than 60 KiB."""
-MAX_REQUEST = 3 << 20
-"""Bytes of a batch: the server takes requests of up to 4 MiB."""
+MAX_BATCH_BYTES = 3 << 20
+"""Bytes of a batch: the response, which returns it, has at most so many."""
+ADDED_BYTES = 64
+"""The most bytes that the server adds to a resource: its id, two times, the etag, and a tag."""
 _INDEX = re.compile(r"requests\[(\d+)\]\.?")
 _OF_CONTENT = frozenset(
     {
@@ -150,8 +152,8 @@ def _batches(file: BinaryIO, resource: Resource, max_batch: int, reporter: Repor
     """Yields the lines in batches. A line that is malformed is reported, and counts like the others."""
     batch, content = Batch(), 0
     for line, size in _lines(file, resource, reporter):
-        added = line.message.ByteSize() if line.message is not None else 0
-        if len(batch.lines) == max_batch or (batch.lines and content + added > MAX_REQUEST):
+        added = line.message.ByteSize() + ADDED_BYTES if line.message is not None else 0
+        if len(batch.lines) == max_batch or (batch.lines and content + added > MAX_BATCH_BYTES):
             yield batch
             batch, content = Batch(), 0
         batch.lines.append(line)

@@ -63,7 +63,7 @@ def connection_options() -> list[click.Option]:
         click.Option(["--ca"], type=FILE, help="Connect with TLS, and trust the authorities in this file (PEM)."),
         click.Option(["--cert"], type=FILE, help="The caller's own certificate (PEM), for mutual TLS."),
         click.Option(["--key"], type=FILE, help="The key of that certificate (PEM)."),
-        click.Option(["--insecure"], is_flag=True, help="Send a token without TLS to another machine."),
+        click.Option(["--insecure"], is_flag=True, help="Connect without TLS, also to send a token."),
     ]
 
 

@@ -1,7 +1,7 @@
 """The settings of a run: each from the options, else from the environment, else from the profile, else its default."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,10 @@ if TYPE_CHECKING:  # it imports gRPC, which a command that calls nothing does no
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT = 10.0
 """Seconds: a person who has mistyped the target waits for that long."""
-_TOKENS = ("token", "token_file")
+_NAMES = (*profiles.TEXTS, *profiles.SWITCHES)
+_ALTERNATIVES = ((("token",), ("token_file",)), (("insecure",), ("tls", "ca", "cert", "key")))
+"""Settings of which the one that is given first overrides the others."""
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +52,14 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for given, origin in _levels(flags, environ):
-        has_token = any(name in values for name in _TOKENS)
-        for name in (*profiles.TEXTS, *profiles.SWITCHES):
-            value = given(name)
-            if value and name not in values and not (has_token and name in _TOKENS):
-                values[name], origins[name] = value, origin(name)
+        found = {name: given(name) for name in _NAMES if given(name)}
+        for one, other in _ALTERNATIVES:
+            both = [[name for name in names if name in found] for names in (one, other)]
+            if all(both):
+                raise click.UsageError(f"{origin(both[0][0])} and {origin(both[1][0])} contradict each other")
+        overridden = {name for one, other in _ALTERNATIVES for name in _overridden(one, other, values)}
+        for name in found.keys() - values.keys() - overridden:
+            values[name], origins[name] = found[name], origin(name)
     return Settings(values=values, origins=origins, timeout=flags.get("timeout"))
 
 
@@ -82,19 +88,36 @@ def connect(settings: Settings, timeout: float = DEFAULT_TIMEOUT) -> "ArtemisCli
         raise click.ClickException(message) from None
 
 
+def _overridden(one: Sequence[str], other: Sequence[str], values: Mapping[str, Any]) -> Sequence[str]:
+    """Returns the alternative that an earlier level has ruled out."""
+    if any(name in values for name in one):
+        return other
+    return one if any(name in values for name in other) else ()
+
+
 def _levels(flags: Flags, environ: Mapping[str, str]) -> list[tuple[Callable[[str], Any], Callable[[str], str]]]:
     """Returns the sources of settings, the first one counts: each gives a value by name, and names itself."""
     profile_name = flags.get("profile") or environ.get("ARTEMIS_PROFILE")
     profile = _profile(profile_name) if profile_name else {}
     return [
         (flags.get, lambda name: f"--{name.replace('_', '-')}"),
-        (lambda name: environ.get(_variable(name)) if name in profiles.TEXTS else None, _variable),
+        (lambda name: _from_environment(environ, name), _variable),
         (profile.get, lambda _: f"profile {profile_name}"),
     ]
 
 
 def _variable(name: str) -> str:
-    return f"ARTEMIS_{name.upper()}"
+    return "ARTEMIS_TLS" if name == "insecure" else f"ARTEMIS_{name.upper()}"
+
+
+def _from_environment(environ: Mapping[str, str], name: str) -> Any:
+    """Returns the value of a variable. ARTEMIS_TLS=true is --tls, and ARTEMIS_TLS=false is --insecure."""
+    text = environ.get(_variable(name), "")
+    if name not in profiles.SWITCHES or not text:
+        return text
+    if text.lower() not in (*_TRUE, *_FALSE):
+        raise click.UsageError(f"ARTEMIS_TLS must be true or false, not {text!r}")
+    return text.lower() in (_TRUE if name == "tls" else _FALSE)
 
 
 def _profile(name: str) -> profiles.Profile:
