@@ -64,7 +64,7 @@ class Command:
 class Terminal:
     """A terminal in which one command runs."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", screen: int) -> None:
+    def __init__(self, process: "Process | subprocess.Popen[bytes]", screen: int) -> None:
         self.process = process
         self._screen = screen
         self.text = ""
@@ -100,13 +100,7 @@ def terminal(command: list[str], env: Mapping[str, str], folder: Path, columns: 
     screen, inside = pty.openpty()
     termios.tcsetwinsize(inside, (40, columns))
 
-    def take_terminal() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    process = subprocess.Popen(
-        command, stdin=inside, stdout=inside, stderr=inside, start_new_session=True, preexec_fn=take_terminal,
-        env=dict(env), cwd=folder,
-    )  # fmt: skip
+    process = _process(command, dict(env), folder, inside)
     os.close(inside)
     try:
         yield Terminal(process, screen)
@@ -114,6 +108,23 @@ def terminal(command: list[str], env: Mapping[str, str], folder: Path, columns: 
         os.close(screen)
         process.kill()
         process.wait(PATIENCE)
+        if isinstance(process, Process):
+            process.stdout.close()
+            process.stderr.close()
+
+
+def _process(command: list[str], env: dict[str, str], folder: Path, inside: int) -> "Process | subprocess.Popen[bytes]":
+    """Starts a command whose terminal this is; `artemis` as a fork of a process that has imported it."""
+    if command[:3] == artemis():
+        return Process(command[2:], env, folder, terminal=inside)
+
+    def take_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    return subprocess.Popen(
+        command, stdin=inside, stdout=inside, stderr=inside, start_new_session=True, preexec_fn=take_terminal,
+        env=env, cwd=folder,
+    )  # fmt: skip
 
 
 def artemis(*arguments: str) -> list[str]:

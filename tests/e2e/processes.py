@@ -6,6 +6,7 @@ it has an id, takes signals, and ends with the functions of atexit.
 """
 
 import atexit
+import fcntl
 import gc
 import json
 import os
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -42,18 +44,27 @@ class Process:
     """A program that runs: `python -m` of a module, with arguments. It has the methods of subprocess.Popen."""
 
     def __init__(
-        self, command: Sequence[str], env: dict[str, str], cwd: Path | None = None, stdin: IO[bytes] | None = None
+        self,
+        command: Sequence[str],
+        env: dict[str, str],
+        cwd: Path | None = None,
+        *,
+        stdin: IO[bytes] | None = None,
+        terminal: int | None = None,
     ) -> None:
-        """Starts it. Without `stdin` its input is empty."""
+        """Starts it. Without `stdin` its input is empty. With a terminal, this is its input and its outputs."""
         self.args = command
         self.returncode: int | None = None
         self.stdout, out = _pipe()
         self.stderr, err = _pipe()
         report, reported = os.pipe()
         self._report = os.fdopen(report, "rb", buffering=0)
-        request = {"module": command[0], "arguments": list(command[1:]), "env": env, "cwd": str(cwd or Path.cwd())}
-        given = [stdin.fileno()] if stdin else []
-        socket.send_fds(_nursery(), [json.dumps(request).encode()], [out, err, reported, *given])
+        request: dict[str, object] = {"module": command[0], "arguments": list(command[1:])}
+        request |= {"env": env, "cwd": str(cwd or Path.cwd())}
+        given = [out, err, reported, *([stdin.fileno()] if stdin else [])]
+        if terminal is not None:
+            request["terminal"], given = True, [terminal, terminal, reported, terminal]
+        socket.send_fds(_nursery(), [json.dumps(request).encode()], given)
         for each in (out, err, reported):
             os.close(each)
         self.pid = int(self._report.readline() or self._fail())
@@ -216,6 +227,9 @@ def _report(reported: int, number: int) -> None:
 
 
 def _become(request: dict[str, object], out: int, err: int, given: int | None = None) -> NoReturn:
+    if given is not None and request.get("terminal"):
+        os.setsid()
+        fcntl.ioctl(given, termios.TIOCSCTTY, 0)
     for stream, number in ((out, 1), (err, 2), *([(given, 0)] if given is not None else [])):
         os.dup2(stream, number)
         os.close(stream)
