@@ -1,6 +1,6 @@
 """Events and users as messages of the contract: the one module of the command that knows the client library's types."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -88,38 +88,42 @@ class Calls:
     """The calls of one kind of resource. Each raises ArtemisError. Options are the fields of a request, by name."""
 
     def __init__(self, resource: Resource, client: "ArtemisClient") -> None:
+        from artemis_client import Event, User  # noqa: PLC0415 - it imports gRPC, which the help does not need
+
         self._client = client
         self._part: Any = getattr(client, resource.name)
+        self._entity: Any = {"events": Event, "users": User}[resource.name]
 
     def list(self, **options: Any) -> Iterator[Message]:
         """Yields the resources of all pages."""
-        yield from self._part.list(**options)
+        yield from _messages(self._part.list(**options))
 
     def get(self, ids: Sequence[int]) -> Iterator[Message]:
         """Yields the resources with these ids, in their order."""
         if len(ids) == 1 or not hasattr(self._part, "batch_get"):
-            yield from (self._part.get(each) for each in ids)
+            yield from _messages(self._part.get(each) for each in ids)
             return
         for some in chunks(ids):
-            yield from self._part.batch_get(some)
+            yield from _messages(self._part.batch_get(some))
 
     def create(self, message: Message, **options: Any) -> Message:
         """Creates one."""
-        created: Message = self._part.create(message, **options)
+        (created,) = _messages([self._part.create(self._entity.from_message(message), **options)])
         return created
 
     def create_batch(self, messages: Sequence[Message], request_id: str) -> Sequence[Message]:
         """Creates all of them or none."""
         if self.max_batch == 1:
-            return [self._part.create(messages[0], request_id=request_id)]
-        created: Sequence[Message] = self._part.batch_create(messages, request_id=request_id)
-        return created
+            return [self.create(messages[0], request_id=request_id)]
+        return [*_messages(self._part.batch_create(self._entities(messages), request_id=request_id))]
 
     def server_time(self) -> datetime:
         """Returns the time by the server's clock: the one at which a create that is only checked would be made."""
-        some_time = Timestamp()
-        event = events_pb2.Event(name="clock", start_time=some_time, end_time=some_time)
-        return created_at(self._client.events.create(event, validate_only=True))
+        from artemis_client import Event  # noqa: PLC0415 - likewise
+
+        some_time = datetime.fromtimestamp(0, UTC)
+        event = Event(name="clock", start_time=some_time, end_time=some_time)
+        return self._client.events.create(event, validate_only=True).create_time
 
     @property
     def max_batch(self) -> int:
@@ -129,18 +133,19 @@ class Calls:
     def update(self, messages: Sequence[Message], mask: Sequence[str], **options: Any) -> Iterator[Message]:
         """Changes the fields of the mask, in calls of up to 1000 resources, each of which does all or nothing."""
         if len(messages) == 1 or not hasattr(self._part, "batch_update"):
-            yield from (self._part.update(each, update_mask=mask, **options) for each in messages)
+            updates = (self._part.update(each, update_mask=mask, **options) for each in self._entities(messages))
+            yield from _messages(updates)
             return
         for some in chunks(messages):
-            yield from self._part.batch_update(some, update_mask=mask, **options)
+            yield from _messages(self._part.batch_update(self._entities(some), update_mask=mask, **options))
 
     def delete(self, ids: Sequence[int], **options: Any) -> Iterator[Message]:
         """Deletes them, in calls of up to 1000 resources, each of which does all or nothing; yields the last states."""
         if len(ids) == 1 or not hasattr(self._part, "batch_delete"):
-            yield from (self._part.delete(each, **options) for each in ids)
+            yield from _messages(self._part.delete(each, **options) for each in ids)
             return
         for some in chunks(ids):
-            yield from self._part.batch_delete(some, **options)
+            yield from _messages(self._part.batch_delete(some, **options))
 
     def history(self, event_id: int) -> Iterator[events_pb2.EventChange]:
         """Yields the changes of one event, the newest first."""
@@ -149,6 +154,9 @@ class Calls:
     def watch(self, resume_token: str | None, **options: Any) -> "Changes":
         """Returns the changes of events from now on, or since a token."""
         return Changes(self._part.watch(resume_token or None, **options))
+
+    def _entities(self, messages: Sequence[Message]) -> Sequence[Any]:
+        return [self._entity.from_message(each) for each in messages]
 
 
 class Changes:
@@ -181,13 +189,19 @@ def created_at(message: Message) -> datetime:
 
 def _change(change: "EventChange") -> events_pb2.EventChange:
     """Returns a change as the message of the contract."""
-    return events_pb2.EventChange(
+    message = events_pb2.EventChange(
         type=f"TYPE_{change.type.name}",
-        event=change.event,
-        change_time=change.change_time,
+        event=change.event.to_message(),
         principal=change.principal,
-        previous_event=change.previous_event,
+        previous_event=change.previous_event.to_message() if change.previous_event else None,
     )
+    message.change_time.FromDatetime(change.change_time)
+    return message
+
+
+def _messages(entities: Iterable[Any]) -> Iterator[Message]:
+    """Yields the messages of what the library returns."""
+    return (each.to_message() for each in entities)
 
 
 def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
