@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from artemis.v1 import events_pb2
-from artemis_client import ArtemisClient
+from artemis_client import ArtemisClient, Event
 from google.protobuf.json_format import MessageToDict, Parse
 
 from tests.e2e.command import Command
@@ -47,9 +47,7 @@ def wait_for(process: Process, file: Path) -> None:
 
 def test_a_history_has_the_changes_of_an_event_and_what_they_changed(command: Command, client: ArtemisClient) -> None:
     stored = client.events.create(event(name="Old"))
-    client.events.update(
-        events_pb2.Event(id=stored.id, name="New\x1b[2J", location=""), update_mask=["name", "location"]
-    )
+    client.events.update(Event(id=stored.id, name="New\x1b[2J", location=""), update_mask=["name", "location"])
     client.events.delete(stored.id)
     history = ("events", "history", str(stored.id))
 
@@ -108,7 +106,7 @@ def test_a_watch_prints_responses_as_grpcurl_does(command: Command, client: Arte
 
     response: Any = Parse(out, events_pb2.WatchEventsResponse())
     assert (process.returncode, err) == (0, "")
-    assert [change.event for change in response.changes] == stored
+    assert [Event.from_message(change.event) for change in response.changes] == stored
     assert response.resume_token == (command.folder / "position").read_text().strip()
 
 

@@ -67,7 +67,7 @@ def test_a_user_is_created_read_changed_and_deleted(command: Command) -> None:
 
 def test_json_is_what_grpcurl_prints(command: Command, client: ArtemisClient) -> None:
     ids = made(client, "json", "One", "Two")
-    stored = [client.events.get(int(each)) for each in ids]
+    stored = [client.events.get(int(each)).to_message() for each in ids]
 
     assert command.prints("events", "get", ids[0], "--format", "json") == f"{as_json(stored[0])}\n"
     listed = command.prints("events", "list", "--filter", "category = json", "--format", "json")
