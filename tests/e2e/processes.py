@@ -233,6 +233,7 @@ def _become(request: dict[str, object], out: int, err: int, given: int | None = 
     for stream, number in ((out, 1), (err, 2), *([(given, 0)] if given is not None else [])):
         os.dup2(stream, number)
         os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored if the tests run in a shell's background
     os.chdir(str(request["cwd"]))
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]
