@@ -38,6 +38,19 @@ HOSTILE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own: other tests would list the thousands of events."""
+    with serving(tmp_path_factory.mktemp("terms") / "artemis.db") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(server.target) as channel:
+        yield channel
+
+
 @pytest.fixture
 def client(server: Server) -> Iterator[ArtemisClient]:
     with ArtemisClient(server.target, timeout=PATIENCE) as client:

@@ -9,7 +9,7 @@ from uuid import UUID
 import grpc
 import pytest
 from artemis.v1.events_pb2 import BatchCreateEventsRequest, BatchDeleteEventsRequest, CreateEventRequest, Event
-from artemis_client import ArtemisError, InvalidArgument, NotFound
+from artemis_client import InvalidArgument, NotFound
 from artemis_client.batches import MAX_BYTES, MAX_ITEMS, Parts
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from hypothesis import given, settings
@@ -116,11 +116,12 @@ def test_an_error_tells_what_is_done_and_counts_from_the_first_item_of_the_batch
         [ErrorInfo(reason="X", metadata={"field": path}), bad],
         "r1",
     )
-    failed: ArtemisError = parts.failure(error, ["a", "b"])
-    for each in (failed, pickle.loads(pickle.dumps(failed))):  # noqa: S301 - our own
+    parts.locate(error, ["a", "b"])
+    for each in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own
         assert isinstance(each, InvalidArgument)
         assert (each.done, each.items, each.request_id) == (("a", "b"), range(1000, 2000), "r1")
         assert each.message == "requests[1003].event.name: must not be blank; ids[1000]"
+        assert str(each) == f"INVALID_ARGUMENT: {each.message}"
         assert [violation.field for violation in each.violations] == ["requests[1003].event.name"]
         assert each.metadata == {"field": "requests[1003].event.name"}
     assert bad.field_violations[0].field == path

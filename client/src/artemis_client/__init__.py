@@ -6,7 +6,7 @@ with ArtemisClient("127.0.0.1:50051") as client:
     event = client.events.create(Event(name="PyCon", start_time=start, end_time=end))
 """
 
-from importlib.metadata import version as _version
+import typing as _typing
 
 from artemis_client._async.client import AsyncArtemisClient
 from artemis_client._async.mirror import AsyncEventMirror
@@ -43,7 +43,18 @@ from artemis_client.watching.changes import ChangeType, EventChange
 from artemis_client.watching.stores import AsyncEventStore, EventStore, MemoryStore
 from artemis_client.where import where
 
-__version__ = _version("artemis-client")
+if _typing.TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Returns `__version__`, whose module takes a third of the time of the whole import."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version  # noqa: PLC0415, see above
+
+        return version("artemis-client")
+
 
 __all__ = [
     "Aborted",

@@ -59,11 +59,11 @@ class Parts(Generic[Item, Request]):
         self.current = self._part(self.current.start)
         return True
 
-    def failure(self, error: ArtemisError, done: Sequence[Any]) -> ArtemisError:
-        """Returns the error of the current part as one of the batch, whose places count from the batch's first item."""
-        moved = _moved(error, self.current.start)
-        moved.done, moved.items = tuple(done), self.current
-        return moved
+    def locate(self, error: ArtemisError, done: Sequence[Any]) -> None:
+        """Makes the error of the current part one of the batch, whose places count from the batch's first item."""
+        error.done, error.items = tuple(done), self.current
+        if self.current.start:
+            _move(error, self.current.start)
 
     def _part(self, start: int) -> range:
         """Returns the indices of the part that begins here. It has one item at least, however large that is."""
@@ -95,18 +95,19 @@ def check_once(ids: Iterable[int]) -> None:
         places[each] = index
 
 
-def _moved(error: ArtemisError, start: int) -> ArtemisError:
-    """Returns the error with its places moved: `requests[3].event.name` in the part at 1000 is `requests[1003]...`."""
+def _move(error: ArtemisError, start: int) -> None:
+    """Moves the places in an error: `requests[3].event.name` in the part at 1000 becomes `requests[1003]...`."""
 
-    def move(text: str) -> str:
+    def moved(text: str) -> str:
         return _PLACE.sub(lambda found: f"{found[1]}[{int(found[2]) + start}]", text)
 
-    details = copy.deepcopy(error.details)
-    for detail in details:
+    error.message = moved(error.message)
+    error.args = (f"{error.code.name}: {error.message}",)
+    error.details = copy.deepcopy(error.details)
+    for detail in error.details:
         if isinstance(detail, BadRequest):
             for violation in detail.field_violations:
-                violation.field = move(violation.field)
+                violation.field = moved(violation.field)
         if isinstance(detail, ErrorInfo):
             for name, value in detail.metadata.items():
-                detail.metadata[name] = move(value)
-    return type(error)(error.code, move(error.message), details, error.request_id)
+                detail.metadata[name] = moved(value)

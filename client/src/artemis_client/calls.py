@@ -18,6 +18,7 @@ SILENCE = 40.0
 """Seconds without a response after which a stream counts as dead. A server sends a checkpoint every 10 seconds."""
 _TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")  # in gRPC's text: the size and the limit
 _METADATA_NAME = re.compile(r"[0-9a-z_.-]+")
+_METADATA_TEXT = re.compile(r"[ -~]*")
 _RESERVED = ("authorization", "x-artemis-position")
 
 
@@ -61,7 +62,7 @@ def checked_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
 
     Raises:
         TypeError: a value has the wrong type: bytes if the name ends with "-bin", and else a string.
-        ValueError: a name is not one of HTTP/2 in lower case, or the client itself sends it.
+        ValueError: a name is not one of HTTP/2 in lower case, or the client itself sends it; a string is not in ASCII.
     """
     for name, value in metadata.items():
         if not _METADATA_NAME.fullmatch(name) or name.startswith("grpc-") or name in _RESERVED:
@@ -69,6 +70,8 @@ def checked_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
         wanted = bytes if name.endswith("-bin") else str
         if not isinstance(value, wanted):
             raise TypeError(f"the metadata {name!r} must be {wanted.__name__}, not {type(value).__name__}")
+        if isinstance(value, str) and not _METADATA_TEXT.fullmatch(value):
+            raise ValueError(f"the metadata {name!r} must be printable ASCII; a name that ends with -bin takes bytes")
     return tuple(metadata.items())
 
 

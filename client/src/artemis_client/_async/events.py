@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import events_pb2
 
 from artemis_client._async.calls import AsyncCaller
+from artemis_client._async.io import Channel, event_service
 from artemis_client._async.pages import AsyncPager, AsyncPages, in_parts
 from artemis_client._async.resources import AsyncResources
 from artemis_client._async.source import AsyncEventSource
 from artemis_client._async.watch import AsyncWatch
-from artemis_client._async_io import Channel, event_service
 from artemis_client.batches import MAX_ITEMS, Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Generic, TypeVar, overload
 
 from artemis_client._async.client import AsyncArtemisClient
-from artemis_client._async_io import Background, Failure, Notice, settled
+from artemis_client._async.io import Background, Failure, Notice, settled
 from artemis_client.errors import Cancelled, ResumeTokenExpired
 from artemis_client.watching.progress import Progress
 from artemis_client.watching.stores import AsyncEventStore, MemoryStore

@@ -8,8 +8,8 @@ import grpc
 
 from artemis_client._sync.calls import Caller
 from artemis_client._sync.events import EventClient
+from artemis_client._sync.io import Channel, Interceptor, connect
 from artemis_client._sync.users import UserClient
-from artemis_client._sync_io import Channel, Interceptor, connect
 from artemis_client.calls import DEFAULT_TIMEOUT, CallSettings, checked_metadata
 from artemis_client.config import Keepalive, connection
 from artemis_client.credentials import TokenProvider, provider_of
@@ -109,7 +109,7 @@ class ArtemisClient:
 
         Raises:
             TypeError: a value has the wrong type.
-            ValueError: a name cannot be sent, or the client itself sends it.
+            ValueError: a name or a value cannot be sent, or the client itself sends the name.
         """
         other = object.__new__(type(self))
         other._owns_channel = False

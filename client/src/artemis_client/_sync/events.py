@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import events_pb2
 
 from artemis_client._sync.calls import Caller
+from artemis_client._sync.io import Channel, event_service
 from artemis_client._sync.pages import Pager, Pages, in_parts
 from artemis_client._sync.resources import Resources
 from artemis_client._sync.source import EventSource
 from artemis_client._sync.watch import Watch
-from artemis_client._sync_io import Channel, event_service
 from artemis_client.batches import MAX_ITEMS, Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Generic, TypeVar, overload
 
 from artemis_client._sync.client import ArtemisClient
-from artemis_client._sync_io import Background, Failure, Notice, settled
+from artemis_client._sync.io import Background, Failure, Notice, settled
 from artemis_client.errors import Cancelled, ResumeTokenExpired
 from artemis_client.watching.progress import Progress
 from artemis_client.watching.stores import EventStore, MemoryStore

@@ -1,6 +1,5 @@
-"""What the client without asyncio does in its own way, on threads. `_async_io` has the same names."""
+"""What the client without asyncio does in its own way, on threads. `_async/io.py` has the same names."""
 
-import os
 import threading
 import time
 import weakref
@@ -11,6 +10,7 @@ import grpc
 from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis.v1.users_pb2_grpc import UserServiceStub
 
+from artemis_client import forks
 from artemis_client.calls import closed
 from artemis_client.errors import Trailers, Unavailable
 from artemis_client.tracing import Metadata
@@ -22,6 +22,7 @@ Request_contra = TypeVar("Request_contra", contravariant=True)
 Response = TypeVar("Response")
 Response_co = TypeVar("Response_co", covariant=True)
 Channel: TypeAlias = grpc.Channel
+Home: TypeAlias = forks.Home
 Interceptor: TypeAlias = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
 Failure = BaseException
 """What a background thread can fail with."""
@@ -79,6 +80,7 @@ def connect(
     interceptors: Sequence[Interceptor],
 ) -> Channel:
     """Returns a channel. Without credentials it is not encrypted."""
+    forks.connecting()
     if credentials is None:
         channel = grpc.insecure_channel(target, options)
     else:
@@ -99,22 +101,6 @@ def user_service(channel: Channel) -> UserServiceStub:
 def settled(value: T) -> T:
     """Returns the result of a function. It waits for nothing: a function has no result before it returns."""
     return value
-
-
-class Home:
-    """The process in which a client was made: it cannot be used in another one. Threads may share it."""
-
-    def __init__(self) -> None:
-        self._process = os.getpid()
-
-    def is_here(self) -> bool:
-        """Tells whether this is that process."""
-        return os.getpid() == self._process
-
-    def check(self) -> None:
-        """Raises RuntimeError if this is another process."""
-        if not self.is_here():
-            raise RuntimeError("this client was made before a fork; make one in each process")
 
 
 class Calls:

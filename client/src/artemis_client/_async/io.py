@@ -1,7 +1,6 @@
-"""What the asynchronous client does in its own way, on asyncio and grpc.aio. `_sync_io` has the same names."""
+"""What the asynchronous client does in its own way, on asyncio and grpc.aio. `_sync/io.py` has the same names."""
 
 import asyncio
-import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import grpc.aio
 from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis.v1.users_pb2_grpc import UserServiceStub
 
+from artemis_client import forks
 from artemis_client.calls import closed
 from artemis_client.errors import Trailers, Unavailable
 from artemis_client.tracing import Metadata
@@ -82,6 +82,7 @@ def connect(
     interceptors: Sequence[Interceptor],
 ) -> Channel:
     """Returns a channel. Without credentials it is not encrypted."""
+    forks.connecting()
     if credentials is None:
         return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
     return grpc.aio.secure_channel(target, credentials, options, interceptors=interceptors)
@@ -102,7 +103,7 @@ async def settled(value: T | Awaitable[T]) -> T:
     return await value if isinstance(value, Awaitable) else value
 
 
-class Home:
+class Home(forks.Home):
     """The event loop and the process in which a client was made: it cannot be used elsewhere.
 
     Raises:
@@ -110,20 +111,15 @@ class Home:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("make the client in a coroutine: it belongs to the event loop that runs then") from None
-        self._process = os.getpid()
-
-    def is_here(self) -> bool:
-        """Tells whether this is that process."""
-        return os.getpid() == self._process
 
     def check(self) -> None:
         """Raises RuntimeError if this is another process or another event loop."""
-        if not self.is_here():
-            raise RuntimeError("this client was made before a fork; make one in each process")
+        super().check()
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("this client belongs to another event loop; make one in each event loop")
 
