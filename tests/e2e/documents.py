@@ -26,11 +26,16 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from tests.e2e.command import MODULE, Command, terminal
 from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, Server, environment
 from tests.e2e.wire import SERVICES, status_of
 
 ROOT = Path(__file__).parents[2]
+GRPCURL = shutil.which("grpcurl") or shutil.which("grpcurl", path=Path.home() / "go" / "bin")
+"""The path of grpcurl, None if it is not installed."""
+HOME = "/home/ada"
+"""The home of the person who types what the pages show."""
 PORT = ":50051"
 """The port that the pages call, on 127.0.0.1 or localhost."""
 _BLOCK = re.compile(r"^(?:```(\w*)\n(.*?)^```|(#)+ [^\n]*)$", re.DOTALL | re.MULTILINE)  # or a heading
@@ -48,6 +53,10 @@ _OF_A_RUN = (  # what differs between runs, or versions
     (re.compile(r"[\d,]+ bytes$", re.MULTILINE), "... bytes"),
     (re.compile(r"until \d{4}-\d\d-\d\d \d\d:\d\d UTC"), "until ..."),
     (re.compile(r"\t"), "  "),
+    (re.compile(r"^(create|update)_time: .*$", re.MULTILINE), r"\1_time: ..."),
+    (re.compile(r"^(created|updated|deleted) +\d{4}-\d\d-\d\d [\d:+]+ *", re.MULTILINE), r"\1  ...  "),
+    (re.compile(r"request id: \w+"), "request id: ..."),
+    (re.compile(r"Message: (Deadline Exceeded|context deadline exceeded)"), "Message: ..."),  # by who notices first
 )
 
 
@@ -123,7 +132,7 @@ class Shell:
         source = step.source.replace(PORT, self._port)
         for shown, real in self._tokens.items():
             source = source.replace(shown, real)
-        output = self._run_program(source) if step.is_program else self._run(shlex.split(source))
+        output = self._run_program(source) if step.is_program else self._run_command(source)
         self._tokens.update(zip(_TOKEN.findall(step.output or ""), _TOKEN.findall(output), strict=False))
         return output.replace(self._port, PORT)
 
@@ -131,12 +140,22 @@ class Shell:
         (self._folder / "program.py").write_text(program, encoding="utf-8")
         return self._output(sys.executable, "program.py")
 
+    def _run_command(self, line: str) -> str:
+        return self._run_on_terminal(line) if line.startswith("artemis ") else self._run(shlex.split(line))
+
+    def _run_on_terminal(self, line: str) -> str:
+        """Runs what a person types, as a shell does."""
+        command = Command(self._folder, f"127.0.0.1{self._port}", HOME=str(self._folder), TERM="dumb")
+        del command.variables["XDG_CONFIG_HOME"]
+        script = f'artemis() {{ {shlex.quote(sys.executable)} -m {MODULE} "$@"; }}; {line}'
+        with terminal(["bash", "-c", script], command.environment(), self._folder, columns=160) as screen:
+            return screen.read().replace(str(self._folder), HOME)
+
     def _run(self, arguments: list[str]) -> str:
         arguments = [re.sub(r"\$\(cat (\S+)\)", lambda match: self._read(match[1]), each) for each in arguments]
         match arguments:
             case ["grpcurl", *rest]:
-                found = shutil.which("grpcurl") is not None
-                return self._output(*arguments) if found else Grpcurl(self._folder, rest).run()
+                return self._output(GRPCURL, *rest) if GRPCURL else Grpcurl(self._folder, rest).run()
             case ["openssl", *_]:
                 subprocess.run(arguments, check=True, capture_output=True, timeout=PATIENCE, cwd=self._folder)
                 return ""

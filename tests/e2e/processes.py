@@ -6,6 +6,7 @@ it has an id, takes signals, and ends with the functions of atexit.
 """
 
 import atexit
+import fcntl
 import gc
 import json
 import os
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +27,15 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import IO, NoReturn
 
-PRELOADED = ("artemis_server.cli", "artemis_loader.cli", "artemis_loader.formats.jsonl", "psycopg")
+PRELOADED = (
+    "artemis_server.cli",
+    "artemis_loader.cli",
+    "artemis_loader.formats.jsonl",
+    "psycopg",
+    "artemis_client.cli.app",
+    "artemis_client.cli.commands.importing",
+    "artemis_client.cli.commands.watch",
+)
 ROOT = Path(__file__).parents[2]
 _LONGEST_REQUEST = 1 << 17  # bytes
 
@@ -33,15 +43,28 @@ _LONGEST_REQUEST = 1 << 17  # bytes
 class Process:
     """A program that runs: `python -m` of a module, with arguments. It has the methods of subprocess.Popen."""
 
-    def __init__(self, command: Sequence[str], env: dict[str, str], cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: dict[str, str],
+        cwd: Path | None = None,
+        *,
+        stdin: IO[bytes] | None = None,
+        terminal: int | None = None,
+    ) -> None:
+        """Starts it. Without `stdin` its input is empty. With a terminal, this is its input and its outputs."""
         self.args = command
         self.returncode: int | None = None
         self.stdout, out = _pipe()
         self.stderr, err = _pipe()
         report, reported = os.pipe()
         self._report = os.fdopen(report, "rb", buffering=0)
-        request = {"module": command[0], "arguments": list(command[1:]), "env": env, "cwd": str(cwd or Path.cwd())}
-        socket.send_fds(_nursery(), [json.dumps(request).encode()], [out, err, reported])
+        request: dict[str, object] = {"module": command[0], "arguments": list(command[1:])}
+        request |= {"env": env, "cwd": str(cwd or Path.cwd())}
+        given = [out, err, reported, *([stdin.fileno()] if stdin else [])]
+        if terminal is not None:
+            request["terminal"], given = True, [terminal, terminal, reported, terminal]
+        socket.send_fds(_nursery(), [json.dumps(request).encode()], given)
         for each in (out, err, reported):
             os.close(each)
         self.pid = int(self._report.readline() or self._fail())
@@ -162,19 +185,19 @@ def _serve(requests: socket.socket) -> None:
             _report_ends(reports)
         if requests.fileno() not in ready:
             continue
-        data, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 3)
+        data, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 4)
         if not data:
             return
-        out, err, reported = descriptors
+        out, err, reported, *given = descriptors
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for each in (requests.detach(), ends, woken, reported, *reports.values()):
                 os.close(each)
-            _become(json.loads(data), out, err)
-        os.close(out)
-        os.close(err)
+            _become(json.loads(data), out, err, *given)
+        for each in (out, err, *given):
+            os.close(each)
         reports[pid] = reported
         _report(reported, pid)
 
@@ -203,10 +226,14 @@ def _report(reported: int, number: int) -> None:
         os.write(reported, f"{number}\n".encode())
 
 
-def _become(request: dict[str, object], out: int, err: int) -> NoReturn:
-    for stream, number in ((out, 1), (err, 2)):
+def _become(request: dict[str, object], out: int, err: int, given: int | None = None) -> NoReturn:
+    if given is not None and request.get("terminal"):
+        os.setsid()
+        fcntl.ioctl(given, termios.TIOCSCTTY, 0)
+    for stream, number in ((out, 1), (err, 2), *([(given, 0)] if given is not None else [])):
         os.dup2(stream, number)
         os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored if the tests run in a shell's background
     os.chdir(str(request["cwd"]))
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]

@@ -26,7 +26,15 @@ PAGES = [
 """Pages with commands or programs; those in one list follow each other on one server."""
 
 
-@pytest.mark.parametrize("pages", PAGES, ids=lambda pages: pages[-1])
+COMMAND = pytest.param(
+    ["docs/command.md"],
+    marks=pytest.mark.skipif(
+        not (shutil.which("jq") and shutil.which("bash")), reason="the page uses jq, in the shell of its reader"
+    ),
+)
+
+
+@pytest.mark.parametrize("pages", [*PAGES, COMMAND], ids=lambda pages: pages[-1])
 def test_the_steps_of_a_page_print_what_it_shows(pages: list[str], serve: Serve, tmp_path: Path) -> None:
     shell = Shell(tmp_path, serve().target)
     steps = [step for page in pages for step in steps_of(page)]

@@ -1,0 +1,28 @@
+"""The entry point of `artemis`. It runs without the extra `cli`, to say how to install that."""
+
+import os
+import sys
+from importlib.util import find_spec
+
+NEEDED = ("click", "rich", "tomlkit")
+INTERRUPTED = 130  # as shells report a program that SIGINT ended
+
+
+def main() -> int:
+    """Runs the command and returns its exit code."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        advice = "install them with: pip install 'artemis-client[cli]'"
+        sys.stderr.write(f"artemis: the command needs packages that are missing ({', '.join(missing)}); {advice}\n")
+        return 1
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC would log each failure to stderr beside the error
+    try:
+        from artemis_client.cli.app import run  # noqa: PLC0415 - it imports what may be missing
+
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands: each module builds those of one kind."""
