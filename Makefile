@@ -6,7 +6,7 @@
 PYTHON ?= python3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
 BIN := .venv/bin
-PACKAGES := protos models server client loader
+PACKAGES := protos models server client loader testing
 EDITABLE := $(addprefix --editable ./,$(PACKAGES))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP := -m pip --quiet --disable-pip-version-check install

@@ -10,7 +10,7 @@ import artemis_client
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("protos", "models", "server", "client", "loader")
+PACKAGES = ("protos", "models", "server", "client", "loader", "testing")
 
 
 def project(package: str) -> dict[str, Any]:

@@ -162,8 +162,8 @@ class Application:
     """A server on one database. Make it, `start` it, and `stop` it once.
 
     With `share_port`, other processes may listen on the same port. `Database` explains `turn`. The `telemetry` of this
-    process is started and stopped with it. `access` is that of the settings, if it was loaded already. `call_type` makes
-    the calls of the contract's methods (`Calls`).
+    process is started and stopped with it. `access` is that of the settings, if it was loaded already. `Calls`
+    explains `call_type`.
 
     Raises:
         SettingsError: a file of access control cannot be used.

@@ -1,7 +1,7 @@
 """The calls that a server has received."""
 
-from collections.abc import Sequence
 from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 

@@ -105,12 +105,14 @@ def event_of(fields: EventFields) -> Event:
     """
     event = Event()
     for name, value in fields.items():
-        if isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise ValueError(f"{name} has no time zone; give it one, such as tzinfo=timezone.utc")
-            getattr(event, name).FromDatetime(value)
+        if name not in EventFields.__annotations__:
+            raise ValueError(f"there is no field {name!r}; there are {', '.join(EventFields.__annotations__)}")
+        if not isinstance(value, datetime):
+            setattr(event, name, value)
+        elif value.tzinfo is None:
+            raise ValueError(f"{name} has no time zone; give it one, such as tzinfo=timezone.utc")
         else:
-            event.MergeFrom(Event(**{name: value}))
+            getattr(event, name).FromDatetime(value)
     return event
 
 

@@ -1,8 +1,8 @@
 """A server for tests: the real one, in a process of its own."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from collections.abc import Iterable
 from typing import Any, Unpack
 
 import grpc
@@ -103,8 +103,8 @@ class ArtemisServer:
     def reset(self) -> None:
         """Makes the database empty, the clock right, and the faults and the recorded calls forgotten.
 
-        It cuts all connections: open calls and watches end, and clients connect again with their next call. Ids begin at
-        1 again. The target stays.
+        It cuts all connections: open calls and watches end, and clients connect again with their next call. Ids begin
+        at 1 again. The target stays.
         """
         self._process.ask("reset")
         self._data.forget()
