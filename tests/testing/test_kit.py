@@ -386,7 +386,7 @@ def test_calls_of_asyncio_meet_faults_as_well(artemis: ArtemisServer) -> None:
 
     async def call() -> None:
         async with grpc.aio.insecure_channel(artemis.target, NO_RETRIES) as channel:
-            stub: Any = events_pb2_grpc.EventServiceStub(channel)  # type: ignore[arg-type] # it makes both kinds
+            stub: Any = events_pb2_grpc.EventServiceStub(channel)
             request = events_pb2.CreateEventRequest(event=new_event())
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.CreateEvent(request, timeout=PATIENCE)

@@ -45,6 +45,7 @@ def test_has_a_server_of_its_own(artemis, number):
 """
 FAILING = """
 def test_fails(artemis):
+    assert list(artemis.client.users.list()) == []
     artemis.client.events.get(7)
 """
 
@@ -57,13 +58,16 @@ def files(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_examples_of_the_pages_pass(pytester: pytest.Pytester, files: Path) -> None:
+def test_the_examples_of_the_pages_pass_and_a_failed_test_shows_the_log_of_the_server(
+    pytester: pytest.Pytester, files: Path
+) -> None:
     examples = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S)]
-    pytester.makepyfile(**{f"test_{number}": block for number, block in enumerate(examples)})
+    pytester.makepyfile(**{f"test_{number}": block for number, block in enumerate(examples)}, test_last=FAILING)
 
     result = pytester.runpytest_subprocess(*PLUGIN, "-W", "error", timeout=PATIENCE)
 
-    result.assert_outcomes(passed=sum(block.count("\ndef test_") + block.startswith("def test_") for block in examples))
+    result.assert_outcomes(passed=sum(len(re.findall("^def test_", block, re.M)) for block in examples), failed=1)
+    result.stdout.fnmatch_lines(["*Captured artemis call*", "*UserService/ListUsers code=OK*"])
     assert left_in(files) == []
 
 
@@ -83,14 +87,6 @@ def test_each_worker_of_xdist_has_a_server(
     result.assert_outcomes(passed=12)
     targets = {(pytester.path / worker).read_text() for worker in ("gw0", "gw1")}
     assert len(targets) == 2
-    assert left_in(files) == []
-
-
-def test_a_failed_test_shows_the_log_of_the_server(pytester: pytest.Pytester, files: Path) -> None:
-    pytester.makepyfile(FAILING)
-    result = pytester.runpytest_subprocess(*PLUGIN, timeout=PATIENCE)
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*Captured artemis call*", "*EventService/GetEvent code=NOT_FOUND*"])
     assert left_in(files) == []
 
 

@@ -1,6 +1,7 @@
 """A server for tests: the real one, in a process of its own."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,7 +15,7 @@ from artemis_testing.calls import RecordedCall, recorded
 from artemis_testing.clock import Clock
 from artemis_testing.data import Data, EventFields, UserFields, event_of, read
 from artemis_testing.faults import Faults
-from artemis_testing.process import ServerProcess
+from artemis_testing.process import ServerFailedError, ServerProcess
 
 CLIENT_TIMEOUT = 10.0
 """Seconds of `ArtemisServer.client`, so that a test that waits for nothing fails soon."""
@@ -34,7 +35,7 @@ class ArtemisServer:
         self._channel = grpc.insecure_channel(self.target, _OPTIONS)
         self._data = Data(self._channel, process.tokens.get("admin"))
         self._client: ArtemisClient | None = None
-        self._log_begin = 0
+        self._log_begin = len(process.log)
 
     @property
     def client(self) -> ArtemisClient:
@@ -97,7 +98,9 @@ class ArtemisServer:
 
     @property
     def log(self) -> str:
-        """The lines that the server has logged since the last reset."""
+        """The lines that the server has logged since the last reset: one for each call, and what went wrong."""
+        with suppress(ServerFailedError):  # its log is there all the same
+            self._process.ask("flush_log")
         return self._process.log[self._log_begin :]
 
     def reset(self) -> None:
@@ -107,6 +110,7 @@ class ArtemisServer:
         at 1 again. The target stays.
         """
         self._process.ask("reset")
+        self._process.ask("flush_log")
         self._data.forget()
         self._log_begin = len(self._process.log)
 

@@ -33,6 +33,7 @@ COMMANDS = (
     "disconnect",
     "expire_log",
     "calls",
+    "flush_log",
 )
 """The methods of `Host` that may be called."""
 

@@ -41,10 +41,11 @@ class Host:
             auth_tokens_file=folder / "tokens.toml" if access else None,
         )
         self._script = Script(lambda client_port: connections.cut(self.port, client_port))
+        self._telemetry = Telemetry(settings)
         self._application = Application(
             settings,
             self._file.make_engine(),
-            telemetry=Telemetry(settings),
+            telemetry=self._telemetry,
             call_type=partial(ScriptedCall, self._script),
         )
         self._database = Database(self._file.make_engine())
@@ -94,6 +95,10 @@ class Host:
     def calls(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
         """Returns the method, the request in base64 and the metadata of each call. Binary metadata are in base64."""
         return [(each.method, _text(each.request), _texts(each.metadata)) for each in self._script.calls()]
+
+    def flush_log(self) -> None:
+        """Writes the lines of the log that wait."""
+        self._telemetry.flush_log()
 
     def stop(self) -> None:
         """Ends the server."""
