@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "testing" / "README.md", ROOT / "docs" / "testing.md")
 PLUGIN = ("-p", "artemis_testing.plugin", "-p", "no:cacheprovider")
 """Where the package is installed, pytest finds the plugin by itself, and does not load it a second time."""
-PATIENCE = 60.0
+PATIENCE = 100.0
 SLOW = """
 import pathlib, time
 
