@@ -121,9 +121,12 @@ def test_what_is_not_given_has_a_default(artemis: ArtemisServer) -> None:
 
 
 def test_many_events_are_added_in_their_order(artemis: ArtemisServer) -> None:
-    added = artemis.add_events(Event(description=str(number)) for number in range(1100))
-    assert [event.description for event in added] == [str(number) for number in range(1100)]
-    assert [event.id for event in added] == list(range(1, 1101))
+    wide = "\N{CLAPPER BOARD}"  # four bytes
+    event = Event(name=wide * 200, description=wide * 8192, category=wide * 100, location=wide * 300)
+    added = artemis.add_events(Event(name=event.name, publisher=str(number)) for number in range(5))
+    added += artemis.add_events([event] * 245)
+    assert [each.publisher for each in added[:5]] == list("01234")
+    assert [event.id for event in added] == list(range(1, 251))
     assert methods(artemis) == []
 
 
@@ -294,6 +297,20 @@ def test_a_watch_of_the_client_outlives_its_connection(
     assert next(watch).event.id == 2
 
 
+def test_a_watch_of_the_client_outlives_what_its_call_meets(
+    artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub
+) -> None:
+    artemis.faults.fail(Code.UNAVAILABLE, method="WatchEvents")
+    assert failure(lambda: list(resume(stub, ""))).code() is Code.UNAVAILABLE
+    _, watch = artemis.client.events.list_and_watch()
+    artemis.faults.fail(Code.UNAVAILABLE, method="WatchEvents")
+    artemis.faults.drop_connection(method="WatchEvents")
+    artemis.faults.lose_answer(method="CreateEvent")
+    artemis.client.events.create(new_event())
+    assert next(watch).event.id == 1
+    assert methods(artemis).count("WatchEvents") == 4
+
+
 @pytest.mark.parametrize("changed", [False, True])
 def test_an_expired_log_ends_watches_and_their_tokens(
     artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub, changed: bool
@@ -343,6 +360,12 @@ def test_a_clock_that_is_not_frozen_goes_on_from_where_it_was_moved_to(artemis: 
     before = artemis.clock.now()
     assert artemis.clock.now() > before
     assert artemis.clock.freeze() == artemis.clock.now()
+    with pytest.raises(ValueError, match="years 1 to 9999"):
+        artemis.clock.advance(timedelta(days=366 * 9999))
+    assert artemis.clock.now() == artemis.clock.freeze()
+    for limit in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
+        artemis.clock.freeze(limit)
+        assert artemis.add_event().create_time.ToDatetime(UTC) == limit
     with pytest.raises(ValueError, match="has no time zone"):
         artemis.clock.freeze(datetime(2040, 1, 1))
 

@@ -1,6 +1,5 @@
 """The plugin in runs of pytest like those of consumers, and the examples of its pages."""
 
-import os
 import re
 import signal
 import socket
@@ -80,6 +79,9 @@ def test_each_worker_of_xdist_has_a_server(
     pytester: pytest.Pytester, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARTEMIS_CA", "/nowhere")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     pytester.makepyfile(ISOLATED)
 
     result = pytester.runpytest_subprocess(*PLUGIN, "-n", "2", "--dist", "each", timeout=PATIENCE)
@@ -125,5 +127,10 @@ def test_a_run_that_needs_no_server_imports_nothing_of_it() -> None:
     code = (
         "import sys, artemis_testing.plugin; print(sorted({'grpc', 'artemis_client', 'artemis'} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "[]\n"

@@ -25,7 +25,7 @@ class Clock:
         """Stops the clock at a time that has a time zone, or where it is; returns the time.
 
         Raises:
-            ValueError: the time has no time zone.
+            ValueError: the time has no time zone, or is not in the years 1 to 9999 of UTC.
         """
         return _to_datetime(self._process.ask("freeze", at=None if at is None else _to_micros(at)))
 
@@ -34,6 +34,9 @@ class Clock:
 
         What the server keeps for a time only is gone when this returns: request ids after 24 hours, and the changes of
         events after 7 days.
+
+        Raises:
+            ValueError: the time would not be in the years 1 to 9999.
         """
         return _to_datetime(self._process.ask("advance", microseconds=by // _MICROSECOND))
 

@@ -19,8 +19,8 @@ DURATION = timedelta(hours=1)
 """The time from the start to the end of an event that is not given an end."""
 UNSCRIPTED = "x-artemis-testing"
 """The metadata by which the server knows the calls of the kit: they are not recorded, and no fault meets them."""
-MAX_BATCH = 500
-"""Events of one call: as large as they may be, they stay below the size of a request."""
+MAX_BATCH = 80
+"""Events of one call: as large as they may be, 35 KiB each, they stay below the size of an answer, 3 MiB."""
 
 
 class EventFields(TypedDict, total=False):

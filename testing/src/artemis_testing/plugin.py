@@ -1,5 +1,6 @@
 """The fixtures, for pytest. It imports nothing of gRPC or of Artemis until a test asks for a server."""
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,12 +30,17 @@ def _artemis_pool(request: pytest.FixtureRequest) -> "Iterator[Pool]":
 
 
 @pytest.fixture
-def artemis_factory(_artemis_pool: "Pool", request: pytest.FixtureRequest) -> "Iterator[Callable[..., ArtemisServer]]":
+def artemis_factory(
+    _artemis_pool: "Pool", request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> "Iterator[Callable[..., ArtemisServer]]":
     """Returns another server at each call, each with a database, a clock and faults of its own.
 
     With `artemis_factory(access=True)` the callers of the server need a token, which `ArtemisServer.token` gives.
     """
     used: list[ArtemisServer] = request.node.stash.setdefault(_USED, [])
+    # gRPC asks the proxy that `http_proxy` names for addresses of this machine as well.
+    direct = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy") or ""  # noqa: SIM112, gRPC's names
+    monkeypatch.setenv("no_grpc_proxy", f"{direct},127.0.0.1".lstrip(","))
     with ExitStack() as lent:
 
         def make(*, access: bool = False) -> "ArtemisServer":
@@ -66,5 +72,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def _cache(config: pytest.Config) -> Path | None:
-    """Returns a folder of pytest's cache, which keeps the migrated database; None without a cache."""
-    return config.cache.mkdir("artemis") if getattr(config, "cache", None) else None
+    """Returns a folder of pytest's cache, which keeps the migrated database; None without one that can be written."""
+    if getattr(config, "cache", None) is None:
+        return None
+    try:
+        folder: Path = config.cache.mkdir("artemis")
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class ServerProcess:
                 process_group=0,
             )
         self._stream = self._control.makefile("rw", encoding="utf-8")
+        self._lock = threading.Lock()
         try:
             started = self._read(START_TIMEOUT)
         except BaseException:
@@ -61,12 +63,13 @@ class ServerProcess:
             ValueError: an argument has no meaning for the server.
             ServerFailedError: the process does not answer.
         """
-        try:
-            self._stream.write(json.dumps({"command": command, "arguments": arguments}) + "\n")
-            self._stream.flush()
-        except OSError as error:
-            raise self._failure() from error
-        return self._read(TIMEOUT)
+        with self._lock:
+            try:
+                self._stream.write(json.dumps({"command": command, "arguments": arguments}) + "\n")
+                self._stream.flush()
+            except OSError as error:
+                raise self._failure() from error
+            return self._read(TIMEOUT)
 
     @property
     def log(self) -> str:

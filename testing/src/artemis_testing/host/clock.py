@@ -5,6 +5,8 @@ import time
 _DAY = 86_400 * 1_000_000  # microseconds
 _EPOCH = 2_440_587.5
 """The Julian day of the Unix epoch."""
+_MIN, _MAX = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The times that a google.protobuf.Timestamp can have: the years 1 to 9999."""
 
 
 class Clock:
@@ -33,12 +35,17 @@ class Clock:
         return self.now() / _DAY + _EPOCH
 
     def freeze(self, at: int | None) -> int:
-        """Stops the clock at this time, or where it is; returns the time."""
-        self._frozen = self.now() if at is None else at
+        """Stops the clock at this time, or where it is; returns the time. Raises: as `advance`."""
+        self._frozen = _checked(self.now() if at is None else at)
         return self._frozen
 
     def advance(self, microseconds: int) -> int:
-        """Moves the clock, back if the number is negative; returns the time."""
+        """Moves the clock, back if the number is negative; returns the time.
+
+        Raises:
+            ValueError: it would not be in the years 1 to 9999.
+        """
+        _checked(self.now() + microseconds)
         if self._frozen is None:
             self._shift += microseconds
         else:
@@ -48,3 +55,9 @@ class Clock:
     def reset(self) -> None:
         """Makes it the system's clock again."""
         self._shift, self._frozen = 0, None
+
+
+def _checked(time: int) -> int:
+    if not _MIN <= time <= _MAX:
+        raise ValueError("the clock cannot leave the years 1 to 9999")
+    return time
