@@ -35,6 +35,12 @@ def test_the_client_knows_its_version() -> None:
     assert artemis_client.__version__ == version("artemis-client") == project("client")["version"]
 
 
+def test_the_test_kit_needs_the_server_of_its_version() -> None:
+    kit = project("testing")
+    assert f"artemis-server=={project('server')['version']}" in kit["dependencies"]
+    assert kit["version"] == project("server")["version"]
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_newest_release_of_the_changelog_has_the_version_of_every_package(package: str) -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
