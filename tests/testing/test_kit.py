@@ -232,14 +232,17 @@ def test_faults_are_met_one_after_the_other_until_they_are_cleared(
     artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub
 ) -> None:
     artemis.faults.fail(Code.INTERNAL)
-    artemis.faults.drop_connection()
+    artemis.faults.fail(Code.NOT_FOUND, method="GetEvent")
     artemis.faults.fail(Code.ABORTED, calls=100)
-    assert [failure(create, stub).code() for _ in range(3)] == [Code.INTERNAL, Code.UNAVAILABLE, Code.ABORTED]
+    assert [failure(create, stub).code() for _ in range(3)] == [Code.INTERNAL, Code.ABORTED, Code.ABORTED]
+    assert failure(lambda: stub.GetEvent(events_pb2.GetEventRequest(id=1))).code() is Code.NOT_FOUND
     artemis.faults.clear()
     assert create(stub).id == 1
 
 
 def test_a_late_answer_is_one_all_the_same(artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub) -> None:
+    artemis.faults.delay(0, method="GetEvent")
+    assert failure(lambda: stub.GetEvent(events_pb2.GetEventRequest(id=1))).code() is Code.NOT_FOUND
     artemis.faults.delay(0.2, method="CreateEvent", calls=2)
     begin = time.monotonic()
     assert create(stub).id == 1

@@ -72,9 +72,13 @@ class ServerProcess:
             return self._read(TIMEOUT)
 
     @property
-    def log(self) -> str:
-        """The lines that the server has logged."""
-        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
+    def log_size(self) -> int:
+        """The number of bytes that the server has logged."""
+        return os.fstat(self._log.fileno()).st_size
+
+    def log(self, begin: int = 0) -> str:
+        """Returns the lines that the server has logged, after so many bytes."""
+        return os.pread(self._log.fileno(), self.log_size - begin, begin).decode(errors="replace")
 
     def close(self) -> None:
         """Ends the process, and removes its files. It may be called more than once."""
@@ -104,4 +108,4 @@ class ServerProcess:
     def _failure(self) -> ServerFailedError:
         code = self._process.poll()
         state = "does not answer" if code is None else f"has ended with exit code {code}"
-        return ServerFailedError(f"the server of artemis_testing {state}; its log:\n{self.log}")
+        return ServerFailedError(f"the server of artemis_testing {state}; its log:\n{self.log()}")

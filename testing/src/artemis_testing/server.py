@@ -35,7 +35,7 @@ class ArtemisServer:
         self._channel = grpc.insecure_channel(self.target, _OPTIONS)
         self._data = Data(self._channel, process.tokens.get("admin"))
         self._client: ArtemisClient | None = None
-        self._log_begin = len(process.log)
+        self._log_begin = process.log_size
 
     @property
     def client(self) -> ArtemisClient:
@@ -101,7 +101,7 @@ class ArtemisServer:
         """The lines that the server has logged since the last reset: one for each call, and what went wrong."""
         with suppress(ServerFailedError):  # its log is there all the same
             self._process.ask("flush_log")
-        return self._process.log[self._log_begin :]
+        return self._process.log(self._log_begin)
 
     def reset(self) -> None:
         """Makes the database empty, the clock right, and the faults and the recorded calls forgotten.
@@ -112,7 +112,7 @@ class ArtemisServer:
         self._process.ask("reset")
         self._process.ask("flush_log")
         self._data.forget()
-        self._log_begin = len(self._process.log)
+        self._log_begin = self._process.log_size
 
     def close_client(self) -> None:
         """Closes `client`, if it was used; the next use makes another one."""

@@ -106,7 +106,9 @@ class ScriptedCall(IncomingCall):
         self._script = script
         self._fault: Fault | None = None
         self._held = False
-        """True while the answer waits for its time."""
+        """True if the answer waits for its time."""
+        self._left = threading.Event()
+        """Set once the method is done with a call whose answer waits."""
 
     def receive(self, arrived: Callable[[IncomingCall], None]) -> None:
         """Receives the request, and then meets the fault that is due."""
@@ -138,7 +140,9 @@ class ScriptedCall(IncomingCall):
 
     def mark_answered(self) -> None:
         """Tells that the method is done with the call, once its answer is sent."""
-        if not self._held:
+        if self._held:
+            self._left.set()
+        else:
             super().mark_answered()
 
     def _deliver(self, deliver: Callable[[], None]) -> None:
@@ -156,8 +160,8 @@ class ScriptedCall(IncomingCall):
 
     def _deliver_late(self, deliver: Callable[[], None]) -> None:
         deliver()
-        self._held = False
-        self.mark_answered()
+        self._left.wait()
+        super().mark_answered()
 
     def _cut(self) -> None:
         self._script.cut(int(self.connection.rpartition(b":")[2]))
