@@ -108,6 +108,24 @@ def test_a_reset_leaves_nothing(artemis: ArtemisServer) -> None:
             next(old)
 
 
+def test_a_connection_outlives_resets(artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub) -> None:
+    """Also with open calls on it, so that a program may keep its channel for all tests."""
+    for _ in range(10):
+        artemis.faults.delay(20, method="GetEvent")
+        late = stub.GetEvent.future(events_pb2.GetEventRequest(id=1), timeout=PATIENCE)
+        watch = stub.WatchEvents(events_pb2.WatchEventsRequest(), timeout=PATIENCE)
+        assert next(watch).resume_token
+        assert create(stub).id == 1
+
+        artemis.reset()
+
+        assert create(stub).id == 1
+        artemis.reset()
+        for call in (late.result, lambda open_watch=watch: list(open_watch)):
+            error = failure(call)
+            assert (error.code(), detail(error, ErrorInfo).reason) == (Code.UNAVAILABLE, "SHUTTING_DOWN")
+
+
 def test_what_is_not_given_has_a_default(artemis: ArtemisServer) -> None:
     user = artemis.add_user(first_name="Ada")
     assert (user.id, user.email, user.first_name) == (1, "user1@example.com", "Ada")

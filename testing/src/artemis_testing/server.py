@@ -106,8 +106,7 @@ class ArtemisServer:
     def reset(self) -> None:
         """Makes the database empty, the clock right, and the faults and the recorded calls forgotten.
 
-        It cuts all connections: open calls and watches end, and clients connect again with their next call. Ids begin
-        at 1 again. The target stays.
+        Open calls and watches end with UNAVAILABLE. The target stays, and so do connections. Ids begin at 1 again.
         """
         self._process.ask("reset")
         self._process.ask("flush_log")
@@ -130,7 +129,7 @@ class ArtemisServer:
 _OPTIONS = (
     # A connection of its own, which ends with the channel.
     ("grpc.use_local_subchannel_pool", 1),
-    # Each reset cuts the connection, and the next call must not wait for gRPC's pause of a second.
+    # Faults cut the connection, and the next call must not wait for gRPC's pause of a second.
     ("grpc.initial_reconnect_backoff_ms", 10),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 100),

@@ -53,9 +53,13 @@ class Host:
         self.port = self._application.start()
 
     def reset(self) -> None:
-        """Makes everything as it was at the start. Calls and watches that are open end with their connections."""
+        """Makes everything as it was at the start. Calls and watches that are open end with UNAVAILABLE.
+
+        Connections stay: a call that its client begins while the end of its connection is on the way would fail.
+        """
         self._script.clear()
-        connections.cut_all(self.port)
+        if not self._script.end_calls(_RESET):
+            connections.cut_all(self.port)
         self._script.forget_calls()
         self._clock.reset()
         self._file.reset()
@@ -108,6 +112,9 @@ class Host:
     def _prune(self, now: int) -> int:
         self._pruner.prune()
         return now
+
+
+_RESET = status_of("UNAVAILABLE", "SHUTTING_DOWN", "the test is over, and the server is reset", retry_after=0)
 
 
 def _make_tokens(path: Path) -> dict[str, str]:

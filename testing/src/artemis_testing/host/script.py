@@ -15,6 +15,8 @@ UNSCRIPTED = "x-artemis-testing"
 """The metadata of calls that the kit makes itself: they are not recorded, and no fault meets them."""
 MAX_RECORDED = 10_000
 """Calls that are kept."""
+MAX_END = 2.0
+"""Seconds in which gRPC has sent the statuses of calls that were ended."""
 
 
 class Kind(enum.Enum):
@@ -56,12 +58,16 @@ class Recorded:
 
 
 class Script:
-    """The faults to come, the earliest first, and the calls that have arrived. Threads may share it."""
+    """The faults to come, the earliest first, the calls that have arrived, and those that are open.
+
+    Threads may share it.
+    """
 
     def __init__(self, cut: Callable[[int], None]) -> None:
         """`cut` ends the connection of the client with this port."""
         self.cut = cut
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._open: set[ScriptedCall] = set()
         self._faults: list[Fault] = []
         self._calls: deque[Recorded] = deque(maxlen=MAX_RECORDED)
 
@@ -84,6 +90,26 @@ class Script:
         """Returns the calls, in the order of their arrival."""
         with self._lock:
             return list(self._calls)
+
+    def opened(self, call: "ScriptedCall") -> None:
+        """Is told of a call whose headers have arrived."""
+        with self._lock:
+            self._open.add(call)
+
+    def ended(self, call: "ScriptedCall") -> None:
+        """Is told of a call that has ended."""
+        with self._lock:
+            self._open.discard(call)
+            self._lock.notify_all()
+
+    def end_calls(self, status: grpc.Status) -> bool:
+        """Ends all open calls with this status; returns whether they have ended within MAX_END seconds."""
+        with self._lock:
+            calls = list(self._open)
+        for call in calls:
+            call.end(status)
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._open.intersection(calls), MAX_END)
 
     def arrive(self, call: Recorded, *, streams: bool) -> Fault | None:
         """Records a call, and returns the fault that it meets."""
@@ -109,6 +135,7 @@ class ScriptedCall(IncomingCall):
         """True if the answer waits for its time."""
         self._left = threading.Event()
         """Set once the method is done with a call whose answer waits."""
+        script.opened(self)
 
     def receive(self, arrived: Callable[[IncomingCall], None]) -> None:
         """Receives the request, and then meets the fault that is due."""
@@ -137,6 +164,15 @@ class ScriptedCall(IncomingCall):
     def refuse(self, status: grpc.Status) -> None:
         """Ends the call with an error, unless that is lost; perhaps later."""
         self._deliver(partial(super().refuse, status))
+
+    def end(self, status: grpc.Status) -> None:
+        """Ends the call with this status at once, unless it has its answer."""
+        self._fault = None
+        super().refuse(status)
+
+    def _end(self, ended: Callable[[IncomingCall], None]) -> None:
+        super()._end(ended)
+        self._script.ended(self)
 
     def mark_answered(self) -> None:
         """Tells that the method is done with the call, once its answer is sent."""
