@@ -451,7 +451,7 @@ def test_a_server_that_has_ended_is_told_with_its_log(tmp_path: Path) -> None:
     process = ServerProcess(tmp_path)
     folder = process._folder
     process._process.kill()
-    with pytest.raises(ServerFailedError, match="its log:") as caught:
+    with pytest.raises(ServerFailedError, match="has ended with exit code -9; its log:") as caught:
         process.ask("now")
     assert "healthy: serving" in str(caught.value)
     process.close()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ START_TIMEOUT = 120.0
 """Seconds that a server may take to start, on a machine that is busy."""
 TIMEOUT = 30.0
 """Seconds that a command may take."""
+END_TIMEOUT = 1.0
+"""Seconds in which a process that has failed ends by itself."""
 STOP_TIMEOUT = 5.0
 """Seconds after which a process that does not end is killed."""
 
@@ -106,6 +109,8 @@ class ServerProcess:
         return answer["value"]
 
     def _failure(self) -> ServerFailedError:
-        code = self._process.poll()
+        code = None
+        with suppress(subprocess.TimeoutExpired):  # it has closed the socket, and may be about to end
+            code = self._process.wait(END_TIMEOUT)
         state = "does not answer" if code is None else f"has ended with exit code {code}"
         return ServerFailedError(f"the server of artemis_testing {state}; its log:\n{self.log()}")
