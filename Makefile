@@ -6,13 +6,13 @@
 PYTHON ?= python3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
 BIN := .venv/bin
-PACKAGES := protos models server client loader
+PACKAGES := protos models server client loader testing
 EDITABLE := $(addprefix --editable ./,$(PACKAGES))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP := -m pip --quiet --disable-pip-version-check install
 EXPORT := $(BIN)/uv export --quiet --no-header --no-annotate --no-emit-workspace --no-default-groups
 FLOOR_client := protos client
-FLOOR_services := protos models server loader
+FLOOR_services := protos models server loader client testing
 # The generator has wheels for Python 3.11 to 3.13; elsewhere the test that generates stubs is skipped.
 GENERATOR := $(shell $(PYTHON) -c 'import sys; print(".venv-proto/.done" if sys.version_info < (3, 14) else "")')
 FLOORS := .venv-floor/client/.done .venv-floor/services/.done

@@ -10,7 +10,7 @@ import artemis_client
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("protos", "models", "server", "client", "loader")
+PACKAGES = ("protos", "models", "server", "client", "loader", "testing")
 
 
 def project(package: str) -> dict[str, Any]:
@@ -33,6 +33,12 @@ def test_a_package_says_what_it_is_and_for_whom(package: str) -> None:
 
 def test_the_client_knows_its_version() -> None:
     assert artemis_client.__version__ == version("artemis-client") == project("client")["version"]
+
+
+def test_the_test_kit_needs_the_server_of_its_version() -> None:
+    kit = project("testing")
+    assert f"artemis-server=={project('server')['version']}" in kit["dependencies"]
+    assert kit["version"] == project("server")["version"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

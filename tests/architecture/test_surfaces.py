@@ -17,6 +17,7 @@ SOURCES = (
     ROOT / "server" / "src",
     ROOT / "client" / "src",
     ROOT / "loader" / "src",
+    ROOT / "testing" / "src",
 )
 GENERATED = ("_pb2.py", "_pb2_grpc.py")
 STUBS = sorted(
@@ -41,7 +42,7 @@ print(sorted(set(seen)), threading.active_count())
 """
 """Imports every module, and prints what that has opened, and how many threads there are; then the same of a file."""
 WATCHED = ("sqlite3.connect", "socket.bind", "socket.connect", "subprocess.Popen", "os.fork")
-ROOTS = ("artemis", "artemis_models", "artemis_server", "artemis_client", "artemis_loader")
+ROOTS = ("artemis", "artemis_models", "artemis_server", "artemis_client", "artemis_loader", "artemis_testing")
 
 
 def run(code: str) -> "subprocess.CompletedProcess[str]":
@@ -141,7 +142,7 @@ def test_importing_opens_nothing_and_starts_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["protos/artemis", *(f"{name}/src/artemis_{name}" for name in ("models", "server", "client"))]
+    "package", ["protos/artemis", *(f"{name}/src/artemis_{name}" for name in ("models", "server", "client", "testing"))]
 )
 def test_every_package_ships_its_types(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()

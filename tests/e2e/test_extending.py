@@ -16,8 +16,8 @@ from tests.e2e.servers import READY, Server, environment
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-COPIED = ("Makefile", "pyproject.toml", "docs", "tests", "protos", "models", "server", "client", "loader")
-PACKAGES = ("protos", "models/src", "server/src", "client/src", "loader/src", ".")
+COPIED = ("Makefile", "pyproject.toml", "docs", "tests", "protos", "models", "server", "client", "loader", "testing")
+PACKAGES = ("protos", "models/src", "server/src", "client/src", "loader/src", "testing/src", ".")
 VERSIONS = Path("models/src/artemis_models/migrations/versions")
 GENERATOR = ROOT / ".venv-proto"
 ENTITIES = "tests/unit/test_loader_entities.py"

@@ -56,8 +56,22 @@ def test_the_services_work_on_their_oldest_dependencies(database_url: str) -> No
     assert loaded.returncode == 0, loaded.stderr
 
 
+def test_the_test_kit_works_on_its_oldest_dependencies(tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text("def test_adds(artemis):\n    assert artemis.add_event().id == 1\n")
+    done = subprocess.run(
+        [SERVICES, "-m", "pytest", tmp_path],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
-    ("python", "packages"), [(CLIENT, ["protos", "client"]), (SERVICES, ["models", "server", "loader"])]
+    ("python", "packages"), [(CLIENT, ["protos", "client"]), (SERVICES, ["models", "server", "loader", "testing"])]
 )
 def test_the_oldest_dependencies_are_the_declared_lower_bounds(python: Path, packages: list[str]) -> None:
     """Or the tests above would prove nothing of the ranges in the packages' pyproject.toml."""

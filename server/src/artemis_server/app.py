@@ -162,7 +162,8 @@ class Application:
     """A server on one database. Make it, `start` it, and `stop` it once.
 
     With `share_port`, other processes may listen on the same port. `Database` explains `turn`. The `telemetry` of this
-    process is started and stopped with it. `access` is that of the settings, if it was loaded already.
+    process is started and stopped with it. `access` is that of the settings, if it was loaded already. `Calls`
+    explains `call_type`.
 
     Raises:
         SettingsError: a file of access control cannot be used.
@@ -177,6 +178,7 @@ class Application:
         turn: Turn | None = None,
         telemetry: Telemetry,
         access: AccessControl | None = None,
+        call_type: Callable[..., IncomingCall] = IncomingCall,
     ) -> None:
         self._settings = settings
         self._telemetry = telemetry
@@ -194,7 +196,13 @@ class Application:
         audit = Audit(roles) if self._access.authenticates else None
         self._gate = AccessGate(self._access, roles) if self._access.authenticates else None
         limits = Limits(settings.max_concurrent_rpcs, settings.max_deadline, settings.max_client_rate)
-        self._calls = Calls(limits, telemetry.observers, gate=self._gate, audit=audit.record if audit else None)
+        self._calls = Calls(
+            limits,
+            telemetry.observers,
+            gate=self._gate,
+            audit=audit.record if audit else None,
+            call_type=call_type,
+        )
         self._probes = Calls(Limits(MAX_PROBES, seconds=settings.max_deadline), telemetry.observers)
         self.server = self._make_server(contract, audit, share_port=share_port)
         self._register(contract, names)

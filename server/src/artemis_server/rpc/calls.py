@@ -79,8 +79,13 @@ class Calls:
         *,
         gate: Gate | None = None,
         audit: Callable[[IncomingCall], None] | None = None,
+        call_type: Callable[..., IncomingCall] = IncomingCall,
     ) -> None:
-        """`audit` is called once for each call: when its method has returned, or it is refused before that."""
+        """`audit` is called once for each call: when its method has returned, or it is refused before that.
+
+        `call_type` makes a call of the arguments that grpcio gives to a pool; the test kit's calls fail on demand.
+        """
+        self.call_type = call_type
         self._limits = limits
         self._observers = observers
         self._gate = gate

@@ -35,6 +35,10 @@ class Owner(Protocol):
         """The calls whose clients have not read their answers."""
 
     @property
+    def call_type(self) -> Callable[..., IncomingCall]:
+        """Makes a call of the arguments that grpcio gives to a pool."""
+
+    @property
     def crowded(self) -> bool:
         """Tells whether a lane was crowded, or gRPC's thread of events late, a moment ago."""
 
@@ -78,7 +82,7 @@ class Lane(ThreadPoolExecutor):
 
     def submit(self, run: Any, /, *arguments: Any, **_: Any) -> "Future[Any]":
         """Takes a call whose headers have arrived. gRPC's thread of events calls this."""
-        self._owner.receive(IncomingCall(*arguments), self)
+        self._owner.receive(self._owner.call_type(*arguments), self)
         return SUBMITTED
 
     def lane_of(self, _: IncomingCall) -> "Lane":

@@ -159,10 +159,11 @@ class RequestLog:
 
     def _run(self) -> None:
         while self._wake.wait() and not self._stopping.wait(FLUSH_INTERVAL):
-            self._flush()
-        self._flush()
+            self.flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes the lines that wait. Any thread may call it."""
         self._wake.clear()
         with self._lock:
             lines, self._lines = self._lines, []

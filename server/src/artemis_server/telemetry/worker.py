@@ -97,6 +97,11 @@ class Telemetry(DatabaseObserver):
         self._endpoint = Endpoint(self._metrics.listening, pages)
         self._endpoint.start()
 
+    def flush_log(self) -> None:
+        """Writes the lines of the request log that wait."""
+        if self._log is not None:
+            self._log.flush()
+
     def stop(self) -> None:
         """Writes the last lines and exports the last spans. Nothing may be observed after it."""
         if self._endpoint is not None:

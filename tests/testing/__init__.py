@@ -1,0 +1,1 @@
+"""The test kit, `artemis_testing`."""
