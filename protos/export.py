@@ -13,6 +13,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from generate import HERE, describe
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, SourceCodeInfo
 
 ERRORS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
@@ -102,8 +103,8 @@ def option_in(location: SourceCodeInfo.Location) -> tuple[tuple[int, ...], int |
     [4, 0, 2, 1, 8, 1159, 14] is (4, 0, 2, 1, 8) and 1159; [4, 0, 2, 1, 8] is the same without a number, that is, all
     options of the field; a location that is not of options is () without a number (google.protobuf.SourceCodeInfo).
     """
-    path, message = list(location.path), FileDescriptorProto.DESCRIPTOR
-    at = 0
+    path, at = list(location.path), 0
+    message: Descriptor | None = FileDescriptorProto.DESCRIPTOR
     while at < len(path) and message:
         field = message.fields_by_number[path[at]]
         at += 1
