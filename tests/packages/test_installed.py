@@ -32,10 +32,11 @@ def interpreter(version: str) -> Path:
 
 def install(python: Path, folder: Path, *arguments: Path | str) -> Path:
     """Makes an environment and installs into it; returns its Python."""
-    for command in (
+    commands: tuple[list[Path | str], ...] = (
         [UV, "venv", "--quiet", "--python", python, folder],
         [UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *arguments],
-    ):
+    )
+    for command in commands:
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return folder / "bin" / "python"
