@@ -78,8 +78,8 @@ def test_protoc_alone_compiles_the_plain_files_to_the_contract(dist: Path, gener
         expected[file.name] = shape(file)
     assert expected == found
     method = found["artemis/v1/events.proto"].service[0].method[0]
-    role = method.options.Extensions[access_pb2.required_role]  # type: ignore[index]  # protoc's stubs lack the type
-    assert role == access_pb2.ROLE_WRITER
+    required_role: Any = access_pb2.required_role
+    assert method.options.Extensions[required_role] == access_pb2.ROLE_WRITER
 
 
 @pytest.mark.parametrize("name", NAMES)
