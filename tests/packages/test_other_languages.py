@@ -7,6 +7,7 @@ packages cannot be fetched, the test is skipped and says so.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ TOOLS = {
 }
 SLOW = ("Java", "Rust")
 BLOCK = re.compile(r"(?:^`([\w./]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FETCHING = 300.0  # seconds
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # Maven resets them even where it prints none
+FETCHING, RUNNING = 300.0, 1200.0  # seconds; Rust compiles for minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +78,22 @@ def workplace(dist: Path, generator: Path, tmp_path: Path) -> Iterator[Path]:
 def shell(commands: str, folder: Path, timeout: float) -> "subprocess.CompletedProcess[str]":
     """Runs commands of the page; `protoc` and `buf` are those of this repository."""
     path = os.pathsep.join([str(folder.parent / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return subprocess.run(
+    process = subprocess.Popen(
         ["sh", "-e", "-c", commands],
         cwd=folder,
         env=environment() | {"PATH": path, "BUF_CACHE_DIR": str(folder.parent / "cache")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-        check=False,
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # and what it started
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(commands, process.returncode, COLOURS.sub("", out), err)
 
 
 def fetch(commands: str, folder: Path) -> None:
@@ -98,7 +107,7 @@ def fetch(commands: str, folder: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(FETCHING + RUNNING + PATIENCE)
 @pytest.mark.parametrize("title", TOOLS)
 def test_the_program_of_the_page_calls_the_server(title: str, workplace: Path, server: Server) -> None:
     if title in SLOW and os.environ.get("ARTEMIS_LANGUAGES") != "all":
@@ -112,7 +121,7 @@ def test_the_program_of_the_page_calls_the_server(title: str, workplace: Path, s
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace(TARGET, server.target), encoding="utf-8")
     fetch(page.fetch, workplace)
-    done = shell(page.run, workplace, 600)
+    done = shell(page.run, workplace, RUNNING)
     assert (done.returncode, done.stdout) == (0, page.output), done.stderr
 
 
