@@ -60,8 +60,12 @@ client: .venv/.dev ## Generate the client without asyncio from the asynchronous 
 migrate: .venv/.serve ## Bring the database's schema up to date
 	@$(BIN)/artemis-server migrate
 
-build: .venv/.dev ## Build the wheels into dist/
-	for package in $(PACKAGES); do $(BIN)/python -m build --quiet --no-isolation --wheel --outdir dist $$package || exit; done
+build: .venv/.dev .venv-proto/.done ## Build what a release consists of into dist/, and check it
+	rm -rf dist
+	for package in $(PACKAGES); do $(BIN)/python -m build --quiet --no-isolation --outdir dist $$package || exit; done
+	.venv-proto/bin/python protos/export.py dist
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	ARTEMIS_DIST=dist $(BIN)/python -m pytest tests/packages $(ARGS)
 
 lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(BIN)/uv lock --quiet --upgrade

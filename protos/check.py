@@ -1,14 +1,21 @@
-"""Checks the contract: `buf lint`, `buf breaking` against the last state, and that the stubs are up to date."""
+"""Checks the contract: `buf lint`, `buf breaking`, and that the stubs are up to date.
+
+`buf breaking` compares the contract with that of every kept release (docs/contract.md), and with its last state.
+"""
 
 import argparse
 import filecmp
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 HERE = Path(__file__).resolve().parent
 BUF_CONFIG = HERE / "buf.yaml"
+RELEASES = HERE.parent / "tests" / "compatibility"
+"""A folder for each kept release, with its wheels: that of artemis-protos has the .proto files."""
 
 
 def main() -> int:
@@ -22,7 +29,7 @@ def main() -> int:
         generate("--image", str(image))
         failed = [
             run(buf, "lint", str(image), "--config", str(BUF_CONFIG)),
-            breaking(buf, image, scratch),
+            *(breaking(buf, image, name, old) for name, old in earlier(scratch)),
             stale_stubs(scratch),
         ]
     return sum(map(bool, failed))
@@ -38,24 +45,35 @@ def run(*command: str) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def breaking(buf: str, image: Path, scratch: Path) -> int:
-    """Compares with the newest commit of main whose contract differs from the one at hand, if there is one."""
-    before = scratch / "before"
-    before.mkdir()
+def breaking(buf: str, image: Path, name: str, old: Path) -> int:
+    """Compares the contract with an earlier one, whose .proto files are below `old`."""
+    before = old / "image.binpb"
+    generate("--protos", str(old), "--image", str(before))
+    print(f"buf breaking: compared with {name}")
+    return run(buf, "breaking", str(image), "--against", str(before), "--config", str(BUF_CONFIG))
+
+
+def earlier(scratch: Path) -> Iterator[tuple[str, Path]]:
+    """Yields the name of each earlier contract, and a folder with its .proto files."""
+    wheels = sorted(RELEASES.glob("*/artemis_protos-*.whl"))
+    if not wheels:
+        raise SystemExit(f"there is no kept release in {RELEASES}")
+    for wheel in wheels:
+        folder = scratch / wheel.stem
+        with ZipFile(wheel) as packed:
+            packed.extractall(folder, [name for name in packed.namelist() if name.endswith(".proto")])
+        yield f"release {wheel.parent.name}", folder
     revision = last_state()
-    if revision is None:
-        print("buf breaking: there is no earlier state of the contract to compare with")
-        return 0
-    archive = subprocess.run(["git", "archive", revision, "artemis"], cwd=HERE, check=True, capture_output=True).stdout
-    subprocess.run(["tar", "-x", "-C", str(before)], input=archive, check=True)
-    old = scratch / "before.binpb"
-    generate("--protos", str(before), "--image", str(old))
-    print(f"buf breaking: compared with {revision[:12]}")
-    return run(buf, "breaking", str(image), "--against", str(old), "--config", str(BUF_CONFIG))
+    if revision:
+        folder = scratch / revision
+        folder.mkdir()
+        archive = subprocess.run(["git", "archive", revision, "artemis"], cwd=HERE, check=True, capture_output=True)
+        subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+        yield f"commit {revision[:12]}", folder
 
 
 def last_state() -> str | None:
-    """Returns the commit to compare with, None in a history without one."""
+    """Returns the newest commit of main whose contract differs from the one at hand, None if there is none."""
     for branch in ("origin/main", "main", "HEAD"):
         commits = git("log", "--format=%H", "--first-parent", branch, "--", "artemis/**/*.proto")
         if commits:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import google.api.field_behavior_pb2
 import protovalidate
-from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
+from google.protobuf import any_pb2, descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
 from grpc_tools import protoc
 
 HERE = Path(__file__).resolve().parent
 GOOGLEAPIS = Path(google.api.field_behavior_pb2.__file__).parents[2]
 RULES = "buf/validate/validate.proto"
-WELL_KNOWN = (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2)
+WELL_KNOWN = (any_pb2, descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2)
 
 
 def main() -> None:
@@ -36,8 +36,8 @@ def main() -> None:
             write_stubs(without_rules_import(image), options.out, Path(scratch))
 
 
-def describe(protos: Path, scratch: Path) -> descriptor_pb2.FileDescriptorSet:
-    """Returns the descriptors, with comments, of the contract and of all that it imports."""
+def describe(protos: Path, scratch: Path, *others: str) -> descriptor_pb2.FileDescriptorSet:
+    """Returns the descriptors, with comments, of the contract, of `others`, and of all that these import."""
     rules, image = scratch / "rules.binpb", scratch / "image.binpb"
     rules.write_bytes(rule_descriptors().SerializeToString())
     run_protoc(
@@ -48,6 +48,7 @@ def describe(protos: Path, scratch: Path) -> descriptor_pb2.FileDescriptorSet:
         "--include_source_info",
         f"--descriptor_set_out={image}",
         *sorted(path.relative_to(protos).as_posix() for path in protos.glob("artemis/**/*.proto")),
+        *others,
     )
     return descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
 
