@@ -1,4 +1,4 @@
-"""Checks the contract: `buf lint`, `buf breaking` against the last state, and that the stubs are up to date."""
+"""Checks the contract: `buf lint`, `buf breaking` against the last state, and that the generated files are up to date."""
 
 import argparse
 import filecmp
@@ -9,6 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BUF_CONFIG = HERE / "buf.yaml"
+REFERENCE = HERE.parent / "docs" / "reference.md"
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
             run(buf, "lint", str(image), "--config", str(BUF_CONFIG)),
             breaking(buf, image, scratch),
             stale_stubs(scratch),
+            stale_reference(scratch),
         ]
     return sum(map(bool, failed))
 
@@ -83,6 +85,16 @@ def stale_stubs(scratch: Path) -> int:
     if stale:
         print(f"stubs that are not what the .proto files make: {', '.join(stale)}; run `make proto`")
     return len(stale)
+
+
+def stale_reference(scratch: Path) -> int:
+    """Writes the reference of the API anew and returns 1 if it differs from docs/reference.md."""
+    fresh = scratch / "reference.md"
+    run(sys.executable, str(HERE / "reference.py"), "--out", str(fresh))
+    if fresh.read_text(encoding="utf-8") == REFERENCE.read_text(encoding="utf-8"):
+        return 0
+    print("docs/reference.md is not what the .proto files make; run `make proto`")
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""Builds the pages of the repository into a site, with Sphinx, MyST and Furo (docs/adr/0045). `make docs` runs it.
+
+The pages stay where a reader of the repository expects them, and link to each other by their paths there.
+navigation.md alone says in which order the site lists them.
+"""
+
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+
+project = "Artemis"
+html_title = "Artemis"
+extensions = ["myst_parser"]
+root_doc = "docs/README"
+include_patterns = ["README.md", "CHANGELOG.md", "*/README.md", "docs/*.md", "docs/**/*.md"]
+exclude_patterns = [
+    ".*",
+    "**/.*",
+    "build",
+    "dist",
+    "requirements",
+    "tests",
+    "docs/site",
+]  # no folder of these is walked
+
+myst_heading_anchors = 4  # the anchors that GitHub makes, so that a link leads to the same heading in both
+myst_links_external_new_tab = False
+highlight_language = "none"  # of blocks that name no language: outputs
+html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_extra_path = ["extra"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"top_of_page_buttons": []}
+
+
+def setup(app: Sphinx) -> None:
+    """Adds the navigation to the page that the site begins with."""
+    app.connect("source-read", add_navigation)
+
+
+def add_navigation(_: Sphinx, name: str, source: list[str]) -> None:
+    """Appends navigation.md to the first page, where a reader of the repository would see only its markup."""
+    if name == root_doc:
+        source[0] += "\n" + (HERE / "navigation.md").read_text(encoding="utf-8")
