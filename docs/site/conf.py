@@ -1,7 +1,7 @@
 """Builds the pages of the repository into a site, with Sphinx, MyST and Furo (docs/adr/0045). `make docs` runs it.
 
 The pages stay where a reader of the repository expects them, and link to each other by their paths there.
-navigation.md alone says in which order the site lists them.
+navigation.txt alone says in which order the site lists them.
 """
 
 from pathlib import Path
@@ -34,7 +34,6 @@ html_css_files = ["site.css"]
 html_extra_path = ["extra"]
 html_copy_source = False
 html_show_sphinx = False
-html_theme_options = {"top_of_page_buttons": []}
 
 
 def setup(app: Sphinx) -> None:
@@ -43,6 +42,6 @@ def setup(app: Sphinx) -> None:
 
 
 def add_navigation(_: Sphinx, name: str, source: list[str]) -> None:
-    """Appends navigation.md to the first page, where a reader of the repository would see only its markup."""
+    """Appends navigation.txt to the first page, where a reader of the repository would see only its markup."""
     if name == root_doc:
-        source[0] += "\n" + (HERE / "navigation.md").read_text(encoding="utf-8")
+        source[0] += "\n" + (HERE / "navigation.txt").read_text(encoding="utf-8")

@@ -20,11 +20,14 @@ ACCESS, FILTERS = "docs/access.md", "docs/filters.md"
 PAGES = [
     ["README.md", "docs/operations.md"],
     ["client/README.md"],
-    ["loader/README.md"],
+    ["loader/README.md", "models/README.md"],
     ["docs/tour.md"],
     ["docs/watching.md"],
 ]
 """Pages with commands or programs; those in one list follow each other on one server."""
+CONSUMER, FEED_OWNER, OPERATOR = (f"docs/tutorials/{name}.md" for name in ("consumer", "feed-owner", "operator"))
+RUN = [page for pages in PAGES for page in pages] + [ACCESS, CONSUMER, FEED_OWNER, OPERATOR]
+"""All pages whose commands and programs are run here."""
 
 
 @pytest.mark.parametrize("pages", PAGES, ids=lambda pages: pages[-1])
@@ -46,12 +49,12 @@ def test_the_steps_of_the_page_on_access_print_what_it_shows(tmp_path: Path) -> 
 
 
 def test_the_steps_of_the_tutorial_for_consumers_print_what_it_shows(serve: Serve, tmp_path: Path) -> None:
-    assert_printed(Shell(tmp_path, serve().target), list(steps_of("docs/tutorials/consumer.md")))
+    assert_printed(Shell(tmp_path, serve().target), list(steps_of(CONSUMER)))
 
 
 def test_the_steps_of_the_tutorial_on_feeds_print_what_it_shows(tmp_path: Path) -> None:
     """No server is needed: a load needs the database alone."""
-    assert_printed(Shell(tmp_path), list(steps_of("docs/tutorials/feed-owner.md")))
+    assert_printed(Shell(tmp_path), list(steps_of(FEED_OWNER)))
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificates by openssl")
@@ -60,7 +63,7 @@ def test_the_steps_of_the_tutorial_on_servers_print_what_it_shows(postgresql_ser
     with cloned(postgresql_server, "template1") as url:
         own = url.set(drivername="postgresql").render_as_string(hide_password=False)
         with closing(Shell(tmp_path, instead={"postgresql://artemis@127.0.0.1/artemis": own})) as shell:
-            assert_printed(shell, list(steps_of("docs/tutorials/operator.md")))
+            assert_printed(shell, list(steps_of(OPERATOR)))
 
 
 def assert_printed(shell: Shell, steps: list[Step]) -> None:
