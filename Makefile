@@ -54,6 +54,7 @@ proto: .venv-proto/.done ## Generate the stubs and docs/reference.md from the .p
 	.venv-proto/bin/python protos/reference.py
 
 docs: .venv-docs/.done ## Build the site of docs/ into build/site, and check its links
+	@rm -rf build/site
 	.venv-docs/bin/python -m sphinx $(SITE) . build/site
 	@echo "Open build/site/index.html"
 

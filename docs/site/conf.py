@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-HERE = Path(__file__).parent
+NAVIGATION = Path(__file__).with_name("navigation.txt")
 
 project = "Artemis"
 html_title = "Artemis"
@@ -37,11 +37,14 @@ html_show_sphinx = False
 
 
 def setup(app: Sphinx) -> None:
-    """Adds the navigation to the page that the site begins with."""
+    """Adds the navigation to the pages."""
     app.connect("source-read", add_navigation)
 
 
-def add_navigation(_: Sphinx, name: str, source: list[str]) -> None:
-    """Appends navigation.txt to the first page, where a reader of the repository would see only its markup."""
+def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
+    """Appends what the site lists below a page. A reader of the repository would see only the markup of it."""
     if name == root_doc:
-        source[0] += "\n" + (HERE / "navigation.txt").read_text(encoding="utf-8")
+        app.env.note_dependency(NAVIGATION)
+        source[0] += "\n" + NAVIGATION.read_text(encoding="utf-8")
+    if name == "docs/adr/README":
+        source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n[0-9]*\n```\n"
