@@ -1,7 +1,6 @@
 """Every block of code of every page is run by a test, or is of a kind that is checked here. Any other block fails.
 
-`tests/e2e/test_documents.py` runs commands and programs, and compares what they print; `test_extending.py` applies
-docs/extending.md.
+`tests/e2e/test_documents.py` runs commands and programs, and compares what they print.
 """
 
 import json
@@ -27,8 +26,11 @@ from tests.e2e.documents import steps_of
 from tests.e2e.test_documents import RUN
 from tests.telemetry.names import names_in as metrics_in
 
-APPLIED = "docs/extending.md"
-"""The page whose blocks are pieces of steps."""
+ELSEWHERE = {
+    "docs/extending.md": "tests/e2e/test_extending.py::test_the_steps_of_the_page_are_all_that_it_takes",
+    "docs/feeds.md": "tests/unit/test_loader_docs.py::test_an_example_of_the_page_can_be_read",
+}
+"""Pages all of whose blocks are tested by a test of their own, and that test."""
 BLOCK = re.compile(r"^( *)(```+)(\w*)\n(.*?)^\1\2$", re.DOTALL | re.MULTILINE)
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00 (INFO|WARNING|ERROR) artemis[\w.]*: .+")
 PROVEN = {
@@ -58,7 +60,7 @@ class Block:
     @property
     def is_run(self) -> bool:
         """True if a test runs it, writes it as a file, or compares it with what a program prints."""
-        if self.page == APPLIED:
+        if self.page in ELSEWHERE:
             return True
         if self.page not in RUN:
             return False
@@ -97,11 +99,14 @@ def test_every_block_of_a_page_is_run_or_checked(path: Path) -> None:
             CHECKS[block.language](block)
 
 
-def test_every_output_that_another_test_proves_is_there_and_so_is_the_test() -> None:
-    for (page, beginning), test in PROVEN.items():
-        assert [block for block in ALL if block.begins_as({(page, beginning)})], beginning
-        file, _, name = test.partition("::")
-        assert name in named_tests_in(ROOT / file)
+def test_every_output_that_another_test_proves_is_there() -> None:
+    assert [place for place in PROVEN if not any(block.begins_as({place}) for block in ALL)] == []
+
+
+@pytest.mark.parametrize("test", sorted({*ELSEWHERE.values(), *PROVEN.values()}))
+def test_a_test_that_this_module_names_exists(test: str) -> None:
+    file, _, name = test.partition("::")
+    assert name in named_tests_in(ROOT / file)
 
 
 def check_commands(block: Block) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "adr"
+NAVIGATION = ROOT / "docs" / "site" / "navigation.txt"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 REASON = re.compile(
     r"""(?:\b(?:Unavailable|ResourceExhausted|DeadlineExceeded|Cancelled|NotFound|AlreadyExists|FailedPrecondition|Aborted
@@ -63,6 +64,13 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             waiting += [(page.parent / target.partition("#")[0]).resolve() for target in links_of(page)]
     missed = set(PAGES) - reached
     assert not missed
+
+
+def test_every_page_has_one_place_in_the_navigation_of_the_site() -> None:
+    entries = re.findall(r"^(?!:|```)(?:.* <)?([^<>\n]+?)>?$", NAVIGATION.read_text(encoding="utf-8"), re.MULTILINE)
+    listed = [(ROOT / "docs" / f"{entry}.md").resolve() for entry in entries]
+    pages = {page for page in PAGES if not re.match("[0-9]", page.name)}  # the decisions are listed below their README
+    assert sorted(pages - {ROOT / "docs" / "README.md"}) == sorted(listed)
 
 
 def test_the_readme_is_short() -> None:
