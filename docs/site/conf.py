@@ -28,6 +28,7 @@ exclude_patterns = [
 myst_heading_anchors = 4  # the anchors that GitHub makes, so that a link leads to the same heading in both
 myst_links_external_new_tab = False
 highlight_language = "none"  # of blocks that name no language: outputs
+smartquotes = False  # quotation marks are often part of a value
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]

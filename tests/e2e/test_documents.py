@@ -20,13 +20,14 @@ ACCESS, FILTERS = "docs/access.md", "docs/filters.md"
 PAGES = [
     ["README.md", "docs/operations.md"],
     ["client/README.md"],
-    ["loader/README.md", "models/README.md"],
+    ["loader/README.md"],
     ["docs/tour.md"],
     ["docs/watching.md"],
 ]
 """Pages with commands or programs; those in one list follow each other on one server."""
 CONSUMER, FEED_OWNER, OPERATOR = (f"docs/tutorials/{name}.md" for name in ("consumer", "feed-owner", "operator"))
-RUN = [page for pages in PAGES for page in pages] + [ACCESS, CONSUMER, FEED_OWNER, OPERATOR]
+MODELS = "models/README.md"
+RUN = [page for pages in PAGES for page in pages] + [ACCESS, CONSUMER, FEED_OWNER, MODELS, OPERATOR]
 """All pages whose commands and programs are run here."""
 
 
@@ -52,9 +53,9 @@ def test_the_steps_of_the_tutorial_for_consumers_print_what_it_shows(serve: Serv
     assert_printed(Shell(tmp_path, serve().target), list(steps_of(CONSUMER)))
 
 
-def test_the_steps_of_the_tutorial_on_feeds_print_what_it_shows(tmp_path: Path) -> None:
-    """No server is needed: a load needs the database alone."""
-    assert_printed(Shell(tmp_path), list(steps_of(FEED_OWNER)))
+@pytest.mark.parametrize("page", [FEED_OWNER, MODELS])
+def test_the_steps_of_a_page_without_a_server_print_what_it_shows(page: str, tmp_path: Path) -> None:
+    assert_printed(Shell(tmp_path), list(steps_of(page)))
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificates by openssl")
