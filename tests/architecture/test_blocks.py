@@ -163,19 +163,20 @@ def check_text(block: Block) -> None:
 
 
 def check_names(block: Block) -> None:
-    """Each package, folder and module that the page lists exists. A folder is named below the one that it is in."""
+    """Each package, folder and module that the page lists exists. A folder stands below the one that it is in."""
     sources = {path.name: path for path in (*ROOT.glob("*/src/artemis_*"), ROOT / "protos" / "artemis")}
     folders: list[Path] = []
-    for line in block.text.splitlines():
-        indent, name, rest = re.fullmatch(r"( *)([\w-]*)/? *(.*)", line).groups()  # type: ignore[union-attr]  # all match
-        if line.startswith("artemis-"):
-            assert re.search(r"import (\w+)", rest)[1] in sources  # type: ignore[index]  # each line has it
-        elif name:
-            depth = len(indent) // 2
-            folders[depth:] = [folders[depth - 1] / name if depth else sources[name]]
+    for line in re.sub(r",\n +", ", ", block.text).splitlines():  # a list of modules may go on below
+        if found := re.match(r"artemis-\w+ +import (\w+)", line):
+            assert found[1] in sources, line
+        elif found := re.fullmatch(r"( *)(\w+)/ +(.+)", line):
+            depth = len(found[1]) // 2
+            folders[depth:] = [folders[depth - 1] / found[2] if depth else sources[found[2]]]
             assert folders[depth].is_dir(), line
-            modules = rest.split(", ") if depth == 0 else []
+            modules = found[3].split(", ") if depth == 0 else []
             assert [each for each in modules if not list(folders[0].glob(f"{each}*"))] == []
+        else:
+            assert line == "", line
 
 
 def check_metrics(block: Block) -> None:
