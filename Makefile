@@ -1,7 +1,7 @@
 # The task runner. `make help` lists what it does; every target does its own set-up.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve load-sample lint type test bench robustness proto docs migrate build lock
+.PHONY: help serve load-sample lint type test bench robustness proto client docs migrate build lock
 
 PYTHON ?= python3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
@@ -38,7 +38,9 @@ lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the cont
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	PATH=$(BIN):$$PATH $(BIN)/python client/generate.py --check
 	.venv-proto/bin/python protos/check.py --buf $(BIN)/buf
+	.venv-proto/bin/python client/generate_entities.py --check
 
 type: .venv/.dev ## Check the types
 	$(BIN)/mypy
@@ -49,9 +51,13 @@ bench: .venv/.dev ## Measure the speed into docs/benchmarks.* (short: make bench
 robustness: .venv/.dev ## Attack the server for some minutes (one attack: make robustness ARGS='--only idle')
 	$(BIN)/python -m tests.robustness $(ARGS)
 
-proto: .venv-proto/.done ## Generate the stubs and docs/reference.md from the .proto files
+proto: .venv-proto/.done ## Generate the stubs, docs/reference.md and the client's dataclasses from the .proto files
 	.venv-proto/bin/python protos/generate.py
 	.venv-proto/bin/python protos/reference.py
+	.venv-proto/bin/python client/generate_entities.py
+
+client: .venv/.dev ## Generate the client without asyncio from the asynchronous one
+	PATH=$(BIN):$$PATH $(BIN)/python client/generate.py
 
 docs: .venv-docs/.done ## Build the site of docs/ into build/site, and check its links
 	@rm -rf build/site

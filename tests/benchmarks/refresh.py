@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from artemis_client import ArtemisClient
+from artemis_client import ArtemisClient, Event
 
 from tests.benchmarks import samples
 from tests.benchmarks.__main__ import serving
 from tests.benchmarks.feeds import write
 from tests.benchmarks.loads import CONFIG, cost_of, database
+
+NEW_EVENT = Event.from_message(samples.NEW_EVENT)
 
 WRITERS = 16
 QUIET = 5.0
@@ -43,7 +45,7 @@ class Writers:
         durations = []
         while not self._stopping.is_set():
             begin = time.perf_counter()
-            self._client.events.create(samples.NEW_EVENT)
+            self._client.events.create(NEW_EVENT)
             durations.append(time.perf_counter() - begin)
         return durations
 

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient
 
+from tests.e2e import blocking
 from tests.e2e.servers import PATIENCE, Server, serving
 
 Serve = Callable[..., Server]
@@ -44,3 +45,11 @@ def serve(database_path: Path) -> Iterator[Serve]:
     """Starts servers on one database, with flags, and ends them after the test."""
     with ExitStack() as running:
         yield lambda *flags, **options: running.enter_context(serving(database_path, *flags, **options))
+
+
+@pytest.fixture(params=["threads", "asyncio"])
+def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a test with both clients: what its module has of one is replaced by the other one in the same shape."""
+    if request.param == "asyncio":
+        for name, face in (("ArtemisClient", blocking.client), ("EventMirror", blocking.mirror)):
+            monkeypatch.setattr(request.module, name, face, raising=False)

@@ -4,11 +4,13 @@
 """
 
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
 import grpc
-from artemis_client import ArtemisClient
+from artemis_client import ArtemisClient, entities
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -25,8 +27,7 @@ def check_field(client: ArtemisClient) -> None:
     assert stored.url == URL
     assert stored == client.events.get(stored.id)
     assert [stored] == list(client.events.list(filter=f'url = "{URL}"', order_by="url"))
-    stored.url = ""
-    changed: Any = client.events.update(stored, update_mask=["url"])
+    changed: Any = client.events.update(replace(stored, url=""), update_mask=["url"])
     assert changed.url == ""
     loaded: list[Any] = list(client.events.list(filter='source = "fairs"'))
     assert [(each.name, each.url) for each in loaded] == [("Book fair", "https://example.com/books")]
@@ -39,6 +40,8 @@ def check_entity(channel: grpc.Channel) -> None:
     stored = stub.CreateVenue(venues.CreateVenueRequest(venue=venues.Venue(name="Town hall")))
     assert stored.etag
     assert stored == stub.GetVenue(venues.GetVenueRequest(id=stored.id))
+    made: Any = vars(entities)["Venue"].from_message(stored)
+    assert (made.id, made.name, made.create_time.utcoffset()) == (stored.id, "Town hall", timedelta(0))
     assert [stored] == list(stub.ListVenues(venues.ListVenuesRequest(filter="hall")).venues)
     assert not stub.ListVenues(venues.ListVenuesRequest(filter='name = "elsewhere"')).venues
     health: Any = health_pb2_grpc.HealthStub(channel)

@@ -6,10 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import grpc
-from artemis.v1.events_pb2 import CreateEventRequest, Event
+from artemis.v1.events_pb2 import CreateEventRequest
 from artemis.v1.events_pb2_grpc import EventServiceStub
-from artemis_client import ArtemisClient, ArtemisError
+from artemis_client import ArtemisClient, ArtemisError, Event
 from artemis_client.errors import from_rpc_error
+from artemis_client.pages import HasId
 
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE
@@ -71,14 +72,14 @@ class Load:
         return None
 
     @contextmanager
-    def _creating(self) -> Iterator[Callable[[Event], Event]]:
+    def _creating(self) -> Iterator[Callable[[Event], HasId]]:
         if self._retries:
             with ArtemisClient(self._target, timeout=PATIENCE) as client:
                 yield client.events.create
         else:
             with grpc.insecure_channel(self._target) as channel:
                 stub = EventServiceStub(channel)
-                yield lambda new: stub.CreateEvent(CreateEventRequest(event=new), timeout=PATIENCE)
+                yield lambda new: stub.CreateEvent(CreateEventRequest(event=new.to_message()), timeout=PATIENCE)
 
 
 @contextmanager

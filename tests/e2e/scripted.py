@@ -19,9 +19,9 @@ from artemis.v1.events_pb2 import (
     WatchEventsResponse,
 )
 from artemis_client import Watch
-from artemis_client.calls import Caller
-from artemis_client.watching.source import EventSource
-from artemis_client.watching.streams import ClosableCaller
+from artemis_client._sync.calls import Caller
+from artemis_client._sync.source import EventSource
+from artemis_client.calls import CallSettings
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
@@ -214,6 +214,6 @@ def playing(*streams: Sequence[Step]) -> Iterator[Script]:
 def impatient_watch(target: str, silence: float) -> Iterator[Watch]:
     """Watches with a client that bears so many seconds of silence."""
     with grpc.insecure_channel(target) as channel:
-        caller = ClosableCaller(Caller(PATIENCE), silence)
+        caller = Caller(CallSettings(timeout=PATIENCE, silence=silence), cancellable=True)
         with Watch(EventSource(events_pb2_grpc.EventServiceStub(channel), caller), "start", "") as watch:
             yield watch

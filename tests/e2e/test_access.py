@@ -28,7 +28,7 @@ from grpc_status import rpc_status
 
 from tests.certificates import DAY, Authority
 from tests.e2e.rotation import Callers, Rotation
-from tests.e2e.samples import START, event
+from tests.e2e.samples import START, event_message
 from tests.e2e.servers import PATIENCE, Server, serving
 from tests.e2e.test_telemetry import METRICS, count, read, samples
 from tests.e2e.wire import EVENTS, METHODS
@@ -39,7 +39,7 @@ HEALTH = "/grpc.health.v1.Health/Check"
 SECRETS = re.compile(r"artemis_[\w-]{20}|eyJ[\w-]{10}|PRIVATE KEY|Conference on embedded|Bearer")
 """Texts that no log may have: tokens, keys, and the fields of an event."""
 GET = GetEventRequest(id=1)
-CREATE = CreateEventRequest(event=event())
+CREATE = CreateEventRequest(event=event_message())
 
 
 def write_tokens(path: Path, *tokens: tuple[str, str]) -> None:
@@ -242,7 +242,7 @@ def test_every_write_is_in_the_log(guarded: Guarded) -> None:
     guarded.server.log.wait_for(
         rf"audit principal=grace credentials=jwt method={EVENTS}/CreateEvent code=PERMISSION_DENIED request_id=audited"
     )
-    requests = [CreateEventRequest(event=event()) for _ in range(60)]
+    requests = [CreateEventRequest(event=event_message()) for _ in range(60)]
     write = BatchCreateEventsRequest(requests=requests, request_id="8f3c2f5e-98a8-4a62-9a3f-0d8a1c5d4e11")
     guarded.call(write, bearer(guarded.writer), ("x-request-id", "audited-3"))
     found = guarded.server.log.wait_for(

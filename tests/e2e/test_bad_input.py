@@ -20,15 +20,17 @@ from artemis.v1.events_pb2 import (
     GetEventRequest,
     ListEventsRequest,
 )
+from artemis.v1.events_pb2 import Event as EventMessage
 from artemis.v1.events_pb2 import UpdateEventRequest as UpdateEvent
 from artemis.v1.users_pb2 import CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest
 from artemis.v1.users_pb2 import UpdateUserRequest as UpdateUser
-from artemis_client import ArtemisClient, Event, User
+from artemis.v1.users_pb2 import User as UserMessage
+from artemis_client import ArtemisClient
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from tests.e2e.samples import at, event, user
+from tests.e2e.samples import at, event, event_message, user, user_message
 from tests.e2e.servers import PATIENCE, Server, contents, serving
 from tests.e2e.wire import EVENTS, METHODS, refusal, send, status_of
 
@@ -97,7 +99,7 @@ def assert_refused(server: Server, channel: grpc.Channel, method: str, request: 
     return [each.field for each in violations]
 
 
-def masked(fields: Event, *paths: str) -> UpdateEvent:
+def masked(fields: EventMessage, *paths: str) -> UpdateEvent:
     return UpdateEvent(event=fields, update_mask=FieldMask(paths=paths))
 
 
@@ -138,8 +140,8 @@ USER_CASES = [(field, value) for field, values in BAD_USERS.items() for value in
 @pytest.mark.parametrize(("field", "value"), EVENT_CASES, ids=short)
 def test_a_bad_field_of_an_event_is_refused(server: Server, channel: grpc.Channel, field: str, value: Any) -> None:
     """The event is created, replaced, and changed in this field alone."""
-    bad = event(id=1, **{field: value})
-    alone = Event(id=1, **{field: value})
+    bad = event_message(id=1, **{field: value})
+    alone = EventMessage(id=1, **{field: value})
 
     create, update = METHODS[CreateEventRequest], METHODS[UpdateEvent]
     for method, request in [
@@ -152,8 +154,8 @@ def test_a_bad_field_of_an_event_is_refused(server: Server, channel: grpc.Channe
 
 @pytest.mark.parametrize(("field", "value"), USER_CASES, ids=short)
 def test_a_bad_field_of_a_user_is_refused(server: Server, channel: grpc.Channel, field: str, value: Any) -> None:
-    bad = user(id=1, **{field: value})
-    alone = User(id=1, **{field: value})
+    bad = user_message(id=1, **{field: value})
+    alone = UserMessage(id=1, **{field: value})
 
     create, update = METHODS[CreateUserRequest], METHODS[UpdateUser]
     for method, request in [
@@ -166,7 +168,7 @@ def test_a_bad_field_of_a_user_is_refused(server: Server, channel: grpc.Channel,
 
 @pytest.mark.parametrize("nanos", [0, 999])
 def test_an_end_before_the_start_is_refused(server: Server, channel: grpc.Channel, nanos: int) -> None:
-    bad = event(id=1, start_time=at(1000, 1000), end_time=at(1000, nanos))
+    bad = event_message(id=1, start_time=at(1000, 1000), end_time=at(1000, nanos))
 
     for request in (CreateEventRequest(event=bad), masked(bad, "*")):
         fields = assert_refused(server, channel, METHODS[type(request)], request.SerializeToString())
@@ -178,25 +180,25 @@ def test_an_end_before_the_start_is_refused(server: Server, channel: grpc.Channe
     [
         (CreateEventRequest(), "event"),
         (UpdateEvent(), "event"),
-        (UpdateEvent(event=event()), "event.id"),
-        (UpdateEvent(event=event(id=-1)), "event.id"),
+        (UpdateEvent(event=event_message()), "event.id"),
+        (UpdateEvent(event=event_message(id=-1)), "event.id"),
         (GetEventRequest(), "id"),
         (GetEventRequest(id=-(2**63)), "id"),
         (DeleteEventRequest(), "id"),
         (DeleteEventRequest(id=-1, allow_missing=True), "id"),
         (CreateUserRequest(), "user"),
         (UpdateUser(), "user"),
-        (UpdateUser(user=user(id=-1)), "user.id"),
+        (UpdateUser(user=user_message(id=-1)), "user.id"),
         (GetUserRequest(id=0), "id"),
         (DeleteUserRequest(id=-1), "id"),
         (ListEventsRequest(page_size=-1), "page_size"),
         (ListUsersRequest(page_size=-(2**31)), "page_size"),
-        (masked(Event(id=1, name="x"), "nme"), "update_mask"),
-        (masked(Event(id=1, name="x"), "name", "start_time.seconds"), "update_mask"),
-        (masked(Event(id=1, name="x"), "name", "*"), "update_mask"),
-        (masked(Event(id=1, name="x"), ""), "update_mask"),
-        (masked(Event(id=1, name="x"), "name,category"), "update_mask"),
-        (UpdateUser(user=User(id=1, first_name="x"), update_mask=FieldMask(paths=["name"])), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "nme"), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "name", "start_time.seconds"), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "name", "*"), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), ""), "update_mask"),
+        (masked(EventMessage(id=1, name="x"), "name,category"), "update_mask"),
+        (UpdateUser(user=UserMessage(id=1, first_name="x"), update_mask=FieldMask(paths=["name"])), "update_mask"),
     ],
     ids=short,
 )
@@ -210,7 +212,7 @@ def test_a_mask_with_many_long_unknown_paths_is_an_invalid_argument(server: Serv
     """However much of the request the status would quote, it must fit what peers take as trailers."""
     paths = [f"{number}" + "🎉" * 1000 for number in range(100)]
 
-    request = masked(Event(id=1, name="x"), *paths).SerializeToString()
+    request = masked(EventMessage(id=1, name="x"), *paths).SerializeToString()
 
     assert set(assert_refused(server, channel, METHODS[UpdateEvent], request)) == {"update_mask"}
 
@@ -218,7 +220,7 @@ def test_a_mask_with_many_long_unknown_paths_is_an_invalid_argument(server: Serv
 def users_token(channel: grpc.Channel) -> str:
     """Returns a token that ListUsers gave out."""
     for _ in range(2):
-        create = CreateUserRequest(user=user()).SerializeToString()
+        create = CreateUserRequest(user=user_message()).SerializeToString()
         send(channel, METHODS[CreateUserRequest], create)
     answer = send(channel, METHODS[ListUsersRequest], ListUsersRequest(page_size=1).SerializeToString())
     return users_pb2.ListUsersResponse.FromString(answer).next_page_token
@@ -267,7 +269,7 @@ def test_bytes_that_are_no_message_are_refused(server: Server, channel: grpc.Cha
 
 def test_a_message_above_4_mib_is_refused_by_the_transport(server: Server, channel: grpc.Channel) -> None:
     before = contents(server.database)
-    request = CreateEventRequest(event=event(description="d" * (4 * 1024 * 1024)))
+    request = CreateEventRequest(event=event_message(description="d" * (4 * 1024 * 1024)))
 
     call = refused(channel, METHODS[CreateEventRequest], request.SerializeToString())
 
@@ -286,21 +288,21 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
     (GetEventRequest(id=UNKNOWN), "EVENT_NOT_FOUND", {"id": str(UNKNOWN)}),
     (GetUserRequest(id=UNKNOWN), "USER_NOT_FOUND", {"id": str(UNKNOWN)}),
     (DeleteEventRequest(id=1, etag=STALE), "ETAG_MISMATCH", {"id": "1"}),
-    (UpdateEvent(event=Event(id=1, name="x", etag=STALE)), "ETAG_MISMATCH", {"id": "1"}),
+    (UpdateEvent(event=EventMessage(id=1, name="x", etag=STALE)), "ETAG_MISMATCH", {"id": "1"}),
     (DeleteUserRequest(id=1), "USER_OWNS_EVENTS", {"id": "1"}),
     (
-        CreateEventRequest(event=event(owner_id=UNKNOWN)),
+        CreateEventRequest(event=event_message(owner_id=UNKNOWN)),
         "OWNER_NOT_FOUND",
         {"id": str(UNKNOWN), "field": "event.owner_id"},
     ),
     (
-        CreateUserRequest(user=user(email="taken7@example.com")),
+        CreateUserRequest(user=user_message(email="taken7@example.com")),
         "EMAIL_TAKEN",
         {"email": "taken7@example.com", "field": "user.email"},
     ),
     (BatchGetEventsRequest(ids=[1, UNKNOWN]), "EVENT_NOT_FOUND", {"id": str(UNKNOWN), "field": "ids[1]"}),
     (
-        BatchUpdateEventsRequest(requests=[UpdateEvent(event=Event(id=UNKNOWN, name="x"))]),
+        BatchUpdateEventsRequest(requests=[UpdateEvent(event=EventMessage(id=UNKNOWN, name="x"))]),
         "EVENT_NOT_FOUND",
         {"id": str(UNKNOWN), "field": "requests[0].event.id"},
     ),
@@ -310,7 +312,7 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
         {"id": "1", "field": "requests[1].id", "earlier": "requests[0]"},
     ),
     (
-        BatchCreateEventsRequest(requests=[CreateEventRequest(event=event(owner_id=UNKNOWN))]),
+        BatchCreateEventsRequest(requests=[CreateEventRequest(event=event_message(owner_id=UNKNOWN))]),
         "OWNER_NOT_FOUND",
         {"id": str(UNKNOWN), "field": "requests[0].event.owner_id"},
     ),
@@ -320,7 +322,7 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
         {"id": "1", "field": "requests[0].etag"},
     ),
     (BatchGetEventsRequest(ids=[1] * 1001), "INVALID_FIELD", {"field": "ids", "limit": "1000"}),
-    (masked(Event(id=1), "a7", "b8"), "UNKNOWN_FIELD", {"field": "update_mask", "path": "a7", "more": "1"}),
+    (masked(EventMessage(id=1), "a7", "b8"), "UNKNOWN_FIELD", {"field": "update_mask", "path": "a7", "more": "1"}),
     *(
         (ListEventsRequest(filter=text), "INVALID_FILTER", {"field": "filter", **values})
         for text, values in {
@@ -360,7 +362,7 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
 def test_every_part_of_a_message_that_varies_stands_in_the_metadata(
     channel: grpc.Channel, request_: Message, reason: str, metadata: dict[str, str]
 ) -> None:
-    taken = CreateUserRequest(user=user(email="taken7@example.com"))
+    taken = CreateUserRequest(user=user_message(email="taken7@example.com"))
     refusal(channel, METHODS[CreateUserRequest], taken.SerializeToString())
 
     status = status_of(refused(channel, METHODS[type(request_)], request_.SerializeToString()))
@@ -400,11 +402,11 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
     (ListEventsRequest(filter="a" * 8193, order_by="nme"), "INVALID_FIELD", ["filter", "order_by"]),
     (ListEventsRequest(order_by="nme", page_token=FOREIGN), "INVALID_ORDER_BY", ["order_by", "page_token"]),
     (ListEventsRequest(page_size=-1, page_token=FOREIGN), "INVALID_FIELD", ["page_size", "page_token"]),
-    (masked(Event(id=1, name=" "), "name", "nme"), "UNKNOWN_FIELD", ["update_mask", "event.name"]),
-    (masked(Event(id=1, name=" "), "category", "nme"), "UNKNOWN_FIELD", ["update_mask"]),
+    (masked(EventMessage(id=1, name=" "), "name", "nme"), "UNKNOWN_FIELD", ["update_mask", "event.name"]),
+    (masked(EventMessage(id=1, name=" "), "category", "nme"), "UNKNOWN_FIELD", ["update_mask"]),
     (
         UpdateEvent(
-            event=Event(name=" ", owner_id=-1),
+            event=EventMessage(name=" ", owner_id=-1),
             update_mask=FieldMask(paths=["name", "x", "owner_id"]),
             request_id=BAD_ID,
         ),
@@ -412,22 +414,22 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
         ["request_id", "event.id", "update_mask", "event.name", "event.owner_id"],
     ),
     (
-        UpdateEvent(event=event(id=1, start_time=at(2), end_time=at(1)), request_id=BAD_ID),
+        UpdateEvent(event=event_message(id=1, start_time=at(2), end_time=at(1)), request_id=BAD_ID),
         "INVALID_FIELD",
         ["request_id", "event.end_time"],
     ),
     (
-        UpdateUser(user=User(id=1, email="x"), update_mask=FieldMask(paths=["email", "nme"])),
+        UpdateUser(user=UserMessage(id=1, email="x"), update_mask=FieldMask(paths=["email", "nme"])),
         "UNKNOWN_FIELD",
         ["update_mask", "user.email"],
     ),
     (
         BatchUpdateEventsRequest(
             requests=[
-                masked(Event(id=1, name=" "), "name"),
-                masked(Event(id=2, name="x"), "nme"),
-                masked(Event(id=1, name="x"), "name"),
-                UpdateEvent(event=Event(id=3, name="x"), request_id=GOOD_ID, validate_only=True),
+                masked(EventMessage(id=1, name=" "), "name"),
+                masked(EventMessage(id=2, name="x"), "nme"),
+                masked(EventMessage(id=1, name="x"), "name"),
+                UpdateEvent(event=EventMessage(id=3, name="x"), request_id=GOOD_ID, validate_only=True),
             ]
         ),
         "INVALID_FIELD",
@@ -448,7 +450,10 @@ AT_ONCE: list[tuple[Message, str, list[str]]] = [
     ),
     (
         BatchCreateEventsRequest(
-            requests=[CreateEventRequest(event=event(name=" ")), CreateEventRequest(event=event(), validate_only=True)]
+            requests=[
+                CreateEventRequest(event=event_message(name=" ")),
+                CreateEventRequest(event=event_message(), validate_only=True),
+            ]
         ),
         "INVALID_FIELD",
         ["requests[0].event.name", "requests[1].validate_only"],
@@ -468,6 +473,6 @@ def test_every_bad_field_is_told_at_once(
 
 
 def test_a_batch_far_too_large_is_refused_like_any_other(server: Server, channel: grpc.Channel) -> None:
-    request = BatchUpdateEventsRequest(requests=[masked(Event(id=1), "nme")] * 20_000).SerializeToString()
+    request = BatchUpdateEventsRequest(requests=[masked(EventMessage(id=1), "nme")] * 20_000).SerializeToString()
 
     assert "requests" in assert_refused(server, channel, METHODS[BatchUpdateEventsRequest], request)

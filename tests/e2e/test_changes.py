@@ -6,7 +6,7 @@ import grpc
 import pytest
 from artemis.v1 import events_pb2, events_pb2_grpc
 from artemis.v1.events_pb2 import EventChange
-from artemis_client import ArtemisClient
+from artemis_client import ArtemisClient, Event
 
 from tests.e2e.samples import event
 from tests.e2e.servers import Server, serving
@@ -34,7 +34,7 @@ def test_the_history_of_a_deleted_event_says_what_it_was(
     client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
 ) -> None:
     made = client.events.create(event())
-    changed = client.events.update(events_pb2.Event(id=made.id, name="Later"))
+    changed = client.events.update(Event(id=made.id, name="Later"))
     client.events.delete(made.id)
     request = events_pb2.ListEventChangesRequest(id=made.id, page_size=2)
     first = stub.ListEventChanges(request)
@@ -46,9 +46,9 @@ def test_the_history_of_a_deleted_event_says_what_it_was(
     for change in changes:
         change.ClearField("change_time")
     assert changes == [
-        EventChange(type=EventChange.TYPE_DELETED, event=changed),
-        EventChange(type=EventChange.TYPE_UPDATED, event=changed, previous_event=made),
-        EventChange(type=EventChange.TYPE_CREATED, event=made),
+        EventChange(type=EventChange.TYPE_DELETED, event=changed.to_message()),
+        EventChange(type=EventChange.TYPE_UPDATED, event=changed.to_message(), previous_event=made.to_message()),
+        EventChange(type=EventChange.TYPE_CREATED, event=made.to_message()),
     ]
     request.id += 1
     with pytest.raises(grpc.RpcError) as refused:

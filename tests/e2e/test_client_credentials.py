@@ -20,6 +20,7 @@ from tests.e2e.guard import Guard, guarding
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_floor import CLIENT
 
+pytestmark = pytest.mark.usefixtures("each_client")
 REMOTE = "events.example.com:443"
 FLOOR_PROGRAM = """
 import sys
@@ -354,6 +355,7 @@ def test_a_provider_that_fails_is_one_clear_error(guard: Guard, given: object, m
     assert guard.calls == []
 
 
+@pytest.mark.parametrize("each_client", ["threads"], indirect=True)  # test_client_asyncio has it for coroutines
 def test_a_provider_that_waits_holds_up_its_own_call_alone(guard: Guard) -> None:
     waiting, go_on = threading.Event(), threading.Event()
 
@@ -399,6 +401,7 @@ def test_the_deadline_counts_the_time_of_the_provider(guard: Guard) -> None:
 # Versions
 
 
+@pytest.mark.parametrize("each_client", ["threads"], indirect=True)
 def test_credentials_work_on_the_oldest_dependencies(mutual: Guard, own: Files) -> None:
     arguments = [mutual.target, *map(str, (own.ca, own.cert, own.key))]
     before = len(mutual.calls)

@@ -8,7 +8,8 @@ from threading import Event as Flag
 
 import grpc
 import pytest
-from artemis_client import ArtemisClient, Cancelled, DeadlineExceeded, Event, ResourceExhausted, Unavailable
+from artemis.v1.events_pb2 import Event
+from artemis_client import ArtemisClient, Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable
 from artemis_client.retries import INITIAL_BACKOFF
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2
@@ -19,6 +20,8 @@ from tests.e2e.guard import Guard, guarding
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_client_errors import answering
+
+pytestmark = pytest.mark.usefixtures("each_client")
 
 SHORT = 0.3
 """Seconds that a call has which fails."""

@@ -15,7 +15,7 @@ from tests.e2e.test_floor import CLIENT, ROOT
 
 SAMPLE, *OTHER_SAMPLES = (
     sample
-    for page in ("client/README.md", "README.md", "docs/watching.md")
+    for page in ("client/README.md", "README.md", "docs/watching.md", "docs/tutorials/consumer.md")
     for sample in re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
 )
 SEARCH = ROOT / "docs" / "samples" / "event_search.py"
@@ -51,7 +51,7 @@ def test_types_are_checked(tmp_path: Path) -> None:
         'Event(nmae="x")': 'Unexpected keyword argument "nmae" for "Event"',
         "Event(start_time=3)": 'Argument "start_time" to "Event" has incompatible type "int"',
         "event.nmae": '"Event" has no attribute "nmae"',
-        "event.start_time.minutes": '"Timestamp" has no attribute "minutes"',
+        "event.start_time.minutes": '"datetime" has no attribute "minutes"',
         "client.events.create(User())": 'has incompatible type "User"; expected "Event"',
         "client.events.get('1')": 'has incompatible type "str"; expected "int"',
         "error.code.nmae": '"StatusCode" has no attribute "nmae"',
@@ -60,6 +60,11 @@ def test_types_are_checked(tmp_path: Path) -> None:
         "next(client.events.watch()).nmae": '"EventChange" has no attribute "nmae"',
         "EventMirror(client).events[1].nmae": '"Event" has no attribute "nmae"',
         "EventMirror(client, {})": 'No overload variant of "EventMirror" matches argument types',
+        "event.name = ''": 'Property "name" defined in "Event" is read-only',
+        "where('id = {}', None)": 'Argument 2 to "where" has incompatible type "None"',
+        "client.events.modify(1, str)": 'Argument 2 to "modify"',
+        "client.users.get_many([1])[1].name": '"User" has no attribute "name"',
+        "next(client.events.list().pages()).items[0].email": '"Event" has no attribute "email"',
         "tls(3)": 'has incompatible type "int"; expected "str | PathLike[str] | None"',
     }
     given = "from artemis_client import *\ndef f(client: ArtemisClient, event: Event, error: ArtemisError) -> None:\n"
@@ -67,7 +72,7 @@ def test_types_are_checked(tmp_path: Path) -> None:
     for number, sample in enumerate(OTHER_SAMPLES):
         (tmp_path / f"right_{number}.py").write_text(sample, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(given + "".join(f"    {each}\n" for each in mistakes), encoding="utf-8")
-    assert len(OTHER_SAMPLES) == 5
+    assert len(OTHER_SAMPLES) == 11
     files: list[str | Path] = [SEARCH, *sorted(tmp_path.glob("right*.py")), "wrong.py"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, "--cache-dir", CACHE, *files],

@@ -14,11 +14,13 @@ from tests.architecture.test_surfaces import run_without
 from tests.e2e.guard import Guard, guarding
 from tests.e2e.servers import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("each_client")
 TRACE, SPAN = 0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331
 PARENT = f"00-{TRACE:032x}-{SPAN:016x}-01"
 PROGRAM = """
 import sys
 from artemis_client import ArtemisClient
+
 with ArtemisClient({target!r}) as client:
     client.events.get(1)
 print([name for name, module in sys.modules.items() if name.startswith("opentelemetry") and module])
@@ -80,6 +82,7 @@ def test_a_call_that_is_tried_again_stays_in_its_trace(guard: Guard) -> None:
     assert sent(guard) == [(PARENT, None)] * 2
 
 
+@pytest.mark.parametrize("each_client", ["threads"], indirect=True)
 def test_a_program_that_does_not_trace_imports_nothing_of_it(guard: Guard) -> None:
     program = PROGRAM.format(target=guard.target)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
@@ -87,6 +90,7 @@ def test_a_program_that_does_not_trace_imports_nothing_of_it(guard: Guard) -> No
     assert sent(guard) == [(None, None)]
 
 
+@pytest.mark.parametrize("each_client", ["threads"], indirect=True)
 def test_the_client_works_where_opentelemetry_is_not_installed(guard: Guard) -> None:
     done = run_without(("opentelemetry", "opentelemetry.trace"), PROGRAM.format(target=guard.target))
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

@@ -4,10 +4,12 @@ import gc
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import islice
 
 import grpc
 import pytest
+from artemis.v1.events_pb2 import Event as EventMessage
 from artemis.v1.events_pb2 import EventChange as Message
 from artemis.v1.events_pb2 import WatchEventsRequest
 from artemis_client import (
@@ -43,6 +45,8 @@ from tests.e2e.scripted import (
 )
 from tests.e2e.servers import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("each_client")
+
 Code = grpc.StatusCode
 A, B, C = change(CREATED, 1, "a"), change(UPDATED, 1, "b"), change(DELETED, 1, "b")
 
@@ -53,15 +57,21 @@ def names(watch: Watch, number: int) -> list[str]:
 
 
 def test_a_change_has_all_that_the_server_sent() -> None:
-    event, previous, time = Event(id=1, name="new"), Event(id=1, name="old"), Timestamp(seconds=7)
-    sent = Message(type=UPDATED, event=event, change_time=time, principal="ada", previous_event=previous)
+    event, previous = Event(id=1, name="new"), Event(id=1, name="old")
+    sent = Message(
+        type=UPDATED,
+        event=event.to_message(),
+        change_time=Timestamp(seconds=7),
+        principal="ada",
+        previous_event=previous.to_message(),
+    )
     with playing([response("t1", sent)]) as script, ArtemisClient(script.target) as client:
         received = next(client.events.watch("t0"))
 
     assert received == EventChange(
         type=ChangeType.UPDATED,
         event=event,
-        change_time=time,
+        change_time=datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC),
         principal="ada",
         previous_event=previous,
         resume_token="t1",
@@ -276,7 +286,10 @@ def test_watching_with_a_closed_client_is_cancelled() -> None:
 def test_a_list_is_followed_by_the_changes_since_its_first_page() -> None:
     stream = [response("t1", B)]
     with playing(stream) as script, ArtemisClient(script.target) as client:
-        script.pages, script.tokens = [[Event(id=1), Event(id=2)], [Event(id=3)]], ["first", "second"]
+        script.pages, script.tokens = (
+            [[EventMessage(id=1), EventMessage(id=2)], [EventMessage(id=3)]],
+            ["first", "second"],
+        )
         events, changes = client.events.list_and_watch("category = x")
         assert ([event.id for event in events], names(changes, 1)) == ([1, 2, 3], ["b"])
 
@@ -286,7 +299,7 @@ def test_a_list_is_followed_by_the_changes_since_its_first_page() -> None:
 
 def test_closing_the_watch_of_a_list_ends_the_list() -> None:
     with playing() as script, ArtemisClient(script.target) as client, ThreadPoolExecutor(1) as pool:
-        script.pages, script.held_page = [[Event(id=1)], [Event(id=2)]], 1
+        script.pages, script.held_page = [[EventMessage(id=1)], [EventMessage(id=2)]], 1
         events, changes = client.events.list_and_watch()
         rest = pool.submit(lambda: [*events])
         script.wait_until_held()

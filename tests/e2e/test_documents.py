@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from artemis.v1.events_pb2 import Event as EventMessage
 from artemis_client import ArtemisClient, Event, InvalidArgument, User
 from google.protobuf.json_format import ParseDict
 from sqlalchemy import URL
@@ -85,7 +86,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtemisClient]:
         for row in table_of(FILTERS, "user", "email"):
             made.users.create(User(email=row[1], first_name=row[2]))
         for row in table_of(FILTERS, "event", "name"):
-            made.events.create(ParseDict(_given(row), Event()))
+            made.events.create(Event.from_message(ParseDict(_given(row), EventMessage())))
         yield made
 
 

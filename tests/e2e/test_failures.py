@@ -14,7 +14,7 @@ from artemis_client.errors import from_rpc_error
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.e2e.conftest import Serve
-from tests.e2e.samples import event
+from tests.e2e.samples import event, event_message
 from tests.e2e.servers import PATIENCE, Server, contents, run, wait_for_health
 
 
@@ -49,7 +49,7 @@ def test_a_write_that_finds_no_room_may_be_tried_again(serve: Serve) -> None:
 def refused(server: Server) -> ArtemisError:
     """Returns how the server refuses one create, which is not tried again."""
     with grpc.insecure_channel(server.target) as channel, pytest.raises(grpc.RpcError) as refused:
-        events_pb2_grpc.EventServiceStub(channel).CreateEvent(events_pb2.CreateEventRequest(event=event()))
+        events_pb2_grpc.EventServiceStub(channel).CreateEvent(events_pb2.CreateEventRequest(event=event_message()))
     return from_rpc_error(refused.value)
 
 

@@ -13,6 +13,7 @@ import grpc
 import psycopg
 import pytest
 from artemis.v1 import events_pb2, events_pb2_grpc
+from artemis.v1.events_pb2 import Event as EventMessage
 from artemis_client import AlreadyExists, ArtemisClient, DeadlineExceeded, Event, Unavailable, User
 from artemis_client.errors import from_rpc_error
 from artemis_models import head_revision
@@ -21,7 +22,7 @@ from sqlalchemy import URL, make_url
 
 from tests.conftest import cloned, postgresql
 from tests.e2e.processes import frozen
-from tests.e2e.samples import event
+from tests.e2e.samples import event, event_message
 from tests.e2e.servers import PATIENCE, run, serving, start, wait_for_health
 from tests.e2e.walk import walk
 
@@ -171,7 +172,7 @@ def test_a_write_whose_caller_goes_away_ends(postgresql_url: str) -> None:
             found = observer.execute(WAITING).fetchone()
             return int(found[0]) if found else 0
 
-        request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
+        request = events_pb2.UpdateEventRequest(event=EventMessage(id=stored.id, location="Lyon"))
         call = events_pb2_grpc.EventServiceStub(channel).UpdateEvent.future(request)
         eventually(lambda: waiting() == 1)
         call.cancel()
@@ -190,9 +191,9 @@ def test_a_write_that_an_operator_cancels_may_be_tried_again(postgresql_url: str
         closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as operator,
     ):
         service = events_pb2_grpc.EventServiceStub(channel)
-        stored = service.CreateEvent(events_pb2.CreateEventRequest(event=event()))
+        stored = service.CreateEvent(events_pb2.CreateEventRequest(event=event_message()))
         connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
-        request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
+        request = events_pb2.UpdateEventRequest(event=EventMessage(id=stored.id, location="Lyon"))
         call = service.UpdateEvent.future(request, timeout=2 * PATIENCE)
         eventually(lambda: bool(operator.execute(CANCEL_WAITING).fetchall()))
 
@@ -231,7 +232,7 @@ def test_a_stop_does_not_wait_for_a_lock_beyond_the_grace(postgresql_url: str) -
     ):
         stored = client.events.create(event())
         connection.execute("SELECT 1 FROM events WHERE id = %s FOR UPDATE", (stored.id,))
-        request = events_pb2.UpdateEventRequest(event=Event(id=stored.id, location="Lyon"))
+        request = events_pb2.UpdateEventRequest(event=EventMessage(id=stored.id, location="Lyon"))
         call = events_pb2_grpc.EventServiceStub(channel).UpdateEvent.future(request)
         with closing(psycopg.connect(driver_url(postgresql_url), autocommit=True)) as observer:
             eventually(lambda: observer.execute(WAITING).fetchone() == (1,))
@@ -271,7 +272,9 @@ class Callers:
     def _create(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.made.add(self._stub.CreateEvent(events_pb2.CreateEventRequest(event=event()), timeout=10).id)
+                self.made.add(
+                    self._stub.CreateEvent(events_pb2.CreateEventRequest(event=event_message()), timeout=10).id
+                )
                 self._answers.release()
             except grpc.RpcError as error:
                 self.failed.append(error)
@@ -307,9 +310,9 @@ def test_a_stop_does_not_wait_for_a_silent_database(own_server: "PostgresServer"
         grpc.insecure_channel(server.target) as channel,
     ):
         stub = events_pb2_grpc.EventServiceStub(channel)
-        stub.CreateEvent(events_pb2.CreateEventRequest(event=event()))
+        stub.CreateEvent(events_pb2.CreateEventRequest(event=event_message()))
         with silent(own_server):
-            call = stub.CreateEvent.future(events_pb2.CreateEventRequest(event=event()))
+            call = stub.CreateEvent.future(events_pb2.CreateEventRequest(event=event_message()))
             assert server.stop() == 0
             assert call.exception() is not None
         assert "Traceback" not in server.log.text

@@ -20,7 +20,7 @@ from artemis_server.db.events import EventStore
 from artemis_server.db.replicas.routing import Replicas
 from sqlalchemy import event as engine_event
 
-from tests.e2e.samples import event
+from tests.e2e.samples import event, event_message
 from tests.e2e.servers import PATIENCE, Server, run
 from tests.robustness.calls import code_of
 from tests.robustness.replicas import early, read_while_lagging, routed, server_with_replicas, urls
@@ -114,7 +114,7 @@ def test_answers_of_a_replica_are_those_of_the_primary(server: Server, client: A
             request = events_pb2.ListEventsRequest(filter=matching, order_by=order, page_size=2, page_token=token)
             metadata = (("x-artemis-position", client.position),) if number % 2 else ()
             page = stub.ListEvents(request, metadata=metadata)
-            found += page.events
+            found += map(Event.from_message, page.events)
             token = page.next_page_token
 
     assert found == whole == made[::-1]
@@ -182,11 +182,11 @@ def test_a_balancer_of_standbys_gives_no_stale_read(nodes: Cluster) -> None:
     replicas = Replicas([balanced], recorded)
     with closing(Database(create_engine(nodes.url), observer=recorded, replicas=replicas)) as database:
         writer = Reading()
-        old = database.write(lambda session: store.create(session, event(location="old")), writer)
+        old = database.write(lambda session: store.create(session, event_message(location="old")), writer)
         wait_until_replayed(nodes)
         with behind.paused(), ThreadPoolExecutor(4) as executor:
             new = database.write(
-                lambda session: store.update(session, old.id, event(location="new"), ["location"], ""), writer
+                lambda session: store.update(session, old.id, event_message(location="new"), ["location"], ""), writer
             )
             wait_until_replayed(nodes, current)
             replicas.start()

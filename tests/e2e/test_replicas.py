@@ -53,9 +53,9 @@ def numbered(number: int) -> Iterator[str]:
     """Runs a server whose events have this number, and yields its address."""
     server = grpc.server(ThreadPoolExecutor(2))
     get = grpc.unary_unary_rpc_method_handler(
-        lambda _, __: Event(id=number),
+        lambda _, __: events_pb2.Event(id=number),
         request_deserializer=events_pb2.GetEventRequest.FromString,
-        response_serializer=Event.SerializeToString,
+        response_serializer=events_pb2.Event.SerializeToString,
     )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(EVENTS, {"GetEvent": get})])
     port = server.add_insecure_port("127.0.0.1:0")

@@ -15,7 +15,7 @@ from artemis_server.db.events import EventStore
 from artemis_server.errors import Unavailable
 from sqlalchemy.exc import OperationalError
 
-from tests.e2e.samples import event
+from tests.e2e.samples import event_message
 from tests.e2e.servers import PATIENCE, Server, run, serving
 from tests.robustness.calls import code_of
 from tests.robustness.replication import Cluster, Writers, cluster, lost_and_repeated, wait_for_status
@@ -79,7 +79,7 @@ def test_hosts_that_are_all_standbys_are_one_line(nodes: Cluster) -> None:
 def test_no_answer_tells_of_what_no_standby_has(nodes: Cluster, channel: grpc.Channel) -> None:
     stub = events_pb2_grpc.EventServiceStub(channel)
     number = str(uuid.uuid4())
-    create = events_pb2.CreateEventRequest(event=event(name=number), request_id=number)
+    create = events_pb2.CreateEventRequest(event=event_message(name=number), request_id=number)
     delete = events_pb2.DeleteEventRequest(id=2**40, allow_missing=True)
     batch = events_pb2.BatchDeleteEventsRequest(requests=[delete])
     nodes.primary.set(synchronous_standby_names=ABSENT)
@@ -105,7 +105,7 @@ def test_a_commit_that_no_standby_confirmed_is_unavailable(without_standbys: Clu
     try:
         for write in (database.write, database.write_statement):
             with pytest.raises(Unavailable) as failed:
-                write(lambda session: store.create(session, event()), InternalCaller(WAIT))
+                write(lambda session: store.create(session, event_message()), InternalCaller(WAIT))
             assert failed.value.reason == "NOT_REPLICATED"
     finally:
         database.close()

@@ -10,14 +10,16 @@ import grpc
 import pytest
 from artemis.v1 import events_pb2 as events
 from artemis.v1 import users_pb2 as users
+from artemis.v1.events_pb2 import Event as EventMessage
 from artemis.v1.events_pb2_grpc import EventServiceStub
+from artemis.v1.users_pb2 import User as UserMessage
 from artemis.v1.users_pb2_grpc import UserServiceStub
-from artemis_client import ArtemisClient, ArtemisError, Event, InvalidArgument, User
+from artemis_client import ArtemisClient, ArtemisError, Event, InvalidArgument
 from artemis_client.errors import from_rpc_error
 from google.protobuf.message import Message
 
 from tests.e2e.conftest import Serve
-from tests.e2e.samples import event, user
+from tests.e2e.samples import event, event_message, user, user_message
 from tests.e2e.servers import PATIENCE, Server, contents, query, serving
 
 Build = Callable[[ArtemisClient], Any]
@@ -65,12 +67,12 @@ def fields(error: ArtemisError) -> list[str]:
 
 
 def create_event(_: ArtemisClient) -> Any:
-    return events.CreateEventRequest(event=event())
+    return events.CreateEventRequest(event=event_message())
 
 
 def update_event(client: ArtemisClient) -> Any:
     stored = client.events.create(event())
-    return events.UpdateEventRequest(event=Event(id=stored.id, name="New", etag=stored.etag))
+    return events.UpdateEventRequest(event=EventMessage(id=stored.id, name="New", etag=stored.etag))
 
 
 def delete_event(client: ArtemisClient) -> Any:
@@ -90,12 +92,12 @@ def delete_events(client: ArtemisClient) -> Any:
 
 
 def create_user(_: ArtemisClient) -> Any:
-    return users.CreateUserRequest(user=user())
+    return users.CreateUserRequest(user=user_message())
 
 
 def update_user(client: ArtemisClient) -> Any:
     stored = client.users.create(user())
-    return users.UpdateUserRequest(user=User(id=stored.id, first_name="New", etag=stored.etag))
+    return users.UpdateUserRequest(user=UserMessage(id=stored.id, first_name="New", etag=stored.etag))
 
 
 def delete_user(client: ArtemisClient) -> Any:
@@ -359,12 +361,12 @@ def blank(write: Build) -> Build:
 
 
 def taken_user(client: ArtemisClient) -> Any:
-    return users.CreateUserRequest(user=user(email=client.users.create(user()).email.upper()))
+    return users.CreateUserRequest(user=user_message(email=client.users.create(user()).email.upper()))
 
 
 def update_to_taken_user(client: ArtemisClient) -> Any:
     first, second = client.users.create(user()), client.users.create(user())
-    return users.UpdateUserRequest(user=User(id=second.id, email=first.email.upper()))
+    return users.UpdateUserRequest(user=UserMessage(id=second.id, email=first.email.upper()))
 
 
 def delete_owner(client: ArtemisClient) -> Any:
@@ -394,9 +396,9 @@ BAD: list[tuple[str, Build]] = [
     ("EMAIL_TAKEN", taken_user),
     ("EMAIL_TAKEN", update_to_taken_user),
     ("USER_OWNS_EVENTS", delete_owner),
-    ("EVENT_NOT_FOUND", missing(events.UpdateEventRequest(event=Event(id=2**62, name="x")))),
+    ("EVENT_NOT_FOUND", missing(events.UpdateEventRequest(event=EventMessage(id=2**62, name="x")))),
     ("EVENT_NOT_FOUND", missing(events.DeleteEventRequest(id=2**62))),
-    ("USER_NOT_FOUND", missing(users.UpdateUserRequest(user=User(id=2**62)))),
+    ("USER_NOT_FOUND", missing(users.UpdateUserRequest(user=UserMessage(id=2**62)))),
     ("USER_NOT_FOUND", missing(users.DeleteUserRequest(id=2**62))),
 ]
 
@@ -469,7 +471,7 @@ class Repeaters:
         while pending or not self._stopping:
             name = pending or str(uuid4())
             try:
-                made = call(channel, events.CreateEventRequest(event=event(name=name), request_id=name))
+                made = call(channel, events.CreateEventRequest(event=event_message(name=name), request_id=name))
             except ArtemisError:
                 return name
             pending = ""

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.e2e.samples import event
+from tests.e2e.samples import event, event_message
 from tests.e2e.servers import PATIENCE, environment, serving
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -53,7 +53,7 @@ def shown(span: ReadableSpan) -> tuple[str, dict[str, Any], str]:
 def test_a_call_has_a_span_below_its_caller_and_the_database_has_one_below_it(database_url: str) -> None:
     with traced(database_url) as (target, exporter), grpc.insecure_channel(target) as channel:
         stub = events_pb2_grpc.EventServiceStub(channel)
-        create = events_pb2.CreateEventRequest(event=event())
+        create = events_pb2.CreateEventRequest(event=event_message())
         stub.CreateEvent(create, timeout=PATIENCE, metadata=TRACEPARENT)
         with pytest.raises(grpc.RpcError):
             stub.GetEvent(events_pb2.GetEventRequest(id=2**62), timeout=PATIENCE)

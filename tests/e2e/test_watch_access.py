@@ -19,7 +19,7 @@ from artemis_server.telemetry.worker import Telemetry
 from artemis_server.watch.hub import Limits
 
 from tests.certificates import Authority
-from tests.e2e.samples import event
+from tests.e2e.samples import event_message
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_access import bearer, write_tokens
 from tests.e2e.test_telemetry import until
@@ -92,7 +92,7 @@ def test_a_watch_ends_when_its_token_is_revoked_and_the_others_go_on(
         for _ in ending:
             pass
     assert ending.code() is grpc.StatusCode.UNAUTHENTICATED
-    made = stub.CreateEvent(CreateEventRequest(event=event()), metadata=(bearer(KEPT),))
+    made = stub.CreateEvent(CreateEventRequest(event=event_message()), metadata=(bearer(KEPT),))
     assert made.id in (change.event.id for response in going_on for change in response.changes)
     until(lambda: ended == Counter(access=1))
     going_on.cancel()

@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.e2e.conftest import Serve
-from tests.e2e.samples import event
+from tests.e2e.samples import event_message
 from tests.e2e.servers import PATIENCE, Server, serving
 from tests.e2e.test_telemetry import METRICS, count, read, samples, until
 
@@ -23,7 +23,7 @@ OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 MAX_WATCHERS = 2
 Stub = events_pb2_grpc.EventServiceStub
 Code = grpc.StatusCode
-CREATE = CreateEventRequest(event=event())
+CREATE = CreateEventRequest(event=event_message())
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from artemis_server.settings import Settings
 
 from tests.e2e.conftest import Serve
 from tests.e2e.load import load_on
-from tests.e2e.samples import event
+from tests.e2e.samples import event_message
 from tests.e2e.servers import PATIENCE, Server, query, run, serving
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
@@ -55,7 +55,7 @@ def check_one_server(target: str) -> None:
         channels = [stack.enter_context(grpc.insecure_channel(target, OWN_CONNECTION)) for _ in range(CLIENTS)]
         stubs = [events_pb2_grpc.EventServiceStub(channel) for channel in channels]
 
-        created = [stub.CreateEvent(CreateEventRequest(event=event())) for stub in stubs]
+        created = [stub.CreateEvent(CreateEventRequest(event=event_message())) for stub in stubs]
         token = ""
         listed: list[Event] = []
         for stub in stubs:
@@ -63,7 +63,7 @@ def check_one_server(target: str) -> None:
             token, listed = page.next_page_token, [*listed, *page.events]
         assert created == listed  # also: each create was later than the ones before
 
-        request = CreateEventRequest(event=event(), request_id=str(uuid.uuid4()))
+        request = CreateEventRequest(event=event_message(), request_id=str(uuid.uuid4()))
         assert len({stub.CreateEvent(request).id for stub in stubs}) == 1
 
         changed = stubs[0].UpdateEvent(UpdateEventRequest(event=Event(id=created[0].id, location="Hall 1")))
@@ -162,7 +162,7 @@ def test_a_second_signal_to_stop_ends_the_server_though_a_request_is_in_flight(s
     ):
         stub = events_pb2_grpc.EventServiceStub(channel)
         other.execute("BEGIN IMMEDIATE")
-        held = stub.CreateEvent.future(CreateEventRequest(event=event()))
+        held = stub.CreateEvent.future(CreateEventRequest(event=event_message()))
         stub.ListEvents(ListEventsRequest())  # the server has the create as well now
         server.process.terminate()
         server.log.wait_for("stopping: up to 100 s")

@@ -1,22 +1,24 @@
-"""A walk through the client's methods that needs the client alone; `test_floor` runs it on its oldest dependencies.
+"""A walk through the methods of both clients that needs these alone; `test_floor` runs it on its oldest dependencies.
 
 python walk.py TARGET
 """
 
+import importlib
 import pickle
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from artemis_client import ArtemisClient, ArtemisError, Event, User, timestamp
+from artemis_client import ArtemisClient, ArtemisError, Event, User, where
 
 
 def walk(client: ArtemisClient) -> None:
     """Calls every method; an assertion fails when an answer is not the contract's."""
     user = client.users.create(User(email="walker@example.com", first_name="Ada"))
-    start, end = (timestamp(datetime(2026, 1, 1, hour, tzinfo=UTC)) for hour in (10, 11))
+    start, end = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (10, 11))
     sent = Event(name="Walk", owner_id=user.id, start_time=start, end_time=end)
     created = client.events.create(sent)
     assert created == client.events.get(created.id)
@@ -27,7 +29,14 @@ def walk(client: ArtemisClient) -> None:
     assert [each.field for each in refused.violations] == ["event.name", "event.start_time", "event.end_time"]
     assert refused.details == pickle.loads(pickle.dumps(refused)).details  # noqa: S301 - our own bytes
     assert moved in list(client.events.list(page_size=1))
-    assert [moved] == list(client.events.list(filter=f"id = {created.id}", order_by="start_time desc"))
+    assert [moved] == list(client.events.list(filter=where("id = {}", created.id), order_by="start_time desc"))
+    assert (created.start_time, moved.update_time > moved.create_time) == (start, True)
+    (page,) = client.events.list(filter=where("location = {} AND id = {}", "Kyoto", created.id)).pages()
+    assert (page.items, page.next_page_token) == ([moved], "")
+    found = client.events.get_many([created.id, 2**40])
+    assert (found, found.missing) == ({created.id: moved}, (2**40,))
+    moved = client.events.modify(created.id, lambda event: replace(event, name=event.name.upper()))
+    assert (moved.location, moved.name) == ("Kyoto", "WALK")
     walk_batches(client, sent)
     assert moved == client.events.delete(created.id)
     assert refusal(client.events.get, created.id).reason == "EVENT_NOT_FOUND"
@@ -42,7 +51,7 @@ def walk_batches(client: ArtemisClient, sent: Event) -> None:
     assert [each.location for each in moved] == ["Lyon", "Lyon"]
     assert moved == client.events.batch_delete([each.id for each in made])
     assert refusal(client.events.batch_get, [made[0].id]).violations[0].field == "ids[0]"
-    oversized = refusal(client.events.batch_create, [Event(description="d" * 8000)] * 600)
+    oversized = refusal(client.events.batch_create, [Event(description="d" * 5 * 2**20)])
     assert oversized.message.startswith("the request of BatchCreateEvents has "), oversized
     number = str(uuid.uuid4())
     assert client.events.create(sent, validate_only=True, request_id=number).name == "Walk"
@@ -61,6 +70,7 @@ def refusal(call: Callable[..., object], *arguments: object, **options: object) 
 
 
 if __name__ == "__main__":
-    with ArtemisClient(sys.argv[1], timeout=60) as artemis:
-        walk(artemis)
+    for connect in (ArtemisClient, importlib.import_module("blocking").client):  # a module beside this program
+        with connect(sys.argv[1], timeout=60) as artemis:
+            walk(artemis)
     print(version("grpcio"), version("protobuf"))  # noqa: T201

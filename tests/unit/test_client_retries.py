@@ -38,7 +38,7 @@ def come_back(code: grpc.StatusCode, seconds: float) -> ArtemisError:
 def pauses(timeout: float, error: ArtemisError) -> list[float]:
     """Returns the pauses of a call whose attempts fail at once."""
     clock, found = Clock(), []
-    attempts = Attempts(timeout, clock)
+    attempts = Attempts(timeout, clock=clock)
     while (pause := attempts.pause_after(error)) is not None:
         clock.now += pause
         found.append(pause)
@@ -94,7 +94,7 @@ def test_a_limit_without_a_time_is_final() -> None:
 
 def test_no_deadline_is_left_when_the_time_is_up() -> None:
     clock = Clock()
-    attempts = Attempts(2, clock)
+    attempts = Attempts(2, clock=clock)
     clock.now += 2
 
     assert (attempts.time_left, attempts.pause_after(UNAVAILABLE)) == (0, None)

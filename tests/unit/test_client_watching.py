@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import grpc
 import pytest
-from artemis.v1.events_pb2 import Event, EventChange, WatchEventsResponse
-from artemis_client import ArtemisError, MemoryStore, Unavailable
+from artemis.v1.events_pb2 import Event as EventMessage
+from artemis.v1.events_pb2 import EventChange, WatchEventsResponse
+from artemis_client import ArtemisError, Event, MemoryStore, Unavailable
+from artemis_client._sync_io import AttentiveResponses
 from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF
 from artemis_client.watching.progress import Batch, Progress
-from artemis_client.watching.streams import AttentiveResponses
 from artemis_client.watching.updates import Listing, Update, position_of, token_of, update_of
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
@@ -22,7 +23,7 @@ REFUSED = ArtemisError(Code.UNAUTHENTICATED, "no")
 
 
 def change(kind: "EventChange.Type", event_id: int, name: str = "") -> EventChange:
-    return EventChange(type=kind, event=Event(id=event_id, name=name))
+    return EventChange(type=kind, event=EventMessage(id=event_id, name=name))
 
 
 def part(token: str, *numbers: int) -> WatchEventsResponse:
@@ -115,9 +116,12 @@ def test_the_update_of_a_batch_has_what_each_event_became_last() -> None:
 
 def test_a_list_removes_what_no_page_has() -> None:
     listing = Listing([1, 2, 3, 4])
-    first, second = [Event(id=1), Event(id=5)], [Event(id=3)]
+    first, second = [EventMessage(id=1), EventMessage(id=5)], [EventMessage(id=3)]
 
-    assert [listing.page(first), listing.page(second)] == [Update(first, (), None), Update(second, (), None)]
+    assert [listing.page(first), listing.page(second)] == [
+        Update([Event(id=1), Event(id=5)], (), None),
+        Update([Event(id=3)], (), None),
+    ]
     assert listing.end("p") == Update((), [2, 4], "p")
 
 

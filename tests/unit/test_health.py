@@ -208,10 +208,11 @@ def test_a_watch_that_does_not_read_holds_up_no_other_and_no_stop(monkeypatch: p
 
 
 def test_a_watch_is_refused_while_all_places_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the code that lets the client call the server nevertheless (gRFC A17)."""
     with crowded(monkeypatch, 2, max_send=PATIENCE) as (_, target), grpc.insecure_channel(target) as channel:
         with pytest.raises(grpc.RpcError) as refused:
             next(watch_health(channel))
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_watch_that_ended_leaves_its_place_and_no_name(monkeypatch: pytest.MonkeyPatch) -> None:

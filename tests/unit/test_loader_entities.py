@@ -97,7 +97,7 @@ def test_a_format_is_described_and_has_a_sample(form: str) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [storage_samples.new_event(), storage_samples.new_user(), e2e_samples.event(), e2e_samples.user()],
+    [storage_samples.new_event(), storage_samples.new_user(), e2e_samples.event_message(), e2e_samples.user_message()],
     ids=["storage event", "storage user", "e2e event", "e2e user"],
 )
 def test_a_sample_sets_every_field_that_callers_can_set(message: Message) -> None:

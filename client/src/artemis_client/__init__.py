@@ -1,18 +1,24 @@
 """The Python client of Artemis.
 
-from artemis_client import ArtemisClient, Event, timestamp
+from artemis_client import ArtemisClient, Event
 
 with ArtemisClient("127.0.0.1:50051") as client:
-    event = client.events.create(Event(name="PyCon", start_time=timestamp(start), end_time=timestamp(end)))
+    event = client.events.create(Event(name="PyCon", start_time=start, end_time=end))
 """
 
-from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
-from artemis.v1.events_pb2 import Event
-from artemis.v1.users_pb2 import User
-
-from artemis_client.client import ArtemisClient
+from artemis_client._async.client import AsyncArtemisClient
+from artemis_client._async.mirror import AsyncEventMirror
+from artemis_client._async.pages import AsyncPager
+from artemis_client._async.watch import AsyncWatch
+from artemis_client._sync.client import ArtemisClient
+from artemis_client._sync.mirror import EventMirror
+from artemis_client._sync.pages import Pager
+from artemis_client._sync.watch import Watch
+from artemis_client.config import Keepalive
 from artemis_client.credentials import tls
+from artemis_client.entities import Event, User
 from artemis_client.errors import (
     Aborted,
     AlreadyExists,
@@ -31,19 +37,35 @@ from artemis_client.errors import (
     Unavailable,
     Violation,
 )
-from artemis_client.times import timestamp
+from artemis_client.pages import Found, Page
+from artemis_client.retries import Retry
 from artemis_client.watching.changes import ChangeType, EventChange
-from artemis_client.watching.mirror import EventMirror
-from artemis_client.watching.stores import EventStore, MemoryStore
-from artemis_client.watching.watch import Watch
+from artemis_client.watching.stores import AsyncEventStore, EventStore, MemoryStore
+from artemis_client.where import where
 
-__version__ = _version("artemis-client")
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Returns `__version__`, whose module takes a third of the time of the whole import."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version  # noqa: PLC0415, see above
+
+        return version("artemis-client")
+
 
 __all__ = [
     "Aborted",
     "AlreadyExists",
     "ArtemisClient",
     "ArtemisError",
+    "AsyncArtemisClient",
+    "AsyncEventMirror",
+    "AsyncEventStore",
+    "AsyncPager",
+    "AsyncWatch",
     "Cancelled",
     "ChangeType",
     "DeadlineExceeded",
@@ -52,19 +74,24 @@ __all__ = [
     "EventMirror",
     "EventStore",
     "FailedPrecondition",
+    "Found",
     "InternalError",
     "InvalidArgument",
+    "Keepalive",
     "MemoryStore",
     "NotFound",
     "OutOfRange",
+    "Page",
+    "Pager",
     "PermissionDenied",
     "ResourceExhausted",
     "ResumeTokenExpired",
+    "Retry",
     "Unauthenticated",
     "Unavailable",
     "User",
     "Violation",
     "Watch",
-    "timestamp",
     "tls",
+    "where",
 ]

@@ -1,60 +1,25 @@
-"""One call: its attempts, its metadata, the id that makes it safe to repeat, and its failure as an exception."""
+"""What every call has, whichever client makes it: its settings, its metadata, and its failure as an exception."""
 
 import re
-import threading
-import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
-from uuid import uuid4
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import grpc
 
-from artemis_client.credentials import TokenProvider
+from artemis_client.credentials import AnyTokenProvider
 from artemis_client.errors import ArtemisError, Cancelled, from_rpc_error
-from artemis_client.positions import LatestPosition, Trailers
-from artemis_client.retries import Attempts, checked_timeout
+from artemis_client.retries import Retry, checked_timeout
 from artemis_client.tracing import Metadata, trace_context
 
-Request_contra = TypeVar("Request_contra", contravariant=True)
-Response_co = TypeVar("Response_co", covariant=True)
-Request = TypeVar("Request", bound="AnyRequest")
-Response = TypeVar("Response")
-Write = TypeVar("Write", bound="WriteRequest")
 DEFAULT_TIMEOUT = 60.0  # seconds; an HA manager takes 30 to 45 to replace the primary of a database
+SILENCE = 40.0
+"""Seconds without a response after which a stream counts as dead. A server sends a checkpoint every 10 seconds."""
 _TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")  # in gRPC's text: the size and the limit
-
-
-class Method(Protocol[Request_contra, Response_co]):
-    """A unary method of a generated stub."""
-
-    def __call__(
-        self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> Response_co:
-        """Calls it; `timeout` is in seconds."""
-
-    def with_call(
-        self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> tuple[Response_co, grpc.Call]:
-        """Calls it, and returns the call as well, which has the trailers."""
-
-    def future(
-        self, request: Request_contra, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> "PendingCall[Response_co]":
-        """Starts a call that another thread may cancel."""
-
-
-class PendingCall(Protocol[Response_co]):
-    """A unary call that is under way."""
-
-    def result(self) -> Response_co:
-        """Waits for the response."""
-
-    def trailing_metadata(self) -> Trailers:
-        """Waits for the trailers."""
-
-    def cancel(self) -> object:
-        """Ends the call."""
+_METADATA_NAME = re.compile(r"[0-9a-z_.-]+")
+_METADATA_TEXT = re.compile(r"[ -~]*")
+_RESERVED = ("authorization", "x-artemis-position")
 
 
 class AnyRequest(Protocol):
@@ -70,87 +35,44 @@ class WriteRequest(AnyRequest, Protocol):
     request_id: str
 
 
-class Caller:
-    """Calls methods with a default deadline, and with a token if there is a provider of one."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallSettings:
+    """The settings that the calls of one client share."""
 
-    def __init__(self, timeout: float, token: TokenProvider | None = None) -> None:
-        self._timeout = checked_timeout(timeout)
-        self._token = token
-        self.position = LatestPosition()
-        self._closed = threading.Event()
-        self._children: weakref.WeakSet[Caller] = weakref.WeakSet()
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds, of a call that gives none itself."""
+    token: AnyTokenProvider | None = None
+    retry: Retry = field(default_factory=Retry)
+    metadata: Metadata = ()
+    """What every call sends besides the metadata of its own."""
+    silence: float = SILENCE
+    """Seconds without a response after which the stream of a watch counts as dead."""
 
-    def close(self) -> None:
-        """Ends the pauses between attempts, whose calls fail with Cancelled, and closes the callers that it adopted."""
-        self._closed.set()
-        for child in [*self._children]:
-            child.close()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timeout", checked_timeout(self.timeout))
 
-    def adopt(self, child: "Caller") -> None:
-        """Closes another caller when this one is closed."""
-        self._children.add(child)
-        if self._closed.is_set():
-            child.close()
+    def metadata_with(self, token: str | None) -> Metadata:
+        """Returns the metadata of a call: the token, if there is one, the trace of the call, and the settings' own."""
+        named = () if token is None else (("authorization", f"Bearer {token}"),)
+        return (*named, *self.metadata, *trace_context())
 
-    def call(self, method: Method[Request, Response], request: Request, timeout: float | None) -> Response:
-        """Returns the response of the first attempt that has one. Raises ArtemisError when the call fails.
 
-        If the server refuses the token and the provider returns another one then, the call is made with that, once.
-        """
-        attempts = Attempts(self._timeout if timeout is None else checked_timeout(timeout))
-        token, other, before = self._provide(), None, None
-        while True:
-            try:
-                return self._attempt(method, request, attempts.time_left, other or token)
-            except ArtemisError as failed:
-                error = failed
-            if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
-                other = self._provide()
-                if other != token:
-                    continue
-            pause = attempts.pause_after(error)
-            if pause is None:
-                raise explained(error, request, before) from None
-            self.pause(pause)
-            before = error
+def checked_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
+    """Returns metadata that gRPC can send.
 
-    def write(self, method: Method[Write, Response], request: Write, timeout: float | None) -> Response:
-        """Calls with an id: a new one if the request has none, the same in every attempt (AIP-4235)."""
-        request.request_id = request.request_id or str(uuid4())
-        return self.call(method, request, timeout)
-
-    def pause(self, seconds: float) -> None:
-        """Waits. Raises Cancelled when the caller is closed."""
-        if self._closed.wait(seconds):
-            raise closed() from None
-
-    def _provide(self) -> str | None:
-        return None if self._token is None else self._token()
-
-    def _attempt(
-        self, method: Method[Request, Response], request: Request, timeout: float, token: str | None
-    ) -> Response:
-        """Sends the latest position, by which a replica can tell whether it may answer, and keeps the returned one.
-
-        Raises ArtemisError.
-        """
-        metadata = (*metadata_with(token), *self.position.metadata())
-        with grpc_errors():
-            try:
-                response, trailers = self._send(method, request, timeout, metadata)
-            except grpc.RpcError as failure:
-                if isinstance(failure, grpc.Call):
-                    self.position.keep(failure.trailing_metadata())
-                raise
-        self.position.keep(trailers, wrote=hasattr(request, "request_id"))
-        return response
-
-    def _send(
-        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
-    ) -> tuple[Response, Trailers]:
-        """Returns the response and the trailers."""
-        response, call = method.with_call(request, timeout=timeout, metadata=metadata)
-        return response, call.trailing_metadata()
+    Raises:
+        TypeError: a value has the wrong type: bytes if the name ends with "-bin", and else a string.
+        ValueError: a name is not one of HTTP/2 in lower case, or the client itself sends it; a string is not in ASCII.
+    """
+    for name, value in metadata.items():
+        if not _METADATA_NAME.fullmatch(name) or name.startswith("grpc-") or name in _RESERVED:
+            raise ValueError(f"{name!r} cannot be the name of metadata: use a-z, 0-9, '-', '_' and '.'")
+        wanted = bytes if name.endswith("-bin") else str
+        if not isinstance(value, wanted):
+            raise TypeError(f"the metadata {name!r} must be {wanted.__name__}, not {type(value).__name__}")
+        if isinstance(value, str) and not _METADATA_TEXT.fullmatch(value):
+            raise ValueError(f"the metadata {name!r} must be printable ASCII; a name that ends with -bin takes bytes")
+    return tuple(metadata.items())
 
 
 def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | None) -> ArtemisError:
@@ -173,11 +95,6 @@ def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | N
     return type(error)(error.code, message, request_id=error.request_id)
 
 
-def metadata_with(token: str | None) -> Metadata:
-    """Returns the metadata of a call: the token, if there is one, and the trace that the call belongs to."""
-    return trace_context() if token is None else (("authorization", f"Bearer {token}"), *trace_context())
-
-
 @contextmanager
 def grpc_errors() -> Iterator[None]:
     """Raises the errors of gRPC inside of it as ArtemisError."""
@@ -185,8 +102,8 @@ def grpc_errors() -> Iterator[None]:
         yield
     except grpc.RpcError as failure:
         raise from_rpc_error(failure) from None
-    except ValueError as error:
-        if "closed channel" not in str(error):
+    except (ValueError, grpc.aio.UsageError) as error:
+        if "closed" not in str(error):
             raise
         raise closed() from None
 

@@ -8,16 +8,20 @@ hides the cause.
 import os
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
 from artemis_client.errors import Unauthenticated
 
-TokenProvider: TypeAlias = Callable[[], str]
 PemFile: TypeAlias = str | os.PathLike[str]
+TokenProvider: TypeAlias = Callable[[], str]
+AsyncTokenProvider: TypeAlias = Callable[[], str] | Callable[[], Awaitable[str]]
+AnyTokenProvider: TypeAlias = Callable[[], Any]
+"""One of these: what it returns is checked for each call."""
 _TOKEN = re.compile(r"[!-~]+")  # visible ASCII: no character that separates or ends the values of a header
 _ADDRESS = r"(localhost|127(\.[0-9]{1,3}){3}|(\[|%5B)::1(\]|%5D))(:[0-9]+)?"
 _LOCAL = re.compile(rf"unix(-abstract)?:.+|(dns:(///)?|ipv4:|ipv6:)?{_ADDRESS}(,{_ADDRESS})*", re.IGNORECASE)
@@ -60,30 +64,32 @@ def is_local(target: str) -> bool:
     return _LOCAL.fullmatch(target) is not None
 
 
-def provider_of(token: str | TokenProvider) -> TokenProvider:
-    """Returns the function that gives each call its token. It raises Unauthenticated if it has none.
+def provider_of(token: str | AnyTokenProvider) -> AnyTokenProvider:
+    """Returns the function that gives each call its token.
 
     Raises:
         TypeError: `token` is neither a string nor a function.
         ValueError: `token` is a string that cannot be a token.
     """
     if isinstance(token, str):
-        given = _checked(token)
+        given = checked_token(token)
         return lambda: given
     if not callable(token):
         raise TypeError(f"token must be a string or a function that returns one, not {type(token).__name__}")
-
-    def provide() -> str:
-        try:
-            return _checked(token())
-        except Exception as error:
-            message = f"the token provider failed: {type(error).__name__}: {error}"
-            raise Unauthenticated(grpc.StatusCode.UNAUTHENTICATED, message) from error
-
-    return provide
+    return token
 
 
-def _checked(token: str) -> str:
+@contextmanager
+def token_errors() -> Iterator[None]:
+    """Raises the errors of a token provider inside of it as Unauthenticated."""
+    try:
+        yield
+    except Exception as error:
+        message = f"the token provider failed: {type(error).__name__}: {error}"
+        raise Unauthenticated(grpc.StatusCode.UNAUTHENTICATED, message) from error
+
+
+def checked_token(token: str) -> str:
     """Returns the token. Raises an error that does not show it; the error of gRPC would."""
     if not isinstance(token, str):
         raise TypeError(f"a token is a string, not {type(token).__name__}")

@@ -17,15 +17,17 @@ ArtemisError
 +-- InternalError         request_id: what to look for in the server's log
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+Trailers: TypeAlias = "Iterable[Any] | None"
+"""The trailing metadata of a call; its types are gRPC's own."""
 _DETAILS = "grpc-status-details-bin"
 _REQUEST_ID = "x-request-id"
 D = TypeVar("D", bound=Message)
@@ -47,6 +49,8 @@ class ArtemisError(Exception):
     UPPER_SNAKE_CASE (AIP-193; empty if the server was not reached), `metadata` what the reason adds, and
     `details` everything that the server sent, as google.rpc messages. `request_id` is the id of the call in the
     server's log; it is empty if no server answered. The exception can be pickled and copied with all of that.
+    In a batch, `items` are the indices of the items of the call that failed, and `done` are the results of all items
+    before them. None of the items after them was sent.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class ArtemisError(Exception):
         self.message = message
         self.details = tuple(details)
         self.request_id = request_id
+        self.items = range(0)
+        self.done: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.message, self.details), self.__dict__
@@ -170,26 +176,32 @@ _DETAIL_TYPES: dict[str, type[Message]] = {
 }
 
 
+def trailers_of(error: grpc.RpcError) -> Trailers:
+    """Returns the trailing metadata of a failed gRPC call."""
+    return error.trailing_metadata() if isinstance(error, grpc.Call | grpc.aio.AioRpcError) else None
+
+
 def from_rpc_error(error: grpc.RpcError) -> ArtemisError:
     """Returns the exception for a failed gRPC call."""
-    if not isinstance(error, grpc.Call):
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ArtemisError(grpc.StatusCode.UNKNOWN, str(error))
-    code, details = error.code() or grpc.StatusCode.UNKNOWN, _details(error)
+    trailers = trailers_of(error)
+    code, details = error.code() or grpc.StatusCode.UNKNOWN, _details(trailers)
     named = next((each.request_id for each in details if isinstance(each, error_details_pb2.RequestInfo)), "")
-    request_id = named or str(_trailer(error, _REQUEST_ID))
+    request_id = named or str(_trailer(trailers, _REQUEST_ID))
     made = _BY_CODE.get(code, ArtemisError)(code, error.details() or "", details, request_id)
     special = _BY_REASON.get(made.reason)
     return special(code, made.message, details, request_id) if special else made
 
 
-def _trailer(call: grpc.Call, name: str) -> str | bytes:
+def _trailer(trailers: Trailers, name: str) -> str | bytes:
     """Returns the first value of this name in the trailers, "" if there is none."""
-    return next((value for key, value in call.trailing_metadata() or () if key == name), "")
+    return next((value for key, value in trailers or () if key == name), "")
 
 
-def _details(call: grpc.Call) -> list[Message]:
+def _details(trailers: Trailers) -> list[Message]:
     """Returns the details of the status in the trailers; those of unknown types and broken ones are left out."""
-    raw = _trailer(call, _DETAILS)
+    raw = _trailer(trailers, _DETAILS)
     try:
         status = status_pb2.Status.FromString(raw if isinstance(raw, bytes) else b"")
         return [

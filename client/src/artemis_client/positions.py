@@ -2,13 +2,10 @@
 
 import re
 import threading
-from collections.abc import Iterable
-from typing import Any, TypeAlias
 
+from artemis_client.errors import Trailers
 from artemis_client.tracing import Metadata
 
-Trailers: TypeAlias = "Iterable[Any] | None"
-"""The trailing metadata of a call; its types are gRPC's own."""
 _NAME = "x-artemis-position"
 _FORM = re.compile("[0-9a-z]{17,64}")
 _CLUSTER_DIGITS = 16

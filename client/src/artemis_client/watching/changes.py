@@ -1,11 +1,13 @@
 """Changes of events, as a watch and the history of an event give them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from artemis.v1 import events_pb2
-from artemis.v1.events_pb2 import Event
-from google.protobuf.timestamp_pb2 import Timestamp
+
+from artemis_client.entities import Event
+from artemis_client.fields import time_of
 
 
 class ChangeType(StrEnum):
@@ -36,7 +38,7 @@ class EventChange:
 
     type: ChangeType
     event: Event
-    change_time: Timestamp
+    change_time: datetime
     principal: str
     previous_event: Event | None = None
     """The event before an update, in a history. None in a watch."""
@@ -49,9 +51,9 @@ def change_of(message: events_pb2.EventChange, resume_token: str | None = None) 
     """Returns the change that a message has. A type that this version does not know leaves the event updated."""
     return EventChange(
         type=_TYPES.get(message.type, ChangeType.UPDATED),
-        event=message.event,
-        change_time=message.change_time,
+        event=Event.from_message(message.event),
+        change_time=time_of(message.change_time),
         principal=message.principal,
-        previous_event=message.previous_event if message.HasField("previous_event") else None,
+        previous_event=Event.from_message(message.previous_event) if message.HasField("previous_event") else None,
         resume_token=resume_token,
     )

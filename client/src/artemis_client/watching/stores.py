@@ -1,10 +1,12 @@
 """Stores of events for mirrors: the methods that every store has, and the store in memory."""
 
 import threading
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Awaitable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from typing import Protocol
 
-from artemis.v1.events_pb2 import Event
+from artemis.v1 import events_pb2
+
+from artemis_client.entities import Event
 
 
 class EventStore(Protocol):
@@ -27,15 +29,31 @@ class EventStore(Protocol):
         """
 
 
+class AsyncEventStore(Protocol):
+    """A store of an `AsyncEventMirror`: an `EventStore` whose methods may be coroutine functions.
+
+    Methods that are not run in the event loop, and must be quick.
+    """
+
+    def position(self) -> str | Awaitable[str | None] | None:
+        """Returns the position that `apply` saved last, None if there is none."""
+
+    def ids(self) -> Iterable[int] | Awaitable[Iterable[int]]:
+        """Returns the ids of all events that it has."""
+
+    def apply(self, changed: Sequence[Event], deleted: Sequence[int], position: str | None) -> Awaitable[None] | None:
+        """Keeps the events that changed or are new, removes the ones that are gone, and saves the position."""
+
+
 class EventMapping(Mapping[int, Event]):
-    """Events by their ids. Each read returns a message of its own, which the reader may change."""
+    """Events by their ids."""
 
     def __init__(self, events: Mapping[int, bytes]) -> None:
-        # Bytes take half the memory of messages. And a message of a page would keep that whole page in memory.
+        # Bytes take less than half the memory of the events.
         self._events = events
 
     def __getitem__(self, event_id: int) -> Event:
-        return Event.FromString(self._events[event_id])
+        return Event.from_message(events_pb2.Event.FromString(self._events[event_id]))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._events)
@@ -85,7 +103,7 @@ class MemoryStore(EventMapping):
 
     def apply(self, changed: Sequence[Event], deleted: Sequence[int], position: str | None) -> None:
         """Changes the events."""
-        kept = {event.id: event.SerializeToString() for event in changed}
+        kept = {event.id: event.to_message().SerializeToString() for event in changed}
         with self._lock:
             self._events.update(kept)
             for event_id in deleted:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from artemis.v1.events_pb2 import Event, EventChange
+from artemis.v1 import events_pb2
+from artemis.v1.events_pb2 import EventChange
 
+from artemis_client.entities import Event
 from artemis_client.watching.progress import Batch
 
 
@@ -29,9 +31,9 @@ class Listing:
         """Takes the ids of the events that the store has."""
         self._vanished = set(known)
 
-    def page(self, events: Iterable[Event]) -> Update:
+    def page(self, events: Iterable[events_pb2.Event]) -> Update:
         """Returns the update of one page."""
-        changed = [*events]
+        changed = [*map(Event.from_message, events)]
         self._vanished.difference_update(event.id for event in changed)
         return Update(changed, (), None)
 
@@ -44,7 +46,7 @@ def update_of(batch: Batch, position: str) -> Update:
     """Returns the update of a batch. An event that it changed several times becomes what it was made last."""
     last = {change.event.id: change for change in batch.changes}
     deleted = [number for number, change in last.items() if change.type == EventChange.TYPE_DELETED]
-    changed = [change.event for change in last.values() if change.type != EventChange.TYPE_DELETED]
+    changed = [Event.from_message(change.event) for change in last.values() if change.type != EventChange.TYPE_DELETED]
     return Update(changed, deleted, position)
 
 

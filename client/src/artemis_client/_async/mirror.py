@@ -1,23 +1,23 @@
-"""A mirror: a copy of the events that it keeps in step, on a thread of its own."""
+"""A mirror: a copy of the events that it keeps in step beside the program."""
 
 import logging
-import threading
 from types import TracebackType
 from typing import Generic, TypeVar, overload
 
-from artemis_client.client import ArtemisClient
+from artemis_client._async.client import AsyncArtemisClient
+from artemis_client._async_io import Background, Failure, Notice, settled
 from artemis_client.errors import Cancelled, ResumeTokenExpired
 from artemis_client.watching.progress import Progress
-from artemis_client.watching.stores import EventStore, MemoryStore
+from artemis_client.watching.stores import AsyncEventStore, MemoryStore
 from artemis_client.watching.updates import Listing, Update, position_of, token_of, update_of
 
-Store = TypeVar("Store", bound=EventStore)
+Store = TypeVar("Store", bound=AsyncEventStore)
 
 log = logging.getLogger("artemis_client")
 
 
-class EventMirror(Generic[Store]):
-    """A copy of the events that match `filter`, or of all, which a thread keeps in step with the server.
+class AsyncEventMirror(Generic[Store]):
+    """A copy of the events that match `filter`, or of all, which is kept in step with the server beside the program.
 
     `events` is the copy: a `MemoryStore`, or the store that was given. The mirror lists the events and follows their
     changes. A store that saved a position before is brought up to date by the changes since then, or by listing again
@@ -28,28 +28,29 @@ class EventMirror(Generic[Store]):
     """
 
     @overload
-    def __init__(self: "EventMirror[MemoryStore]", client: ArtemisClient, *, filter: str | None = None) -> None: ...
+    def __init__(
+        self: "AsyncEventMirror[MemoryStore]", client: AsyncArtemisClient, *, filter: str | None = None
+    ) -> None: ...
 
     @overload
-    def __init__(self, client: ArtemisClient, store: Store, *, filter: str | None = None) -> None: ...
+    def __init__(self, client: AsyncArtemisClient, store: Store, *, filter: str | None = None) -> None: ...
 
     def __init__(
         self,
-        client: ArtemisClient,
-        store: EventStore | None = None,
+        client: AsyncArtemisClient,
+        store: AsyncEventStore | None = None,
         *,
         filter: str | None = None,  # noqa: A002 - the contract's name for it
     ) -> None:
         self.events: Store = MemoryStore() if store is None else store  # type: ignore[assignment]  # see the overloads
         self._filter = filter or ""
         self._source = client.events.source()
-        self._changed = threading.Condition()
+        self._changed = Notice()
         self._synced = False
         self._ended = False
         self._closing = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="artemis-mirror", daemon=True)
-        self._thread.start()
+        self._background = Background(self._run, "artemis-mirror")
 
     @property
     def synced(self) -> bool:
@@ -59,94 +60,92 @@ class EventMirror(Generic[Store]):
         """
         return self._synced
 
-    def wait_until_synced(self, timeout: float | None = None) -> bool:
+    async def wait_until_synced(self, timeout: float | None = None) -> bool:
         """Waits for that, for so many seconds at most. Returns False if it is not so then, or if the mirror is closed.
 
         Raises the error that ended the mirror, if one did.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._synced or self._ended, timeout)
-            if self._error is not None:
-                raise self._error
-            return self._synced
+        self._source.check()
+        await self._changed.wait_for(lambda: self._synced or self._ended, timeout)
+        if self._error is not None:
+            raise self._error
+        return self._synced
 
-    def join(self, timeout: float | None = None) -> bool:
+    async def join(self, timeout: float | None = None) -> bool:
         """Waits until the mirror has ended, for so many seconds at most. Returns False if it has not.
 
         Raises the error that ended the mirror, if one did.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended, timeout)
-            if self._error is not None:
-                raise self._error
-            return self._ended
+        self._source.check()
+        await self._changed.wait_for(lambda: self._ended, timeout)
+        if self._error is not None:
+            raise self._error
+        return self._ended
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the mirror at once. The store is not called any more when this returns; what it has remains."""
         self._closing = True
         self._source.close()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        await self._background.join()
 
-    def __enter__(self) -> "EventMirror[Store]":
+    async def __aenter__(self) -> "AsyncEventMirror[Store]":
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        await self.close()
         if error is None and self._error is not None:
             raise self._error
 
-    def _run(self) -> None:
+    async def _run(self) -> None:
         try:
-            self._keep_in_step()
-        except BaseException as error:
+            await self._keep_in_step()
+        except Failure as error:
             if not (self._closing and isinstance(error, Cancelled)):
                 log.exception("a mirror of events has ended")
                 self._error = error
-        with self._changed:
+        finally:
             self._synced, self._ended = False, True
-            self._changed.notify_all()
+            self._changed.notify()
 
-    def _keep_in_step(self) -> None:
+    async def _keep_in_step(self) -> None:
         """Runs until it is closed or fails."""
-        token = token_of(self.events.position(), self._filter)
+        token = token_of(await settled(self.events.position()), self._filter)
         while True:
             listed = token is None
-            progress = Progress(token or self._list(), self._filter)
+            progress = Progress(token or await self._list(), self._filter)
             start = progress.resume_token
             try:
-                self._follow(progress)
+                await self._follow(progress)
             except ResumeTokenExpired as error:
                 if listed and progress.resume_token == start:
                     raise  # a list takes longer than changes are kept
                 log.warning("a mirror of events lists all of them: %s", error)
                 token = None
 
-    def _list(self) -> str:
+    async def _list(self) -> str:
         """Brings the store to what the server lists, and returns the token that continues from there."""
-        listing, token = Listing(self.events.ids()), ""
-        for page in self._source.pages(self._filter):
+        listing, token = Listing(await settled(self.events.ids())), ""
+        async for page in self._source.pages(self._filter):
             token = token or page.resume_token
-            self._apply(listing.page(page.events))
-        self._apply(listing.end(position_of(token, self._filter)))
+            await self._apply(listing.page(page.events))
+        await self._apply(listing.end(position_of(token, self._filter)))
         return token
 
-    def _follow(self, progress: Progress) -> None:
+    async def _follow(self, progress: Progress) -> None:
         """Applies changes without end."""
-        for batch in self._source.batches(progress, self._interrupted):
-            self._apply(update_of(batch, position_of(batch.resume_token, self._filter)))
+        async for batch in self._source.batches(progress, self._interrupted):
+            await self._apply(update_of(batch, position_of(batch.resume_token, self._filter)))
             if batch.caught_up:
                 self._set_synced(True)
 
-    def _apply(self, update: Update) -> None:
-        self.events.apply(update.changed, update.deleted, update.position)
+    async def _apply(self, update: Update) -> None:
+        await settled(self.events.apply(update.changed, update.deleted, update.position))
 
     def _interrupted(self) -> None:
         self._set_synced(False)
 
     def _set_synced(self, synced: bool) -> None:
-        with self._changed:
-            self._synced = synced
-            self._changed.notify_all()
+        self._synced = synced
+        self._changed.notify()

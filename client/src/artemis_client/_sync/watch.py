@@ -1,37 +1,42 @@
+# Made by client/generate.py of _async/watch.py: change that, and run `make client`.
 """A watch: the changes of events as they are committed."""
 
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
+from artemis_client._sync.source import EventSource
 from artemis_client.errors import Cancelled
 from artemis_client.watching.changes import EventChange, change_of
-from artemis_client.watching.progress import Batch, Progress
-from artemis_client.watching.source import EventSource
+from artemis_client.watching.progress import Progress
 
 
 class Watch(Iterator[EventChange]):
     """Yields the changes of events as they are committed. It waits for the next one until it is closed.
 
-    It is for one thread; `close` may be called on any. A stream that fails is followed by another one, which goes on
+    One reader at a time; anybody may call `close`. A stream that fails is followed by another one, which goes on
     where it ended, so that no change is left out or comes twice. That is tried until a server answers.
 
     Raises:
         ResumeTokenExpired: the changes after the token are no longer kept.
         Cancelled: the client was closed.
         ArtemisError: another error that trying again does not help, such as InvalidArgument or PermissionDenied.
+        RuntimeError: the client was made elsewhere, such as before a fork.
     """
 
-    def __init__(self, source: EventSource, resume_token: str, filter: str) -> None:  # noqa: A002 - the contract's name
+    def __init__(self, source: EventSource, resume_token: str, filter: str) -> None:  # noqa: A002 - its name
         self._source = source
         self._resume_token = resume_token
         self._is_closed = False
-        self._changes = self._read(source.batches(Progress(resume_token, filter)))
+        self._batches = source.batches(Progress(resume_token, filter))
+        self._changes = deque[EventChange]()
+        self._reached = resume_token
 
     @property
     def resume_token(self) -> str:
         """The token that continues after the changes that were yielded. The last one counts when the next is asked for.
 
-        It also moves while no change passes the filter. Another thread may read it, and save it from time to time.
+        It also moves while no change passes the filter. It may be read at any time, and saved from time to time.
         """
         return self._resume_token
 
@@ -41,10 +46,11 @@ class Watch(Iterator[EventChange]):
         self._source.close()
 
     def __next__(self) -> EventChange:
+        self._source.check()
         if self._is_closed:
             raise StopIteration
         try:
-            return next(self._changes)
+            return self._next()
         except Cancelled:
             if self._is_closed:
                 raise StopIteration from None
@@ -58,8 +64,15 @@ class Watch(Iterator[EventChange]):
     ) -> None:
         self.close()
 
-    def _read(self, batches: Iterator[Batch]) -> Iterator[EventChange]:
-        for batch in batches:
-            for number, change in enumerate(batch.changes, 1):
-                yield change_of(change, batch.resume_token if number == len(batch.changes) else None)
-            self._resume_token = batch.resume_token
+    def _next(self) -> EventChange:
+        """Returns the next change. The token of a batch counts when it is asked for more than the batch has."""
+        while not self._changes:
+            self._resume_token = self._reached
+            batch = next(self._batches)
+            self._reached = batch.resume_token
+            last = len(batch.changes)
+            self._changes.extend(
+                change_of(change, self._reached if number == last else None)
+                for number, change in enumerate(batch.changes, 1)
+            )
+        return self._changes.popleft()

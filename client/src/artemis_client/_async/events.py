@@ -1,0 +1,287 @@
+"""`client.events`: EventService in Python's terms."""
+
+import builtins
+from collections.abc import Iterable, Sequence
+
+from artemis.v1 import events_pb2
+
+from artemis_client._async.calls import AsyncCaller
+from artemis_client._async.pages import AsyncPager, AsyncPages, in_parts
+from artemis_client._async.resources import AsyncResources
+from artemis_client._async.source import AsyncEventSource
+from artemis_client._async.watch import AsyncWatch
+from artemis_client._async_io import Channel, event_service
+from artemis_client.batches import MAX_ITEMS, Parts, check_once
+from artemis_client.entities import Event
+from artemis_client.errors import NotFound
+from artemis_client.fields import message_of
+from artemis_client.masks import field_mask
+from artemis_client.pages import Page
+from artemis_client.watching.changes import EventChange, change_of
+
+
+class AsyncEventClient(AsyncResources[Event]):
+    """Calls EventService. Each method raises ArtemisError; `timeout` is in seconds, for this call only.
+
+    The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
+    made once. If it is empty the client makes a new one; give your own to repeat a call yourself. With
+    `validate_only` a write is checked, returns what it would return, and changes nothing.
+
+    A batch may have any size. It is one call, and so all of it is done or none, if it has up to 1000 items and 3 MiB,
+    as sent and as returned. A larger one is divided into parts of that size, one call after the other, each within the
+    timeout: each part is done as a whole or not at all, and the first that fails ends the batch. The parts before it
+    stay done. `error.items` are the indices of the items of the part that failed, `error.done` the results before them.
+    After an error that leaves open whether a write was made, such as DeadlineExceeded, repeat the same batch with the
+    same request_id: what is done is not done again. With a request_id of your own, a part whose response would be too
+    large is InvalidArgument (RESPONSE_TOO_LARGE); without, it is divided further. An empty batch returns [] and calls
+    nothing.
+    """
+
+    def __init__(self, channel: Channel, caller: AsyncCaller) -> None:
+        super().__init__(caller)
+        self._stub = event_service(channel)
+        self._call = caller.call
+        self._write = caller.write
+
+    async def create(
+        self, event: Event, *, request_id: str = "", validate_only: bool = False, timeout: float | None = None
+    ) -> Event:
+        """Creates the event and returns it as it was stored, with its id."""
+        request = events_pb2.CreateEventRequest(
+            event=message_of(event, Event), request_id=request_id, validate_only=validate_only
+        )
+        return Event.from_message(await self._write(self._stub.CreateEvent, request, timeout))
+
+    async def get(self, event_id: int, *, timeout: float | None = None) -> Event:
+        """Returns the event with this id."""
+        request = events_pb2.GetEventRequest(id=event_id)
+        return Event.from_message(await self._call(self._stub.GetEvent, request, timeout))
+
+    def list(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's name for it
+        order_by: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> AsyncPager[Event]:
+        """Returns the events that match `filter` in the order of `order_by`. Without these it returns all, by id.
+
+        docs/filters.md describes both, such as `category = "python"` and `start_time desc, name`; `where` makes filters
+        with values that cannot break out. A loop gets the events; `pages()` of the result yields pages with their
+        tokens, and `page_token` continues after a page. Pages are fetched as they are needed; the timeout is one
+        page's.
+        """
+        request = events_pb2.ListEventsRequest(
+            filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+        )
+        return AsyncPager(AsyncPages(self._caller, self._stub.ListEvents, request, _page, timeout))
+
+    async def update(
+        self,
+        event: Event,
+        *,
+        update_mask: Iterable[str] | None = None,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> Event:
+        """Changes the fields in `update_mask`, or all populated ones without it; returns the event as it now is.
+
+        If the etag of the event is set, it must still be the current one, or Aborted is raised. A mask that is
+        one string raises TypeError.
+        """
+        request = events_pb2.UpdateEventRequest(
+            event=message_of(event, Event),
+            update_mask=field_mask(update_mask),
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return Event.from_message(await self._write(self._stub.UpdateEvent, request, timeout))
+
+    async def delete(
+        self,
+        event_id: int,
+        *,
+        etag: str = "",
+        allow_missing: bool = False,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> Event:
+        """Deletes the event and returns it as it last was.
+
+        If `etag` is given, it must still be the current one, or Aborted is raised. With `allow_missing`,
+        an event that does not exist is not an error, and an empty one is returned.
+        """
+        request = events_pb2.DeleteEventRequest(
+            id=event_id,
+            etag=etag,
+            allow_missing=allow_missing,
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return Event.from_message(await self._write(self._stub.DeleteEvent, request, timeout))
+
+    async def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[Event]:
+        """Returns the events with these ids, in their order. If any does not exist, NotFound is raised.
+
+        `get_many` tells which do not exist.
+        """
+        parts = Parts(ids, lambda items, _: events_pb2.BatchGetEventsRequest(ids=items))
+        return await in_parts(self._caller, self._stub.BatchGetEvents, parts, _events, timeout)
+
+    async def batch_create(
+        self,
+        events: Iterable[Event],
+        *,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[Event]:
+        """Creates the events and returns them in this order, as they were stored. The class says what a batch is."""
+        parts = Parts(
+            (events_pb2.CreateEventRequest(event=message_of(event, Event)) for event in events),
+            lambda items, part_id: events_pb2.BatchCreateEventsRequest(
+                requests=items, request_id=part_id, validate_only=validate_only
+            ),
+            request_id,
+        )
+        return await in_parts(self._caller, self._stub.BatchCreateEvents, parts, _events, timeout)
+
+    async def batch_update(
+        self,
+        events: Iterable[Event],
+        *,
+        update_mask: Iterable[str] | None = None,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[Event]:
+        """Updates the events and returns them in this order, as they now are. The class says what a batch is.
+
+        Each is changed as by `update`, with the one mask for all. If the etag of any is set and is not the
+        current one, Aborted is raised; a mask that is one string raises TypeError. An event that is given twice raises
+        ValueError.
+        """
+        mask, messages = field_mask(update_mask), [message_of(event, Event) for event in events]
+        check_once(message.id for message in messages)
+        parts = Parts(
+            (events_pb2.UpdateEventRequest(event=message, update_mask=mask) for message in messages),
+            lambda items, part_id: events_pb2.BatchUpdateEventsRequest(
+                requests=items, request_id=part_id, validate_only=validate_only
+            ),
+            request_id,
+        )
+        return await in_parts(self._caller, self._stub.BatchUpdateEvents, parts, _events, timeout)
+
+    async def batch_delete(
+        self,
+        ids: Iterable[int],
+        *,
+        allow_missing: bool = False,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[Event]:
+        """Deletes the events and returns them in this order, as they last were. The class says what a batch is.
+
+        With `allow_missing`, an event that does not exist is not an error, and an empty one is in its place.
+        An id that is given twice raises ValueError.
+        """
+        requests = [events_pb2.DeleteEventRequest(id=each, allow_missing=allow_missing) for each in ids]
+        check_once(request.id for request in requests)
+        parts = Parts(
+            requests,
+            lambda items, part_id: events_pb2.BatchDeleteEventsRequest(
+                requests=items, request_id=part_id, validate_only=validate_only
+            ),
+            request_id,
+        )
+        return await in_parts(self._caller, self._stub.BatchDeleteEvents, parts, _events, timeout)
+
+    def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> AsyncPager[EventChange]:
+        """Returns the changes of one event that the server has kept, the newest first, also of a deleted event.
+
+        Pages are fetched as they are needed; the timeout is one page's.
+        """
+        request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size)
+        return AsyncPager(AsyncPages(self._caller, self._stub.ListEventChanges, request, _changes, timeout))
+
+    async def watch(
+        self,
+        resume_token: str | None = None,
+        filter: str | None = None,  # noqa: A002 - the contract's name for it
+        *,
+        timeout: float | None = None,
+    ) -> AsyncWatch:
+        """Returns the changes of events, or of those that match `filter`, as they are committed.
+
+        They are those since `resume_token`, a token of an earlier watch. Without it they begin with the first change
+        that is committed after this method has returned, which asks the server once, within the timeout.
+        """
+        source = self.source()
+        return AsyncWatch(source, resume_token or await source.resume_token(timeout), filter or "")
+
+    async def list_and_watch(
+        self,
+        filter: str | None = None,  # noqa: A002 - the contract's name for it
+        *,
+        timeout: float | None = None,
+    ) -> tuple[AsyncPager[Event], AsyncWatch]:
+        """Returns the events, or those that match `filter`, and a watch of their changes since.
+
+        Go through the events first, then through the watch. Nothing is missing between them. The watch begins where the
+        first page of the events was read; so a change that a later page shows already comes once more, also the
+        creation of an event that you have, or the deletion of one that you never got. Pages are fetched as they are
+        needed; the timeout is one page's.
+        """
+        caller = self._caller.cancellable()
+        request = events_pb2.ListEventsRequest(filter=filter or "", page_size=MAX_ITEMS)
+        events = AsyncPager(AsyncPages(caller, self._stub.ListEvents, request, _page, timeout))
+        first = await events.begin()
+        return events, AsyncWatch(AsyncEventSource(self._stub, caller), first.resume_token, filter or "")
+
+    def source(self) -> AsyncEventSource:
+        """Returns what a watch or an `EventMirror` reads from."""
+        return AsyncEventSource(self._stub, self._caller.cancellable())
+
+    async def _read(self, resource_id: int, timeout: float) -> Event:
+        return await self.get(resource_id, timeout=timeout)
+
+    async def _change(self, resource: Event, paths: Sequence[str], timeout: float) -> Event:
+        return await self.update(resource, update_mask=paths, timeout=timeout)
+
+    def _choose(self, filter: str, timeout: float | None) -> AsyncPager[Event]:  # noqa: A002 - the contract's name
+        return self.list(filter=filter, timeout=timeout)
+
+    async def _find(self, ids: Sequence[int], timeout: float | None) -> builtins.list[Event]:
+        """Returns those that exist. One call tells if all do; a filter names few ids, so it takes many calls."""
+        try:
+            return await self.batch_get(ids, timeout=timeout)
+        except NotFound:
+            return await super()._find(ids, timeout)
+
+
+def _page(response: events_pb2.ListEventsResponse) -> Page[Event]:
+    return Page(
+        items=[*map(Event.from_message, response.events)],
+        next_page_token=response.next_page_token,
+        resume_token=response.resume_token,
+    )
+
+
+def _events(
+    response: (
+        events_pb2.BatchGetEventsResponse
+        | events_pb2.BatchCreateEventsResponse
+        | events_pb2.BatchUpdateEventsResponse
+        | events_pb2.BatchDeleteEventsResponse
+    ),
+) -> Iterable[Event]:
+    return map(Event.from_message, response.events)
+
+
+def _changes(response: events_pb2.ListEventChangesResponse) -> Page[EventChange]:
+    return Page(items=[*map(change_of, response.changes)], next_page_token=response.next_page_token)

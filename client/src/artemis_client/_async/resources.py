@@ -1,0 +1,86 @@
+"""What the clients of events and of users have in common: look-ups of many, and changes that bear other writers."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from artemis_client._async.calls import AsyncCaller
+from artemis_client._async.pages import AsyncPager
+from artemis_client.batches import MAX_ITEMS
+from artemis_client.entities import Event, User
+from artemis_client.errors import Aborted
+from artemis_client.fields import check_integer
+from artemis_client.masks import changed_fields
+from artemis_client.pages import Found, id_filters
+
+Resource = TypeVar("Resource", Event, User)
+
+
+class AsyncResources(ABC, Generic[Resource]):
+    """Reads and changes resources of one kind by the methods of its subclass. Each method raises ArtemisError."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def get_many(self, ids: Iterable[int], *, timeout: float | None = None) -> Found[Resource]:
+        """Returns the resources with these ids that exist, as a dict in the order of the ids.
+
+        Its `missing` has the ids that do not exist. An id that is given twice counts once. It makes as many calls as it
+        takes, each within the timeout, so the resources may be those of different moments.
+        """
+        wanted = list(dict.fromkeys(ids))
+        for index, each in enumerate(wanted):
+            check_integer(f"ids[{index}]", each)
+        possible = [each for each in wanted if each > 0]
+        found: list[Resource] = []
+        for start in range(0, len(possible), MAX_ITEMS):
+            found += await self._find(possible[start : start + MAX_ITEMS], timeout)
+        return Found(wanted, found)
+
+    async def modify(
+        self, resource_id: int, change: Callable[[Resource], Resource], *, timeout: float | None = None
+    ) -> Resource:
+        """Reads the resource, changes it by the function, and writes the fields that differ; returns it as it now is.
+
+        client.events.modify(7, lambda event: dataclasses.replace(event, name=event.name.upper()))
+
+        If somebody else changes the resource meanwhile, nothing is lost: all of that is done again, after a pause,
+        until the deadline or the last attempt that the client's `retry` allows. Then Aborted or DeadlineExceeded is
+        raised. So the function may be called several times, and must do nothing else. If it returns the resource as it
+        was, nothing is written. Fields that the server sets stay as they are.
+
+        Raises:
+            TypeError: the function returns something else.
+            ValueError: it changes the id.
+        """
+        attempts = self._caller.attempts(timeout)
+        while True:
+            before = await self._read(resource_id, attempts.time_left)
+            after = change(before)
+            paths = changed_fields(before, after)
+            if not paths:
+                return before
+            try:
+                return await self._change(dataclasses.replace(after, etag=before.etag), paths, attempts.time_left)
+            except Aborted as error:
+                pause = attempts.pause_after(error, aborted=True)
+                if pause is None:
+                    raise
+            await self._caller.pause(pause)
+
+    @abstractmethod
+    async def _read(self, resource_id: int, timeout: float) -> Resource:
+        """Returns the resource with this id."""
+
+    @abstractmethod
+    async def _change(self, resource: Resource, paths: Sequence[str], timeout: float) -> Resource:
+        """Changes these fields if the etag is the current one."""
+
+    @abstractmethod
+    def _choose(self, filter: str, timeout: float | None) -> AsyncPager[Resource]:  # noqa: A002 - the contract's name
+        """Returns the resources that match the filter."""
+
+    async def _find(self, ids: Sequence[int], timeout: float | None) -> list[Resource]:
+        """Returns those of the resources with these ids, up to 1000, that exist."""
+        return [each for text in id_filters(ids) async for each in self._choose(text, timeout)]

@@ -1,0 +1,77 @@
+"""A watch: the changes of events as they are committed."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from artemis_client._async.source import AsyncEventSource
+from artemis_client.errors import Cancelled
+from artemis_client.watching.changes import EventChange, change_of
+from artemis_client.watching.progress import Progress
+
+
+class AsyncWatch(AsyncIterator[EventChange]):
+    """Yields the changes of events as they are committed. It waits for the next one until it is closed.
+
+    One reader at a time; anybody may call `close`. A stream that fails is followed by another one, which goes on
+    where it ended, so that no change is left out or comes twice. That is tried until a server answers.
+
+    Raises:
+        ResumeTokenExpired: the changes after the token are no longer kept.
+        Cancelled: the client was closed.
+        ArtemisError: another error that trying again does not help, such as InvalidArgument or PermissionDenied.
+        RuntimeError: the client was made elsewhere, such as before a fork.
+    """
+
+    def __init__(self, source: AsyncEventSource, resume_token: str, filter: str) -> None:  # noqa: A002 - its name
+        self._source = source
+        self._resume_token = resume_token
+        self._is_closed = False
+        self._batches = source.batches(Progress(resume_token, filter))
+        self._changes = deque[EventChange]()
+        self._reached = resume_token
+
+    @property
+    def resume_token(self) -> str:
+        """The token that continues after the changes that were yielded. The last one counts when the next is asked for.
+
+        It also moves while no change passes the filter. It may be read at any time, and saved from time to time.
+        """
+        return self._resume_token
+
+    async def close(self) -> None:
+        """Ends the watch at once. A loop over it ends as if there were no more changes."""
+        self._is_closed = True
+        self._source.close()
+
+    async def __anext__(self) -> EventChange:
+        self._source.check()
+        if self._is_closed:
+            raise StopAsyncIteration
+        try:
+            return await self._next()
+        except Cancelled:
+            if self._is_closed:
+                raise StopAsyncIteration from None
+            raise
+
+    async def __aenter__(self) -> "AsyncWatch":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _next(self) -> EventChange:
+        """Returns the next change. The token of a batch counts when it is asked for more than the batch has."""
+        while not self._changes:
+            self._resume_token = self._reached
+            batch = await anext(self._batches)
+            self._reached = batch.resume_token
+            last = len(batch.changes)
+            self._changes.extend(
+                change_of(change, self._reached if number == last else None)
+                for number, change in enumerate(batch.changes, 1)
+            )
+        return self._changes.popleft()

@@ -1,0 +1,124 @@
+# Made by client/generate.py of _async/users.py: change that, and run `make client`.
+"""`client.users`: UserService in Python's terms."""
+
+from collections.abc import Iterable, Sequence
+
+from artemis.v1 import users_pb2
+
+from artemis_client._sync.calls import Caller
+from artemis_client._sync.pages import Pager, Pages
+from artemis_client._sync.resources import Resources
+from artemis_client._sync_io import Channel, user_service
+from artemis_client.entities import User
+from artemis_client.fields import message_of
+from artemis_client.masks import field_mask
+from artemis_client.pages import Page
+
+
+class UserClient(Resources[User]):
+    """Calls UserService. Each method raises ArtemisError; `timeout` is in seconds, for this call only.
+
+    The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
+    made once. If it is empty the client makes a new one; give your own to repeat a call yourself. With
+    `validate_only` a write is checked, returns what it would return, and changes nothing.
+    """
+
+    def __init__(self, channel: Channel, caller: Caller) -> None:
+        super().__init__(caller)
+        self._stub = user_service(channel)
+        self._call = caller.call
+        self._write = caller.write
+
+    def create(
+        self, user: User, *, request_id: str = "", validate_only: bool = False, timeout: float | None = None
+    ) -> User:
+        """Creates the user and returns it as it was stored, with its id."""
+        request = users_pb2.CreateUserRequest(
+            user=message_of(user, User), request_id=request_id, validate_only=validate_only
+        )
+        return User.from_message(self._write(self._stub.CreateUser, request, timeout))
+
+    def get(self, user_id: int, *, timeout: float | None = None) -> User:
+        """Returns the user with this id."""
+        request = users_pb2.GetUserRequest(id=user_id)
+        return User.from_message(self._call(self._stub.GetUser, request, timeout))
+
+    def list(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's name for it
+        order_by: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> Pager[User]:
+        """Returns the users that match `filter` in the order of `order_by`. Without these it returns all, by id.
+
+        docs/filters.md describes both, such as `email = "*@example.com"` and `last_name, first_name`; `where` makes
+        filters with values that cannot break out. A loop gets the users; `pages()` of the result yields pages with
+        their tokens, and `page_token` continues after a page. Pages are fetched as they are needed; the timeout is one
+        page's.
+        """
+        request = users_pb2.ListUsersRequest(
+            filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+        )
+        return Pager(Pages(self._caller, self._stub.ListUsers, request, _page, timeout))
+
+    def update(
+        self,
+        user: User,
+        *,
+        update_mask: Iterable[str] | None = None,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> User:
+        """Changes the fields in `update_mask`, or all populated ones without it; returns the user as it now is.
+
+        If the etag of the user is set, it must still be the current one, or Aborted is raised. A mask that is
+        one string raises TypeError.
+        """
+        request = users_pb2.UpdateUserRequest(
+            user=message_of(user, User),
+            update_mask=field_mask(update_mask),
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return User.from_message(self._write(self._stub.UpdateUser, request, timeout))
+
+    def delete(
+        self,
+        user_id: int,
+        *,
+        etag: str = "",
+        allow_missing: bool = False,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> User:
+        """Deletes the user and returns it as it last was.
+
+        If `etag` is given, it must still be the current one, or Aborted is raised. With `allow_missing`,
+        a user that does not exist is not an error, and an empty one is returned.
+        """
+        request = users_pb2.DeleteUserRequest(
+            id=user_id,
+            etag=etag,
+            allow_missing=allow_missing,
+            request_id=request_id,
+            validate_only=validate_only,
+        )
+        return User.from_message(self._write(self._stub.DeleteUser, request, timeout))
+
+    def _read(self, resource_id: int, timeout: float) -> User:
+        return self.get(resource_id, timeout=timeout)
+
+    def _change(self, resource: User, paths: Sequence[str], timeout: float) -> User:
+        return self.update(resource, update_mask=paths, timeout=timeout)
+
+    def _choose(self, filter: str, timeout: float | None) -> Pager[User]:  # noqa: A002 - the contract's name
+        return self.list(filter=filter, timeout=timeout)
+
+
+def _page(response: users_pb2.ListUsersResponse) -> Page[User]:
+    return Page(items=[*map(User.from_message, response.users)], next_page_token=response.next_page_token)
