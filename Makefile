@@ -1,7 +1,7 @@
 # The task runner. `make help` lists what it does; every target does its own set-up.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve load-sample lint type test bench robustness proto client migrate build lock
+.PHONY: help serve load-sample lint type test bench robustness proto client docs migrate build lock
 
 PYTHON ?= python3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
@@ -17,6 +17,7 @@ FLOOR_services := protos models server loader client testing
 GENERATOR := $(shell $(PYTHON) -c 'import sys; print(".venv-proto/.done" if sys.version_info < (3, 14) else "")')
 FLOORS := .venv-floor/client/.done .venv-floor/services/.done
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate
+SITE := --builder html --conf-dir docs/site --doctree-dir build/site-doctrees --nitpicky --fail-on-warning --quiet
 LOWEST := $(COMPILE) --resolution lowest-direct $(addprefix --no-emit-package artemis-,$(PACKAGES)) requirements/build.in
 
 help: ## List the targets
@@ -50,12 +51,18 @@ bench: .venv/.dev ## Measure the speed into docs/benchmarks.* (short: make bench
 robustness: .venv/.dev ## Attack the server for some minutes (one attack: make robustness ARGS='--only idle')
 	$(BIN)/python -m tests.robustness $(ARGS)
 
-proto: .venv-proto/.done ## Generate the stubs, and the client's dataclasses, from the .proto files
+proto: .venv-proto/.done ## Generate the stubs, docs/reference.md and the client's dataclasses from the .proto files
 	.venv-proto/bin/python protos/generate.py
+	.venv-proto/bin/python protos/reference.py
 	.venv-proto/bin/python client/generate_entities.py
 
 client: .venv/.dev ## Generate the client without asyncio from the asynchronous one
 	PATH=$(BIN):$$PATH $(BIN)/python client/generate.py
+
+docs: .venv-docs/.done ## Build the site of docs/ into build/site, and check its links
+	@rm -rf build/site
+	.venv-docs/bin/python -m sphinx $(SITE) . build/site
+	@echo "Open build/site/index.html"
 
 migrate: .venv/.serve ## Bring the database's schema up to date
 	@$(BIN)/artemis-server migrate
@@ -72,6 +79,7 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(EXPORT) --group build --output-file requirements/serve.txt
 	$(EXPORT) --group dev --output-file requirements/dev.txt
 	$(COMPILE) requirements/proto.in --output-file requirements/proto.txt
+	$(COMPILE) --python-version 3.11 requirements/docs.in --output-file requirements/docs.txt
 	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_client)) --output-file requirements/floor-client.txt
 	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_services)) --extra postgresql --extra otel --output-file requirements/floor-services.txt
 
@@ -109,4 +117,11 @@ $(PYTHON_STAMP):
 	@rm -rf .venv-proto
 	@$(PYTHON) -m venv .venv-proto
 	@.venv-proto/bin/python $(PIP) --require-hashes --requirement requirements/proto.txt
+	@touch $@
+
+.venv-docs/.done: requirements/docs.txt $(PYTHON_STAMP)
+	@echo "Installing what builds the site into .venv-docs ..."
+	@rm -rf .venv-docs
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python $(PIP) --require-hashes --requirement $<
 	@touch $@

@@ -1,4 +1,4 @@
-"""Checks the contract: `buf lint`, `buf breaking`, and that the stubs are up to date.
+"""Checks the contract: `buf lint`, `buf breaking`, and that the generated files are up to date.
 
 `buf breaking` compares the contract with that of every kept release (docs/contract.md), and with its last state.
 """
@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 BUF_CONFIG = HERE / "buf.yaml"
 RELEASES = HERE.parent / "tests" / "compatibility"
 """A folder for each kept release, with its wheels: that of artemis-protos has the .proto files."""
+REFERENCE = HERE.parent / "docs" / "reference.md"
 
 
 def main() -> int:
@@ -31,6 +32,7 @@ def main() -> int:
             run(buf, "lint", str(image), "--config", str(BUF_CONFIG)),
             *(breaking(buf, image, name, old) for name, old in earlier(scratch)),
             stale_stubs(scratch),
+            stale_reference(scratch),
         ]
     return sum(map(bool, failed))
 
@@ -101,6 +103,16 @@ def stale_stubs(scratch: Path) -> int:
     if stale:
         print(f"stubs that are not what the .proto files make: {', '.join(stale)}; run `make proto`")
     return len(stale)
+
+
+def stale_reference(scratch: Path) -> int:
+    """Writes the reference of the API anew and returns 1 if it differs from docs/reference.md."""
+    fresh = scratch / "reference.md"
+    run(sys.executable, str(HERE / "reference.py"), "--out", str(fresh))
+    if fresh.read_text(encoding="utf-8") == REFERENCE.read_text(encoding="utf-8"):
+        return 0
+    print("docs/reference.md is not what the .proto files make; run `make proto`")
+    return 1
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from pathlib import Path
 import artemis_loader.settings
 import artemis_server.settings
 import pytest
+from artemis.v1 import events_pb2, users_pb2
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "adr"
+NAVIGATION = ROOT / "docs" / "site" / "navigation.txt"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 REASON = re.compile(
     r"""(?:\b(?:Unavailable|ResourceExhausted|DeadlineExceeded|Cancelled|NotFound|AlreadyExists|FailedPrecondition|Aborted
@@ -63,6 +65,24 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             waiting += [(page.parent / target.partition("#")[0]).resolve() for target in links_of(page)]
     missed = set(PAGES) - reached
     assert not missed
+
+
+def test_every_page_has_one_place_in_the_navigation_of_the_site() -> None:
+    entries = re.findall(r"^(?!:|```)(?:.* <)?([^<>\n]+?)>?$", NAVIGATION.read_text(encoding="utf-8"), re.MULTILINE)
+    listed = [(ROOT / "docs" / f"{entry}.md").resolve() for entry in entries]
+    pages = {page for page in PAGES if not re.match("[0-9]", page.name)}  # the decisions are listed below their README
+    assert sorted(pages - {ROOT / "docs" / "README.md"}) == sorted(listed)
+
+
+def test_the_reference_has_every_method_and_field_of_the_contract() -> None:
+    """`make lint` compares the whole page with what the .proto files make, where the generator can be installed."""
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    parts = dict(re.findall(r"^###? (\w+)\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE))
+    for file in (events_pb2.DESCRIPTOR, users_pb2.DESCRIPTOR):
+        for service in file.services_by_name.values():
+            assert {service.name, *service.methods_by_name} <= parts.keys()
+        for name, message in file.message_types_by_name.items():
+            assert [each.name for each in message.fields] == re.findall(r"^- \*\*`(\w+)`", parts[name], re.MULTILINE)
 
 
 def test_the_readme_is_short() -> None:

@@ -1,7 +1,8 @@
-"""Runs what a Markdown page shows: `console` blocks, `python` blocks, and tables of filters.
+"""Runs what a Markdown page shows: `console` blocks, `python` blocks, files, and tables of filters.
 
-A `console` block is commands after `$ ` with the output below each. `grpcurl` is run when it is installed; otherwise
-`Grpcurl` makes the same calls in Python and prints as grpcurl does.
+A `console` block is commands after `$ ` with the output below each. A block after "Save this as `NAME`:" is a file for
+the commands below it. `grpcurl` is run when it is installed; otherwise `Grpcurl` makes the same calls in Python and
+prints as grpcurl does.
 """
 
 import json
@@ -10,11 +11,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
+from urllib.request import urlopen
 
 import grpc
 from artemis.v1 import access_pb2
@@ -38,7 +40,12 @@ HOME = "/home/ada"
 """The home of the person who types what the pages show."""
 PORT = ":50051"
 """The port that the pages call, on 127.0.0.1 or localhost."""
-_BLOCK = re.compile(r"^(?:```(\w*)\n(.*?)^```|(#)+ [^\n]*)$", re.DOTALL | re.MULTILINE)  # or a heading
+METRICS = ":9464"
+"""The port of the metrics that the pages read."""
+_BLOCK = re.compile(
+    r"(?:[Ss]ave\sthis\sas\s`([^`\n]+)`:\n\n)?^```(\w*)\n(.*?)^```$|^(#)+ [^\n]*$",  # or a heading
+    re.DOTALL | re.MULTILINE,
+)
 _TOKEN = re.compile(r'"(?:nextPage|resume)Token": "([^"]*)"')
 _SQLITE3 = """
 import sqlite3, sys
@@ -46,9 +53,12 @@ for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):
     print(*row, sep="|")
 """
 _OF_A_RUN = (  # what differs between runs, or versions
+    (re.compile(r"^\d{4}-\d\d-\d\dT\S+ INFO .*\n", re.MULTILINE), ""),  # the pages do not show the log of a command
     (re.compile(r'"(create|update|change)Time": "[^"]*"'), r'"\1Time": "..."'),
     (re.compile(r'"(nextPage|resume)Token": "[^"]*"'), r'"\1Token": "..."'),
     (re.compile(r" +\d+\.\d\d +[\d,]+$", re.MULTILINE), ""),  # the last columns of a load
+    (re.compile(r" +seconds  records/s$", re.MULTILINE), ""),  # and their titles, which are as wide as the numbers
+    (re.compile(r"^connections: .+", re.MULTILINE), "connections: ..."),
     (re.compile(r"at revision \d{4}"), "at revision ..."),
     (re.compile(r"[\d,]+ bytes$", re.MULTILINE), "... bytes"),
     (re.compile(r"until \d{4}-\d\d-\d\d \d\d:\d\d UTC"), "until ..."),
@@ -67,21 +77,27 @@ def text_of(page: str) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """A command or a Python program of a page, and the output that the page shows for it, None if it shows none."""
+    """A command, a Python program or a file of a page.
+
+    The output is what the page shows for it, None if it shows none.
+    """
 
     source: str
     output: str | None
     is_program: bool
+    file: str = ""
 
 
 def steps_of(page: str) -> Iterator[Step]:
-    """Yields the commands and programs of a page in order.
+    """Yields the commands, programs and files of a page in order.
 
     The output of a program is the block without a language that follows before the next heading.
     """
-    blocks = [*_BLOCK.findall(text_of(page)), ("", "", "#")]
-    for (language, block, _), (following, output, heading) in pairwise(blocks):
-        if language == "python":
+    blocks = [*_BLOCK.findall(text_of(page)), ("", "", "", "#")]
+    for (file, language, block, _), (_, following, output, heading) in pairwise(blocks):
+        if file:
+            yield Step(block, None, is_program=False, file=file)
+        elif language == "python":
             yield Step(block, None if following or heading else output, is_program=True)
         elif language == "console":
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -114,8 +130,10 @@ class Shell:
     The steps call the server of the target, if there is one, or the last one that they have started.
     """
 
-    def __init__(self, folder: Path, target: str = "") -> None:
+    def __init__(self, folder: Path, target: str = "", instead: Mapping[str, str] | None = None) -> None:
+        """Takes the folder, the server, and texts of the page with what stands for them in this run."""
         self._folder = folder
+        self._instead = dict(instead or {})
         self._port = f":{target.rpartition(':')[2]}" if target else PORT
         self._server: Server | None = None
         self._tokens: dict[str, str] = {}
@@ -129,12 +147,15 @@ class Shell:
 
     def run(self, step: Step) -> str:
         """Returns what a step prints. A token that the page shows is replaced by the one of this run."""
+        if step.file:
+            (self._folder / step.file).write_text(step.source, encoding="utf-8")
+            return ""
         source = step.source.replace(PORT, self._port)
-        for shown, real in self._tokens.items():
+        for shown, real in (self._tokens | self._instead).items():
             source = source.replace(shown, real)
         output = self._run_program(source) if step.is_program else self._run_command(source)
         self._tokens.update(zip(_TOKEN.findall(step.output or ""), _TOKEN.findall(output), strict=False))
-        return output.replace(self._port, PORT)
+        return output.replace(self._port, PORT).replace(f"{self._folder}/", "")
 
     def _run_program(self, program: str) -> str:
         (self._folder / "program.py").write_text(program, encoding="utf-8")
@@ -154,18 +175,31 @@ class Shell:
     def _run(self, arguments: list[str]) -> str:
         arguments = [re.sub(r"\$\(cat (\S+)\)", lambda match: self._read(match[1]), each) for each in arguments]
         match arguments:
+            case ["artemis-server", *rest]:
+                return self._run_server(rest)
+            case ["artemis-loader", *rest]:
+                return "".join(self._program("artemis_loader", *rest))
+            case ["make", "load-sample"]:
+                load = ("load", "--config", "docs/samples/feeds.toml", "--log-level", "ERROR")
+                return "".join(self._program("artemis_loader", *load))
+        return self._run_tool(arguments)
+
+    def _run_tool(self, arguments: list[str]) -> str:
+        """Runs a program that is not ours."""
+        match arguments:
             case ["grpcurl", *rest]:
                 return self._output(GRPCURL, *rest) if GRPCURL else Grpcurl(self._folder, rest).run()
             case ["openssl", *_]:
                 subprocess.run(arguments, check=True, capture_output=True, timeout=PATIENCE, cwd=self._folder)
                 return ""
-            case ["make", "load-sample"]:
-                load = ("load", "--config", "docs/samples/feeds.toml", "--log-level", "ERROR")
-                return "".join(self._program("artemis_loader", *load))
-            case ["artemis-server", *rest]:
-                return self._run_server(rest)
             case ["sqlite3", file, sql]:
                 return self._output(sys.executable, "-c", _SQLITE3, file, sql)
+            case ["cat", file]:
+                return f"{self._read(file)}\n"
+            case ["curl", "-s", url, "|", "grep", pattern]:
+                with urlopen(url, timeout=PATIENCE) as page:  # noqa: S310, the page says http://127.0.0.1
+                    lines = page.read().decode().splitlines(keepends=True)
+                return "".join(line for line in lines if re.search(pattern, line))
         raise AssertionError(f"no test knows how to run {arguments}")
 
     def _read(self, file: str) -> str:
@@ -184,9 +218,12 @@ class Shell:
     def _serve(self, flags: list[str]) -> str:
         """Starts a server in the place of the last one. The page does not show its log."""
         self.close()
-        command = ("artemis_server", "serve", *flags, "--listen", "127.0.0.1:0")
+        free = [flag.replace(METRICS, ":0") for flag in flags]
+        command = ("artemis_server", "serve", *free, "--listen", "127.0.0.1:0")
         self._server = Server(Process(command, environment(), self._folder), self._folder / "artemis.db")
         self._port = f":{self._server.port}"
+        if free != flags:
+            self._instead[METRICS] = self._server.log.wait_for(r"metrics on http://127\.0\.0\.1(:\d+)/metrics")[1]
         return ""
 
     def _program(self, *command: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from tests.e2e.test_floor import CLIENT, ROOT
 
 SAMPLE, *OTHER_SAMPLES = (
     sample
-    for page in ("client/README.md", "README.md", "docs/watching.md")
+    for page in ("client/README.md", "README.md", "docs/watching.md", "docs/tutorials/consumer.md")
     for sample in re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
 )
 SEARCH = ROOT / "docs" / "samples" / "event_search.py"
@@ -72,7 +72,7 @@ def test_types_are_checked(tmp_path: Path) -> None:
     for number, sample in enumerate(OTHER_SAMPLES):
         (tmp_path / f"right_{number}.py").write_text(sample, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(given + "".join(f"    {each}\n" for each in mistakes), encoding="utf-8")
-    assert len(OTHER_SAMPLES) == 6
+    assert len(OTHER_SAMPLES) == 11
     files: list[str | Path] = [SEARCH, *sorted(tmp_path.glob("right*.py")), "wrong.py"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--python-executable", CLIENT, "--cache-dir", CACHE, *files],

@@ -10,7 +10,9 @@ import pytest
 from artemis.v1.events_pb2 import Event as EventMessage
 from artemis_client import ArtemisClient, Event, InvalidArgument, User
 from google.protobuf.json_format import ParseDict
+from sqlalchemy import URL
 
+from tests.conftest import cloned
 from tests.e2e.conftest import Serve
 from tests.e2e.documents import Shell, Step, same_in_every_run, steps_of, table_of, text_of
 from tests.e2e.servers import PATIENCE, serving
@@ -24,6 +26,10 @@ PAGES = [
     ["docs/watching.md"],
 ]
 """Pages with commands or programs; those in one list follow each other on one server."""
+CONSUMER, FEED_OWNER, OPERATOR = (f"docs/tutorials/{name}.md" for name in ("consumer", "feed-owner", "operator"))
+MODELS = "models/README.md"
+RUN = [page for pages in PAGES for page in pages] + [ACCESS, CONSUMER, FEED_OWNER, MODELS, OPERATOR]
+"""All pages whose commands and programs are run here."""
 
 
 COMMAND = pytest.param(
@@ -50,6 +56,24 @@ def test_the_steps_of_the_page_on_access_print_what_it_shows(tmp_path: Path) -> 
     (tmp_path / "identities.toml").write_text(identities, encoding="utf-8")
     with closing(Shell(tmp_path)) as shell:
         assert_printed(shell, list(steps_of(ACCESS)))
+
+
+def test_the_steps_of_the_tutorial_for_consumers_print_what_it_shows(serve: Serve, tmp_path: Path) -> None:
+    assert_printed(Shell(tmp_path, serve().target), list(steps_of(CONSUMER)))
+
+
+@pytest.mark.parametrize("page", [FEED_OWNER, MODELS])
+def test_the_steps_of_a_page_without_a_server_print_what_it_shows(page: str, tmp_path: Path) -> None:
+    assert_printed(Shell(tmp_path), list(steps_of(page)))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificates by openssl")
+def test_the_steps_of_the_tutorial_on_servers_print_what_it_shows(postgresql_server: URL, tmp_path: Path) -> None:
+    """They start servers of their own, on SQLite and on an empty database of PostgreSQL."""
+    with cloned(postgresql_server, "template1") as url:
+        own = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with closing(Shell(tmp_path, instead={"postgresql://artemis@127.0.0.1/artemis": own})) as shell:
+            assert_printed(shell, list(steps_of(OPERATOR)))
 
 
 def assert_printed(shell: Shell, steps: list[Step]) -> None:
