@@ -235,6 +235,7 @@ def _as_json(past: PastLoad) -> dict[str, object]:
         "seconds": past.seconds,
         **asdict(past.counts),
         "error": past.error,
+        "first_warnings": [asdict(warning) for warning in past.warnings],
     }
 
 

@@ -27,10 +27,10 @@ from artemis_loader.merge.email_conflicts import report_refused
 from artemis_loader.merge.merging import Difference, Merge
 from artemis_loader.merge.staging import Staging
 from artemis_loader.reading import read
-from artemis_loader.records import Record, Reject
+from artemis_loader.records import FeedWarning, Record, Reject
 from artemis_loader.report.progress import Reporter
 from artemis_loader.report.rejects import RejectsFile
-from artemis_loader.summary import Counts, Status, Summary
+from artemis_loader.summary import MAX_EXAMPLES, Counts, Status, Summary
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL = 0.25
@@ -40,7 +40,7 @@ CLOCK_INTERVAL = 100
 ATTEMPTS = 3
 """Times that a load compares and merges, when a row changes between the two."""
 
-Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
+Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject | FeedWarning]]
 
 
 class Stopped(LoaderError):
@@ -101,7 +101,7 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
         text = _message(error, connection.engine)
         _record_failure(connection.engine, loading, status, text)
         if isinstance(error, LoaderError):
-            return Summary(feed=loading.feed.name, status=status, counts=loading.read_counts, error=text)
+            return loading.summary(status, loading.read_counts, error=text)
         raise
 
 
@@ -114,7 +114,7 @@ def _message(error: BaseException, engine: Engine) -> str:
 def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: str) -> None:
     try:
         with engine.begin() as connection:
-            history.end(connection, loading.entry, status, loading.read_counts, error)
+            history.end(connection, loading.entry, status, loading.read_counts, error, loading.warnings)
     except SQLAlchemyError as second:
         log.warning("feed %s: cannot record that it failed: %s", loading.feed.name, describe(second, engine))
 
@@ -131,12 +131,25 @@ class _Loading:
         self.options = options
         self._reporter = reporter
         self._reader = reader
-        self._read = self._rejected = self._duplicate = 0
+        self.warnings: list[FeedWarning] = []
+        """The first ones, up to MAX_EXAMPLES."""
+        self._read = self._rejected = self._duplicate = self._warned = 0
 
     @property
     def read_counts(self) -> Counts:
         """The records read so far: the only counts of a load that fails."""
-        return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate)
+        return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate, warnings=self._warned)
+
+    def summary(self, status: Status, counts: Counts, *, locked_seconds: float = 0.0, error: str = "") -> Summary:
+        """Returns the summary of this load, with its warnings."""
+        return Summary(
+            feed=self.feed.name,
+            status=status,
+            counts=counts,
+            locked_seconds=locked_seconds,
+            error=error,
+            warnings=tuple(self.warnings),
+        )
 
     def run(self) -> Summary:
         """Returns the summary of a load that succeeded; raises the error that stops it."""
@@ -184,13 +197,12 @@ class _Loading:
         difference = merge.compare()
         self._check(staging, merge, difference, rejects)
         if self.options.dry_run:
-            return Summary(feed=self.feed.name, status=Status.DRY_RUN, counts=self._counts(difference))
+            return self.summary(Status.DRY_RUN, self._counts(difference))
         return self._merge(merge, difference, validators)
 
     def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
         self._reporter.start(self.feed.name, fetched.size)
-        items = self._reader(self.feed, fetched, self._reporter.bytes_read)
-        numbered = enumerate(items, 1)
+        numbered = enumerate(self._records(fetched), 1)
         for first in numbered:  # a transaction each time
             staging.append(self._rows(chain([first], numbered), staging, rejects))
             self._reporter.records_read(self._read)
@@ -207,6 +219,16 @@ class _Loading:
                 examples,
                 ", ..." if duplicates.count > len(duplicates.examples) else "",
             )
+
+    def _records(self, fetched: Fetched) -> Iterator[Record | Reject]:
+        """Yields what is read but the warnings, which it counts."""
+        for item in self._reader(self.feed, fetched, self._reporter.bytes_read):
+            if not isinstance(item, FeedWarning):
+                yield item
+                continue
+            self._warned += 1
+            if len(self.warnings) < MAX_EXAMPLES:
+                self.warnings.append(item)
 
     def _rows(
         self, items: Iterable[tuple[int, Record | Reject]], staging: Staging, rejects: RejectsFile
@@ -263,13 +285,13 @@ class _Loading:
             nonlocal counts
             counts = self._counts(done)
             history.store_validators(connection, self.feed.name, validators)
-            history.end(connection, self.entry, Status.LOADED, counts)
+            history.end(connection, self.entry, Status.LOADED, counts, warnings=self.warnings)
 
         self._reporter.step("merging")
         locked_seconds = merge.apply(finish, difference)
         if counts.inserted or counts.updated or counts.deleted:
             self._dialect.announce(self._connection)
-        return Summary(feed=self.feed.name, status=Status.LOADED, counts=counts, locked_seconds=locked_seconds)
+        return self.summary(Status.LOADED, counts, locked_seconds=locked_seconds)
 
     def _counts(self, difference: Difference) -> Counts:
         return replace(
