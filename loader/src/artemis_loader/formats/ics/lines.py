@@ -1,0 +1,98 @@
+"""Content lines (RFC 5545, 3.1): unfolds them, and splits one into its name, its parameters and its value.
+
+`b'DTSTART;TZID="Hall; Time":20240309T100000'` is Property(name="DTSTART", params={"TZID": "Hall; Time"}, ...).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_SIMPLE = re.compile(rb"([A-Za-z0-9-]+):(.*)", re.DOTALL)
+_LINE = re.compile(rb'([A-Za-z0-9-]+)((?:;(?:[^":;]|"[^"]*")*)*):(.*)', re.DOTALL)
+_PARAMETER = re.compile(r';\s*([A-Za-z0-9-]+)\s*=((?:[^";]|"[^"]*")*)')
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_COMMA = re.compile(r"(?<!\\)((?:\\\\)*),")
+_LINE_BREAKS = {"n": "\n", "N": "\n"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A content line after unfolding, as bytes, because a fold may stand inside a character of UTF-8."""
+
+    number: int
+    """Of its first line in the file, from 1."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A property; its name and the names of its parameters are in capitals."""
+
+    line: int
+    name: str
+    value: str
+    params: dict[str, str] = field(default_factory=dict)
+
+
+class Malformed(ValueError):
+    """A line or a value cannot be read; the text tells why."""
+
+
+def unfold(lines: Iterator[tuple[int, bytes]], max_length: int) -> Iterator[Line]:
+    """Yields the content lines of physical ones; a longer one is cut off after `max_length` bytes or a little more.
+
+    A line that goes on in the next is joined with it, byte by byte: b"Caf\\xc3", b" \\xa9" is "Café".
+    """
+    number, parts, size, ended = 0, [b""], 0, True
+    for position, data in lines:
+        goes_on = not ended or data[:1] in (b" ", b"\t")
+        piece = data[1:] if goes_on and ended else data
+        ended = data.endswith(b"\n")
+        piece = piece.rstrip(b"\r\n")
+        if not goes_on:
+            if number:
+                yield Line(number, b"".join(parts))
+            number, parts, size = position, [], 0
+        if size <= max_length:
+            parts.append(piece)
+            size += len(piece)
+    if number:
+        yield Line(number, b"".join(parts))
+
+
+def parse(line: Line) -> Property:
+    """Returns the property of a line.
+
+    Raises:
+        Malformed: it is none.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if simple := _SIMPLE.fullmatch(line.data):
+        return Property(line.number, simple[1].decode().upper(), simple[2].decode())
+    found = _LINE.fullmatch(line.data)
+    if found is None:
+        raise Malformed(f"{shown(line.data.decode(errors='replace'))} is no property")
+    params = {name.upper(): value.strip().strip('"') for name, value in _PARAMETER.findall(found[2].decode())}
+    return Property(line.number, found[1].decode().upper(), found[3].decode(), params)
+
+
+def name_of(line: Line) -> str:
+    """Returns what stands where the name of a property is, in capitals, also of a line that is none."""
+    return re.split(rb"[;:]", line.data, maxsplit=1)[0].decode(errors="replace").strip().upper()
+
+
+def unescape(text: str) -> str:
+    """Returns a text value (3.3.11) without its escapes: "one\\\\, two" is "one, two"."""
+    if "\\" not in text:
+        return text
+    return _ESCAPED.sub(lambda found: _LINE_BREAKS.get(found[1], found[1]), text)
+
+
+def texts(value: str) -> list[str]:
+    """Returns the texts of a list, which commas separate."""
+    return [unescape(part) for part in _COMMA.sub("\\1\0", value).split("\0")]
+
+
+def shown(text: str) -> str:
+    """Returns the beginning of a text from a file, in quotes."""
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")
