@@ -32,7 +32,8 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
     for file in fetched.files:
         with open_file(file, feed.limits.max_bytes, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
-            for found in _batches(reader(stream, file, feed), bytes_read(stream)):
+            count_bytes = (lambda: 0) if FORMATS[feed.format].calendar else bytes_read(stream)  # it is read whole
+            for found in _batches(reader(stream, file, feed), count_bytes):
                 batch = [item for item in found if not isinstance(item, FeedWarning)]
                 yield from _together(batch, convert_all) or _one_by_one(batch, convert, file)
                 yield from (item for item in found if isinstance(item, FeedWarning))

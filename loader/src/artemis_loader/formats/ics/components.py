@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from artemis_loader.errors import FeedError
 from artemis_loader.files import LocalFile
-from artemis_loader.formats.ics.lines import Line, Malformed, Property, name_of, parse, texts, unescape, unfold
+from artemis_loader.formats.ics.lines import Line, Malformed, Property, boundary, name_of, parse, unescape, unfold
 from artemis_loader.formats.rows import MAX_RECORD, MAX_SHOWN, Fault, shown
 
 PARTS = ("VEVENT", "VTIMEZONE")
@@ -44,7 +44,7 @@ class Block:
         """
         open_parts: list[str] = []
         for line in self.lines[1:-1]:
-            text = line.data[:80].strip().upper().decode(errors="replace")
+            text = boundary(line)
             if text.startswith("BEGIN:") and text not in inner:
                 open_parts.append(text[6:])
             elif text.startswith("END:"):
@@ -52,7 +52,7 @@ class Block:
                     open_parts.pop()
                 elif f"BEGIN:{text[4:]}" in inner:
                     yield from _property(line, warn)
-            elif not open_parts and text:
+            elif not open_parts and line.data.strip():
                 yield from _property(line, warn)
         if open_parts:
             raise Malformed(f"{open_parts[-1][:40]} inside it has no END")
@@ -142,7 +142,7 @@ class _Splitter:
 
     def add(self, line: Line) -> None:
         """Takes one line."""
-        text = line.data[: 2 * MAX_SHOWN].strip().upper().decode(errors="replace")
+        text = boundary(line)
         if text == "BEGIN:VCALENDAR":
             self._end(complete=False)
             self.calendars.append(CalendarText())

@@ -34,6 +34,15 @@ class Property:
     params: dict[str, str] = field(default_factory=dict)
 
 
+def boundary(line: Line) -> str:
+    """Returns "BEGIN:VEVENT" or the like in capitals; nothing for a line that begins or ends no component."""
+    data = line.data
+    if data[:1] not in b"BbEe \xef" or not data:  # nearly all lines, in little time
+        return ""
+    text = data[:100].removeprefix(b"\xef\xbb\xbf").strip().upper().decode(errors="replace")
+    return text if text.startswith(("BEGIN:", "END:")) else ""
+
+
 class Malformed(ValueError):
     """A line or a value cannot be read; the text tells why."""
 

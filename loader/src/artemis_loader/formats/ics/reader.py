@@ -63,7 +63,9 @@ class _Reader:
                 yield block.rejected(str(error), _uid(block))
             else:
                 series.setdefault(event.uid or f"\0{block.line}", []).append(event)
-            yield from self._warned()
+            if self._warnings:
+                yield from self._warned()
+        yield from self._warned()
         expander = Expander(*self._days, self._floating)
         for events in series.values():
             yield from self._expanded(expander, events)
