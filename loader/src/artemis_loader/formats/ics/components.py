@@ -51,9 +51,9 @@ class Block:
                 if open_parts and text[4:] == open_parts[-1]:
                     open_parts.pop()
                 elif f"BEGIN:{text[4:]}" in inner:
-                    yield from _property(line, warn)
-            elif not open_parts and line.data.strip():
-                yield from _property(line, warn)
+                    yield parse(line)
+            elif not open_parts and line.data and (prop := _property(line, warn)):
+                yield prop
         if open_parts:
             raise Malformed(f"{open_parts[-1][:40]} inside it has no END")
 
@@ -66,16 +66,18 @@ _MATTERS = {"UID", "SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES", "STATUS",
 """The properties that must be UTF-8, because a field is made of them."""
 
 
-def _property(line: Line, warn: Warn) -> Iterator[Property]:
-    """Yields the property of a line, or nothing if it is malformed."""
+def _property(line: Line, warn: Warn) -> Property | None:
+    """Returns the property of a line; None if it is malformed or blank."""
     try:
-        yield parse(line)
+        return parse(line)
     except Malformed as error:
-        warn(line.number, f"{error}; the line is left out")
+        if line.data.strip():
+            warn(line.number, f"{error}; the line is left out")
     except UnicodeDecodeError:
         if name_of(line) in _MATTERS:
             raise
         warn(line.number, f"{name_of(line)[:40]}: is not UTF-8; the property is left out")
+    return None
 
 
 @dataclass(slots=True)
@@ -143,7 +145,9 @@ class _Splitter:
     def add(self, line: Line) -> None:
         """Takes one line."""
         text = boundary(line)
-        if text == "BEGIN:VCALENDAR":
+        if not text and self._block is not None:
+            self._keep(self._block, line)
+        elif text == "BEGIN:VCALENDAR":
             self._end(complete=False)
             self.calendars.append(CalendarText())
             self._others = []

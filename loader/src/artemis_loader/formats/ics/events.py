@@ -34,6 +34,7 @@ _VERBATIM = {
 """Properties whose values are no texts, so that nothing in them is escaped."""
 _NUMBERS = {"SEQUENCE": range(1 << 31), "PRIORITY": range(10)}
 _GEO = re.compile(r"\s*[+-]?\d+(\.\d*)?\s*;\s*[+-]?\d+(\.\d*)?\s*", re.ASCII)
+_SPECIAL = {*_LISTS, *_STAMPS, *_VERBATIM, *_NUMBERS}
 _A_DAY = timedelta(days=1)
 Properties = dict[str, list[Property]]
 
@@ -63,6 +64,11 @@ class Event:
     """Higher for a newer revision (3.8.7.4; RFC 5546, 2.1.5)."""
     row: dict[str, Any]
     """Its properties by their names in lower case."""
+
+    @property
+    def alone(self) -> bool:
+        """Tells whether it happens once, and is no part of a series."""
+        return not (self.rules or self.dates or self.cancelled or self.planned)
 
     @property
     def recurs(self) -> bool:
@@ -221,6 +227,9 @@ class EventReader:
         """Returns the values of properties by their names; broken ones that no time depends on are left out."""
         row: dict[str, Any] = {}
         for name, props in found.items():
+            if name not in _SPECIAL and len(props) == 1:
+                row[name.lower()] = unescape(props[0].value)
+                continue
             values = [value for prop in props for value in self._values(prop)]
             if name in _NUMBERS and values:
                 row[name.lower()] = str(max(map(int, values)))

@@ -4,19 +4,20 @@
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
-_SIMPLE = re.compile(rb"([A-Za-z0-9-]+):(.*)", re.DOTALL)
-_LINE = re.compile(rb'([A-Za-z0-9-]+)((?:;(?:[^":;]|"[^"]*")*)*):(.*)', re.DOTALL)
+_SIMPLE = re.compile(r"([A-Za-z0-9-]+):(.*)", re.DOTALL)
+_LINE = re.compile(r'([A-Za-z0-9-]+)((?:;(?:[^":;]|"[^"]*")*)*):(.*)', re.DOTALL)
 _PARAMETER = re.compile(r';\s*([A-Za-z0-9-]+)\s*=((?:[^";]|"[^"]*")*)')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _COMMA = re.compile(r"(?<!\\)((?:\\\\)*),")
+_SHOWN = 40
 _LINE_BREAKS = {"n": "\n", "N": "\n"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A content line after unfolding, as bytes, because a fold may stand inside a character of UTF-8."""
 
     number: int
@@ -24,20 +25,19 @@ class Line:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
+class Property(NamedTuple):
     """A property; its name and the names of its parameters are in capitals."""
 
     line: int
     name: str
     value: str
-    params: dict[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = MappingProxyType({})
 
 
 def boundary(line: Line) -> str:
     """Returns "BEGIN:VEVENT" or the like in capitals; nothing for a line that begins or ends no component."""
     data = line.data
-    if data[:1] not in b"BbEe \xef" or not data:  # nearly all lines, in little time
+    if not data or data[0] not in b"BbEe \xef":  # nearly all lines, in little time
         return ""
     text = data[:100].removeprefix(b"\xef\xbb\xbf").strip().upper().decode(errors="replace")
     return text if text.startswith(("BEGIN:", "END:")) else ""
@@ -48,9 +48,9 @@ class Malformed(ValueError):
 
 
 def unfold(lines: Iterator[tuple[int, bytes]], max_length: int) -> Iterator[Line]:
-    """Yields the content lines of physical ones; a longer one is cut off after `max_length` bytes or a little more.
+    r"""Yields the content lines of physical ones; a longer one is cut off after `max_length` bytes or a little more.
 
-    A line that goes on in the next is joined with it, byte by byte: b"Caf\\xc3", b" \\xa9" is "Café".
+    A line that goes on in the next is joined with it, byte by byte: b"Caf\xc3", b" \xa9" is "Café".
     """
     number, parts, size, ended = 0, [b""], 0, True
     for position, data in lines:
@@ -76,13 +76,14 @@ def parse(line: Line) -> Property:
         Malformed: it is none.
         UnicodeDecodeError: it is not UTF-8.
     """
-    if simple := _SIMPLE.fullmatch(line.data):
-        return Property(line.number, simple[1].decode().upper(), simple[2].decode())
-    found = _LINE.fullmatch(line.data)
+    text = line.data.decode()
+    if simple := _SIMPLE.fullmatch(text):
+        return Property(line.number, simple[1].upper(), simple[2])
+    found = _LINE.fullmatch(text)
     if found is None:
-        raise Malformed(f"{shown(line.data.decode(errors='replace'))} is no property")
-    params = {name.upper(): value.strip().strip('"') for name, value in _PARAMETER.findall(found[2].decode())}
-    return Property(line.number, found[1].decode().upper(), found[3].decode(), params)
+        raise Malformed(f"{shown(text)} is no property")
+    params = {name.upper(): value.strip().strip('"') for name, value in _PARAMETER.findall(found[2])}
+    return Property(line.number, found[1].upper(), found[3], params)
 
 
 def name_of(line: Line) -> str:
@@ -91,7 +92,7 @@ def name_of(line: Line) -> str:
 
 
 def unescape(text: str) -> str:
-    """Returns a text value (3.3.11) without its escapes: "one\\\\, two" is "one, two"."""
+    r"""Returns a text value (3.3.11) without its escapes: "one\\, two" is "one, two"."""
     if "\\" not in text:
         return text
     return _ESCAPED.sub(lambda found: _LINE_BREAKS.get(found[1], found[1]), text)
@@ -104,4 +105,4 @@ def texts(value: str) -> list[str]:
 
 def shown(text: str) -> str:
     """Returns the beginning of a text from a file, in quotes."""
-    return repr(text if len(text) <= 40 else f"{text[:40]}...")
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

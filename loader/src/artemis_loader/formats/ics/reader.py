@@ -53,7 +53,8 @@ class _Reader:
         yield from self._define()
         self._take_calendar_zone()
         if self._calendar.method == "CANCEL":
-            self._warn(self._calendar.lines["METHOD"], "METHOD:CANCEL: only events with STATUS:CANCELLED, or no DTSTART, are left out")
+            reason = "METHOD:CANCEL: only events with STATUS:CANCELLED, or no DTSTART, are left out"
+            self._warn(self._calendar.lines["METHOD"], reason)
         reader = EventReader(self._zones, self._floating, self._own, self._warn)
         series: dict[str, list[Event]] = {}
         for block in self._blocks("VEVENT"):

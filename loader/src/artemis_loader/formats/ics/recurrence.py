@@ -1,7 +1,7 @@
 """Expands a recurrence rule (RFC 5545, 3.3.10) into local times; it knows no time zones.
 
 A rule goes from period to period: years, months, weeks, days, hours, minutes or seconds, every `interval` one. Within
-a period, `_Days` finds the days and `_Clock` the times of a day; BYSETPOS chooses among all of them, also before DTSTART.
+a period, `_Days` finds the days and `_Clock` the times of a day. BYSETPOS chooses among all, also before DTSTART.
 """
 
 from calendar import monthrange

@@ -1,6 +1,6 @@
 """Recurrence rules as a calendar writes them (RFC 5545, 3.3.10).
 
-`FREQ=MONTHLY;BYDAY=1MO,TU` is Rule(frequency="MONTHLY", weekdays={1}, nth={(1, 0)}): the first Monday, and each Tuesday.
+`FREQ=MONTHLY;BYDAY=1MO,TU` is Rule(frequency="MONTHLY", weekdays={1}, nth={(1, 0)}): the first Monday, all Tuesdays.
 """
 
 import re

@@ -44,6 +44,8 @@ class Expander:
         Raises:
             Malformed: the series never happens, too often, or began too long ago.
         """
+        if len(events) == 1 and events[0].alone:
+            return [Occurrence(events[0], *_times(events[0]), events[0].uid)]
         cores = _newest(event for event in events if event.planned is None)
         ended: float = -inf
         if cores and cores[-1].cancelled:

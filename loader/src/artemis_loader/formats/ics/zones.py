@@ -73,11 +73,11 @@ class CalendarZone(tzinfo):
         walls = self._walls[moment.fold]
         return self._offsets[bisect_right(walls, _seconds(moment.replace(tzinfo=None)))]
 
-    def dst(self, moment: datetime | None) -> timedelta | None:
+    def dst(self, moment: datetime | None) -> timedelta | None:  # noqa: ARG002, the signature of tzinfo
         """Returns None: unknown."""
         return None
 
-    def tzname(self, moment: datetime | None) -> str:
+    def tzname(self, moment: datetime | None) -> str:  # noqa: ARG002, likewise
         """Returns the zone's TZID."""
         return self._name
 
@@ -115,19 +115,19 @@ def define(block: Block) -> tuple[str, CalendarZone]:
     Raises:
         Malformed: it has no TZID, or cannot be used.
     """
-    name, parts, inside = "", [], False
+    parts = [own := list[Property]()]
+    current = own
     for prop in block.properties(lambda _line, _reason: None, ("BEGIN:STANDARD", "BEGIN:DAYLIGHT")):
-        if prop.name in ("BEGIN", "END"):
-            inside = prop.name == "BEGIN"
-            if inside:
-                parts.append(list[Property]())
-        elif inside:
-            parts[-1].append(prop)
-        elif prop.name == "TZID":
-            name = name or prop.value.strip()
+        if prop.name == "BEGIN":
+            parts.append(current := [])
+        elif prop.name == "END":
+            current = own
+        else:
+            current.append(prop)
+    name = next((prop.value.strip() for prop in own if prop.name == "TZID"), "")
     if not name:
         raise _Broken("has no TZID")
-    observances = [_observance(properties) for properties in parts]
+    observances = [_observance(properties) for properties in parts[1:]]
     if not observances:
         raise _Broken(f"{shown(name)} has neither STANDARD nor DAYLIGHT")
     try:
