@@ -16,7 +16,8 @@ ANSWERS = HERE / "answers.json"
 
 def record(modules: Path) -> None:
     """Writes the rules and zones with the answers, and the versions of the implementations."""
-    asked = {"rules": cases.rules(), "zones": cases.zones(), "size": cases.SIZE}
+    rules, zones = cases.rules(), cases.zones()
+    asked = {"rules": rules, "zones": zones, "size": cases.SIZE}
     command = ["node", str(HERE / "others.mjs"), str(modules.resolve())]
     run = subprocess.run(command, input=json.dumps(asked), check=True, capture_output=True, text=True)
     answers = json.loads(run.stdout)
@@ -25,11 +26,8 @@ def record(modules: Path) -> None:
         for name in ("ical.js", "rrule")
     }
     lines = [
-        *(json.dumps(case | answer) for case, answer in zip(asked["rules"], answers["rules"], strict=True)),
-        *(
-            json.dumps(case | {"ical.js": answer})
-            for case, answer in zip(asked["zones"], answers["zones"], strict=True)
-        ),
+        *(json.dumps(case | answer) for case, answer in zip(rules, answers["rules"], strict=True)),
+        *(json.dumps(case | {"ical.js": answer}) for case, answer in zip(zones, answers["zones"], strict=True)),
     ]
     ANSWERS.write_text(f"[{json.dumps(versions)},\n" + ",\n".join(lines) + "\n]\n")
 

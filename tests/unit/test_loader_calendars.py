@@ -34,8 +34,8 @@ def calendar(*parts: str) -> str:
 def items(folder: Path, data: str | bytes, **options: Any) -> list[Item]:
     path = folder / "feed.ics"
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    declared = {"name": "f", "url": str(path), "format": "ics", "entity": "events", "mode": "refresh"}
-    feed = Feed(**({"fields": FIELDS, "window": YEARS} | declared | options))
+    values: dict[str, Any] = {"fields": FIELDS, "window": YEARS} | options
+    feed = Feed(name="f", url=str(path), format="ics", entity="events", mode="refresh", **values)
     return list(read(feed, fetch(feed, None, folder)))
 
 
@@ -70,7 +70,8 @@ def rejects(found: list[Item]) -> list[tuple[int, str]]:
     "broken",
     [
         "CREATED:00001231T000000Z", "CREATED:", "LAST-MODIFIED:yesterday", "DTSTAMP:20240230T000000Z", "GEO:48.85,2.29",
-        "GEO:north", "PRIORITY:high", "PRIORITY:12", "SEQUENCE:one", "SEQUENCE:-1", "Tel. 12\\, 3rd floor", "no property",
+        "GEO:north", "PRIORITY:high", "PRIORITY:12", "SEQUENCE:one", "SEQUENCE:-1", "Tel. 12\\, 3rd floor",
+        "no property",
         "ATTACH;X=\"open:http://example.org", "X-\udcff:y", "X-NOTE:\udcff",
     ],
 )  # fmt: skip
@@ -85,7 +86,8 @@ def test_a_broken_property_costs_itself_and_no_event(tmp_path: Path, broken: str
 @pytest.mark.parametrize(
     "harmless",
     [
-        "CREATED:20240101T000060Z", "GEO:48.85;2.29", "PRIORITY:5", "X-A;X-B=\"c:d;e\";F=g,h:i", "URL:http://e.org/a?b=c",
+        "CREATED:20240101T000060Z", "GEO:48.85;2.29", "PRIORITY:5", "X-A;X-B=\"c:d;e\";F=g,h:i",
+        "URL:http://e.org/a?b=c",
         "ORGANIZER;CN=\"Choir; Club: Oslo\":mailto:a@example.org", "ATTACH;ENCODING=BASE64;VALUE=BINARY:????",
         "ATTENDEE;CN=A;CUTYPE=ROOM:mailto:b@example.org", "RELATED-TO:b", "STATUS:CONFIRMED", "REQUEST-STATUS:2.0;Fine",
         "BEGIN:VALARM\nTRIGGER:-PT5M\nDTSTART:nonsense\nUID:alarm\nBEGIN:X-INNER\nEND:X-INNER\nEND:VALARM",
@@ -108,7 +110,8 @@ def test_a_raw_line_break_ends_a_text_and_costs_no_event(tmp_path: Path) -> None
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_lines_are_unfolded_before_they_are_decoded(tmp_path: Path, end: bytes) -> None:
     lines = [
-        "BEGIN:VCALENDAR", "X-WR-CALNAME:Concert", " s\\, all of", "\t them", "BEGIN:V", " EVENT", "UID:a", "dtst", " art:2024",
+        "BEGIN:VCALENDAR", "X-WR-CALNAME:Concert", " s\\, all of", "\t them", "BEGIN:V", " EVENT", "UID:a", "dtst",
+        " art:2024",
         " 0701t100000z", "summary;language=en:Cafe",
     ]  # fmt: skip
     data = end.join(
@@ -169,10 +172,13 @@ def test_a_floating_duration_is_exact_in_the_zone_of_the_feed(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "broken",
     [
-        "DTSTART:00000101T000000Z", "DTSTART:2024-07-01T10:00:00", "DTSTART:20240701T1000", "DTSTART:20240701T250000Z", "DTSTART:",
-        f"{START}\nDTEND:", f"{START}\nDTEND:later", f"{START}\nDURATION:P", f"{START}\nDURATION:PT", f"{START}\nDURATION:1H",
+        "DTSTART:00000101T000000Z", "DTSTART:2024-07-01T10:00:00", "DTSTART:20240701T1000",
+        "DTSTART:20240701T250000Z", "DTSTART:",
+        f"{START}\nDTEND:", f"{START}\nDTEND:later", f"{START}\nDURATION:P", f"{START}\nDURATION:PT",
+        f"{START}\nDURATION:1H",
         f"{START}\nRRULE:COUNT=3", f"{START}\nRRULE:FREQ=DAILY;BYHOUR=24", f"{START}\nRRULE:FREQ=DAILY;BYEASTER=1",
-        f"{START}\nRRULE:FREQ=DAILY;COUNT=0", f"{START}\nRRULE:FREQ=DAILY;UNTIL=soon", f"{START}\nRRULE:FREQ=DAILY;BYDAY=XX",
+        f"{START}\nRRULE:FREQ=DAILY;COUNT=0", f"{START}\nRRULE:FREQ=DAILY;UNTIL=soon",
+        f"{START}\nRRULE:FREQ=DAILY;BYDAY=XX",
         f"{START}\nRRULE:FREQ=DAILY;SKIP=FORWARD", f"{START}\nEXDATE:soon", f"{START}\nRDATE:20240701T100000Z/soon",
         "DTSTART:99991231T230000Z\nDURATION:P2D", "DTSTART;VALUE=DATE:20240701\nDURATION:PT1H",
         "DTSTART;VALUE=DATE:20240701\nRRULE:FREQ=HOURLY", f"{START}\nBEGIN:VALARM", f"{START}\nDURATION:P{'9' * 30}D",
@@ -190,8 +196,10 @@ def test_a_broken_time_rejects_its_event_alone(tmp_path: Path, broken: str) -> N
 
 def zone(name: str, *extra: str, standard: str = "+0100", daylight: str = "+0200") -> str:
     return "\n".join([
-        "BEGIN:VTIMEZONE", *extra, "BEGIN:STANDARD", "DTSTART:19701025T030000", "RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU",
-        f"TZOFFSETFROM:{daylight}", f"TZOFFSETTO:{standard}", "TZNAME;LANGUAGE=de:MEZ", "END:STANDARD", "BEGIN:DAYLIGHT",
+        "BEGIN:VTIMEZONE", *extra, "BEGIN:STANDARD", "DTSTART:19701025T030000",
+        "RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU",
+        f"TZOFFSETFROM:{daylight}", f"TZOFFSETTO:{standard}", "TZNAME;LANGUAGE=de:MEZ", "END:STANDARD",
+        "BEGIN:DAYLIGHT",
         "DTSTART:19700329T020000", "RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", f"TZOFFSETFROM:{standard}",
         f"TZOFFSETTO:{daylight}", "X-OTHER;A=b:c", "END:DAYLIGHT", f"TZID:{name}", "END:VTIMEZONE", "",
     ])  # fmt: skip
@@ -200,7 +208,8 @@ def zone(name: str, *extra: str, standard: str = "+0100", daylight: str = "+0200
 @pytest.mark.parametrize(
     "extra",
     [
-        "TZUNTIL:20301231T000000Z", "TZID-ALIAS-OF:Asia/Tokyo", "X-LIC-LOCATION:Asia/Tokyo", "LAST-MODIFIED:00000101T000000Z",
+        "TZUNTIL:20301231T000000Z", "TZID-ALIAS-OF:Asia/Tokyo", "X-LIC-LOCATION:Asia/Tokyo",
+        "LAST-MODIFIED:00000101T000000Z",
         "TZURL;X-A=\"b:c\":nonsense", "COMMENT:x", "not a property", "BEGIN:X-PART\nTZOFFSETTO:+0900\nEND:X-PART",
     ],
 )  # fmt: skip
@@ -222,7 +231,8 @@ def test_a_zone_of_the_calendar_wins_whatever_else_it_has(tmp_path: Path, extra:
 def test_until_in_a_zone_is_in_utc(tmp_path: Path, until: str, expected: str) -> None:
     island = "\n".join([
         "BEGIN:VTIMEZONE", "TZID:Island", "BEGIN:STANDARD", "DTSTART:20200119T030000",
-        f"RRULE:FREQ=YEARLY;BYMONTH=1;BYDAY=3SU;UNTIL={until}", "TZOFFSETFROM:+1300", "TZOFFSETTO:+1200", "END:STANDARD",
+        f"RRULE:FREQ=YEARLY;BYMONTH=1;BYDAY=3SU;UNTIL={until}", "TZOFFSETFROM:+1300", "TZOFFSETTO:+1200",
+        "END:STANDARD",
         "BEGIN:DAYLIGHT", "DTSTART:20191110T020000", "RDATE:20191110T020000,20201220T020000", "TZOFFSETFROM:+1200",
         "TZOFFSETTO:+1300", "END:DAYLIGHT", "END:VTIMEZONE", "",
     ])  # fmt: skip
@@ -420,12 +430,15 @@ def test_a_missing_dtstart_is_a_reject_of_its_event_alone(tmp_path: Path) -> Non
 # Whatever comes
 
 SAMPLE = calendar(
-    zone("Hall"), event("DTSTART;TZID=Hall:20240701T100000", "RRULE:FREQ=MONTHLY;BYDAY=1MO,-1FR;COUNT=5", "EXDATE:20240702T100000Z"),
+    zone("Hall"), event("DTSTART;TZID=Hall:20240701T100000", "RRULE:FREQ=MONTHLY;BYDAY=1MO,-1FR;COUNT=5",
+    "EXDATE:20240702T100000Z"),
     event(START, "DURATION:PT1H", "GEO:1;2", "RDATE;VALUE=PERIOD:20240702T100000Z/PT2H", uid="b"),
     event("RECURRENCE-ID;RANGE=THISANDFUTURE:20240726T080000Z", "DTSTART;TZID=Hall:20240727T100000"),
 ).encode()  # fmt: skip
-PIECES = [b"\r\n ", b";", b":", b",", b'"', b"\\", b"0", b"9999", b"-", b"Z", b"P", b"T", b"FREQ=SECONDLY", b"INTERVAL=7", b"\xff",
-          b"BYSETPOS=-1", b"UNTIL=99991231T235959Z", b"00010101T000000", b"99991231", b"BEGIN:VEVENT\n", b"COUNT=99999999"]  # fmt: skip
+PIECES = [b"\r\n ", b";", b":", b",", b'"', b"\\", b"0", b"9999", b"-", b"Z", b"P", b"T", b"FREQ=SECONDLY",
+          b"INTERVAL=7", b"\xff",
+          b"BYSETPOS=-1", b"UNTIL=99991231T235959Z", b"00010101T000000", b"99991231", b"BEGIN:VEVENT\n",
+          b"COUNT=99999999"]  # fmt: skip
 
 
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE)), st.integers(0, 12), st.sampled_from(PIECES)), max_size=5))
