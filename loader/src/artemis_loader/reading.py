@@ -16,7 +16,7 @@ BATCH = 100
 """Rows that are converted together."""
 BATCH_BYTES = 1 << 20
 """Bytes of a file after which fewer rows are converted, so that large ones are not in memory together."""
-Batch: TypeAlias = list[tuple[int, Any] | Fault]
+Batch: TypeAlias = list[tuple[int, Any] | Fault | FeedWarning]
 Item: TypeAlias = Record | Reject | FeedWarning
 
 
@@ -33,18 +33,16 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
         with open_file(file, feed.limits.max_bytes, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
             count_bytes = (lambda: 0) if FORMATS[feed.format].calendar else bytes_read(stream)  # it is read whole
-            for found in _batches(reader(stream, file, feed), count_bytes):
-                batch = [item for item in found if not isinstance(item, FeedWarning)]
+            for batch in _batches(reader(stream, file, feed), count_bytes):
                 yield from _together(batch, convert_all) or _one_by_one(batch, convert, file)
-                yield from (item for item in found if isinstance(item, FeedWarning))
 
 
-def _batches(rows: Rows, count_bytes: Callable[[], int]) -> Iterator[list[tuple[int, Any] | Fault | FeedWarning]]:
+def _batches(rows: Rows, count_bytes: Callable[[], int]) -> Iterator[Batch]:
     """Yields rows, faults and warnings in lists; the last one may be empty, and comes before an error of the reader.
 
     After a large row there are as many bytes read ahead, of rows that may be large as well.
     """
-    batch: list[tuple[int, Any] | Fault | FeedWarning] = []
+    batch: Batch = []
     start, size = count_bytes(), BATCH
     try:
         for item in rows:
@@ -66,9 +64,12 @@ def _together(batch: Batch, convert_all: Callable[[Sequence[Row]], list[Record]]
     return convert_all(rows) if len(rows) == len(batch) else []
 
 
-def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Record | Reject]:
-    """Yields the records and the rejects of a batch, one by one."""
+def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Item]:
+    """Yields the records, the rejects and the warnings of a batch, one by one."""
     for item in batch:
+        if isinstance(item, FeedWarning):
+            yield item
+            continue
         if isinstance(item, Fault):
             yield Reject(file.name, item.line, item.reason, item.record, _external_id(item, convert))
             continue
