@@ -202,7 +202,8 @@ class _Loading:
 
     def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
         self._reporter.start(self.feed.name, fetched.size)
-        numbered = enumerate(self._records(fetched), 1)
+        items = self._reader(self.feed, fetched, self._reporter.bytes_read)
+        numbered = enumerate(items, 1)
         for first in numbered:  # a transaction each time
             staging.append(self._rows(chain([first], numbered), staging, rejects))
             self._reporter.records_read(self._read)
@@ -220,29 +221,27 @@ class _Loading:
                 ", ..." if duplicates.count > len(duplicates.examples) else "",
             )
 
-    def _records(self, fetched: Fetched) -> Iterator[Record | Reject]:
-        """Yields what is read but the warnings, which it counts."""
-        for item in self._reader(self.feed, fetched, self._reporter.bytes_read):
-            if not isinstance(item, FeedWarning):
-                yield item
-                continue
-            self._warned += 1
-            if len(self.warnings) < MAX_EXAMPLES:
-                self.warnings.append(item)
-
     def _rows(
-        self, items: Iterable[tuple[int, Record | Reject]], staging: Staging, rejects: RejectsFile
+        self, items: Iterable[tuple[int, Record | Reject | FeedWarning]], staging: Staging, rejects: RejectsFile
     ) -> Iterator[StagedRow]:
-        """Yields records as rows, numbers first, until it is time to commit; counts and writes down the rejects."""
+        """Yields records as rows, numbers first, until it is time to commit; counts rejects and warnings."""
         end = time.monotonic() + COMMIT_INTERVAL
         for number, item in items:
-            self._read = number
+            self._read = number - self._warned
             if isinstance(item, Record):
                 yield number, item.external_id, *item.values
+            elif isinstance(item, FeedWarning):
+                self._warn(item)
             else:
                 self._reject(number, item, staging, rejects)
             if not number % CLOCK_INTERVAL and time.monotonic() >= end:
                 return
+
+    def _warn(self, warning: FeedWarning) -> None:
+        self._read -= 1  # it is no record
+        self._warned += 1
+        if len(self.warnings) < MAX_EXAMPLES:
+            self.warnings.append(warning)
 
     def _reject(self, number: int, item: Reject, staging: Staging, rejects: RejectsFile) -> None:
         self._rejected += 1
@@ -250,7 +249,7 @@ class _Loading:
         if item.external_id:
             staging.add_rejected(number, item.external_id)
         limits = self.feed.limits
-        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
+        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, self._read):
             raise self._too_many(rejects)
 
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
