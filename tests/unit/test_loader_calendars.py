@@ -221,6 +221,25 @@ def test_a_zone_of_the_calendar_wins_whatever_else_it_has(tmp_path: Path, extra:
 
 
 @pytest.mark.parametrize(
+    ("name", "param"),
+    [("Hall\\, Oslo", '"Hall, Oslo"'), ("Hall; A: B", '"Hall; A: B"'), ("(GMT+01:00) Oslo", "(GMT+01:00) Oslo")],
+)
+def test_a_zone_may_have_any_name(tmp_path: Path, name: str, param: str) -> None:
+    data = calendar(zone(name), event(f"DTSTART;TZID={param}:20240701T100000", f"EXDATE;TZID={param}:20240702T100000"))
+    assert times(items(tmp_path, data)) == ["20240701T080000"]
+
+
+def test_a_zone_may_begin_in_1601(tmp_path: Path) -> None:
+    outlook = zone("Hall").replace("19701025", "16011028").replace("19700329", "16010325")
+    parts = [event(f"DTSTART;TZID=Hall:{day}T100000", uid=day) for day in ("19500115", "20240115", "20240715")]
+    assert times(items(tmp_path, calendar(outlook, *parts))) == [
+        "19500115T090000",
+        "20240115T090000",
+        "20240715T080000",
+    ]
+
+
+@pytest.mark.parametrize(
     ("until", "expected"),
     [
         ("20210116T140000Z", "20210117T000000"),

@@ -14,6 +14,8 @@ _PARAMETER = re.compile(r';\s*([A-Za-z0-9-]+)\s*=((?:[^";]|"[^"]*")*)')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _COMMA = re.compile(r"(?<!\\)((?:\\\\)*),")
 _SHOWN = 40
+_TIMES = {"DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"}
+"""Properties with values that have no colon."""
 _LINE_BREAKS = {"n": "\n", "N": "\n"}
 
 
@@ -76,14 +78,18 @@ def parse(line: Line) -> Property:
         Malformed: it is none.
         UnicodeDecodeError: it is not UTF-8.
     """
-    text = line.data.decode()
-    if simple := _SIMPLE.fullmatch(text):
+    content = line.data.decode()
+    if simple := _SIMPLE.fullmatch(content):
         return Property(line.number, simple[1].upper(), simple[2])
-    found = _LINE.fullmatch(text)
+    found = _LINE.fullmatch(content)
     if found is None:
-        raise Malformed(f"{shown(text)} is no property")
-    params = {name.upper(): value.strip().strip('"') for name, value in _PARAMETER.findall(found[2])}
-    return Property(line.number, found[1].upper(), found[3], params)
+        raise Malformed(f"{shown(content)} is no property")
+    name, written, value = found[1].upper(), found[2], found[3]
+    if name in _TIMES and ":" in value:  # of a zone such as (GMT+01:00) Oslo, without the quotes that it needs
+        beginning, value = value.rsplit(":", 1)
+        written = f"{written}:{beginning}"
+    params = {key.upper(): text.strip().strip('"') for key, text in _PARAMETER.findall(written)}
+    return Property(line.number, name, value, params)
 
 
 def name_of(line: Line) -> str:

@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo, available_timezones
 from tzlocal.windows_tz import win_tz
 
 from artemis_loader.formats.ics.components import Block
-from artemis_loader.formats.ics.lines import Malformed, Property, shown
+from artemis_loader.formats.ics.lines import Malformed, Property, shown, unescape
 from artemis_loader.formats.ics.recurrence import expand
 from artemis_loader.formats.ics.rules import Rule, read_rule
 from artemis_loader.formats.ics.values import at_midnight, read_moment, read_offset
 
 _EPOCH = datetime(1970, 1, 1)
+_FIRST = datetime(1900, 1, 1)
+"""The changes of rules before it are left out: Outlook begins all of them in 1601."""
 _FIRST_HORIZON = 2050
 _MAX_ONSETS = 20_000
 _ZERO = timedelta()
@@ -41,7 +43,7 @@ class _Observance:
         zone = timezone(timedelta(seconds=self.before))
         yield from (_seconds(moment) - self.before for moment in (self.start, *self.dates))
         for rule in self.rules:
-            for moment in expand(rule, self.start, self.start, last):
+            for moment in expand(rule, self.start, max(self.start, _FIRST), last):
                 if rule.until is None or _is_until(moment.replace(tzinfo=zone), rule.until):
                     yield _seconds(moment) - self.before
 
@@ -124,7 +126,7 @@ def define(block: Block) -> tuple[str, CalendarZone]:
             current = own
         else:
             current.append(prop)
-    name = next((prop.value.strip() for prop in own if prop.name == "TZID"), "")
+    name = next((unescape(prop.value).strip() for prop in own if prop.name == "TZID"), "")
     if not name:
         raise _Broken("has no TZID")
     observances = [_observance(properties) for properties in parts[1:]]
