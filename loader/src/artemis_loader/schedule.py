@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
 
 from apscheduler.executors.debug import DebugExecutor  # type: ignore[import-untyped]
 from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]
@@ -174,7 +173,7 @@ class Scheduler:
         """Begins; returns at once."""
         self._scheduler.start()
         for job in (job for job in self._scheduler.get_jobs() if job.executor == "default"):
-            log.info("feed %s: next load at %s", job.id, _shown(job.next_run_time))
+            log.info("feed %s: next load at %s", job.id, _shown(job.next_run_time, job.args[0]))
 
     def stop(self, grace: float) -> bool:
         """Begins no further load and waits for those that run; tells whether they ended within `grace` seconds."""
@@ -189,8 +188,9 @@ class Scheduler:
         except Exception:
             log.exception("feed %s: the load failed", feed.name)
         due = next_time(feed, datetime.now(UTC) + timedelta(microseconds=1))
-        log.info("feed %s: next load at %s", feed.name, _shown(due))
+        log.info("feed %s: next load at %s", feed.name, _shown(due, feed))
 
 
-def _shown(due: Any) -> str:
-    return due.isoformat(timespec="seconds") if due else "no time"
+def _shown(due: datetime | None, feed: Feed) -> str:
+    """Returns when a feed is due in its zone."""
+    return due.astimezone(feed.time_zone).isoformat(timespec="seconds") if due else "no time"
