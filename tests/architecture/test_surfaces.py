@@ -81,7 +81,7 @@ def test_the_client_needs_nothing_of_the_servers() -> None:
 
 
 def test_the_loader_starts_without_what_few_feeds_and_commands_need() -> None:
-    rare = ("apscheduler", "httpx", "icalendar", "prometheus_client", "recurring_ical_events")
+    rare = ("apscheduler", "httpx", "prometheus_client", "tzlocal")
     done = run_without(rare, "import artemis_loader.cli")
     assert done.returncode == 0, done.stderr
 
@@ -92,7 +92,7 @@ def test_the_loader_starts_without_what_few_feeds_and_commands_need() -> None:
         ("sqlalchemy", "artemis_models"),
         ("buf", "buf.validate"),
         ("httpx", "artemis_loader.fetch.http"),
-        ("icalendar", "artemis_loader.formats.ics"),
+        ("tzlocal", "artemis_loader.formats.ics.reader"),
         ("apscheduler", "artemis_loader.schedule"),
         ("prometheus_client", "artemis_loader.report.metrics"),
     ],

@@ -84,7 +84,7 @@ def test_a_scrape_tells_how_each_feed_was_loaded_also_after_a_restart(loader: Lo
     ended = time.time()
 
     counts = {"inserted": 3, "updated": 0, "unchanged": 0, "deleted": 0, "kept": 0}
-    assert of(samples, "records") == {"read": 4, "rejected": 1, "duplicate": 0, **counts}
+    assert of(samples, "records") == {"read": 4, "rejected": 1, "duplicate": 0, "warnings": 0, **counts}
     assert of(samples, "loads_total") == {"loaded": 1, "not modified": 0, "failed": 0, "interrupted": 0}
     assert samples["loads_total", "broken", "failed"] == 1
     assert began < samples["last_success_timestamp_seconds", "talks"] < ended

@@ -64,6 +64,7 @@ def test_a_load_prints_a_table(loader: Loader) -> None:
         "deleted",
         "rejected",
         "duplicate",
+        "warnings",
         "seconds",
         "records/s",
     ]
@@ -87,7 +88,9 @@ def test_a_load_prints_json(loader: Loader) -> None:
         "kept": 0,
         "rejected": 0,
         "duplicate": 0,
+        "warnings": 0,
         "error": "",
+        "first_warnings": [],
     }
 
 

@@ -20,9 +20,9 @@ from artemis_loader.merge import merging
 from artemis_loader.merge.dialects import own_connection
 from artemis_loader.merge.merging import Merge
 from artemis_loader.merge.staging import Staging
-from artemis_loader.records import Record, Reject
+from artemis_loader.records import FeedWarning, Record, Reject
 from artemis_loader.report.progress import Reporter
-from artemis_loader.summary import Counts, Status, Summary
+from artemis_loader.summary import MAX_EXAMPLES, Counts, Status, Summary
 from artemis_models import create_engine
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.event import listens_for
@@ -31,7 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from tests.programs import waiting
 from tests.storage.conftest import PATIENCE
 
-Item = Record | Reject
+Item = Record | Reject | FeedWarning
 Items = Iterable[Item]
 LIMITS = Limits()
 BAD = Reject("feed.jsonl", 7, "start_time: is no date", '{"id": "bad"}')
@@ -420,6 +420,20 @@ def test_the_history_has_every_load_with_its_counts(loads: Loads) -> None:
     assert (Status.LOADED, Counts(read=2, inserted=1, rejected=1), "") == (loaded.status, loaded.counts, loaded.error)
     assert loaded.seconds is not None
     assert 0 < loaded.seconds < 60
+
+
+def test_warnings_are_counted_beside_records_and_kept_in_the_history(loads: Loads) -> None:
+    """Also of a load that fails; the first ones are shown with their place and reason."""
+    warned = [FeedWarning("feed.ics", line, "GEO: is not two numbers\0; \ud800") for line in range(MAX_EXAMPLES + 5)]
+    summary = loads([event("a"), *warned, BAD])
+    assert (summary.counts, summary.failed) == (Counts(read=2, inserted=1, rejected=1, warnings=len(warned)), False)
+    assert summary.warnings == tuple(warned[:MAX_EXAMPLES])
+    assert summary.as_json()["warnings"] == len(warned)
+    failed = loads([warned[0], BAD])
+    assert (failed.counts, failed.warnings) == (Counts(read=1, rejected=1, warnings=1), (warned[0],))
+    with loads.engine.connect() as connection:
+        assert [past.warnings for past in last_loads(connection, (), 10)] == [(warned[0],), summary.warnings]
+    assert len(loads.rejects()) == 1
 
 
 def test_a_load_that_was_killed_is_not_shown_as_running(loads: Loads) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from artemis_loader.config.reader import read_config
-from artemis_loader.feeds import Csv, Feed, Limits, Source, Window
+from artemis_loader.feeds import Calendar, Csv, Feed, Limits, Source, Window
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.reading import read
 from artemis_loader.records import Record
@@ -28,7 +28,7 @@ def test_an_example_of_the_page_can_be_read(block: str, tmp_path: Path) -> None:
     assert len(re.findall(r"^\[feeds\.[a-z]+\]$", block, re.MULTILINE)) == len(read_config(path).feeds)
 
 
-@pytest.mark.parametrize("kind", [Feed, Source, Limits, Csv, Window])
+@pytest.mark.parametrize("kind", [Feed, Source, Limits, Csv, Window, Calendar])
 def test_the_page_explains_every_key(kind: type) -> None:
     renamed = {"formats": "format", "name": "feeds.NAME"}
     for field in kind.__dataclass_fields__:  # type: ignore[attr-defined]  # they are dataclasses

@@ -182,6 +182,8 @@ def log_summary(summary: Summary) -> None:
     if summary.failed:
         log.error("%s", _failure(summary))
         return
+    for warning in summary.warnings:
+        log.warning("feed %s: %s, line %d: %s", summary.feed, warning.file, warning.line, warning.reason)
     counts = ", ".join(f"{count} {name}" for name, count in asdict(summary.counts).items())
     log.info("feed %s: %s in %.2f s: %s", summary.feed, summary.status, summary.seconds, counts)
 
@@ -235,6 +237,7 @@ def _as_json(past: PastLoad) -> dict[str, object]:
         "seconds": past.seconds,
         **asdict(past.counts),
         "error": past.error,
+        "first_warnings": [asdict(warning) for warning in past.warnings],
     }
 
 

@@ -31,7 +31,9 @@ FORMATS: Mapping[str, Format] = {
     "json": Format(reader="artemis_loader.formats.json_array:read_array", options=("records",)),
     "jsonl": Format(reader="artemis_loader.formats.jsonl:read_lines"),
     "csv": Format(reader="artemis_loader.formats.csv_table:read_table", nested=False, options=("csv",)),
-    "ics": Format(reader="artemis_loader.formats.ics:read_calendar", options=("window",), calendar=True),
+    "ics": Format(
+        reader="artemis_loader.formats.ics.reader:read_calendar", options=("window", "calendar"), calendar=True
+    ),
 }
 """All formats by name. A new one needs an entry here, and a reader."""
 
@@ -112,6 +114,20 @@ class Window:
         return today + timedelta(days=bound) if isinstance(bound, int) else bound
 
 
+UndefinedZone: TypeAlias = Literal["reject", "feed"]
+FloatingZone: TypeAlias = Literal["feed", "calendar"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """How the times of a calendar are read that RFC 5545 does not define."""
+
+    undefined_zone: UndefinedZone = "reject"
+    """What becomes of a time in a zone that is defined nowhere: it is rejected, or is in the zone of the feed."""
+    floating_zone: FloatingZone = "feed"
+    """The zone of times that name none: the feed's, or the calendar's X-WR-TIMEZONE if it has one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Feed:
     """One declared feed."""
@@ -137,6 +153,7 @@ class Feed:
     """The path to the array of records in a JSON file; empty when the file is that array."""
     csv: Csv = Csv()
     window: Window = Window()
+    calendar: Calendar = Calendar()
 
     @property
     def remote(self) -> bool:

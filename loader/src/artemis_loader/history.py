@@ -1,5 +1,6 @@
 """The history of loads, and the validators of feeds that were loaded, as rows beside the data."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from artemis_loader.files import Validators
 from artemis_loader.locks import is_held
+from artemis_loader.records import FeedWarning
 from artemis_loader.summary import Counts, Status
 
 SUCCESSES = (Status.LOADED, Status.NOT_MODIFIED)
@@ -26,6 +28,8 @@ class PastLoad:
     end_time: int | None
     counts: Counts
     error: str
+    warnings: tuple[FeedWarning, ...] = ()
+    """The first warnings, up to MAX_EXAMPLES."""
 
     @property
     def seconds(self) -> float | None:
@@ -72,9 +76,17 @@ def first_load(connection: Connection, feed: str) -> int | None:
     return connection.execute(select(Load.start_time).where(Load.feed == feed).order_by(Load.id).limit(1)).scalar()
 
 
-def end(connection: Connection, load: int, status: Status, counts: Counts, error: str = "") -> None:
+def end(
+    connection: Connection,
+    load: int,
+    status: Status,
+    counts: Counts,
+    error: str = "",
+    warnings: Sequence[FeedWarning] = (),
+) -> None:
     """Records how a load ended, unless that is recorded already."""
-    values = {f"{name}_count": value for name, value in asdict(counts).items()}
+    values: dict[str, int | str] = {f"{name}_count": value for name, value in asdict(counts).items()}
+    values["first_warnings"] = json.dumps([asdict(warning) for warning in warnings])
     row = update(Load).where(Load.id == load, Load.status == Status.RUNNING)
     connection.execute(row.values(status=status, end_time=_now(), error=error, **values))
 
@@ -124,6 +136,7 @@ def _past(row: Row[tuple[object, ...]]) -> PastLoad:
         end_time=values["end_time"],
         counts=Counts(**counts),
         error=values["error"],
+        warnings=tuple(FeedWarning(**warning) for warning in json.loads(values["first_warnings"])),
     )
 
 

@@ -27,10 +27,10 @@ from artemis_loader.merge.email_conflicts import report_refused
 from artemis_loader.merge.merging import Difference, Merge
 from artemis_loader.merge.staging import Staging
 from artemis_loader.reading import read
-from artemis_loader.records import Record, Reject
+from artemis_loader.records import FeedWarning, Record, Reject
 from artemis_loader.report.progress import Reporter
 from artemis_loader.report.rejects import RejectsFile
-from artemis_loader.summary import Counts, Status, Summary
+from artemis_loader.summary import MAX_EXAMPLES, Counts, Status, Summary
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL = 0.25
@@ -40,7 +40,7 @@ CLOCK_INTERVAL = 100
 ATTEMPTS = 3
 """Times that a load compares and merges, when a row changes between the two."""
 
-Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
+Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject | FeedWarning]]
 
 
 class Stopped(LoaderError):
@@ -101,7 +101,7 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
         text = _message(error, connection.engine)
         _record_failure(connection.engine, loading, status, text)
         if isinstance(error, LoaderError):
-            return Summary(feed=loading.feed.name, status=status, counts=loading.read_counts, error=text)
+            return loading.summary(status, loading.read_counts, error=text)
         raise
 
 
@@ -114,7 +114,7 @@ def _message(error: BaseException, engine: Engine) -> str:
 def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: str) -> None:
     try:
         with engine.begin() as connection:
-            history.end(connection, loading.entry, status, loading.read_counts, error)
+            history.end(connection, loading.entry, status, loading.read_counts, error, loading.warnings)
     except SQLAlchemyError as second:
         log.warning("feed %s: cannot record that it failed: %s", loading.feed.name, describe(second, engine))
 
@@ -131,12 +131,25 @@ class _Loading:
         self.options = options
         self._reporter = reporter
         self._reader = reader
-        self._read = self._rejected = self._duplicate = 0
+        self.warnings: list[FeedWarning] = []
+        """The first ones, up to MAX_EXAMPLES."""
+        self._read = self._rejected = self._duplicate = self._warned = 0
 
     @property
     def read_counts(self) -> Counts:
         """The records read so far: the only counts of a load that fails."""
-        return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate)
+        return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate, warnings=self._warned)
+
+    def summary(self, status: Status, counts: Counts, *, locked_seconds: float = 0.0, error: str = "") -> Summary:
+        """Returns the summary of this load, with its warnings."""
+        return Summary(
+            feed=self.feed.name,
+            status=status,
+            counts=counts,
+            locked_seconds=locked_seconds,
+            error=error,
+            warnings=tuple(self.warnings),
+        )
 
     def run(self) -> Summary:
         """Returns the summary of a load that succeeded; raises the error that stops it."""
@@ -184,7 +197,7 @@ class _Loading:
         difference = merge.compare()
         self._check(staging, merge, difference, rejects)
         if self.options.dry_run:
-            return Summary(feed=self.feed.name, status=Status.DRY_RUN, counts=self._counts(difference))
+            return self.summary(Status.DRY_RUN, self._counts(difference))
         return self._merge(merge, difference, validators)
 
     def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
@@ -209,18 +222,26 @@ class _Loading:
             )
 
     def _rows(
-        self, items: Iterable[tuple[int, Record | Reject]], staging: Staging, rejects: RejectsFile
+        self, items: Iterable[tuple[int, Record | Reject | FeedWarning]], staging: Staging, rejects: RejectsFile
     ) -> Iterator[StagedRow]:
-        """Yields records as rows, numbers first, until it is time to commit; counts and writes down the rejects."""
+        """Yields records as rows, numbers first, until it is time to commit; counts rejects and warnings."""
         end = time.monotonic() + COMMIT_INTERVAL
         for number, item in items:
-            self._read = number
+            self._read = number - self._warned
             if isinstance(item, Record):
                 yield number, item.external_id, *item.values
+            elif isinstance(item, FeedWarning):
+                self._warn(item)
             else:
                 self._reject(number, item, staging, rejects)
             if not number % CLOCK_INTERVAL and time.monotonic() >= end:
                 return
+
+    def _warn(self, warning: FeedWarning) -> None:
+        self._read -= 1  # it is no record
+        self._warned += 1
+        if len(self.warnings) < MAX_EXAMPLES:
+            self.warnings.append(warning)
 
     def _reject(self, number: int, item: Reject, staging: Staging, rejects: RejectsFile) -> None:
         self._rejected += 1
@@ -228,7 +249,7 @@ class _Loading:
         if item.external_id:
             staging.add_rejected(number, item.external_id)
         limits = self.feed.limits
-        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
+        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, self._read):
             raise self._too_many(rejects)
 
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
@@ -263,13 +284,13 @@ class _Loading:
             nonlocal counts
             counts = self._counts(done)
             history.store_validators(connection, self.feed.name, validators)
-            history.end(connection, self.entry, Status.LOADED, counts)
+            history.end(connection, self.entry, Status.LOADED, counts, warnings=self.warnings)
 
         self._reporter.step("merging")
         locked_seconds = merge.apply(finish, difference)
         if counts.inserted or counts.updated or counts.deleted:
             self._dialect.announce(self._connection)
-        return Summary(feed=self.feed.name, status=Status.LOADED, counts=counts, locked_seconds=locked_seconds)
+        return self.summary(Status.LOADED, counts, locked_seconds=locked_seconds)
 
     def _counts(self, difference: Difference) -> Counts:
         return replace(

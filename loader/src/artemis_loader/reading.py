@@ -10,17 +10,18 @@ from artemis_loader.errors import FeedError
 from artemis_loader.feeds import FORMATS, Feed
 from artemis_loader.files import Fetched, LocalFile, bytes_read, open_file
 from artemis_loader.formats.rows import Fault, Reader, Row, Rows, shown
-from artemis_loader.records import Record, Reject
+from artemis_loader.records import FeedWarning, Record, Reject
 
 BATCH = 100
 """Rows that are converted together."""
 BATCH_BYTES = 1 << 20
 """Bytes of a file after which fewer rows are converted, so that large ones are not in memory together."""
-Batch: TypeAlias = list[tuple[int, Any] | Fault]
+Batch: TypeAlias = list[tuple[int, Any] | Fault | FeedWarning]
+Item: TypeAlias = Record | Reject | FeedWarning
 
 
-def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = None) -> Iterator[Record | Reject]:
-    """Returns every record of the feed, in its order, and a reject for each that cannot be stored.
+def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = None) -> Iterator[Item]:
+    """Returns every record of the feed, in its order, a reject for each that cannot be stored, and warnings.
 
     `on_bytes` is called with the bytes that are read of the files, compressed or not; `fetched.size` in all.
 
@@ -31,12 +32,13 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
     for file in fetched.files:
         with open_file(file, feed.limits.max_bytes, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
-            for batch in _batches(reader(stream, file, feed), bytes_read(stream)):
+            count_bytes = (lambda: 0) if FORMATS[feed.format].calendar else bytes_read(stream)  # it is read whole
+            for batch in _batches(reader(stream, file, feed), count_bytes):
                 yield from _together(batch, convert_all) or _one_by_one(batch, convert, file)
 
 
 def _batches(rows: Rows, count_bytes: Callable[[], int]) -> Iterator[Batch]:
-    """Yields rows and faults in lists; the last one may be empty, and comes before an error of the reader.
+    """Yields rows, faults and warnings in lists; the last one may be empty, and comes before an error of the reader.
 
     After a large row there are as many bytes read ahead, of rows that may be large as well.
     """
@@ -62,9 +64,12 @@ def _together(batch: Batch, convert_all: Callable[[Sequence[Row]], list[Record]]
     return convert_all(rows) if len(rows) == len(batch) else []
 
 
-def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Record | Reject]:
-    """Yields the records and the rejects of a batch, one by one."""
+def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Item]:
+    """Yields the records, the rejects and the warnings of a batch, one by one."""
     for item in batch:
+        if isinstance(item, FeedWarning):
+            yield item
+            continue
         if isinstance(item, Fault):
             yield Reject(file.name, item.line, item.reason, item.record, _external_id(item, convert))
             continue

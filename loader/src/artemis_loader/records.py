@@ -1,4 +1,4 @@
-"""Records as reading a feed yields them: those that can be stored, and rejects that cannot."""
+"""Records as reading a feed yields them: those that can be stored, rejects that cannot, and warnings beside them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -26,3 +26,16 @@ class Reject:
     record: str
     external_id: str = ""
     """Empty when it could not be read. A refresh leaves the row with this external_id as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedWarning:
+    """A part of a file that was passed over, or read in another way than it is written. It rejects no record.
+
+    `file` and `line` are as those of a Reject. The reason says what is wrong, and what was done about it, such as
+    "GEO: is not two numbers; the property is left out".
+    """
+
+    file: str
+    line: int
+    reason: str

@@ -2,15 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from apscheduler.executors.debug import DebugExecutor  # type: ignore[import-untyped]
 from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]
-from apscheduler.triggers.combining import OrTrigger  # type: ignore[import-untyped]
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped]
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]
 
@@ -27,6 +25,11 @@ DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 
 
+_MOMENT = timedelta(microseconds=1)
+_MAX_REPEATED = timedelta(hours=3)
+"""Longer than any change of clocks repeats times."""
+
+
 def trigger_of(feed: Feed) -> BaseTrigger:
     """Returns when a feed is due, by the rules of cron: with a day and a day of the week, either is enough.
 
@@ -38,12 +41,81 @@ def trigger_of(feed: Feed) -> BaseTrigger:
         any_day = "*" in (fields["day"][0], fields["day_of_week"][0])
         days = fields["day_of_week"].lower().split(",")
         fields["day_of_week"] = ",".join(map(_named_days, days))
-        if any_day:
-            return CronTrigger(timezone=feed.time_zone, **fields)
-        either = [fields | {"day_of_week": "*"}, fields | {"day": "*"}]
-        return OrTrigger([CronTrigger(timezone=feed.time_zone, **part) for part in either])
+        either = [fields] if any_day else [fields | {"day_of_week": "*"}, fields | {"day": "*"}]
+        clocks = [CronTrigger(timezone=UTC, **part) for part in either]
+        return ClockTrigger(clocks, feed.time_zone, every_hour=fields["hour"] == "*")
     except (ValueError, IndexError) as error:
         raise ConfigError(f"feed {feed.name}: schedule {feed.schedule!r}: {error}") from None
+
+
+class ClockTrigger(BaseTrigger):  # type: ignore[misc]  # it ships no types
+    """The times that the clocks of a zone show, also over a change of the clocks, and always in UTC.
+
+    A time that is skipped is due in the first moment after the gap, and one that comes twice is due the first time:
+    `30 2 * * *` is due once on each day. A schedule of every hour follows the hours as they pass instead: `30 * * * *`
+    is due twice when an hour comes twice, and not in the one that is skipped.
+
+    APScheduler's CronTrigger computes with local times and leaves out a day after the clocks go forward, so it is
+    asked in UTC, which has no changes, what the clocks show.
+    """
+
+    def __init__(self, clocks: Sequence[CronTrigger], zone: tzinfo, *, every_hour: bool) -> None:
+        """`clocks` are triggers in UTC; what one of them has is due."""
+        self._clocks = clocks
+        self._zone = zone
+        self._every_hour = every_hour
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Returns the first time after the previous one, or the first from now on; None if there is none."""
+        start = (previous_fire_time + _MOMENT if previous_fire_time else now).astimezone(UTC)
+        return self._hourly(start) if self._every_hour else self._once(start)
+
+    def _once(self, start: datetime) -> datetime | None:
+        for wall in self._walls(self._wall(start - _MOMENT)):
+            due = self._first(wall)
+            if due >= start:
+                return due
+        return None
+
+    def _hourly(self, start: datetime) -> datetime | None:
+        """Looks beyond the first time that is found, because the second of an earlier one may come before it."""
+        here = self._wall(start)
+        found: list[datetime] = []
+        for wall in self._walls(here - _MAX_REPEATED):
+            if found and wall > here + _MAX_REPEATED:
+                return min(found)
+            here = here if found else max(here, wall)
+            each = (wall.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+            found += [due for due in each if due >= start and self._wall(due) == wall]
+        return None
+
+    def _walls(self, wall: datetime) -> Iterator[datetime]:
+        """Yields what the clocks show when the feed is due, from some time on."""
+        start: datetime | None = wall.replace(tzinfo=UTC)
+        while start is not None:
+            following = [each for clock in self._clocks if (each := clock.get_next_fire_time(None, start))]
+            if not following:
+                return
+            start = min(following)
+            yield start.replace(tzinfo=None)
+            start += _MOMENT
+
+    def _wall(self, moment: datetime) -> datetime:
+        return moment.astimezone(self._zone).replace(tzinfo=None, fold=0)
+
+    def _first(self, wall: datetime) -> datetime:
+        """Returns when the clocks show a time first; of one that they skip, the first moment after the gap."""
+        later, earlier = (wall.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        if self._wall(later) == wall:
+            return later
+        after = self._wall(later) - later.replace(tzinfo=None)
+        while later - earlier > timedelta(seconds=1):
+            middle = earlier + (later - earlier) // 2
+            if self._wall(middle) - middle.replace(tzinfo=None) == after:
+                later = middle
+            else:
+                earlier = middle
+        return later.replace(microsecond=0)
 
 
 def next_time(feed: Feed, after: datetime) -> datetime | None:
@@ -101,7 +173,7 @@ class Scheduler:
         """Begins; returns at once."""
         self._scheduler.start()
         for job in (job for job in self._scheduler.get_jobs() if job.executor == "default"):
-            log.info("feed %s: next load at %s", job.id, _shown(job.next_run_time))
+            log.info("feed %s: next load at %s", job.id, _shown(job.next_run_time, job.args[0]))
 
     def stop(self, grace: float) -> bool:
         """Begins no further load and waits for those that run; tells whether they ended within `grace` seconds."""
@@ -116,8 +188,9 @@ class Scheduler:
         except Exception:
             log.exception("feed %s: the load failed", feed.name)
         due = next_time(feed, datetime.now(UTC) + timedelta(microseconds=1))
-        log.info("feed %s: next load at %s", feed.name, _shown(due))
+        log.info("feed %s: next load at %s", feed.name, _shown(due, feed))
 
 
-def _shown(due: Any) -> str:
-    return due.isoformat(timespec="seconds") if due else "no time"
+def _shown(due: datetime | None, feed: Feed) -> str:
+    """Returns when a feed is due in its zone."""
+    return due.astimezone(feed.time_zone).isoformat(timespec="seconds") if due else "no time"

@@ -3,6 +3,11 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from artemis_loader.records import FeedWarning
+
+MAX_EXAMPLES = 20
+"""Warnings that a summary and the history show; the others are counted."""
+
 
 class Status(StrEnum):
     """The state of a load."""
@@ -31,6 +36,8 @@ class Counts:
     rejected: int = 0
     duplicate: int = 0
     """Records that a later one with the same external_id replaced."""
+    warnings: int = 0
+    """Parts of the feed that were passed over, or read in another way than they are written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +51,8 @@ class Summary:
     locked_seconds: float = 0.0
     """Seconds that the merge kept other writers waiting, on SQLite."""
     error: str = ""
+    warnings: tuple[FeedWarning, ...] = ()
+    """The first warnings, up to MAX_EXAMPLES."""
 
     @property
     def failed(self) -> bool:
@@ -65,4 +74,5 @@ class Summary:
             "locked_seconds": round(self.locked_seconds, 3),
             "records_per_second": round(self.rate),
             "error": self.error,
+            "first_warnings": [asdict(warning) for warning in self.warnings],
         }

@@ -143,6 +143,9 @@ class Load(Base):
     rejected_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
     duplicate_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
     error: Mapped[str] = mapped_column(CodePointText, server_default="")
+    warnings_count: Mapped[int] = mapped_column(BigInt, server_default=text("0"))
+    first_warnings: Mapped[str] = mapped_column(Text, server_default="[]")
+    """A JSON array of objects with the file, the line and the reason of the first warnings."""
 
     __table_args__ = (
         Index("ix_loads_feed", "feed", "id"),

@@ -17,7 +17,7 @@ from artemis_loader.config.field_mapping import read_fields
 from artemis_loader.config.toml_table import TomlTable
 from artemis_loader.entities import ENTITIES
 from artemis_loader.errors import ConfigError
-from artemis_loader.feeds import FORMATS, Config, Csv, Feed, Limits, Mode, Window
+from artemis_loader.feeds import FORMATS, Calendar, Config, Csv, Feed, FloatingZone, Limits, Mode, UndefinedZone, Window
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CRON_FIELDS = 5
@@ -71,6 +71,7 @@ def _feed(name: str, table: TomlTable, path: Path) -> Feed:
         records=table.take("records", str, default=""),
         csv=_csv(table.table("csv")),
         window=_window(table.table("window")),
+        calendar=_calendar(table.table("calendar")),
         fields=read_fields(table.table("fields"), ENTITIES[entity], FORMATS[form]),
     )
     table.close()
@@ -191,6 +192,15 @@ def _window(table: TomlTable) -> Window:
     if not 0 <= (last - first).days <= _MAX_DAYS:
         raise table.fail("last", f"must be from 0 to {_MAX_DAYS} days after first")
     return window
+
+
+def _calendar(table: TomlTable) -> Calendar:
+    found = Calendar(
+        undefined_zone=table.choice("undefined_zone", get_args(UndefinedZone), Calendar.undefined_zone),
+        floating_zone=table.choice("floating_zone", get_args(FloatingZone), Calendar.floating_zone),
+    )
+    table.close()
+    return found
 
 
 def _bound(table: TomlTable, key: str, default: int | date) -> int | date:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from artemis_loader.feeds import Feed
 from artemis_loader.files import LocalFile
+from artemis_loader.records import FeedWarning
 
 MAX_RECORD = 32 << 20
 """Bytes or characters of a line, or of a record that may have several lines. A longer one is not kept in memory."""
@@ -29,8 +30,10 @@ class Fault:
     """The row as far as it could be read, in which the external_id may be found; None if nothing could."""
 
 
-Rows: TypeAlias = Iterator[tuple[int, Any] | Fault]
-"""Rows with their line, or their index from 1 in a format without lines. A row may be any value of JSON."""
+Rows: TypeAlias = Iterator[tuple[int, Any] | Fault | FeedWarning]
+"""Rows with their line, or their index from 1 in a format without lines, and faults and warnings between them.
+
+A row may be any value of JSON."""
 
 Reader: TypeAlias = Callable[[io.BufferedReader, LocalFile, Feed], Rows]
 """Reads the stream that a file was opened as. Raises FeedError when it cannot be read to its end."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from artemis_loader.history import PastLoad
 from artemis_loader.summary import Counts, Summary
 
-_COUNTS = ("read", "inserted", "updated", "unchanged", "deleted", "rejected", "duplicate")
+_COUNTS = ("read", "inserted", "updated", "unchanged", "deleted", "rejected", "duplicate", "warnings")
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:
@@ -19,6 +19,17 @@ def print_summaries(summaries: Sequence[Summary]) -> None:
         rate = f"{one.rate:,.0f}" if one.counts.read else "-"
         table.add_row(one.feed, str(one.status), *_shown(one.counts), f"{one.seconds:,.2f}", rate)
     _print(table)
+    for one in summaries:
+        _print_warnings(one)
+
+
+def _print_warnings(summary: Summary) -> None:
+    """Prints the first warnings of a load, each in a line."""
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for warning in summary.warnings:
+        console.print(f"feed {summary.feed}: warning: {warning.file}, line {warning.line}: {warning.reason}")
+    if (more := summary.counts.warnings - len(summary.warnings)) > 0:
+        console.print(f"feed {summary.feed}: {more:,} more warnings")
 
 
 def print_loads(loads: Sequence[PastLoad]) -> None:

@@ -1,0 +1,1 @@
+"""An independent check of recurrence rules and time zones: the answers of two other implementations, and ours."""
