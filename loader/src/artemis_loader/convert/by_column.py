@@ -25,7 +25,7 @@ _record: Callable[[tuple[str, tuple[Value, ...]]], Record] = partial(tuple.__new
 
 def compile_columns(feed: Feed, file: LocalFile) -> Callable[[Sequence[Row]], list[Record]]:
     """Returns the function that makes the records of rows from this file; none if any of them may be invalid."""
-    entity = ENTITIES[feed.entity]
+    entity = ENTITIES[feed.entity].mapped_by(feed.fields)
     identify = _column(feed.fields[EXTERNAL_ID.name], identifier(feed, file))
     converters = [_field_column(feed, field, file) for field in entity.fields]
 
@@ -58,7 +58,7 @@ def _column(
     def one_by_one(rows: Sequence[Row]) -> list[Any]:
         return list(map(get, rows))
 
-    if source is None or len(source.key) != 1 or source.default:
+    if source is None or len(source.key) != 1 or source.default or source.transforms or source.zone:
         return one_by_one
     [key] = source.key
 
