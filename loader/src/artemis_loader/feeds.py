@@ -26,6 +26,8 @@ class Format:
     """The attributes of Feed, and so the keys of the configuration, that mean something for this format only."""
     calendar: bool = False
     """True if the rows of the format have the keys that `entities.Field.calendar_key` names."""
+    binary: bool = False
+    """True if a file of the format is no text, so that it has no charset."""
     markup: bool = False
     """True if a file of the format is XML, so that one that begins as XML does is no error page."""
 
@@ -34,7 +36,7 @@ FORMATS: Mapping[str, Format] = {
     "json": Format(reader="artemis_loader.formats.json_array:read_array", options=("records",)),
     "jsonl": Format(reader="artemis_loader.formats.jsonl:read_lines"),
     "csv": Format(reader="artemis_loader.formats.csv_table:read_table", nested=False, options=("csv",)),
-    "xlsx": Format(reader="artemis_loader.formats.xlsx_sheet:read_sheet", nested=False, options=("xlsx",)),
+    "xlsx": Format(reader="artemis_loader.formats.xlsx_sheet:read_sheet", nested=False, options=("xlsx",), binary=True),
     "xml": Format(reader="artemis_loader.formats.xml_elements:read_elements", options=("records",), markup=True),
     "ics": Format(reader="artemis_loader.formats.ics:read_calendar", options=("window",), calendar=True),
 }

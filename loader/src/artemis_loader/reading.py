@@ -29,7 +29,7 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
     """
     reader: Reader = resolve_name(FORMATS[feed.format].reader)
     for file in fetched.files:
-        with open_file(file, feed.limits.max_bytes, on_bytes) as stream:
+        with open_file(file, feed, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
             for batch in _batches(reader(stream, file, feed), bytes_read(stream)):
                 yield from _together(batch, convert_all) or _one_by_one(batch, convert, file)
