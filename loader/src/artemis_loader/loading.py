@@ -20,17 +20,18 @@ from artemis_loader.entities import ENTITIES
 from artemis_loader.errors import FeedError, LoaderError
 from artemis_loader.feeds import Feed
 from artemis_loader.fetch.sources import fetch
-from artemis_loader.files import Fetched, Validators
+from artemis_loader.files import Fetched, LocalFile, Validators
 from artemis_loader.locks import only_load
 from artemis_loader.merge.dialects import StagedRow, dialect_of, is_conflict, own_connection
 from artemis_loader.merge.email_conflicts import report_refused
+from artemis_loader.merge.examples import find_changes
 from artemis_loader.merge.merging import Difference, Merge
-from artemis_loader.merge.staging import Staging
+from artemis_loader.merge.staging import Duplicates, Staging
 from artemis_loader.reading import read
-from artemis_loader.records import Record, Reject
+from artemis_loader.records import LINES, Change, Duplicate, Record, Reject
 from artemis_loader.report.progress import Reporter
 from artemis_loader.report.rejects import RejectsFile
-from artemis_loader.summary import Counts, Status, Summary
+from artemis_loader.summary import MAX_SHOWN, Counts, Status, Summary
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL = 0.25
@@ -39,6 +40,8 @@ CLOCK_INTERVAL = 100
 """Records between two looks at the clock."""
 ATTEMPTS = 3
 """Times that a load compares and merges, when a row changes between the two."""
+MANY_DUPLICATES = 0.05
+"""The share of a feed's records from which duplicates look like a mistake of its declaration."""
 
 Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject]]
 
@@ -101,7 +104,7 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
         text = _message(error, connection.engine)
         _record_failure(connection.engine, loading, status, text)
         if isinstance(error, LoaderError):
-            return Summary(feed=loading.feed.name, status=status, counts=loading.read_counts, error=text)
+            return loading.summary(status, loading.read_counts, error=text)
         raise
 
 
@@ -132,11 +135,37 @@ class _Loading:
         self._reporter = reporter
         self._reader = reader
         self._read = self._rejected = self._duplicate = 0
+        self._files: tuple[LocalFile, ...] = ()
+        self._rejects: RejectsFile | None = None
+        self._duplicates: tuple[Duplicate, ...] = ()
 
     @property
     def read_counts(self) -> Counts:
         """The records read so far: the only counts of a load that fails."""
         return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate)
+
+    def summary(
+        self,
+        status: Status,
+        counts: Counts,
+        *,
+        locked_seconds: float = 0.0,
+        error: str = "",
+        changes: tuple[Change, ...] = (),
+    ) -> Summary:
+        """Returns the summary of this load, with its first rejects and duplicates."""
+        rejects = self._rejects
+        return Summary(
+            feed=self.feed.name,
+            status=status,
+            counts=counts,
+            locked_seconds=locked_seconds,
+            error=error,
+            first_rejects=tuple(rejects.first) if rejects else (),
+            first_duplicates=self._duplicates,
+            changes=changes,
+            rejects_file=str(rejects.path) if rejects and rejects.first else "",
+        )
 
     def run(self) -> Summary:
         """Returns the summary of a load that succeeded; raises the error that stops it."""
@@ -145,8 +174,9 @@ class _Loading:
             fetched = fetch(self.feed, self._validators(), folder, self.options.wait)
             if fetched.unchanged:
                 return self._finish_unmodified()
-            rejects = RejectsFile(self.options.rejects, self.feed.name)
+            rejects = RejectsFile(self.options.rejects, self.feed.name, dry_run=self.options.dry_run)
             stack.callback(rejects.close)
+            self._files, self._rejects = fetched.files, rejects
             return self._read_and_merge(fetched, rejects)
 
     def _validators(self) -> Validators | None:
@@ -163,11 +193,19 @@ class _Loading:
         return Summary(feed=self.feed.name, status=status)
 
     def _read_and_merge(self, fetched: Fetched, rejects: RejectsFile) -> Summary:
-        staging = Staging(self._connection, self._dialect, ENTITIES[self.feed.entity])
+        entity = ENTITIES[self.feed.entity].mapped_by(self.feed.fields)
+        staging = Staging(self._connection, self._dialect, entity)
         staging.create()
         self._stage(staging, fetched, rejects)
         refresh = self.feed.mode == "refresh"
-        merge = Merge(self._connection, self._dialect, staging, self.feed.name, refresh=refresh)
+        merge = Merge(
+            self._connection,
+            self._dialect,
+            staging,
+            self.feed.name,
+            refresh=refresh,
+            reject_unknown_owners=self.feed.owner_missing == "reject",
+        )
         for _ in range(ATTEMPTS - 1):
             try:
                 return self._compare_and_merge(staging, merge, fetched.validators, rejects)
@@ -184,7 +222,9 @@ class _Loading:
         difference = merge.compare()
         self._check(staging, merge, difference, rejects)
         if self.options.dry_run:
-            return Summary(feed=self.feed.name, status=Status.DRY_RUN, counts=self._counts(difference))
+            with self._dialect.reading(self._connection):
+                changes = find_changes(self._connection, staging, difference)
+            return self.summary(Status.DRY_RUN, self._counts(difference), changes=changes)
         return self._merge(merge, difference, validators)
 
     def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
@@ -196,17 +236,34 @@ class _Loading:
             self._reporter.records_read(self._read)
             self._give_up_when_stopped()
         self._reporter.step("indexing")
-        duplicates = staging.finish()
+        self._note_duplicates(staging.finish())
+
+    def _note_duplicates(self, duplicates: Duplicates) -> None:
         self._duplicate = duplicates.count
+        self._duplicates = tuple(
+            Duplicate(external_id, *self._locate(place), *self._locate(later))
+            for external_id, place, later in duplicates.examples
+        )
         if duplicates.count:
-            examples = ", ".join(duplicates.examples)
             log.warning(
                 "feed %s: %d records have the external_id of a later one, which was taken instead: %s%s",
                 self.feed.name,
                 duplicates.count,
-                examples,
-                ", ..." if duplicates.count > len(duplicates.examples) else "",
+                ", ".join(dict.fromkeys(one.external_id for one in self._duplicates)),
+                ", ..." if duplicates.count > len(self._duplicates) else "",
             )
+        if duplicates.count > max(MANY_DUPLICATES * self._read, MAX_SHOWN):
+            log.warning(
+                "feed %s: that is %.0f %% of the %d records: external_id may lack a part that tells them apart",
+                self.feed.name,
+                100 * duplicates.count / self._read,
+                self._read,
+            )
+
+    def _locate(self, place: int) -> tuple[str, int]:
+        """Returns the file and the line of a record."""
+        number, line = divmod(place, LINES)
+        return self._files[number].name, line
 
     def _rows(
         self, items: Iterable[tuple[int, Record | Reject]], staging: Staging, rejects: RejectsFile
@@ -216,7 +273,7 @@ class _Loading:
         for number, item in items:
             self._read = number
             if isinstance(item, Record):
-                yield number, item.external_id, *item.values
+                yield number, item.external_id, item.place, *item.values
             else:
                 self._reject(number, item, staging, rejects)
             if not number % CLOCK_INTERVAL and time.monotonic() >= end:
@@ -234,12 +291,13 @@ class _Loading:
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
         """Raises LoaderError if the difference must not be merged."""
         with self._dialect.reading(self._connection):
-            refused = rejects.write_all(report_refused(self._connection, staging, self.feed.name))
+            refused = rejects.write_all(report_refused(self._connection, staging, self._locate))
         self._rejected += refused
         if self.feed.limits.too_many_rejects(self._rejected, self._read):
             raise self._too_many(rejects)
         if not self.options.force:
-            merge.guard(difference, self.feed.limits.max_shrink)
+            may_be_empty = self.feed.allow_empty and not self._read
+            merge.guard(difference, self.feed.limits.max_shrink, may_be_empty=may_be_empty)
         if difference.kept and (reference := staging.entity.referred_to_by) is not None:
             log.warning(
                 "feed %s: %d %s are no longer in the feed and stay, because %s refer to them",
@@ -269,7 +327,7 @@ class _Loading:
         locked_seconds = merge.apply(finish, difference)
         if counts.inserted or counts.updated or counts.deleted:
             self._dialect.announce(self._connection)
-        return Summary(feed=self.feed.name, status=Status.LOADED, counts=counts, locked_seconds=locked_seconds)
+        return self.summary(Status.LOADED, counts, locked_seconds=locked_seconds)
 
     def _counts(self, difference: Difference) -> Counts:
         return replace(

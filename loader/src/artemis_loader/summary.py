@@ -3,6 +3,11 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from artemis_loader.records import Change, Duplicate, Reject
+
+MAX_SHOWN = 5
+"""Rejects, duplicates and changes of each kind that a summary shows; all rejects are in their file."""
+
 
 class Status(StrEnum):
     """The state of a load."""
@@ -44,6 +49,12 @@ class Summary:
     locked_seconds: float = 0.0
     """Seconds that the merge kept other writers waiting, on SQLite."""
     error: str = ""
+    first_rejects: tuple[Reject, ...] = ()
+    first_duplicates: tuple[Duplicate, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """Examples of the rows that a dry run would change."""
+    rejects_file: str = ""
+    """Has all rejects; empty if there are none."""
 
     @property
     def failed(self) -> bool:
@@ -65,4 +76,8 @@ class Summary:
             "locked_seconds": round(self.locked_seconds, 3),
             "records_per_second": round(self.rate),
             "error": self.error,
+            "first_rejects": [asdict(reject) for reject in self.first_rejects],
+            "first_duplicates": [asdict(duplicate) for duplicate in self.first_duplicates],
+            "changes": [asdict(change) for change in self.changes],
+            "rejects_file": self.rejects_file,
         }

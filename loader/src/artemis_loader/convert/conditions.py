@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from artemis_loader.convert.patterns import compile_pattern
-from artemis_loader.convert.row_by_row import text_of
+from artemis_loader.convert.row_by_row import InvalidRecord, text_of
 from artemis_loader.feeds import Condition, Feed
 from artemis_loader.files import LocalFile
-from artemis_loader.formats.rows import Row, is_unicode
+from artemis_loader.formats.rows import Fault, Row, Rows, is_unicode, shown
 
 Keep: TypeAlias = Callable[[Row], bool]
 
@@ -35,3 +35,30 @@ def _compile(condition: Condition, file: LocalFile) -> Keep:
         pattern = compile_pattern(condition.matches)
         return lambda row: is_unicode(found := text(row)) and pattern.search(found) is not None
     return lambda row: bool(text(row)) is condition.present
+
+
+class LeftOut:
+    """Leaves out rows that do not belong to the feed, and counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def filter(self, rows: Rows, keep: Keep | None) -> Rows:
+        """Returns the rows that belong to the feed, and all faults; a row is a fault if that cannot be told."""
+        return rows if keep is None else self._filtered(rows, keep)
+
+    def _filtered(self, rows: Rows, keep: Keep) -> Rows:
+        for item in rows:
+            if not isinstance(item, tuple) or not isinstance(item[1], dict):
+                yield item
+                continue
+            line, row = item
+            try:
+                kept = keep(row)
+            except InvalidRecord as error:
+                yield Fault(line, str(error), shown(row), row)
+                continue
+            if kept:
+                yield item
+            else:
+                self.count += 1

@@ -8,7 +8,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import date, datetime, time, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -49,9 +49,8 @@ def read_sheet(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
         raise FeedError("the format xlsx needs an extra: pip install 'artemis-loader[xlsx]'") from None
     try:
         _check_parts(file.path, feed.limits.max_bytes, file.name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of what it does not know, such as charts
-            book = openpyxl.load_workbook(file.path, read_only=True, data_only=True, keep_links=False)
+        warnings.filterwarnings("ignore", module=r"openpyxl\.")  # it warns of what it does not know, such as charts
+        with closing(openpyxl.load_workbook(file.path, read_only=True, data_only=True, keep_links=False)) as book:
             sheet = _sheet(book, feed, file)
             sheet.reset_dimensions()  # some programs write wrong ones
             yield from _rows(sheet.iter_rows(max_row=MAX_ROWS), feed, file, shows)
@@ -59,9 +58,6 @@ def read_sheet(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
         raise
     except Exception as error:  # the library may raise anything
         raise FeedError(f"{file.name}: is not a workbook of Excel (.xlsx), or is damaged") from error
-    finally:
-        with suppress(NameError):
-            book.close()
 
 
 def _check_parts(path: Path, max_bytes: int, name: str) -> None:
