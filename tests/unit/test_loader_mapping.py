@@ -186,7 +186,7 @@ def test_a_time_is_read_as_iso_8601(text: Any, zone: str, expected: int) -> None
         ("x" * 65, f"start_time: '{'x' * 64}'... is not a time"),
         (5, "start_time: 5 is not a time"),
         (True, "start_time: true is not a time"),
-        ({"x": 1}, "start_time: {\"x\": 1} is not a time"),
+        ({"x": 1}, 'start_time: {"x": 1} is not a time'),
         ("", "start_time is missing"),
         (None, "start_time is missing"),
     ],

@@ -1,4 +1,4 @@
-"""The command line: `artemis-loader load | run | check | migrate | status | health`. A failure is one line on stderr."""
+"""The command line: `artemis-loader load | run | check | migrate | status | health`. A failure is a line on stderr."""
 
 import json
 import logging

@@ -273,7 +273,8 @@ class _Loading:
         for number, item in items:
             self._read = number
             if isinstance(item, Record):
-                yield number, item.external_id, item.place, *item.values
+                external_id, values, place = item
+                yield number, external_id, place or number, *values
             else:
                 self._reject(number, item, staging, rejects)
             if not number % CLOCK_INTERVAL and time.monotonic() >= end:

@@ -69,7 +69,7 @@ def _together(batch: Batch, convert_all: ConvertAll, start: int) -> list[Record]
     rows = [item[1] for item in batch if isinstance(item, tuple) and isinstance(item[1], dict)]
     if len(rows) != len(batch):
         return []
-    return convert_all(rows, [start + item[0] for item in batch if isinstance(item, tuple)])
+    return convert_all(rows, [start + item[0] for item in batch])  # type: ignore[index]  # all are tuples
 
 
 def _one_by_one(

@@ -16,7 +16,7 @@ class Record(NamedTuple):
     external_id: str
     values: tuple[Value, ...]
     place: int = 0
-    """The number of the file in `Fetched.files`, from 0, times LINES, plus the line as that of a Reject."""
+    """The number of the file in `Fetched.files`, from 0, times LINES, plus the line as that of a Reject; or 0."""
 
 
 @dataclass(frozen=True, slots=True)

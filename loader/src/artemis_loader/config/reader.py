@@ -128,7 +128,7 @@ def _url(table: TomlTable, path: Path) -> str:
     if parts.scheme == "file" and parts.path.startswith("/"):
         return url2pathname(parts.path)
     if parts.scheme not in _SCHEMES:
-        raise table.fail("url", f"must be a path, a glob, http, https or webcal, not {scheme[1]}")
+        raise table.fail("url", f"must be a path, a glob, http or https, not {scheme[1]}")
     if not host:
         raise table.fail("url", "names no host")
     return f"{_SCHEMES[parts.scheme]}{url[len(parts.scheme) :]}"
