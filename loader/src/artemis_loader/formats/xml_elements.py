@@ -45,6 +45,8 @@ def read_elements(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Row
         elements.parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise FeedError(f"{file.name}: line {error.lineno}: is not XML: {expat.ErrorString(error.code)}") from None
+    except (LookupError, ValueError):  # a name that Python does not know, or one of several bytes a character
+        raise FeedError(f"{file.name}: line 1: is not XML: unknown encoding") from None
     except _Refused as error:
         raise FeedError(f"{file.name}: line {elements.parser.CurrentLineNumber}: {error}") from None
     yield from elements.take()
