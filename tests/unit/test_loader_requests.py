@@ -216,7 +216,7 @@ def test_a_url_in_the_answer_leads_to_the_next_page(
         ("</x>; rel=next", "page 1 leads back to an earlier one"),
         ("<http://127.0.0.1:1/x>; rel=next", "the next page is on another host, port or scheme"),
         ("<file:///etc/passwd>; rel=next", "the next page is on another host, port or scheme"),
-        ("<http://[>; rel=next", "the next page has no URL that can be used"),
+        ("<http://127.0.0.1:99999/x>; rel=next", "the next page has no URL that can be used"),
     ],
 )
 def test_a_page_that_leads_astray_fails(
@@ -312,9 +312,8 @@ def test_the_text_has_the_charset_that_the_server_names(
 
 def test_the_declared_encoding_counts_more(server: Server, declared: Callable[..., Feed], tmp_path: Path) -> None:
     feed = declared(form="csv", more='[feeds.f.csv]\nencoding = "cp1252"')
-    answer = Answer(
-        200, "id,name,at\n1,Café €,2024-03-09\n".encode("cp1252"), {"Content-Type": "text/csv; charset=utf-8"}
-    )
+    body = "id,name,at\n1,Café €,2024-03-09\n".encode("cp1252")
+    answer = Answer(200, body, {"Content-Type": "text/csv; charset=utf-8"})
     assert names(feed, fetched(feed, tmp_path, answer, server=server)) == ["Café €"]
 
 

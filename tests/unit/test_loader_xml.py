@@ -83,9 +83,8 @@ def test_the_declared_encoding_counts(tmp_path: Path, encoding: str) -> None:
 
 
 def test_names_of_html_in_old_files_are_understood(tmp_path: Path) -> None:
-    data = (
-        '<!DOCTYPE r PUBLIC "-//N//DTD RSS 0.91//EN" "http://127.0.0.1:1/rss.dtd"><r><i>a&nbsp;b &eacute; &odd;</i></r>'
-    )
+    kind = '<!DOCTYPE r PUBLIC "-//N//DTD RSS 0.91//EN" "http://127.0.0.1:1/rss.dtd">'
+    data = f"{kind}<r><i>a&nbsp;b &eacute; &odd;</i></r>"
     assert rows(tmp_path, data) == [{"#text": "a\u00a0b é &odd;"}]
 
 

@@ -30,7 +30,11 @@ class Paging:
         url = self._linked(response) if self._pages.next else self._by_cursor(response, file)
         if not url:
             return ""
-        if not is_home(origin(self._feed.url), origin(url)):
+        try:
+            at_home = is_home(origin(self._feed.url), origin(url))
+        except ValueError:  # a port that cannot be
+            raise FeedError(f"{self._name}: the next page has no URL that can be used") from None
+        if not at_home:
             raise FeedError(f"{self._name}: the next page is on another host, port or scheme")
         url = str(httpx.URL(url).copy_with(userinfo=httpx.URL(self._feed.url).userinfo))
         if url in self._seen:
