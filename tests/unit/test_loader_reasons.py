@@ -31,7 +31,7 @@ INTERNALS = re.compile(
     r"""
       \b(?:NoneType|Traceback|object\ at\ 0x|datetime\.|timedelta|isoformat|strptime|tzinfo|(?:Key|Value|Type)Error)
     | not\ supported\ between | has\ no\ attribute | positional\ argument | must\ be\ str | unhashable | subscriptable
-    | invalid\ literal | could\ not\ convert | codec\ can't | newline= | \bself\b | site-packages | \.py\b | <(?:class|func)
+    | invalid\ literal | could\ not\ convert | codec\ can't | newline= | \bself\b | site-packages | \.py\b | <class
     | \bNone\b | \bTrue\b | \bFalse\b
     """,
     re.VERBOSE,
