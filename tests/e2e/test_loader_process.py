@@ -29,7 +29,7 @@ def loader(tmp_path: Path, sqlite_url: str) -> Loader:
     return Loader(tmp_path, sqlite_url)
 
 
-@pytest.mark.parametrize("command", ["", "load", "run", "check", "status", "health"])
+@pytest.mark.parametrize("command", ["", "load", "run", "check", "migrate", "status", "health"])
 def test_every_command_has_help(command: str) -> None:
     process = Process(["artemis_loader", *command.split(), "--help"], environment())
     out, err = process.communicate(PATIENCE)

@@ -41,7 +41,7 @@ class Talks:
         (self.folder / "talks.jsonl").write_text("\n".join(lines), encoding="utf-8")
         (self.folder / "feeds.toml").write_text(CONFIG.format(fields=fields, more=more), encoding="utf-8")
         feed = read_config(self.folder / "feeds.toml").feeds["talks"]
-        return load(self.engine, feed, Options(rejects=str(self.folder / "{feed}.jsonl"), **options), Reporter())
+        return load(self.engine, feed, Options(rejects=str(self.folder / "rejects" / "{feed}.jsonl"), **options), Reporter())
 
     def add_user(self, email: str) -> int:
         sql = (
@@ -115,8 +115,11 @@ def test_a_feed_without_owners_leaves_them_alone(talks: Talks) -> None:
     ada = talks.add_user("ada@x.org")
     talks.load({"id": "1"}, fields="")
     talks.execute(f"UPDATE events SET owner_id = {ada}")  # noqa: S608, our number
+    before = talks.owners()
+    assert before["1"][0] == ada
     assert counts(talks.load({"id": "1"}, fields="")) == {"read": 1, "unchanged": 1}
-    assert talks.owners() == {"1": (ada, 1)}
+    assert counts(talks.load({"id": "1", "name": "y"}, fields="")) == {"read": 1, "updated": 1}
+    assert talks.owners() == {"1": (ada, before["1"][1] + 1)}
 
 
 def test_a_dry_run_shows_what_would_change_field_by_field(talks: Talks) -> None:
