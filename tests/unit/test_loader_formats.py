@@ -45,10 +45,15 @@ def row(identity: str, **values: object) -> dict[str, object]:
     return {"external_id": identity, "name": f"Event {identity}"} | DAY | values
 
 
+def elements(rows: list[dict[str, object]]) -> str:
+    written = ("".join(f"<{key}>{value}</{key}>" for key, value in each.items()) for each in rows)
+    return "<events>" + "".join(f"<event>{each}</event>" for each in written) + "</events>"
+
+
 def feed_of(path: Path, form: str, **options: Any) -> Feed:
     fields = read_fields(TomlTable("fields", {}), ENTITIES["events"], FORMATS[form]) if form == "ics" else FIELDS
     return Feed(**{"name": "f", "url": str(path), "format": form, "entity": "events", "mode": "refresh"}
-                | {"fields": fields} | options)  # fmt: skip
+                | {"fields": fields, "records": "events/event" if form == "xml" else ""} | options)  # fmt: skip
 
 
 def fetched(path: Path, data: bytes | str, form: str, **options: Any) -> tuple[Feed, Fetched]:
@@ -98,6 +103,7 @@ GOOD: dict[str, str] = {
     "json": json.dumps([row("1")]),
     "jsonl": lines(row("1")),
     "csv": ",".join(KEYS) + "\n1,Event 1,,2024-03-09,2024-03-09\n",
+    "xml": elements([row("1")]),
 }
 
 
@@ -961,6 +967,7 @@ def test_a_reject_has_its_id_if_that_can_be_read(
 
 MEETING = calendar(CLUB, vevent(START, "RRULE:FREQ=WEEKLY;COUNT=4", "EXDATE:20240316T100000Z"), vevent(START, uid="b"))
 WHOLE: dict[str, bytes] = {form: text.encode() for form, text in (GOOD | {"ics": MEETING}).items()}
+WHOLE["xlsx"] = (Path(__file__).parents[2] / "docs" / "samples" / "rooms.xlsx").read_bytes()
 
 
 def test_every_format_is_damaged_below() -> None:
@@ -974,6 +981,7 @@ FEEDS: dict[str, Callable[[list[dict[str, object]]], str]] = {
     "json": json.dumps,
     "jsonl": lambda rows: lines(*rows),
     "csv": lambda rows: "\n".join(",".join(map(str, cells)) for cells in (rows[0], *(row.values() for row in rows))),
+    "xml": elements,
 }
 
 
@@ -1018,6 +1026,8 @@ def test_a_value_that_is_no_object_is_rejected_whatever_the_mapping(tmp_path: Pa
 def test_damage_gives_records_rejects_or_a_failure(
     tmp_path: Path, form: str, changes: list[tuple[int, int, bytes]], zipped: bool
 ) -> None:
+    if form == "xlsx":
+        pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
     data = gzip.compress(WHOLE[form]) if zipped else WHOLE[form]
     for place, length, replacement in changes:
         start = place % (len(data) + 1)

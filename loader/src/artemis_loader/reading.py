@@ -35,9 +35,9 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
     for number, file in enumerate(fetched.files):
         with open_file(file, feed, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
-            rows = left_out.filter(reader(stream, file, feed), compile_conditions(feed, file))
-            for batch in _batches(rows, bytes_read(stream)):
-                start = number * LINES
+            keep, start = compile_conditions(feed, file), number * LINES
+            # No name for the rows: their generator must end before the stream is closed.
+            for batch in _batches(left_out.filter(reader(stream, file, feed), keep), bytes_read(stream)):
                 yield from _together(batch, convert_all, start) or _one_by_one(batch, convert, file, start)
     if left_out.count:
         log.info("feed %s: %d records were left out by where", feed.name, left_out.count)
