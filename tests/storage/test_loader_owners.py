@@ -41,7 +41,8 @@ class Talks:
         (self.folder / "talks.jsonl").write_text("\n".join(lines), encoding="utf-8")
         (self.folder / "feeds.toml").write_text(CONFIG.format(fields=fields, more=more), encoding="utf-8")
         feed = read_config(self.folder / "feeds.toml").feeds["talks"]
-        return load(self.engine, feed, Options(rejects=str(self.folder / "rejects" / "{feed}.jsonl"), **options), Reporter())
+        chosen = Options(rejects=str(self.folder / "rejects" / "{feed}.jsonl"), **options)
+        return load(self.engine, feed, chosen, Reporter())
 
     def add_user(self, email: str) -> int:
         sql = (

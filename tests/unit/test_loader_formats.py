@@ -142,12 +142,13 @@ def test_progress_counts_the_bytes_of_the_files(tmp_path: Path) -> None:
     assert files.size == sum(counted) == (tmp_path / "feed").stat().st_size
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "xml"])
 def test_memory_does_not_grow_with_the_feed(tmp_path: Path, form: str) -> None:
     def peak(count: int) -> int:
         rows = [row(str(number), description="x" * 500) for number in range(count)]
         table = "".join(f"{','.join(map(str, (each[key] for key in KEYS)))}\n" for each in rows)
-        data = {"json": json.dumps(rows), "jsonl": lines(*rows), "csv": ",".join(KEYS) + "\n" + table}[form]
+        table = ",".join(KEYS) + "\n" + table
+        data = {"json": json.dumps(rows), "jsonl": lines(*rows), "csv": table, "xml": elements(rows)}[form]
         feed, files = fetched(tmp_path / "feed", data, form)
         del rows, table, data
         tracemalloc.start()

@@ -1,6 +1,10 @@
 """Texts that are changed, records that are left out, and zones that records name."""
 
+import json
+import re
+import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from artemis_loader.config.reader import read_config
 from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping
-from artemis_loader.errors import ConfigError
-from artemis_loader.feeds import Feed
+from artemis_loader.convert.transforms import compile_transforms
+from artemis_loader.errors import ConfigError, FeedError
+from artemis_loader.feeds import Feed, Source
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.files import LocalFile
 from artemis_loader.reading import read
@@ -108,9 +113,6 @@ def test_a_text_that_is_not_unicode_is_rejected_and_not_searched(tmp_path: Path)
 @given(st.text(max_size=30))
 def test_any_text_can_be_searched(text: str) -> None:
     needs_regex()
-    from artemis_loader.convert.transforms import compile_transforms  # noqa: PLC0415, after the skip
-    from artemis_loader.feeds import Source  # noqa: PLC0415
-
     replaced = compile_transforms(Source(key=("a",), replace=((".", r"<\0>"),)))(text)
     assert replaced == "".join(each if each == "\n" else f"<{each}>" for each in text).strip()
 
@@ -148,12 +150,28 @@ def test_an_expression_that_cannot_work_is_refused(tmp_path: Path, keys: str, re
     assert f"feeds.f.fields.{reason}" in str(caught.value)
 
 
+def test_an_expression_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+    with pytest.raises(ConfigError) as caught:
+        feed_of(tmp_path, '{ key = "n", extract = "a" }')
+    needed = "feeds.f.fields.name.extract: needs the extra regex: pip install 'artemis-loader[regex]'"
+    assert str(caught.value).endswith(needed)
+
+
+def test_excel_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    feed = replace(feed_of(tmp_path), format="xlsx")
+    (tmp_path / "x.jsonl").write_bytes(b"PK")
+    with pytest.raises(
+        FeedError, match=re.escape("the format xlsx needs an extra: pip install 'artemis-loader[xlsx]'")
+    ):
+        list(read(feed, fetch(feed, None, tmp_path)))
+
+
 # Conditions
 
 
 def kept(folder: Path, where: str, *names: Any) -> list[Any]:
-    import json  # noqa: PLC0415
-
     lines = [json.dumps(ROW | {"id": str(index), "n": name}) for index, name in enumerate(names)]
     (folder / "x.jsonl").write_text("\n".join(lines), encoding="utf-8")
     feed = feed_of(folder, '{ key = "n", default = "none" }', more=f"where = [{where}]")

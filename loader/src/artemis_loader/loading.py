@@ -110,7 +110,12 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
 
 def _message(error: BaseException, engine: Engine) -> str:
     """Returns the text of an error as every database and terminal takes it: a file may have any bytes in its name."""
-    text = describe(error, engine) if isinstance(error, SQLAlchemyError) else str(error) or type(error).__name__
+    if isinstance(error, SQLAlchemyError):
+        text = describe(error, engine)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
     return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 

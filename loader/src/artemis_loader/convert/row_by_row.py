@@ -188,7 +188,7 @@ def _raw(field: str, source: Source, file: LocalFile) -> _GetRaw:
         parts = [_raw(field, part, file) for part in source.first]
         find: _GetRaw = lambda row: next((value for part in parts if (value := part(row)) is not None), None)  # noqa: E731
     elif source.key and not source.transforms:
-        find = _raw_at(source.key)
+        find = raw_at(source.key)
     else:
         text = text_of(field, source, file)
         return lambda row: text(row) or None
@@ -196,7 +196,9 @@ def _raw(field: str, source: Source, file: LocalFile) -> _GetRaw:
     return (lambda row: default if (value := find(row)) is None else value) if default else find
 
 
-def _raw_at(path: tuple[str, ...]) -> _GetRaw:
+def raw_at(path: tuple[str, ...]) -> _GetRaw:
+    """Returns the function that gives the value at a path, text stripped; None when it is missing."""
+
     def get(row: Row) -> Any:
         value: Any = row
         for step in path:

@@ -1,6 +1,7 @@
 """Gets a feed over http into a temporary file."""
 
 import codecs
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ _SUCCESSES = (200, 203)
 """OK, and OK as a proxy has changed it."""
 _TRY_AGAIN = (408, 425, 429)
 _SERVER_ERROR = 500
+_INTERNAL = re.compile(r"\[Errno -?\d+\] |\[SSL: \w+\] | \(_ssl\.c:\d+\)")
+"""Parts of an error's text that are for programmers."""
 _HEADERS = {"accept-encoding": "gzip", "user-agent": "artemis-loader"}
 
 
@@ -138,7 +141,7 @@ def _attempt(
 def _failure(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "the server does not answer in time"
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(_INTERNAL.sub("", str(error)).split()) or "the connection fails"
 
 
 def _conditions(validators: Validators | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artemis_loader.convert.conditions import LeftOut, compile_conditions
-from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping
+from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping, raw_at
 from artemis_loader.entities import ENTITIES, EXTERNAL_ID
 from artemis_loader.feeds import FORMATS, Feed, Source
 from artemis_loader.files import Fetched, open_file
@@ -78,9 +78,7 @@ def _fields(feed: Feed, row: Row, record: Record | None) -> Iterator[tuple[str, 
 def _origins(source: Source, row: Row) -> Iterator[str]:
     """Yields the keys of a source with the values that the row has under them."""
     if source.key:
-        value: Any = row
-        for step in source.key:
-            value = value.get(step) if isinstance(value, dict) else None
+        value = raw_at(source.key)(row)
         yield f"{'.'.join(source.key)}: {'-' if value is None else shown(value)}"
     elif source.file:
         yield f"the file's {source.file}"
