@@ -349,3 +349,14 @@ def test_requests_of_a_file_mean_nothing(tmp_path: Path) -> None:
     (tmp_path / "feeds.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=re.escape("feeds.f.http: means nothing for a file")):
         read_config(tmp_path / "feeds.toml")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://host.invalid/x"])
+def test_a_connection_that_fails_is_told_without_numbers_of_errors(tmp_path: Path, url: str) -> None:
+    text = CONFIG.format(url=url, form="jsonl", more="")
+    (tmp_path / "feeds.toml").write_text(text, encoding="utf-8")
+    feed = read_config(tmp_path / "feeds.toml").feeds["f"]
+    reason = failure(lambda: fetch(feed, None, tmp_path, Waits()))
+    assert reason.startswith(f"{url}: ")
+    assert reason.endswith(" (attempt 4 of 4)")
+    assert not re.search(r"Errno|_ssl|Error\b", reason)
