@@ -248,6 +248,18 @@ def test_a_record_names_its_zone(tmp_path: Path, zone: str | None, expected: str
     assert start == datetime.fromtimestamp(int(found) / 1e6, UTC)
 
 
+def test_a_column_with_the_zone_may_have_dots(tmp_path: Path) -> None:
+    (tmp_path / "feeds.toml").write_text(
+        CONFIG.format(name='"n"', start='{ key = "s", time_zone = { key = "t.z" } }', more="").replace("jsonl", "csv"),
+        encoding="utf-8",
+    )
+    feed = read_config(tmp_path / "feeds.toml").feeds["f"]
+    start = datetime(2024, 7, 9, 10, tzinfo=ZoneInfo("Asia/Tokyo"))
+    assert start == datetime.fromtimestamp(
+        int(compile_mapping(feed, FILE)(ROW | {"t.z": "Asia/Tokyo"}).values[5]) / 1e6, UTC
+    )
+
+
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "../../etc/passwd", "Europe", "x" * 5000, "a\0b"])
 def test_a_record_of_an_unknown_zone_is_rejected(tmp_path: Path, zone: str) -> None:
     with pytest.raises(InvalidRecord, match=r"start_time: .* is no time zone, such as Europe/Berlin") as caught:

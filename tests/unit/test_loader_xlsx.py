@@ -1,5 +1,6 @@
 """Excel: the rows of a sheet, and workbooks that are refused. They are made here by openpyxl."""
 
+import gzip
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -143,6 +144,13 @@ def test_a_part_that_is_kept_in_memory_is_limited(tmp_path: Path, monkeypatch: p
 def test_what_is_no_workbook_fails(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.xlsx").write_bytes(content)
     assert failure(tmp_path) == "is not a workbook of Excel (.xlsx), or is damaged"
+
+
+def test_a_workbook_that_a_server_compressed_is_read(tmp_path: Path) -> None:
+    save(tmp_path, [HEADER, [1, "a"]])
+    path = tmp_path / "x.xlsx"
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert [line for line, _ in rows_of(tmp_path)] == [2]
 
 
 def test_a_sheet_that_is_not_xml_fails(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def _field(table: TomlTable, field: Field, *, nested: bool) -> Source:
     if field is EXTERNAL_ID and "separator" not in inner:
         source = replace(source, separator="|")
     if not field.max_length:
-        source = _time(inner, source)
+        source = _time(inner, source, nested=nested)
     inner.close()
     if field is EXTERNAL_ID and not source.key and not source.join and not source.first:
         raise table.fail(field.name, "must differ from record to record")
@@ -118,8 +118,8 @@ def _path(table: TomlTable, where: str, text: str, *, nested: bool) -> tuple[str
     return path
 
 
-def _time(table: TomlTable, source: Source) -> Source:
-    zone = _zone_source(table)
+def _time(table: TomlTable, source: Source, *, nested: bool) -> Source:
+    zone = _zone_source(table, nested=nested)
     source = replace(
         source,
         formats=_formats(table),
@@ -135,12 +135,12 @@ def _time(table: TomlTable, source: Source) -> Source:
     return source
 
 
-def _zone_source(table: TomlTable) -> Source | None:
+def _zone_source(table: TomlTable, *, nested: bool) -> Source | None:
     """Returns where the record names the zone of its times; None when the zone is declared, or none is."""
     if "time_zone" not in table or not isinstance(table.take("time_zone", str, dict), dict):
         return None
     inner = table.table("time_zone")
-    source = read_source(inner, nested=True)
+    source = read_source(inner, nested=nested)
     inner.close()
     return source
 

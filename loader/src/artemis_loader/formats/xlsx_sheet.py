@@ -5,14 +5,15 @@ is refused, because only that can declare entities (ECMA-376, part 2, forbids it
 """
 
 import io
+import shutil
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import date, datetime, time, timedelta
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 from xml.parsers import expat
 
 from artemis_loader.errors import FeedError
@@ -29,6 +30,7 @@ MAX_PART = 8 << 20
 """Bytes of any other part but the sheets, such as the styles; it is kept in memory."""
 _SHEETS, _STRINGS = "xl/worksheets/", "xl/sharedStrings.xml"
 _PIECE = 1 << 16
+_GZIP = b"\x1f\x8b"
 
 
 def read_sheet(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
@@ -41,27 +43,38 @@ def read_sheet(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
         FeedError: the file is no workbook, is too large, or lacks the sheet or a mapped column; or the extra is not
             installed.
     """
-    del stream  # a ZIP file begins at its end
     try:
         openpyxl: Any = import_module("openpyxl")
         shows: Any = import_module("openpyxl.styles.numbers").is_datetime
     except ImportError:
         raise FeedError("the format xlsx needs an extra: pip install 'artemis-loader[xlsx]'") from None
     try:
-        _check_parts(file.path, feed.limits.max_bytes, file.name)
         warnings.filterwarnings("ignore", module=r"openpyxl\.")  # it warns of what it does not know, such as charts
-        with closing(openpyxl.load_workbook(file.path, read_only=True, data_only=True, keep_links=False)) as book:
-            sheet = _sheet(book, feed, file)
-            sheet.reset_dimensions()  # some programs write wrong ones
-            yield from _rows(sheet.iter_rows(max_row=MAX_ROWS), feed, file, shows)
+        with _seekable(stream, file) as data:
+            _check_parts(data, feed.limits.max_bytes, file.name)
+            with closing(openpyxl.load_workbook(data, read_only=True, data_only=True, keep_links=False)) as book:
+                sheet = _sheet(book, feed, file)
+                sheet.reset_dimensions()  # some programs write wrong ones
+                yield from _rows(sheet.iter_rows(max_row=MAX_ROWS), feed, file, shows)
     except FeedError:
         raise
     except Exception as error:  # the library may raise anything
         raise FeedError(f"{file.name}: is not a workbook of Excel (.xlsx), or is damaged") from error
 
 
-def _check_parts(path: Path, max_bytes: int, name: str) -> None:
-    with zipfile.ZipFile(path) as book:
+def _seekable(stream: io.BufferedReader, file: LocalFile) -> BinaryIO:
+    """Returns the file itself, because a ZIP file begins at its end; a copy if a server sent it by gzip."""
+    data = file.path.open("rb")
+    if data.read(len(_GZIP)) == _GZIP:
+        data.close()
+        copy = tempfile.TemporaryFile()  # noqa: SIM115, the caller closes it
+        shutil.copyfileobj(stream, copy)
+        return cast("BinaryIO", copy)
+    return data
+
+
+def _check_parts(data: BinaryIO, max_bytes: int, name: str) -> None:
+    with zipfile.ZipFile(data) as book:
         if sum(part.file_size for part in book.infolist()) > max_bytes:  # zipfile reads no more than that of a part
             raise FeedError(f"{name}: is larger than {max_bytes} bytes (max_bytes)")
         for part in book.infolist():
