@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "feeds.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 SAMPLES = {name: feed for path in (DOCS / "samples").glob("*.toml") for name, feed in read_config(path).feeds.items()}
-COUNTS = {"workshops": 4, "releases": 3, "maintenance": 3, "announcements": 2, "meetups": 7, "rooms": 3}
+COUNTS = {"workshops": 4, "releases": 3, "maintenance": 3, "library": 2, "meetups": 7, "rooms": 3}
 
 
 def test_the_page_has_examples() -> None:

@@ -1,15 +1,11 @@
 """One load of one feed, from its lock to its entry in the history. A load that fails changes nothing else."""
 
-import hashlib
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 from artemis_models import DatabaseError, check_revision, describe
 from sqlalchemy import Connection, Engine
@@ -19,6 +15,7 @@ from artemis_loader import history
 from artemis_loader.entities import ENTITIES
 from artemis_loader.errors import FeedError, LoaderError
 from artemis_loader.feeds import Feed
+from artemis_loader.fetch.download_folder import download_folder
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.files import Fetched, LocalFile, Validators
 from artemis_loader.locks import only_load
@@ -175,7 +172,9 @@ class _Loading:
     def run(self) -> Summary:
         """Returns the summary of a load that succeeded; raises the error that stops it."""
         with ExitStack() as stack:
-            folder = stack.enter_context(_workdir(self._connection.engine, self.feed, dry_run=self.options.dry_run))
+            folder = stack.enter_context(
+                download_folder(self._connection.engine, self.feed, dry_run=self.options.dry_run)
+            )
             fetched = fetch(self.feed, self._validators(), folder, self.options.wait)
             if fetched.unchanged:
                 return self._finish_unmodified()
@@ -348,19 +347,3 @@ class _Loading:
     def _give_up_when_stopped(self) -> None:
         if self.options.stopped():
             raise Stopped("stopped before anything was changed")
-
-
-@contextmanager
-def _workdir(engine: Engine, feed: Feed, *, dry_run: bool) -> Iterator[Path]:
-    """Lends an empty folder for downloads, and removes the folders of killed loads of the feed."""
-    if not feed.remote:
-        yield Path(tempfile.gettempdir())
-        return
-    where = Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else repr(engine.url)
-    key = hashlib.sha256(f"{where} {feed.name}".encode()).hexdigest()[:16]
-    prefix = f"artemis-loader-{key}-"
-    if not dry_run:  # a dry run holds no lock, and what is there may be in use
-        for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
-        yield Path(folder)
