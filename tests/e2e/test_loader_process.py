@@ -29,7 +29,7 @@ def loader(tmp_path: Path, sqlite_url: str) -> Loader:
     return Loader(tmp_path, sqlite_url)
 
 
-@pytest.mark.parametrize("command", ["", "load", "run", "check", "status", "health"])
+@pytest.mark.parametrize("command", ["", "load", "run", "check", "migrate", "status", "health"])
 def test_every_command_has_help(command: str) -> None:
     process = Process(["artemis_loader", *command.split(), "--help"], environment())
     out, err = process.communicate(PATIENCE)
@@ -91,6 +91,10 @@ def test_a_load_prints_json(loader: Loader) -> None:
         "warnings": 0,
         "error": "",
         "first_warnings": [],
+        "first_rejects": [],
+        "first_duplicates": [],
+        "changes": [],
+        "rejects_file": "",
     }
 
 
@@ -135,6 +139,67 @@ def test_a_dry_run_writes_nothing(loader: Loader, sqlite_file: Path) -> None:
     assert loader.load("--dry-run")["inserted"] == 3
     assert before == sqlite_file.read_bytes()
     assert not list(loader.folder.glob("artemis.db-load-*"))
+
+
+def test_a_dry_run_tells_what_would_change_and_leaves_the_rejects_of_the_last_load(loader: Loader) -> None:
+    with loader.feed.open("a", encoding="utf-8") as feed:
+        feed.write('{"id": "bad", "name": "x"}\n')
+    loader.load()
+    rejects = loader.folder / "rejects" / "talks.jsonl"
+    before = rejects.read_bytes()
+    lines = loader.feed.read_text("utf-8").replace('"First"', '"Second"', 1).splitlines()
+    loader.feed.write_text("\n".join([*lines[:2], *lines[1:2], "nonsense"]), encoding="utf-8")
+    done = loader.run("load", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    reason = "not JSON: Expecting value at character 1"
+    assert [
+        f"feed talks: rejected: {loader.feed}:4: {reason}",
+        f"feed talks: duplicate: {loader.feed}:2: external_id 't1' is that of {loader.feed}:3, which was taken instead",
+        "feed talks: would be updated: t0",
+        '    name: "First" -> "Second"',
+        "feed talks: would be deleted: t2",
+        '    name: "First"',
+        '    start_time: "2030-01-01T10:00:00Z"',
+        '    end_time: "2030-01-01T11:00:00Z"',
+    ] == done.stdout.splitlines()[2:]
+    assert before == rejects.read_bytes()
+    assert reason in (loader.folder / "rejects" / "talks.dry-run.jsonl").read_text("utf-8")
+
+
+def test_a_preview_shows_records_beside_what_they_come_from_without_a_database(loader: Loader) -> None:
+    with loader.feed.open("a", encoding="utf-8") as feed:
+        feed.write('{"id": "bad", "name": " x "}\n')
+    done = loader.run("load", "--preview", "4", "--database-url", "sqlite:///nowhere/missing.db")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "feed talks: 4 records"
+    assert f"{loader.feed}:4: rejected: start_time is missing" in lines
+    assert ["name", "First", "name:", "First"] in [line.split() for line in lines]
+    assert ["start_time", "2030-01-01T10:00:00Z", "start:", "2030-01-01T10:00:00Z"] in [line.split() for line in lines]
+
+
+def test_a_check_needs_no_database_if_it_is_told_so(loader: Loader) -> None:
+    missing = ("--database-url", "sqlite:///nowhere/missing.db")
+    assert loader.run("check", *missing).returncode == 1
+    done = loader.run("check", "--no-database", *missing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "feeds.toml declares 1 feeds, 0 of them with a schedule\n"
+
+
+def test_the_status_of_a_feed_that_was_never_loaded_is_an_error(loader: Loader) -> None:
+    loader.load()
+    assert loader.run("status", "--feed", "talks").returncode == 0
+    done = loader.run("status", "--feed", "walks")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "artemis-loader: no load of a feed walks is in the history; it has talks\n"
+
+
+def test_the_loader_makes_the_schema(loader: Loader, tmp_path: Path) -> None:
+    new = ("--database-url", f"sqlite:///{tmp_path / 'new.db'}")
+    done = loader.run("migrate", *new)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the schema is at revision 0")
+    assert loader.run("load", *new).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from tests.storage import samples as storage_samples
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "feeds.md").read_text(encoding="utf-8")
-NOT_LOADED = {"owner_id": "the id of a user, which the database assigns; no feed knows it"}
-"""Fields that callers can set and feeds cannot, and why."""
+NOT_LOADED = {"owner_id": "the id of a user, which the database assigns; a feed maps the optional field owner instead"}
+"""Fields that callers can set and that are no fields of every load, and why."""
 SET_BY_THE_LOADER = {"id", "source", "external_id", "create_time", "update_time", "version"}
 MODELS = {mapper.local_table.name: mapper.class_ for mapper in Base.registry.mappers}  # type: ignore[attr-defined]  # a Table
 NAMES = sorted(ENTITIES)
@@ -37,6 +37,13 @@ def test_an_entity_has_the_columns_of_its_table(name: str) -> None:
     fields = set(ENTITIES[name].columns)
     assert columns - fields == set(), f"artemis_loader/entities.py lacks columns of {name}"
     assert fields - columns == set(), f"the table {name} lacks fields of artemis_loader/entities.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_optional_field_sets_a_column_that_no_load_sets_otherwise(name: str) -> None:
+    for field in ENTITIES[name].optional:
+        assert field.column in NOT_LOADED, f"{field.name} of {name}"
+        assert ENTITIES[name].table.c[field.column].nullable, f"{field.name} of {name} is optional"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,12 +73,13 @@ def test_a_time_is_required_and_the_end_of_another(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_describes_every_field(name: str) -> None:
     rows = dict(re.findall(rf"^\| (?:`{name}`|every) \| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE))
-    for field in (EXTERNAL_ID, *ENTITIES[name].fields):
+    described = (EXTERNAL_ID, *ENTITIES[name].fields, *ENTITIES[name].optional)
+    for field in described:
         assert field.name in rows, f"docs/feeds.md does not describe the field {field.name} of {name}"
         assert field.required is ("required" in rows[field.name]), f"docs/feeds.md: {field.name} of {name}: required"
         kind = f"up to {field.max_length} characters" if field.max_length else "a time"
         assert kind in rows[field.name], f"docs/feeds.md: {field.name} of {name} is {kind}"
-    assert set(rows) == {EXTERNAL_ID.name, *ENTITIES[name].columns}
+    assert set(rows) == {field.name for field in described}
 
 
 def test_the_page_tells_the_calendar_key_of_each_field() -> None:
@@ -91,7 +99,7 @@ def test_a_format_has_a_reader_and_options_of_a_feed(form: str) -> None:
 def test_a_format_is_described_and_has_a_sample(form: str) -> None:
     [line] = [line for line in PAGE.splitlines() if line.startswith("| `format` |") and "`jsonl`" in line]
     assert f"`{form}`" in line, f"docs/feeds.md does not name the format {form}"
-    samples = read_config(DOCS / "samples" / "feeds.toml").feeds.values()
+    samples = [feed for path in (DOCS / "samples").glob("*.toml") for feed in read_config(path).feeds.values()]
     assert form in {feed.format for feed in samples}, f"docs/samples has no feed of the format {form}"
 
 

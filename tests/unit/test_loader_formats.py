@@ -46,10 +46,15 @@ def row(identity: str, **values: object) -> dict[str, object]:
     return {"external_id": identity, "name": f"Event {identity}"} | DAY | values
 
 
+def elements(rows: list[dict[str, object]]) -> str:
+    written = ("".join(f"<{key}>{value}</{key}>" for key, value in each.items()) for each in rows)
+    return "<events>" + "".join(f"<event>{each}</event>" for each in written) + "</events>"
+
+
 def feed_of(path: Path, form: str, **options: Any) -> Feed:
     fields = read_fields(TomlTable("fields", {}), ENTITIES["events"], FORMATS[form]) if form == "ics" else FIELDS
     return Feed(**{"name": "f", "url": str(path), "format": form, "entity": "events", "mode": "refresh"}
-                | {"fields": fields} | options)  # fmt: skip
+                | {"fields": fields, "records": "events/event" if form == "xml" else ""} | options)  # fmt: skip
 
 
 def fetched(path: Path, data: bytes | str, form: str, **options: Any) -> tuple[Feed, Fetched]:
@@ -104,6 +109,7 @@ GOOD: dict[str, str] = {
     "json": json.dumps([row("1")]),
     "jsonl": lines(row("1")),
     "csv": ",".join(KEYS) + "\n1,Event 1,,2024-03-09,2024-03-09\n",
+    "xml": elements([row("1")]),
 }
 
 
@@ -142,12 +148,13 @@ def test_progress_counts_the_bytes_of_the_files(tmp_path: Path) -> None:
     assert files.size == sum(counted) == (tmp_path / "feed").stat().st_size
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "xml"])
 def test_memory_does_not_grow_with_the_feed(tmp_path: Path, form: str) -> None:
     def peak(count: int) -> int:
         rows = [row(str(number), description="x" * 500) for number in range(count)]
         table = "".join(f"{','.join(map(str, (each[key] for key in KEYS)))}\n" for each in rows)
-        data = {"json": json.dumps(rows), "jsonl": lines(*rows), "csv": ",".join(KEYS) + "\n" + table}[form]
+        table = ",".join(KEYS) + "\n" + table
+        data = {"json": json.dumps(rows), "jsonl": lines(*rows), "csv": table, "xml": elements(rows)}[form]
         feed, files = fetched(tmp_path / "feed", data, form)
         del rows, table, data
         tracemalloc.start()
@@ -964,6 +971,7 @@ def test_a_reject_has_its_id_if_that_can_be_read(
 
 MEETING = calendar(CLUB, vevent(START, "RRULE:FREQ=WEEKLY;COUNT=4", "EXDATE:20240316T100000Z"), vevent(START, uid="b"))
 WHOLE: dict[str, bytes] = {form: text.encode() for form, text in (GOOD | {"ics": MEETING}).items()}
+WHOLE["xlsx"] = (Path(__file__).parents[2] / "docs" / "samples" / "rooms.xlsx").read_bytes()
 
 
 def test_every_format_is_damaged_below() -> None:
@@ -977,6 +985,7 @@ FEEDS: dict[str, Callable[[list[dict[str, object]]], str]] = {
     "json": json.dumps,
     "jsonl": lambda rows: lines(*rows),
     "csv": lambda rows: "\n".join(",".join(map(str, cells)) for cells in (rows[0], *(row.values() for row in rows))),
+    "xml": elements,
 }
 
 
@@ -1021,6 +1030,8 @@ def test_a_value_that_is_no_object_is_rejected_whatever_the_mapping(tmp_path: Pa
 def test_damage_gives_records_rejects_or_a_failure(
     tmp_path: Path, form: str, changes: list[tuple[int, int, bytes]], zipped: bool
 ) -> None:
+    if form == "xlsx":
+        pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
     data = gzip.compress(WHOLE[form]) if zipped else WHOLE[form]
     for place, length, replacement in changes:
         start = place % (len(data) + 1)

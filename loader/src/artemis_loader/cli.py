@@ -1,16 +1,18 @@
-"""The command line: `artemis-loader load | run | check | status | health`. Every failure is one line on stderr."""
+"""The command line: `artemis-loader load | run | check | migrate | status | health`. A failure is a line on stderr."""
 
 import json
 import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import NoReturn
 
 from artemis_models import (
@@ -21,6 +23,7 @@ from artemis_models import (
     create_engine,
     describe,
     tune_garbage_collector,
+    upgrade,
 )
 from artemis_models.flags import OFF
 from sqlalchemy import Engine
@@ -29,12 +32,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from artemis_loader.config.reader import read_config
 from artemis_loader.errors import ConfigError, ListenError, LoaderError
 from artemis_loader.feeds import Config, Feed
+from artemis_loader.fetch.sources import fetch
 from artemis_loader.health.heartbeat import Heartbeat, path_of
 from artemis_loader.health.heartbeat import read as read_beats
-from artemis_loader.history import PastLoad, last_loads
+from artemis_loader.history import PastLoad, last_loads, loaded_feeds
 from artemis_loader.loading import Options, Stopped, load
+from artemis_loader.report.examples import lines_of, print_examples
+from artemis_loader.report.preview import preview, print_preview
 from artemis_loader.report.progress import LogReporter, reporter
-from artemis_loader.report.rejects import clear
+from artemis_loader.report.rejects import clear, dry_path
 from artemis_loader.report.tables import print_loads, print_summaries, shown_time
 from artemis_loader.settings import METRICS_LISTEN, Settings, parse
 from artemis_loader.summary import Summary
@@ -64,7 +70,7 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(lines)
     logging.basicConfig(level=level, handlers=[handler])
-    for name in ("alembic", "apscheduler", "httpx"):
+    for name in ("alembic", "apscheduler", "httpcore", "httpx"):  # at DEBUG, httpcore tells headers
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # a load that fails says itself that the connection is lost
 
@@ -78,6 +84,10 @@ def chosen(config: Config, names: Iterable[str]) -> list[Feed]:
 
 
 def _run(settings: Settings) -> int:
+    if settings.preview:
+        return _preview(settings)
+    if settings.no_database:
+        return _check_config(settings)
     engine = create_engine(
         settings.database_url,
         password_file=settings.database_password_file,
@@ -96,7 +106,7 @@ def _load(settings: Settings, engine: Engine) -> int:
     feeds = chosen(read_config(settings.config), settings.feed)
     check_revision(engine)
     check_session(engine)
-    clear(settings.rejects)
+    clear(str(dry_path(Path(settings.rejects))) if settings.dry_run else settings.rejects)
     tune_garbage_collector()
     options = Options(
         rejects=settings.rejects,
@@ -112,10 +122,24 @@ def _load(settings: Settings, engine: Engine) -> int:
         print(json.dumps([summary.as_json() for summary in summaries], indent=2))
     else:
         print_summaries(summaries)
+        print_examples(summaries)
     for summary in summaries:
         if summary.failed:
             _complain(_failure(summary))
     return int(any(summary.failed for summary in summaries))
+
+
+def _preview(settings: Settings) -> int:
+    for feed in chosen(read_config(settings.config), settings.feed):
+        with tempfile.TemporaryDirectory(prefix="artemis-loader-preview-") as folder:
+            print_preview(feed, preview(feed, fetch(feed, None, Path(folder)), settings.preview))
+    return 0
+
+
+def _migrate(settings: Settings, engine: Engine) -> int:
+    del settings
+    print(f"the schema is at revision {upgrade(engine)}")
+    return 0
 
 
 def _run_scheduled(settings: Settings, engine: Engine) -> int:
@@ -179,6 +203,8 @@ def _serve_metrics(listen: Callable[[str], str], address: str | None) -> None:
 
 def log_summary(summary: Summary) -> None:
     """Logs the summary of a load."""
+    for line in lines_of(summary):
+        log.warning("%s", line)
     if summary.failed:
         log.error("%s", _failure(summary))
         return
@@ -188,7 +214,7 @@ def log_summary(summary: Summary) -> None:
     log.info("feed %s: %s in %.2f s: %s", summary.feed, summary.status, summary.seconds, counts)
 
 
-def _check(settings: Settings, engine: Engine) -> int:
+def _check_config(settings: Settings) -> int:
     from artemis_loader.schedule import trigger_of  # noqa: PLC0415, as in _run_scheduled
 
     config = read_config(settings.config)
@@ -196,6 +222,11 @@ def _check(settings: Settings, engine: Engine) -> int:
     for feed in scheduled:
         trigger_of(feed)
     print(f"{settings.config} declares {len(config.feeds)} feeds, {len(scheduled)} of them with a schedule")
+    return 0
+
+
+def _check(settings: Settings, engine: Engine) -> int:
+    _check_config(settings)
     revision = check_revision(engine)
     check_session(engine)
     print(f"the database is at revision {revision}")
@@ -205,6 +236,10 @@ def _check(settings: Settings, engine: Engine) -> int:
 def _status(settings: Settings, engine: Engine) -> int:
     check_revision(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        known = loaded_feeds(connection) if settings.feed else ()
+        for name in settings.feed:
+            if name not in known:
+                raise LoaderError(f"no load of a feed {name} is in the history; it has {', '.join(known) or 'none'}")
         loads = last_loads(connection, settings.feed, settings.limit)
     if settings.json:
         print(json.dumps([_as_json(past) for past in loads], indent=2))
@@ -261,6 +296,7 @@ _COMMANDS: dict[str, Callable[[Settings, Engine], int]] = {
     "load": _load,
     "run": _run_scheduled,
     "check": _check,
+    "migrate": _migrate,
     "status": _status,
     "health": _health,
 }

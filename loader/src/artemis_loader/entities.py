@@ -4,8 +4,8 @@ The mapping, the rules and the staging tables derive from it. tests/unit/test_lo
 tables, the contract and docs/feeds.md, and names the field that one of them lacks.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -26,12 +26,21 @@ class Field:
     """Characters; 0 for a time."""
     required: bool = False
     """True if every feed must map the field. A time is always required."""
-    rule: Literal["", "not blank", "email"] = ""
+    rule: Literal["", "not blank", "email", "email or nothing"] = ""
     """The rule that a text must satisfy, besides its length."""
     end_of: str = ""
     """The time that this time ends. It must not be before that time; a date without a time is the last day."""
     calendar_key: str = ""
     """The key of an iCalendar row whose value the field gets, unless the feed maps the field."""
+    looked_up: InstrumentedAttribute[Any] | None = None
+    """The column of another table that has the text. The id of its row is stored, in `stored_as`."""
+    stored_as: str = ""
+    """The column of the entity's table, if that has another name."""
+
+    @property
+    def column(self) -> str:
+        """The name of the column that the field sets."""
+        return self.stored_as or self.name
 
 
 EXTERNAL_ID = Field(name="external_id", max_length=500, required=True, calendar_key="id")
@@ -44,6 +53,8 @@ class Entity:
 
     table: Table
     fields: tuple[Field, ...]
+    optional: tuple[Field, ...] = ()
+    """Fields whose columns a load leaves alone unless the feed maps them."""
     unique_email: bool = False
     """True if only one row may have a value of the field `email`, without regard to case."""
     referred_to_by: InstrumentedAttribute[Any] | None = None
@@ -59,6 +70,16 @@ class Entity:
         """The names of `fields`."""
         return tuple(field.name for field in self.fields)
 
+    def mapped_by(self, fields: Collection[str]) -> "Entity":
+        """Returns the entity with those of its optional fields that a feed maps."""
+        more = tuple(field for field in self.optional if field.name in fields)
+        return replace(self, fields=self.fields + more) if more else self
+
+    @cached_property
+    def stored(self) -> tuple[str, ...]:
+        """The columns of the table that `fields` set."""
+        return tuple(field.column for field in self.fields)
+
 
 _ALL = (
     Entity(
@@ -71,6 +92,9 @@ _ALL = (
             Field(name="publisher", max_length=100, calendar_key="calendar"),
             Field(name="start_time", required=True, calendar_key="start"),
             Field(name="end_time", required=True, calendar_key="end", end_of="start_time"),
+        ),
+        optional=(
+            Field(name="owner", max_length=254, rule="email or nothing", looked_up=User.email, stored_as="owner_id"),
         ),
     ),
     Entity(

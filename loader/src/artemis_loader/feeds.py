@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 Mode: TypeAlias = Literal["refresh", "upsert"]
 FilePart: TypeAlias = Literal["", "stem", "name", "folder"]
+Case: TypeAlias = Literal["", "lower", "upper", "title"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +26,18 @@ class Format:
     """The attributes of Feed, and so the keys of the configuration, that mean something for this format only."""
     calendar: bool = False
     """True if the rows of the format have the keys that `entities.Field.calendar_key` names."""
+    binary: bool = False
+    """True if a file of the format is no text, so that it has no charset."""
+    markup: bool = False
+    """True if a file of the format is XML, so that one that begins as XML does is no error page."""
 
 
 FORMATS: Mapping[str, Format] = {
     "json": Format(reader="artemis_loader.formats.json_array:read_array", options=("records",)),
     "jsonl": Format(reader="artemis_loader.formats.jsonl:read_lines"),
     "csv": Format(reader="artemis_loader.formats.csv_table:read_table", nested=False, options=("csv",)),
+    "xlsx": Format(reader="artemis_loader.formats.xlsx_sheet:read_sheet", nested=False, options=("xlsx",), binary=True),
+    "xml": Format(reader="artemis_loader.formats.xml_elements:read_elements", options=("records",), markup=True),
     "ics": Format(
         reader="artemis_loader.formats.ics.reader:read_calendar", options=("window", "calendar"), calendar=True
     ),
@@ -52,14 +59,77 @@ class Source:
     """The first of these that is not missing."""
     separator: str = ", "
     """Stands between joined parts, and between the items of a list."""
+    extract: str = ""
+    """A regular expression: its first group, or else all that it matches, replaces the text. No match is missing."""
+    replace: tuple[tuple[str, str], ...] = ()
+    """Regular expressions, and what replaces each of their matches."""
+    case: Case = ""
+    map: Mapping[str, str] = field(default_factory=dict)
+    """Texts and what replaces them; "*" stands for all others, which stay as they are without it."""
     default: str = ""
     """Replaces a missing value."""
     formats: tuple[str, ...] = ()
     """The formats of a time, as for strptime, or "unix" or "unix_ms"; none for ISO 8601."""
     time_zone: ZoneInfo | None = None
     """The zone of times that name none; the feed's zone when there is none here either."""
+    zone: "Source | None" = None
+    """The source of the name of the zone, in the record; `time_zone` counts when it is missing."""
     last_day: bool = True
     """True if a date without a time is the last day of the event, False if it is the first day after it."""
+
+    @property
+    def transforms(self) -> bool:
+        """Tells whether the text is changed before it is taken."""
+        return bool(self.extract or self.replace or self.case or self.map)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A condition that a record must meet to belong to the feed: exactly one of the tests is set."""
+
+    source: Source
+    equals: tuple[str, ...] = ()
+    """The text is one of these."""
+    not_equals: tuple[str, ...] = ()
+    """The text is none of these."""
+    matches: str = ""
+    """A regular expression that matches a part of the text."""
+    present: bool | None = None
+    """True if the text must be there, False if it must be missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """The place of a secret, which is read when the feed is fetched: exactly one of these is set."""
+
+    env: str = ""
+    """The name of a variable of the environment."""
+    file: str = ""
+    """The absolute path of a file; the spaces around its text do not count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """Paging: how an answer tells where the next one is."""
+
+    next: Literal["", "link"] = ""
+    """The header Link (RFC 8288) has the URL, under rel="next"."""
+    cursor: tuple[str, ...] = ()
+    """The path, in the JSON of the answer, to the cursor or the URL of the next page."""
+    parameter: str = ""
+    """The parameter of the query that takes the cursor; empty if the cursor is a URL."""
+    max_pages: int = 1000
+    """A feed with more pages than this fails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Http:
+    """Requests of a feed that comes by http."""
+
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    bearer: Secret | None = None
+    """The token of the header Authorization (RFC 6750)."""
+    pages: Pages | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +163,22 @@ class Csv:
     delimiter: str = ","
     quote: str = '"'
     """Empty when nothing is quoted."""
-    encoding: str = "utf-8"
+    encoding: str = ""
+    """Empty for the charset that the server names, or else UTF-8."""
     header: tuple[str, ...] = ()
     """The names of the columns when the file does not begin with them."""
+    skip_lines: int = 0
+    """Lines before the header, or before the first record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Xlsx:
+    """A sheet of an Excel workbook."""
+
+    sheet: str = ""
+    """Its name; empty for the first one."""
+    skip_lines: int = 0
+    """Rows before the one that names the columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +232,17 @@ class Feed:
     """Seconds since the last successful load after which the feed is unhealthy; None: as its schedule lets expect."""
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     limits: Limits = Limits()
+    allow_empty: bool = False
+    """True if a feed without any record is no failure, and a refresh then deletes all of its rows."""
+    owner_missing: Literal["reject", "none"] = "reject"
+    """Tells what becomes of a record whose owner is no user: it is rejected, or has no owner."""
+    where: tuple[Condition, ...] = ()
+    """All of these must hold for a record; others are left out."""
+    http: Http = Http()
     records: str = ""
-    """The path to the array of records in a JSON file; empty when the file is that array."""
+    """The path to the array of records in a JSON file, or to the elements of an XML file; empty for the top."""
     csv: Csv = Csv()
+    xlsx: Xlsx = Xlsx()
     window: Window = Window()
     calendar: Calendar = Calendar()
 
@@ -167,7 +258,7 @@ class Feed:
         of recurring events, and the version of the loader.
         """
         today = today or datetime.now(UTC).date()
-        declared = replace(self, schedule="", max_age=None, limits=Limits(), window=Window())
+        declared = replace(self, schedule="", max_age=None, limits=Limits(), allow_empty=False, window=Window())
         days = self.window.days(today) if "window" in FORMATS[self.format].options else ()
         return hashlib.sha256(repr((declared, days, version("artemis-loader"))).encode()).hexdigest()
 

@@ -103,6 +103,11 @@ def last_loads(connection: Connection, feeds: Sequence[str], limit: int) -> list
     return loads
 
 
+def loaded_feeds(connection: Connection) -> tuple[str, ...]:
+    """Returns the names of the feeds in the history, sorted."""
+    return tuple(connection.scalars(select(Load.feed).distinct().order_by(Load.feed)))
+
+
 def last_ended(connection: Connection, feed: str) -> PastLoad | None:
     """Returns the newest load of the feed whose end is known; None if there is none."""
     query = select(Load.__table__).where(Load.feed == feed, Load.end_time.is_not(None))

@@ -1,15 +1,11 @@
 """One load of one feed, from its lock to its entry in the history. A load that fails changes nothing else."""
 
-import hashlib
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 from artemis_models import DatabaseError, check_revision, describe
 from sqlalchemy import Connection, Engine
@@ -19,18 +15,20 @@ from artemis_loader import history
 from artemis_loader.entities import ENTITIES
 from artemis_loader.errors import FeedError, LoaderError
 from artemis_loader.feeds import Feed
+from artemis_loader.fetch.download_folder import download_folder
 from artemis_loader.fetch.sources import fetch
-from artemis_loader.files import Fetched, Validators
+from artemis_loader.files import Fetched, LocalFile, Validators
 from artemis_loader.locks import only_load
 from artemis_loader.merge.dialects import StagedRow, dialect_of, is_conflict, own_connection
 from artemis_loader.merge.email_conflicts import report_refused
+from artemis_loader.merge.examples import find_changes
 from artemis_loader.merge.merging import Difference, Merge
-from artemis_loader.merge.staging import Staging
+from artemis_loader.merge.staging import Duplicates, Staging
 from artemis_loader.reading import read
-from artemis_loader.records import FeedWarning, Record, Reject
+from artemis_loader.records import LINES, Change, Duplicate, FeedWarning, Record, Reject
 from artemis_loader.report.progress import Reporter
 from artemis_loader.report.rejects import RejectsFile
-from artemis_loader.summary import MAX_EXAMPLES, Counts, Status, Summary
+from artemis_loader.summary import MAX_EXAMPLES, MAX_SHOWN, Counts, Status, Summary
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL = 0.25
@@ -39,6 +37,8 @@ CLOCK_INTERVAL = 100
 """Records between two looks at the clock."""
 ATTEMPTS = 3
 """Times that a load compares and merges, when a row changes between the two."""
+MANY_DUPLICATES = 0.05
+"""The share of a feed's records from which duplicates look like a mistake of its declaration."""
 
 Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject | FeedWarning]]
 
@@ -107,7 +107,12 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
 
 def _message(error: BaseException, engine: Engine) -> str:
     """Returns the text of an error as every database and terminal takes it: a file may have any bytes in its name."""
-    text = describe(error, engine) if isinstance(error, SQLAlchemyError) else str(error) or type(error).__name__
+    if isinstance(error, SQLAlchemyError):
+        text = describe(error, engine)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
     return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
@@ -134,32 +139,51 @@ class _Loading:
         self.warnings: list[FeedWarning] = []
         """The first ones, up to MAX_EXAMPLES."""
         self._read = self._rejected = self._duplicate = self._warned = 0
+        self._files: tuple[LocalFile, ...] = ()
+        self._rejects: RejectsFile | None = None
+        self._duplicates: tuple[Duplicate, ...] = ()
 
     @property
     def read_counts(self) -> Counts:
         """The records read so far: the only counts of a load that fails."""
         return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate, warnings=self._warned)
 
-    def summary(self, status: Status, counts: Counts, *, locked_seconds: float = 0.0, error: str = "") -> Summary:
-        """Returns the summary of this load, with its warnings."""
+    def summary(
+        self,
+        status: Status,
+        counts: Counts,
+        *,
+        locked_seconds: float = 0.0,
+        error: str = "",
+        changes: tuple[Change, ...] = (),
+    ) -> Summary:
+        """Returns the summary of this load, with its first rejects, duplicates and warnings."""
+        rejects = self._rejects
         return Summary(
             feed=self.feed.name,
             status=status,
             counts=counts,
             locked_seconds=locked_seconds,
             error=error,
+            first_rejects=tuple(rejects.first) if rejects else (),
+            first_duplicates=self._duplicates,
+            changes=changes,
             warnings=tuple(self.warnings),
+            rejects_file=str(rejects.path) if rejects and rejects.first else "",
         )
 
     def run(self) -> Summary:
         """Returns the summary of a load that succeeded; raises the error that stops it."""
         with ExitStack() as stack:
-            folder = stack.enter_context(_workdir(self._connection.engine, self.feed, dry_run=self.options.dry_run))
+            folder = stack.enter_context(
+                download_folder(self._connection.engine, self.feed, dry_run=self.options.dry_run)
+            )
             fetched = fetch(self.feed, self._validators(), folder, self.options.wait)
             if fetched.unchanged:
                 return self._finish_unmodified()
-            rejects = RejectsFile(self.options.rejects, self.feed.name)
+            rejects = RejectsFile(self.options.rejects, self.feed.name, dry_run=self.options.dry_run)
             stack.callback(rejects.close)
+            self._files, self._rejects = fetched.files, rejects
             return self._read_and_merge(fetched, rejects)
 
     def _validators(self) -> Validators | None:
@@ -176,11 +200,19 @@ class _Loading:
         return Summary(feed=self.feed.name, status=status)
 
     def _read_and_merge(self, fetched: Fetched, rejects: RejectsFile) -> Summary:
-        staging = Staging(self._connection, self._dialect, ENTITIES[self.feed.entity])
+        entity = ENTITIES[self.feed.entity].mapped_by(self.feed.fields)
+        staging = Staging(self._connection, self._dialect, entity)
         staging.create()
         self._stage(staging, fetched, rejects)
         refresh = self.feed.mode == "refresh"
-        merge = Merge(self._connection, self._dialect, staging, self.feed.name, refresh=refresh)
+        merge = Merge(
+            self._connection,
+            self._dialect,
+            staging,
+            self.feed.name,
+            refresh=refresh,
+            reject_unknown_owners=self.feed.owner_missing == "reject",
+        )
         for _ in range(ATTEMPTS - 1):
             try:
                 return self._compare_and_merge(staging, merge, fetched.validators, rejects)
@@ -197,7 +229,9 @@ class _Loading:
         difference = merge.compare()
         self._check(staging, merge, difference, rejects)
         if self.options.dry_run:
-            return self.summary(Status.DRY_RUN, self._counts(difference))
+            with self._dialect.reading(self._connection):
+                changes = find_changes(self._connection, staging, difference)
+            return self.summary(Status.DRY_RUN, self._counts(difference), changes=changes)
         return self._merge(merge, difference, validators)
 
     def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
@@ -209,17 +243,34 @@ class _Loading:
             self._reporter.records_read(self._read)
             self._give_up_when_stopped()
         self._reporter.step("indexing")
-        duplicates = staging.finish()
+        self._note_duplicates(staging.finish())
+
+    def _note_duplicates(self, duplicates: Duplicates) -> None:
         self._duplicate = duplicates.count
+        self._duplicates = tuple(
+            Duplicate(external_id, *self._locate(place), *self._locate(later))
+            for external_id, place, later in duplicates.examples
+        )
         if duplicates.count:
-            examples = ", ".join(duplicates.examples)
             log.warning(
                 "feed %s: %d records have the external_id of a later one, which was taken instead: %s%s",
                 self.feed.name,
                 duplicates.count,
-                examples,
-                ", ..." if duplicates.count > len(duplicates.examples) else "",
+                ", ".join(dict.fromkeys(one.external_id for one in self._duplicates)),
+                ", ..." if duplicates.count > len(self._duplicates) else "",
             )
+        if duplicates.count > max(MANY_DUPLICATES * self._read, MAX_SHOWN):
+            log.warning(
+                "feed %s: that is %.0f %% of the %d records: external_id may lack a part that tells them apart",
+                self.feed.name,
+                100 * duplicates.count / self._read,
+                self._read,
+            )
+
+    def _locate(self, place: int) -> tuple[str, int]:
+        """Returns the file and the line of a record."""
+        number, line = divmod(place, LINES)
+        return self._files[number].name, line
 
     def _rows(
         self, items: Iterable[tuple[int, Record | Reject | FeedWarning]], staging: Staging, rejects: RejectsFile
@@ -229,7 +280,8 @@ class _Loading:
         for number, item in items:
             self._read = number - self._warned
             if isinstance(item, Record):
-                yield number, item.external_id, *item.values
+                external_id, values, place = item
+                yield number, external_id, place or number, *values
             elif isinstance(item, FeedWarning):
                 self._warn(item)
             else:
@@ -255,12 +307,13 @@ class _Loading:
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
         """Raises LoaderError if the difference must not be merged."""
         with self._dialect.reading(self._connection):
-            refused = rejects.write_all(report_refused(self._connection, staging, self.feed.name))
+            refused = rejects.write_all(report_refused(self._connection, staging, self._locate))
         self._rejected += refused
         if self.feed.limits.too_many_rejects(self._rejected, self._read):
             raise self._too_many(rejects)
         if not self.options.force:
-            merge.guard(difference, self.feed.limits.max_shrink)
+            may_be_empty = self.feed.allow_empty and not self._read
+            merge.guard(difference, self.feed.limits.max_shrink, may_be_empty=may_be_empty)
         if difference.kept and (reference := staging.entity.referred_to_by) is not None:
             log.warning(
                 "feed %s: %d %s are no longer in the feed and stay, because %s refer to them",
@@ -305,19 +358,3 @@ class _Loading:
     def _give_up_when_stopped(self) -> None:
         if self.options.stopped():
             raise Stopped("stopped before anything was changed")
-
-
-@contextmanager
-def _workdir(engine: Engine, feed: Feed, *, dry_run: bool) -> Iterator[Path]:
-    """Lends an empty folder for downloads, and removes the folders of killed loads of the feed."""
-    if not feed.remote:
-        yield Path(tempfile.gettempdir())
-        return
-    where = Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else repr(engine.url)
-    key = hashlib.sha256(f"{where} {feed.name}".encode()).hexdigest()[:16]
-    prefix = f"artemis-loader-{key}-"
-    if not dry_run:  # a dry run holds no lock, and what is there may be in use
-        for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
-        yield Path(folder)

@@ -1,17 +1,20 @@
 """Reads a feed: from its files to records that can be stored, and rejects that cannot."""
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator
 from pkgutil import resolve_name
 from typing import Any, TypeAlias
 
-from artemis_loader.convert.by_column import compile_columns
+from artemis_loader.convert.by_column import ConvertAll, compile_columns
+from artemis_loader.convert.conditions import LeftOut, compile_conditions
 from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import FORMATS, Feed
 from artemis_loader.files import Fetched, LocalFile, bytes_read, open_file
 from artemis_loader.formats.rows import Fault, Reader, Row, Rows, shown
-from artemis_loader.records import FeedWarning, Record, Reject
+from artemis_loader.records import LINES, FeedWarning, Record, Reject
 
+log = logging.getLogger(__name__)
 BATCH = 100
 """Rows that are converted together."""
 BATCH_BYTES = 1 << 20
@@ -29,12 +32,17 @@ def read(feed: Feed, fetched: Fetched, on_bytes: Callable[[int], None] | None = 
         FeedError: a file cannot be read to its end, so that nothing of the feed may be stored.
     """
     reader: Reader = resolve_name(FORMATS[feed.format].reader)
-    for file in fetched.files:
-        with open_file(file, feed.limits.max_bytes, on_bytes) as stream:
+    left_out = LeftOut()
+    for number, file in enumerate(fetched.files):
+        with open_file(file, feed, on_bytes) as stream:
             convert, convert_all = compile_mapping(feed, file), compile_columns(feed, file)
+            keep, start = compile_conditions(feed, file), number * LINES
             count_bytes = (lambda: 0) if FORMATS[feed.format].calendar else bytes_read(stream)  # it is read whole
-            for batch in _batches(reader(stream, file, feed), count_bytes):
-                yield from _together(batch, convert_all) or _one_by_one(batch, convert, file)
+            # No name for the rows: their generator must end before the stream is closed.
+            for batch in _batches(left_out.filter(reader(stream, file, feed), keep), count_bytes):
+                yield from _together(batch, convert_all, start) or _one_by_one(batch, convert, file, start)
+    if left_out.count:
+        log.info("feed %s: %d records were left out by where", feed.name, left_out.count)
 
 
 def _batches(rows: Rows, count_bytes: Callable[[], int]) -> Iterator[Batch]:
@@ -58,13 +66,15 @@ def _batches(rows: Rows, count_bytes: Callable[[], int]) -> Iterator[Batch]:
     yield batch
 
 
-def _together(batch: Batch, convert_all: Callable[[Sequence[Row]], list[Record]]) -> list[Record]:
+def _together(batch: Batch, convert_all: ConvertAll, start: int) -> list[Record]:
     """Returns the records of a batch; none if it has anything but valid records."""
     rows = [item[1] for item in batch if isinstance(item, tuple) and isinstance(item[1], dict)]
-    return convert_all(rows) if len(rows) == len(batch) else []
+    if len(rows) != len(batch):
+        return []
+    return convert_all(rows, [start + item[0] for item in batch])  # type: ignore[index]  # all are tuples
 
 
-def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile) -> Iterator[Item]:
+def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile, start: int) -> Iterator[Item]:
     """Yields the records, the rejects and the warnings of a batch, one by one."""
     for item in batch:
         if isinstance(item, FeedWarning):
@@ -78,7 +88,7 @@ def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile)
             yield Reject(file.name, line, "is not an object", shown(row))
             continue
         try:
-            record: Record | Reject = convert(row)
+            record: Record | Reject = convert(row)._replace(place=start + line)
         except InvalidRecord as error:
             record = Reject(file.name, line, str(error), shown(row), error.external_id)
         yield record

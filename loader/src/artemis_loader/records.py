@@ -1,9 +1,13 @@
 """Records as reading a feed yields them: those that can be stored, rejects that cannot, and warnings beside them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 Value: TypeAlias = str | int
+
+LINES = 1 << 32
+"""More than the lines of any file."""
 
 
 class Record(NamedTuple):
@@ -11,6 +15,8 @@ class Record(NamedTuple):
 
     external_id: str
     values: tuple[Value, ...]
+    place: int = 0
+    """The number of the file in `Fetched.files`, from 0, times LINES, plus the line as that of a Reject; or 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +45,24 @@ class FeedWarning:
     file: str
     line: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A record that a later one with the same external_id replaced: the places of both."""
+
+    external_id: str
+    file: str
+    line: int
+    later_file: str
+    later_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row that a dry run would change: each of its fields, with its value before and after. Times are ISO 8601."""
+
+    kind: Literal["inserted", "updated", "deleted"]
+    external_id: str
+    fields: Mapping[str, tuple[str | None, str | None]]
+    """Before, which is None for an inserted row, and after, which is None for a deleted one."""

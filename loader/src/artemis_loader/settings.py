@@ -13,7 +13,7 @@ METRICS_LISTEN = "127.0.0.1:9465"
 MAX_RETENTION = 100 * 365 * 86400.0
 """Seconds."""
 
-_NO_VARIABLES = ("command", "feed", "dry_run", "force", "json", "limit")
+_NO_VARIABLES = ("command", "feed", "dry_run", "force", "json", "limit", "preview", "no_database")
 """The settings that are arguments only."""
 
 
@@ -30,6 +30,10 @@ class Settings:
     """The names of the feeds to load or show; empty for all."""
     rejects: str = "rejects/{feed}.jsonl"
     dry_run: bool = False
+    preview: int = 0
+    """Records of each feed that `load` shows, mapped, instead of loading them; 0 to load."""
+    no_database: bool = False
+    """True if `check` checks the configuration only."""
     force: bool = False
     json: bool = False
     limit: int = 20
@@ -63,9 +67,10 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     load = commands.add_parser("load", help="load the feeds once")
     run = commands.add_parser("run", help="load each feed on its schedule, until SIGTERM or SIGINT")
     check = commands.add_parser("check", help="check the configuration, and then the database; change nothing")
+    migrate = commands.add_parser("migrate", help="make or upgrade the schema of the database, as artemis-server does")
     status = commands.add_parser("status", help="show the last loads")
     health = commands.add_parser("health", help="tell by the exit code whether the loader and its feeds are healthy")
-    flags = {command: Flags(command, environment, Settings) for command in (load, run, check, status, health)}
+    flags = {command: Flags(command, environment, Settings) for command in (load, run, check, migrate, status, health)}
     for each in flags.values():
         each.add_common()
     for command in (load, run, check, health):
@@ -81,6 +86,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for command, text in ((load, "the feed to load"), (status, "the feed to show")):
         command.add_argument("--feed", action="append", metavar="NAME", help=f"{text}; may be repeated (default: all)")
     load.add_argument("--dry-run", action="store_true", help="say what a load would do, and change nothing")
+    preview = "show so many records as they are mapped, beside what they come from; needs no database"
+    load.add_argument("--preview", default=0, type=positive, metavar="N", help=preview)
+    check.add_argument("--no-database", action="store_true", help="check the configuration only")
     load.add_argument("--force", action="store_true", help="load a feed that is empty, has shrunk, or has not changed")
     load.add_argument("--json", action="store_true", help="print the summary as JSON")
     status.add_argument("--limit", default=Settings.limit, type=positive, metavar="N", help="how many (default: 20)")

@@ -3,10 +3,12 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from artemis_loader.records import FeedWarning
+from artemis_loader.records import Change, Duplicate, FeedWarning, Reject
 
 MAX_EXAMPLES = 20
 """Warnings that a summary and the history show; the others are counted."""
+MAX_SHOWN = 5
+"""Rejects, duplicates and changes of each kind that a summary shows; all rejects are in their file."""
 
 
 class Status(StrEnum):
@@ -53,6 +55,12 @@ class Summary:
     error: str = ""
     warnings: tuple[FeedWarning, ...] = ()
     """The first warnings, up to MAX_EXAMPLES."""
+    first_rejects: tuple[Reject, ...] = ()
+    first_duplicates: tuple[Duplicate, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """Examples of the rows that a dry run would change."""
+    rejects_file: str = ""
+    """Has all rejects; empty if there are none."""
 
     @property
     def failed(self) -> bool:
@@ -75,4 +83,8 @@ class Summary:
             "records_per_second": round(self.rate),
             "error": self.error,
             "first_warnings": [asdict(warning) for warning in self.warnings],
+            "first_rejects": [asdict(reject) for reject in self.first_rejects],
+            "first_duplicates": [asdict(duplicate) for duplicate in self.first_duplicates],
+            "changes": [asdict(change) for change in self.changes],
+            "rejects_file": self.rejects_file,
         }

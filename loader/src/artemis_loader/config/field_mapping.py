@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from artemis_loader.config.toml_table import TomlTable
-from artemis_loader.convert.times import EPOCH_FORMATS, InvalidTime, compile_time
+from artemis_loader.config.transforms import read_transforms
+from artemis_loader.convert.times import EPOCH_FORMATS, RFC_822, InvalidTime, compile_time
 from artemis_loader.entities import EXTERNAL_ID, Entity, Field
 from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Format, Source
@@ -26,7 +27,7 @@ def read_fields(table: TomlTable, entity: Entity, form: Format) -> Mapping[str, 
         ConfigError: a field is unknown, a required one is missing, or a mapping cannot work.
     """
     sources: dict[str, Source] = {}
-    for field in (EXTERNAL_ID, *entity.fields):
+    for field in (EXTERNAL_ID, *entity.fields, *entity.optional):
         if field.name in table:
             sources[field.name] = _field(table, field, nested=form.nested)
         elif form.calendar and field.calendar_key:
@@ -43,19 +44,23 @@ def _field(table: TomlTable, field: Field, *, nested: bool) -> Source:
     if isinstance(value, str):
         return Source(key=_path(table, field.name, value, nested=nested))
     inner = TomlTable(f"{table.where}.{field.name}", value)
-    source = _source(inner, nested=nested)
+    source = read_source(inner, nested=nested)
     if field is EXTERNAL_ID and "separator" not in inner:
         source = replace(source, separator="|")
     if not field.max_length:
-        source = _time(inner, source)
+        source = _time(inner, source, nested=nested)
     inner.close()
     if field is EXTERNAL_ID and not source.key and not source.join and not source.first:
         raise table.fail(field.name, "must differ from record to record")
     return source
 
 
-def _source(table: TomlTable, *, nested: bool) -> Source:
-    """Reads a value: `{ key = "a.b", default = "-" }` makes `Source(key=("a", "b"), default="-")`."""
+def read_source(table: TomlTable, *, nested: bool) -> Source:
+    """Reads a value: `{ key = "a.b", default = "-" }` makes `Source(key=("a", "b"), default="-")`.
+
+    Raises:
+        ConfigError: not exactly one of key, constant, file, join and first is there, or it cannot work.
+    """
     kinds = [kind for kind in _KINDS if kind in table]
     if len(kinds) != 1:
         raise ConfigError(f"{table.where}: needs exactly one of {', '.join(_KINDS)}")
@@ -71,8 +76,9 @@ def _source(table: TomlTable, *, nested: bool) -> Source:
     else:
         source = Source(constant=table.text(kind))
     if kind in ("key", "join", "first"):
-        default = table.text("default", "")
-        source = replace(source, default=default, separator=table.take("separator", str, default=", "))
+        source = replace(source, separator=table.take("separator", str, default=", "))
+    if kind != "constant":
+        source = replace(read_transforms(table, source), default=table.text("default", ""))
     return source
 
 
@@ -88,7 +94,7 @@ def _part(table: TomlTable, where: str, value: object, *, nested: bool) -> Sourc
     if isinstance(value, str):
         return Source(key=_path(table, where, value, nested=nested))
     inner = TomlTable(f"{table.where}.{where}", value)
-    source = _source(inner, nested=nested)
+    source = read_source(inner, nested=nested)
     inner.close()
     return source
 
@@ -112,11 +118,13 @@ def _path(table: TomlTable, where: str, text: str, *, nested: bool) -> tuple[str
     return path
 
 
-def _time(table: TomlTable, source: Source) -> Source:
+def _time(table: TomlTable, source: Source, *, nested: bool) -> Source:
+    zone = _zone_source(table, nested=nested)
     source = replace(
         source,
         formats=_formats(table),
-        time_zone=table.zone("time_zone"),
+        time_zone=None if zone else table.zone("time_zone"),
+        zone=zone,
         last_day=table.take("last_day", bool, default=True),
     )
     for kind, text in (("constant", source.constant), ("default", source.default)):
@@ -124,6 +132,16 @@ def _time(table: TomlTable, source: Source) -> Source:
             _ = text and compile_time(source, UTC, is_end=False)(text)
         except InvalidTime as error:
             raise table.fail(kind, str(error)) from None
+    return source
+
+
+def _zone_source(table: TomlTable, *, nested: bool) -> Source | None:
+    """Returns where the record names the zone of its times; None when the zone is declared, or none is."""
+    if "time_zone" not in table or not isinstance(table.take("time_zone", str, dict), dict):
+        return None
+    inner = table.table("time_zone")
+    source = read_source(inner, nested=nested)
+    inner.close()
     return source
 
 
@@ -136,7 +154,7 @@ def _formats(table: TomlTable) -> tuple[str, ...]:
     if not formats:
         raise table.fail("format", "must not be empty")
     for each in formats:
-        if not isinstance(each, str) or not (each in EPOCH_FORMATS or _gives_a_date(each)):
+        if not isinstance(each, str) or not (each in EPOCH_FORMATS or each == RFC_822 or _gives_a_date(each)):
             raise table.fail("format", f"{each!r} does not tell a year, a month and a day, as %Y-%m-%d does")
     return tuple(formats)
 

@@ -8,19 +8,36 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from zoneinfo import ZoneInfo
 
+from artemis_loader.config.conditions import read_conditions
 from artemis_loader.config.field_mapping import read_fields
+from artemis_loader.config.requests import read_http
 from artemis_loader.config.toml_table import TomlTable
 from artemis_loader.entities import ENTITIES
 from artemis_loader.errors import ConfigError
-from artemis_loader.feeds import FORMATS, Calendar, Config, Csv, Feed, FloatingZone, Limits, Mode, UndefinedZone, Window
+from artemis_loader.feeds import (
+    FORMATS,
+    Calendar,
+    Config,
+    Csv,
+    Feed,
+    FloatingZone,
+    Limits,
+    Mode,
+    UndefinedZone,
+    Window,
+    Xlsx,
+)
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CRON_FIELDS = 5
+_SCHEMES = {"http": "http", "https": "https", "webcal": "https", "webcals": "https"}
+"""Schemes of URLs, and what they are fetched by. Calendars are published as webcal, which no server speaks."""
+_MAX_SKIPPED = 10_000
 _MAX_BYTES = 1 << 40
 _MAX_DAYS = 3660
 _MAX_AGE = 86400.0 * _MAX_DAYS
@@ -68,14 +85,35 @@ def _feed(name: str, table: TomlTable, path: Path) -> Feed:
         max_age=_max_age(table),
         time_zone=table.zone("time_zone") or ZoneInfo("UTC"),
         limits=_limits(table.table("limits")),
-        records=table.take("records", str, default=""),
+        allow_empty=table.take("allow_empty", bool, default=False),
+        owner_missing=_owner_missing(table),
+        where=read_conditions(table, FORMATS[form]),
+        http=read_http(table.table("http"), path.parent, form),
+        records=_records(table, form),
         csv=_csv(table.table("csv")),
+        xlsx=_xlsx(table.table("xlsx")),
         window=_window(table.table("window")),
         calendar=_calendar(table.table("calendar")),
         fields=read_fields(table.table("fields"), ENTITIES[entity], FORMATS[form]),
     )
+    if "http" in table and not feed.remote:
+        raise table.fail("http", "means nothing for a file")
     table.close()
     return feed
+
+
+def _records(table: TomlTable, form: str) -> str:
+    path: str = table.take("records", str, default="")
+    if form == "xml" and not all(path.split("/")):
+        raise table.fail("records", "must be the path to the elements that are records, such as rss/channel/item")
+    return path
+
+
+def _owner_missing(table: TomlTable) -> Literal["reject", "none"]:
+    choice: Literal["reject", "none"] = table.choice("owner_missing", ("reject", "none"), Feed.owner_missing)
+    if "owner_missing" in table and "owner" not in table.table("fields"):
+        raise table.fail("owner_missing", "means nothing without a field owner")
+    return choice
 
 
 def _form_and_entity(table: TomlTable) -> tuple[str, str]:
@@ -102,11 +140,11 @@ def _url(table: TomlTable, path: Path) -> str:
         raise table.fail("url", "is not a URL") from None
     if parts.scheme == "file" and parts.path.startswith("/"):
         return url2pathname(parts.path)
-    if parts.scheme not in ("http", "https"):
+    if parts.scheme not in _SCHEMES:
         raise table.fail("url", f"must be a path, a glob, http or https, not {scheme[1]}")
     if not host:
         raise table.fail("url", "names no host")
-    return f"{parts.scheme}{url[len(parts.scheme) :]}"
+    return f"{_SCHEMES[parts.scheme]}{url[len(parts.scheme) :]}"
 
 
 def _schedule(table: TomlTable) -> str:
@@ -150,10 +188,21 @@ def _csv(table: TomlTable) -> Csv:
         quote=table.take("quote", str, default=Csv.quote),
         encoding=_encoding(table),
         header=_header(table, header),
+        skip_lines=_skip_lines(table),
     )
     table.close()
     _check_dialect(table, dialect)
     return dialect
+
+
+def _skip_lines(table: TomlTable) -> int:
+    return int(table.number("skip_lines", 0, _MAX_SKIPPED, 0))
+
+
+def _xlsx(table: TomlTable) -> Xlsx:
+    xlsx = Xlsx(sheet=table.text("sheet", ""), skip_lines=_skip_lines(table))
+    table.close()
+    return xlsx
 
 
 def _check_dialect(table: TomlTable, dialect: Csv) -> None:
@@ -171,7 +220,7 @@ def _check_dialect(table: TomlTable, dialect: Csv) -> None:
 def _encoding(table: TomlTable) -> str:
     name = table.text("encoding", Csv.encoding)
     try:
-        "".encode(name)
+        _ = name and "".encode(name)
     except (LookupError, UnicodeError, ValueError):
         raise table.fail("encoding", f"{name!r} is no encoding, such as utf-8 or cp1252") from None
     return name

@@ -6,7 +6,7 @@ tests/unit/test_loader_mapping.py compares the two.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from artemis_loader.convert.row_by_row import InvalidRecord, getter, identifier
 from artemis_loader.convert.rules import all_faultless
@@ -19,17 +19,24 @@ from artemis_loader.records import Record, Value
 
 _Convert: TypeAlias = Callable[[Sequence[Row]], list[Any]]
 
-_record: Callable[[tuple[str, tuple[Value, ...]]], Record] = partial(tuple.__new__, Record)
+_record: Callable[[tuple[str, tuple[Value, ...], int]], Record] = partial(tuple.__new__, Record)
 """Makes a Record of its two parts, in less time than calling the class."""
 
 
-def compile_columns(feed: Feed, file: LocalFile) -> Callable[[Sequence[Row]], list[Record]]:
-    """Returns the function that makes the records of rows from this file; none if any of them may be invalid."""
-    entity = ENTITIES[feed.entity]
+class ConvertAll(Protocol):
+    """Makes the records of rows; none if any of them may be invalid."""
+
+    def __call__(self, rows: Sequence[Row], places: Sequence[int] = (), /) -> list[Record]:
+        """Returns the records, with the places of the rows if they are given."""
+
+
+def compile_columns(feed: Feed, file: LocalFile) -> ConvertAll:
+    """Returns the function that makes the records of rows from this file."""
+    entity = ENTITIES[feed.entity].mapped_by(feed.fields)
     identify = _column(feed.fields[EXTERNAL_ID.name], identifier(feed, file))
     converters = [_field_column(feed, field, file) for field in entity.fields]
 
-    def convert(rows: Sequence[Row]) -> list[Record]:
+    def convert(rows: Sequence[Row], places: Sequence[int] = (), /) -> list[Record]:
         try:
             external_ids = identify(rows)
             columns = [convert_column(rows) for convert_column in converters]
@@ -37,7 +44,8 @@ def compile_columns(feed: Feed, file: LocalFile) -> Callable[[Sequence[Row]], li
             return []
         if not all_faultless(entity, external_ids, columns):
             return []
-        return list(map(_record, zip(external_ids, zip(*columns, strict=True), strict=True)))
+        places = places or [0] * len(rows)
+        return list(map(_record, zip(external_ids, zip(*columns, strict=True), places, strict=True)))
 
     return convert
 
@@ -58,7 +66,7 @@ def _column(
     def one_by_one(rows: Sequence[Row]) -> list[Any]:
         return list(map(get, rows))
 
-    if source is None or len(source.key) != 1 or source.default:
+    if source is None or len(source.key) != 1 or source.default or source.transforms or source.zone:
         return one_by_one
     [key] = source.key
 

@@ -58,7 +58,9 @@ def _rule_fault(field: Field, value: Any) -> str:
         return "" if EARLIEST <= value <= LATEST else f"{field.name} is not within the years 1 to 9999"
     if field.rule == "not blank" and is_blank(value):
         return f"{field.name} is blank"
-    if field.rule == "email" and not _EMAIL.fullmatch(value):
+    if field.rule == "email or nothing" and not value:
+        return ""
+    if field.rule.startswith("email") and not _EMAIL.fullmatch(value):
         return f"{field.name} is not an e-mail address" if value else f"{field.name} is missing"
     return ""
 
@@ -84,6 +86,8 @@ def _follow_rule(field: Field, column: Sequence[Any]) -> bool:
         return min(column, default=EARLIEST) >= EARLIEST and max(column, default=LATEST) <= LATEST
     if field.rule == "not blank":
         return not any(map(is_blank, [text for text in column if not "!" <= text[:1] <= "~"]))
+    if field.rule == "email or nothing":
+        return all(map(_EMAIL.fullmatch, filter(None, column)))
     return field.rule != "email" or all(map(_EMAIL.fullmatch, column))
 
 

@@ -3,14 +3,18 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from operator import add
 from typing import Any, cast
 
 from artemis_loader.feeds import Source
+from artemis_loader.formats.rows import shown
 
 EPOCH_FORMATS = {"unix": 1_000_000, "unix_ms": 1000}
 """Counts of seconds or milliseconds since 1970, and how many microseconds one is."""
+RFC_822 = "rfc822"
+"""The format of the dates of RSS and of mail (RFC 5322, section 3.3): "Sat, 09 Mar 2024 10:00:00 GMT"."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
 _MAX_LENGTH = 64
@@ -22,6 +26,8 @@ _ISO = re.compile(
     r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)? ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _TIME_DIRECTIVES = re.compile("%[HIMSfpcXsTRr]")
+_RANGE = re.compile("(?:year|month|day|hour|minute|second|microsecond) ")
+"""Errors of datetime that are for people: "month must be in 1..12". That of an offset names a timedelta."""
 _MAX_MICROS = 1 << 62
 
 
@@ -49,9 +55,11 @@ def compile_time(source: Source, feed_zone: tzinfo, *, is_end: bool) -> Callable
             return read_text(value)
         if isinstance(value, datetime):
             return _micros(value, zone)
+        if isinstance(value, date):
+            return _day(value, zone, whole=whole_day)
         if per_unit and isinstance(value, (int, float)) and not isinstance(value, bool):
             return _from_epoch(value, per_unit)
-        raise InvalidTime(f"{str(value)[:_MAX_LENGTH]} is not a time")
+        raise InvalidTime(f"{shown(value)[:_MAX_LENGTH]} is not a time")
 
     return read
 
@@ -142,6 +150,8 @@ def _parser(form: str) -> Callable[[str], date | int | None]:
     """Returns the function that reads this format: a datetime, a date, microseconds, or None when it cannot."""
     if form in EPOCH_FORMATS:
         return lambda text: _epoch_text(text, EPOCH_FORMATS[form])
+    if form == RFC_822:
+        return _from_rfc_822
     has_time = _TIME_DIRECTIVES.search(form.replace("%%", "")) is not None
 
     def parse(text: str) -> date | None:
@@ -154,6 +164,14 @@ def _parser(form: str) -> Callable[[str], date | int | None]:
     return parse
 
 
+def _from_rfc_822(text: str) -> datetime | None:
+    """Reads a date of RFC 822. One without a zone, or with the zone -0000, is in the zone of the feed."""
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, IndexError, TypeError, OverflowError):  # it raises all of them for texts that are no dates
+        return None
+
+
 def _from_iso(text: str) -> date | None:
     """Reads a date or a time of ISO 8601 (RFC 3339 with a space or without an offset as well)."""
     text = text.upper()
@@ -164,7 +182,8 @@ def _from_iso(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if len(text) == _DATE else datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidTime(f"{text!r} is not a time: {error}") from None
+        reason = str(error) if _RANGE.match(str(error)) else "there is no such offset"
+        raise InvalidTime(f"{text!r} is not a time: {reason}") from None
 
 
 def _epoch_text(text: str, per_unit: int) -> int | None:

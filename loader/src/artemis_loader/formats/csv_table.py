@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from artemis_loader.errors import FeedError
@@ -17,27 +18,39 @@ _UNCLOSED = "unexpected end of data"
 
 
 def read_table(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
-    """Returns the rows as objects whose keys are the names of the columns; empty lines are skipped.
+    """Returns the rows as objects whose keys are the names of the columns.
+
+    Lines before the header are skipped as declared; empty lines, and rows whose cells are all blank, as spreadsheets
+    leave them at the end, are skipped everywhere. A file without even a header has no rows if the feed may be empty.
 
     Raises:
         FeedError: a mapped column is missing or ambiguous, a quote is never closed, a line is too long, or the text
             is in another encoding.
     """
     csv.field_size_limit(MAX_RECORD)
-    text = io.TextIOWrapper(stream, feed.csv.encoding, errors="surrogateescape", newline="")
+    encoding = encoding_of(feed)
+    text = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
     delimiter, quote = feed.csv.delimiter, feed.csv.quote or None
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    table = csv.reader(_lines(text, file), delimiter=delimiter, quotechar=quote, quoting=quoting, strict=True)
+    lines = islice(_lines(text, file), feed.csv.skip_lines, None)
+    table = csv.reader(lines, delimiter=delimiter, quotechar=quote, quoting=quoting, strict=True)
     try:
         header = feed.csv.header or _first_row(table, feed, file)
-        _check_header(header, feed, file)
-        yield from _rows(table, header, file)
+        if header:
+            check_header(header, feed, file)
+            yield from _rows(table, header, file, feed.csv.skip_lines)
     except csv.Error as error:
-        raise FeedError(f"{file.name}: line {table.line_num}: {error}") from None
+        raise FeedError(f"{file.name}: line {table.line_num + feed.csv.skip_lines}: {_reason(error)}") from None
     except UnicodeError:
-        raise FeedError(f"{file.name}: is not {feed.csv.encoding} after line {table.line_num}") from None
+        line = table.line_num + feed.csv.skip_lines
+        raise FeedError(f"{file.name}: is not {encoding} after line {line}") from None
     finally:
         text.detach()
+
+
+def encoding_of(feed: Feed) -> str:
+    """Returns the encoding of the text. A file of another charset, as its server says, is opened as UTF-8."""
+    return feed.csv.encoding or "utf-8"
 
 
 def _lines(text: io.TextIOWrapper, file: LocalFile) -> Iterator[str]:
@@ -48,16 +61,23 @@ def _lines(text: io.TextIOWrapper, file: LocalFile) -> Iterator[str]:
 
 
 def _first_row(table: "Reader", feed: Feed, file: LocalFile) -> tuple[str, ...]:
-    header = next((row for row in table if row), None)
+    header = next((row for row in table if not _blank("".join(row))), None)
     if header is None:
+        if feed.allow_empty:
+            return ()
         raise FeedError(f"{file.name}: is empty, without even a header")
     if not is_unicode("".join(header)):
-        raise FeedError(f"{file.name}: line {table.line_num} is not {feed.csv.encoding}")
+        raise FeedError(f"{file.name}: line {table.line_num + feed.csv.skip_lines} is not {encoding_of(feed)}")
     return tuple(name.strip() for name in header)
 
 
-def _check_header(header: tuple[str, ...], feed: Feed, file: LocalFile) -> None:
-    for source in feed.fields.values():
+def _blank(text: str) -> bool:
+    return not text or text.isspace()
+
+
+def check_header(header: tuple[str, ...], feed: Feed, file: LocalFile) -> None:
+    """Raises FeedError if a mapped column, or one of a condition, is missing or stands there more than once."""
+    for source in (*feed.fields.values(), *(condition.source for condition in feed.where)):
         for name in _columns(source):
             if name not in header:
                 raise FeedError(f"{file.name}: has no column {name!r}; its columns are {', '.join(header)[:300]}")
@@ -69,14 +89,14 @@ def _columns(source: Source) -> Iterator[str]:
     """Returns the columns that a file must have: not those with a default or an alternative."""
     if source.key and not source.default:
         yield source.key[0]
-    for part in source.join:
+    for part in (*source.join, *((source.zone,) if source.zone else ())):
         yield from _columns(part)
 
 
-def _rows(table: "Reader", header: tuple[str, ...], file: LocalFile) -> Rows:
+def _rows(table: "Reader", header: tuple[str, ...], file: LocalFile, skipped: int) -> Rows:
     width = len(header)
     while True:
-        line = table.line_num + 1
+        line = table.line_num + skipped + 1
         try:
             row = next(table, None)
         except csv.Error as error:
@@ -84,12 +104,13 @@ def _rows(table: "Reader", header: tuple[str, ...], file: LocalFile) -> Rows:
             continue
         if row is None:
             return
-        if not row:
+        text = "".join(row)
+        if not text or text.isspace():
             continue
         cells = dict(zip(header, row, strict=False))
         if len(row) != width:
             yield Fault(line, f"has {len(row)} cells where there are {width} columns", shown(row), cells)
-        elif is_unicode("".join(row)):  # other bytes became lone surrogates
+        elif is_unicode(text):  # other bytes became lone surrogates
             yield line, cells
         else:
             yield Fault(line, "is not in the encoding of the feed", shown(row), cells)
@@ -99,4 +120,9 @@ def _fault(error: csv.Error, line: int, file: LocalFile) -> Fault:
     """Returns the fault of a row that is not CSV. An open quote takes in all rows after it, and so fails the file."""
     if str(error) == _UNCLOSED:
         raise FeedError(f"{file.name}: line {line}: a quote is opened and never closed")
-    return Fault(line, f"not CSV: {error}", "")
+    return Fault(line, f"not CSV: {_reason(error)}", "")
+
+
+def _reason(error: csv.Error) -> str:
+    """Returns what is wrong, without the advice to programmers that the library gives."""
+    return str(error).partition(" - ")[0]

@@ -55,6 +55,35 @@ def read_array(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
         raise FeedError(f"{file.name}: has no array at {feed.records or 'its top'} (records)")
 
 
+def value_at(stream: io.BufferedReader, file: LocalFile, path: Sequence[str]) -> Any:
+    """Returns the value at a path of the objects of a file, without what stands elsewhere in memory; None if none is.
+
+    Raises:
+        FeedError: the file is not JSON, or ends early.
+    """
+    text, found = _JsonText(stream), None
+    try:
+        for _ in _places(text, path):
+            found, _, _ = text.value()
+    except _NotJson as error:
+        raise FeedError(f"{file.name}: is not valid JSON: {error}") from None
+    return found
+
+
+def _places(text: "_JsonText", path: Sequence[str]) -> Iterator[None]:
+    """Goes to the value at the end of the path; to several when a key of the path stands there more than once."""
+    if not path:
+        yield
+    elif text.peek() == "{":
+        for key in text.members():
+            if key == path[0]:
+                yield from _places(text, path[1:])
+            else:
+                text.skip()
+    else:
+        text.skip()
+
+
 def _arrays(text: "_JsonText", path: Sequence[str]) -> Iterator[None]:
     """Goes to the array at the end of the path; to several when a key of the path stands there more than once.
 

@@ -1,6 +1,6 @@
 """The differences between SQLite and PostgreSQL in staging and merging a feed, behind one protocol."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
@@ -47,8 +47,8 @@ class Dialect(Protocol):
     def announce(self, connection: Connection) -> None:
         """Tells servers of what was committed, whose watches would find it later otherwise. Errors do not matter."""
 
-    def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
-        """Adds rows to a temporary table, in the order of its columns, each as it comes.
+    def append(self, connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[StagedRow]) -> None:
+        """Adds rows to columns of a temporary table, each as it comes.
 
         Raises DBAPIError when the database fails, and any error of the iterator.
         """
@@ -89,9 +89,10 @@ class _Sqlite:
     def announce(self, connection: Connection) -> None:
         """Does nothing: servers see that the file has changed."""
 
-    def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
+    def append(self, connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection
-        statement = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608, our name
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608, our names
         with _translated(connection, statement):
             driver.executemany(statement, rows)
 
@@ -123,9 +124,9 @@ class _Postgresql:
         with suppress(DBAPIError), connection.begin():
             connection.exec_driver_sql(f"NOTIFY {CHANGES_CHANNEL}")
 
-    def append(self, connection: Connection, table: Table, rows: Iterable[StagedRow]) -> None:
+    def append(self, connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[StagedRow]) -> None:
         driver: Any = connection.connection.dbapi_connection
-        statement = f"COPY {table.name} FROM STDIN"
+        statement = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"
         with _translated(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)

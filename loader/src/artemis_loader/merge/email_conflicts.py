@@ -4,7 +4,7 @@ Records that would break this are refused before the merge, so that the rest of 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import (
     ColumnElement,
@@ -33,29 +33,39 @@ def refuse_taken(connection: Connection, staging: Staging, feed: str) -> None:
 
     Of several records with one address, the one that has it already is kept, or else the first.
     """
-    _refuse(connection, staging, _twice(staging, feed), TWICE)
+    refuse(connection, staging, _twice(staging, feed), TWICE)
     # A refused record leaves its row as it is, with an address that others may have waited for.
-    while _refuse(connection, staging, _taken(staging, feed), TAKEN):
+    while refuse(connection, staging, _taken(staging, feed), TAKEN):
         pass
 
 
-def report_refused(connection: Connection, staging: Staging, place: str) -> Iterator[Reject]:
-    """Yields the refused users that were not reported before; `line` is the number of the record in the feed."""
+def report_refused(
+    connection: Connection, staging: Staging, locate: Callable[[int], tuple[str, int]]
+) -> Iterator[Reject]:
+    """Yields the refused records that were not reported before; `locate` gives the file and line of a place."""
     refused = staging.refused
-    new = select(refused.c.seq, refused.c.external_id, refused.c.email, refused.c.reason).where(~refused.c.reported)
-    for seq, external_id, email, reason in connection.execute(new.order_by(refused.c.seq)):
-        record = json.dumps({"external_id": external_id, "email": email}, ensure_ascii=False)
-        yield Reject(file=place, line=seq, reason=reason, record=record)
+    new = select(refused.c.place, refused.c.external_id, refused.c.email, refused.c.reason).where(~refused.c.reported)
+    key = address_of(staging)
+    for place, external_id, email, reason in connection.execute(new.order_by(refused.c.seq)):
+        record = json.dumps({"external_id": external_id, key: email}, ensure_ascii=False)
+        file, line = locate(place)
+        yield Reject(file=file, line=line, reason=reason, record=record)
     connection.execute(update(refused).values(reported=True))
 
 
-def _refuse(connection: Connection, staging: Staging, found: Select[tuple[int]], reason: str) -> int:
+def address_of(staging: Staging) -> str:
+    """Returns the field of a record that has the e-mail address which it is refused for."""
+    return "email" if staging.entity.unique_email else "owner"
+
+
+def refuse(connection: Connection, staging: Staging, found: Select[tuple[int]], reason: str) -> int:
     """Refuses the records of these numbers, and returns how many there were."""
     records, refused = staging.records, staging.refused
-    rows = select(records.c.seq, records.c.external_id, records.c.email, literal(reason), literal(False)).where(
-        records.c.seq.in_(found)
-    )
-    columns = ["seq", "external_id", "email", "reason", "reported"]
+    address = records.c[address_of(staging)]
+    rows = select(
+        records.c.seq, records.c.external_id, records.c.place, address, literal(reason), literal(False)
+    ).where(records.c.seq.in_(found))
+    columns = ["seq", "external_id", "place", "email", "reason", "reported"]
     count = changed(connection, insert(refused).from_select(columns, rows))
     if count:
         connection.execute(delete(records).where(records.c.seq.in_(select(refused.c.seq))))

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from artemis_loader.errors import LoaderError
 from artemis_loader.merge.dialects import Dialect
 from artemis_loader.merge.email_conflicts import refuse_taken
+from artemis_loader.merge.owners import look_up_owners
 from artemis_loader.merge.staging import Staging, changed
 
 MANY = 50_000
@@ -56,11 +57,21 @@ class Difference:
 class Merge:
     """Compares the staged records with the rows of a feed, and applies the difference."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, staging: Staging, feed: str, *, refresh: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        dialect: Dialect,
+        staging: Staging,
+        feed: str,
+        *,
+        refresh: bool,
+        reject_unknown_owners: bool = True,
+    ) -> None:
         self._connection = connection
         self._dialect = dialect
         self._staging = staging
         self._refresh = refresh
+        self._reject_unknown_owners = reject_unknown_owners
         self._feed = feed
         live = staging.entity.table
         self._live = live
@@ -70,13 +81,21 @@ class Merge:
         # The concatenations change no value; they tell SQLite from which table to come, which it would guess wrong.
         self._same_by_record = and_(self._ours, live.c.external_id == records.c.external_id.concat(""))
         self._same_by_id = and_(live.c.source.concat("") == feed, live.c.external_id == records.c.external_id)
-        self._differs = or_(*(live.c[name] != records.c[name] for name in staging.entity.columns))
+        self._differs = or_(
+            *(
+                live.c[name].is_distinct_from(records.c[name])
+                if live.c[name].nullable
+                else live.c[name] != records.c[name]
+                for name in staging.entity.stored
+            )
+        )
 
     def compare(self) -> Difference:
         """Returns the difference as of now; others can read and write meanwhile."""
         with self._dialect.reading(self._connection):
             for table in (self._staging.new, self._staging.changed, self._staging.gone):
                 self._connection.execute(delete(table))
+            look_up_owners(self._connection, self._staging, reject_unknown=self._reject_unknown_owners)
             stored = self._rows(self._live, self._ours)
             if stored or self._staging.entity.unique_email:
                 self._staging.analyze()
@@ -87,9 +106,12 @@ class Merge:
                 self._find_difference()
             return self._count(kept, stored)
 
-    def guard(self, difference: Difference, max_shrink: float) -> None:
-        """Raises Shrunk when the feed is empty, or a refresh would delete too large a share of its rows."""
-        if not self._refresh:
+    def guard(self, difference: Difference, max_shrink: float, *, may_be_empty: bool = False) -> None:
+        """Raises Shrunk when the feed is empty, or a refresh would delete too large a share of its rows.
+
+        With `may_be_empty` true, the feed has no record, rejects included, and that is no fault.
+        """
+        if not self._refresh or may_be_empty:
             return
         if not difference.staged:
             raise Shrunk("the feed has no usable record; --force deletes what it had before")
@@ -178,7 +200,7 @@ class Merge:
         if self._staging.entity.unique_email:
             self._free_addresses()
         live, records, changes = self._live, self._staging.records, self._staging.changed
-        values = {name: records.c[name] for name in self._staging.entity.columns}
+        values = {name: records.c[name] for name in self._staging.entity.stored}
         update_time = next_update_time(live.c, literal(now, live.c.update_time.type))
         statement = (
             update(live)
@@ -208,7 +230,7 @@ class Merge:
 
     def _insert(self, now: int, difference: Difference) -> int:
         live, records = self._live, self._staging.records
-        names = self._staging.entity.columns
+        names = self._staging.entity.stored
         source, order = self._to_insert(difference)
         rows = (
             select(

@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from artemis_loader.entities import Entity
 from artemis_loader.merge.dialects import Dialect, StagedRow
+from artemis_loader.summary import MAX_SHOWN
 
 
 def _key(name: str, kind: "TypeEngine[Any]") -> "Column[Any]":
@@ -24,8 +25,8 @@ class Duplicates:
     """Records that a later one with the same external_id replaced."""
 
     count: int
-    examples: tuple[str, ...]
-    """A few of their external_ids."""
+    examples: tuple[tuple[str, int, int], ...] = ()
+    """The external_ids of the first ones, their places, and the places of the records that replaced them."""
 
 
 class Staging:
@@ -36,20 +37,26 @@ class Staging:
         self._dialect = dialect
         self.entity = entity
         self._tables = MetaData()
-        self._rejected: list[tuple[int, str, str, str, bool]] = []
+        self._rejected: list[tuple[int, str, int, str, str, bool]] = []
         live = entity.table.c
         number, text = live["id"].type, live["external_id"].type
         self.records = self._table(
             "records",
             _key("seq", number),
             Column("external_id", text, nullable=False),
-            *(Column(name, live[name].type, nullable=False) for name in entity.columns),
+            Column("place", number, nullable=False),
+            *(
+                Column(field.name, text if field.looked_up is not None else live[field.name].type, nullable=False)
+                for field in entity.fields
+            ),
+            *(Column(field.column, live[field.column].type) for field in entity.fields if field.looked_up is not None),
         )
         # Records that cannot be stored. Each is in the feed, so that a refresh leaves its row as it is.
         self.refused = self._table(
             "refused",
             _key("seq", number),
             Column("external_id", text, nullable=False, index=True),
+            Column("place", number, nullable=False),
             Column("email", text, nullable=False),
             Column("reason", text, nullable=False),
             Column("reported", Boolean, nullable=False),
@@ -69,14 +76,15 @@ class Staging:
     def append(self, rows: Iterable[StagedRow]) -> None:
         """Adds rows to `records` in one transaction, each as it comes, and so without holding many of them."""
         with self._dialect.reading(self._connection):
-            self._dialect.append(self._connection, self.records, rows)
+            read = ("seq", "external_id", "place", *self.entity.columns)
+            self._dialect.append(self._connection, self.records, read, rows)
             if self._rejected:
-                self._dialect.append(self._connection, self.refused, self._rejected)
+                self._dialect.append(self._connection, self.refused, self.refused.columns.keys(), self._rejected)
                 self._rejected.clear()
 
     def add_rejected(self, seq: int, external_id: str) -> None:
         """Adds a record that was rejected, by its number in the feed: a refresh leaves its row as it is."""
-        self._rejected.append((seq, external_id, "", "", True))
+        self._rejected.append((seq, external_id, 0, "", "", True))
 
     def finish(self) -> Duplicates:
         """Indexes the records, and keeps the last of those with the same external_id."""
@@ -99,7 +107,7 @@ class Staging:
         except IntegrityError:
             Index("staged_records_duplicate_id", external_id).create(self._connection)
             return self._drop_duplicates()
-        return Duplicates(count=0, examples=())
+        return Duplicates(count=0)
 
     def _drop_duplicates(self) -> Duplicates:
         records = self.records
@@ -113,9 +121,15 @@ class Staging:
         earlier = select(other.c.seq).join(
             last, (other.c.external_id == last.c.external_id) & (other.c.seq < last.c.seq)
         )
-        examples = self._connection.scalars(select(last.c.external_id).order_by(last.c.seq).limit(5)).all()
+        kept = records.alias()
+        places = (
+            select(other.c.external_id, other.c.place, kept.c.place)
+            .join(last, (other.c.external_id == last.c.external_id) & (other.c.seq < last.c.seq))
+            .join(kept, kept.c.seq == last.c.seq)
+        )
+        examples = self._connection.execute(places.order_by(other.c.seq).limit(MAX_SHOWN)).all()
         count = changed(self._connection, delete(records).where(records.c.seq.in_(earlier)))
-        return Duplicates(count=count, examples=tuple(examples))
+        return Duplicates(count=count, examples=tuple((found[0], found[1], found[2]) for found in examples))
 
 
 def changed(connection: Connection, statement: UpdateBase) -> int:

@@ -8,6 +8,7 @@ from typing import IO
 
 from artemis_loader.errors import LoaderError
 from artemis_loader.records import Reject
+from artemis_loader.summary import MAX_SHOWN
 
 FEED = "{feed}"
 """Stands in the file's path for the name of the feed."""
@@ -18,8 +19,12 @@ _BEGINNING = '{"feed": '
 class RejectsFile:
     """The file for the rejects of one load; it is created with the first reject."""
 
-    def __init__(self, pattern: str, feed: str) -> None:
+    def __init__(self, pattern: str, feed: str, *, dry_run: bool = False) -> None:
         self.path = Path(pattern.replace(FEED, feed))
+        if dry_run:
+            self.path = dry_path(self.path)
+        self.first: list[Reject] = []
+        """The first rejects, up to MAX_SHOWN."""
         self._feed = feed
         self._file: IO[str] | None = None
         if FEED in pattern:
@@ -27,6 +32,8 @@ class RejectsFile:
 
     def write(self, reject: Reject) -> None:
         """Adds a reject."""
+        if len(self.first) < MAX_SHOWN:
+            self.first.append(reject)
         if self._file is None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +57,11 @@ class RejectsFile:
         """Closes the file if there is one."""
         if self._file is not None:
             self._file.close()
+
+
+def dry_path(path: Path) -> Path:
+    """Returns the file for the rejects of a dry run: `rejects/talks.dry-run.jsonl` for `rejects/talks.jsonl`."""
+    return path.with_name(f"{path.stem}.dry-run{path.suffix}")
 
 
 def clear(pattern: str) -> None:
