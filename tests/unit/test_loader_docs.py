@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 from artemis_loader.config.reader import read_config
 from artemis_loader.feeds import (
-    Calendar, Condition, Csv, Feed, Http, Limits, Pages, Secret, Source, Window, Xlsx,
+    Calendar,
+    Condition,
+    Csv,
+    Feed,
+    Http,
+    Limits,
+    Pages,
+    Secret,
+    Source,
+    Window,
+    Xlsx,
 )
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.reading import read

@@ -1,1 +1,1 @@
-"""The asynchronous client, by hand. client/generate.py makes `artemis_client._sync` of it."""
+"""The asynchronous client, by hand. client/generate_sync.py makes `artemis_client._sync` of it."""

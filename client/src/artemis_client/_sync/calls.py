@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/calls.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/calls.py: change that, and run `make client`.
 """One call: its attempts, and the id that makes it safe to repeat."""
 
 import dataclasses

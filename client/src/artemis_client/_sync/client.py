@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/client.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/client.py: change that, and run `make client`.
 """The client: a channel, and a part for each service."""
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/events.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/events.py: change that, and run `make client`.
 """`client.events`: EventService in Python's terms."""
 
 import builtins

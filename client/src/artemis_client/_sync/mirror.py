@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/mirror.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/mirror.py: change that, and run `make client`.
 """A mirror: a copy of the events that it keeps in step beside the program."""
 
 import logging

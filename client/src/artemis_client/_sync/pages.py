@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/pages.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/pages.py: change that, and run `make client`.
 """Lists, and batches of any size: as many calls as it takes."""
 
 import copy

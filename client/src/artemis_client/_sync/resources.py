@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/resources.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/resources.py: change that, and run `make client`.
 """What the clients of events and of users have in common: look-ups of many, and changes that bear other writers."""
 
 import dataclasses

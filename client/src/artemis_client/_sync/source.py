@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/source.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/source.py: change that, and run `make client`.
 """The source of events for watches and mirrors: pages of a list, and changes over as many streams as it takes."""
 
 import logging

@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/users.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/users.py: change that, and run `make client`.
 """`client.users`: UserService in Python's terms."""
 
 from collections.abc import Iterable, Sequence

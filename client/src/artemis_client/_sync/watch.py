@@ -1,4 +1,4 @@
-# Made by client/generate.py of _async/watch.py: change that, and run `make client`.
+# Made by client/generate_sync.py of _async/watch.py: change that, and run `make client`.
 """A watch: the changes of events as they are committed."""
 
 from collections import deque

@@ -1,7 +1,7 @@
 """Writes the client without asyncio, `artemis_client/_sync`, from the asynchronous one, `artemis_client/_async`.
 
-    python client/generate.py            writes the modules
-    python client/generate.py --check    changes nothing, and fails if they are not what it would write
+    python client/generate_sync.py            writes the modules
+    python client/generate_sync.py --check    changes nothing, and fails if they are not what it would write
 
 Both clients are one text this way. `async` and `await` are left out, and names lose their Async: AsyncWatch becomes
 Watch, `__anext__` becomes `__next__`. What they do differently is in `io.py` of both, by hand.
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "src" / "artemis_client"
 BY_HAND = "io.py"
-NOTE = "# Made by client/generate.py of _async/{name}: change that, and run `make client`.\n"
+NOTE = "# Made by client/generate_sync.py of _async/{name}: change that, and run `make client`.\n"
 RULES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in [
@@ -31,8 +31,8 @@ RULES = [
     ]
 ]
 TEXTS = {
-    "The asynchronous client, by hand. client/generate.py makes `artemis_client._sync` of it.": (
-        "The client without asyncio, made by client/generate.py."
+    "The asynchronous client, by hand. client/generate_sync.py makes `artemis_client._sync` of it.": (
+        "The client without asyncio, made by client/generate_sync.py."
     ),
     "The tasks of one event loop may share it.": "Threads may share it.",
 }
@@ -80,7 +80,7 @@ def main() -> int:
     """Writes the modules, or checks them with --check."""
     wrong = outdated()
     if sys.argv[1:] == ["--check"]:
-        print(*(f"{path} is not what client/generate.py writes; run `make client`" for path in wrong), sep="\n")
+        print(*(f"{path} is not what client/generate_sync.py writes; run `make client`" for path in wrong), sep="\n")
         return bool(wrong)
     wanted = generated() if wrong else {}
     for path in wrong:
