@@ -29,6 +29,8 @@ class Block:
     lines: list[Line] = field(default_factory=list)
     fault: str = ""
     """Why it cannot be read, if that is known already."""
+    nested: bool = False
+    """True if there are components inside it."""
 
     def rejected(self, reason: str, uid: str = "") -> Fault:
         """Returns the fault that stands for it."""
@@ -44,7 +46,7 @@ class Block:
         """
         open_parts: list[str] = []
         for line in self.lines[1:-1]:
-            text = boundary(line)
+            text = boundary(line) if self.nested else ""
             if text.startswith("BEGIN:") and text not in inner:
                 open_parts.append(text[6:])
             elif text.startswith("END:"):
@@ -168,6 +170,7 @@ class _Splitter:
             self._add_other(line, text)
             return
         self._keep(self._block, line)
+        self._block.nested |= text not in (f"BEGIN:{self._block.kind}", f"END:{self._block.kind}")
         if text == f"END:{self._block.kind}":
             self._end(complete=True)
 

@@ -102,7 +102,7 @@ class EventReader:
         except UnicodeDecodeError:
             raise Malformed("is not UTF-8") from None
         for name in _ONCE:
-            if len(found.get(name, ())) > 1:
+            if name in found and len(found[name]) > 1:
                 raise Malformed(f"has more than one {name}")
         return self._event(block, found)
 
@@ -122,10 +122,10 @@ class EventReader:
             start=start,
             end=end,
             length=length,
-            rules=self._rules(found, "RRULE", start),
-            excluding_rules=self._rules(found, "EXRULE", start),
-            dates=tuple(self._dates(found, start)),
-            excluded=tuple(moment for moment, _ in self._list(found, "EXDATE")),
+            rules=self._rules(found, "RRULE", start) if "RRULE" in found else (),
+            excluding_rules=self._rules(found, "EXRULE", start) if "EXRULE" in found else (),
+            dates=tuple(self._dates(found, start)) if "RDATE" in found else (),
+            excluded=tuple(moment for moment, _ in self._list(found, "EXDATE")) if "EXDATE" in found else (),
             planned=planned,
             onward="RECURRENCE-ID" in found
             and found["RECURRENCE-ID"][0].params.get("RANGE", "").upper() == "THISANDFUTURE",
@@ -228,7 +228,8 @@ class EventReader:
         row: dict[str, Any] = {}
         for name, props in found.items():
             if name not in _SPECIAL and len(props) == 1:
-                row[name.lower()] = unescape(props[0].value)
+                value = props[0].value
+                row[name.lower()] = unescape(value) if "\\" in value else value
                 continue
             values = [value for prop in props for value in self._values(prop)]
             if name in _NUMBERS and values:

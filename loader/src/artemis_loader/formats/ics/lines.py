@@ -14,6 +14,7 @@ _PARAMETER = re.compile(r';\s*([A-Za-z0-9-]+)\s*=((?:[^";]|"[^"]*")*)')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _COMMA = re.compile(r"(?<!\\)((?:\\\\)*),")
 _SHOWN = 40
+_LINE_FEED = ord("\n")
 _TIMES = {"DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"}
 """Properties with values that have no colon."""
 _LINE_BREAKS = {"n": "\n", "N": "\n"}
@@ -54,21 +55,22 @@ def unfold(lines: Iterator[tuple[int, bytes]], max_length: int) -> Iterator[Line
 
     A line that goes on in the next is joined with it, byte by byte: b"Caf\xc3", b" \xa9" is "Café".
     """
-    number, parts, size, ended = 0, [b""], 0, True
+    number, content, ended = 0, b"", True
+    folded: list[bytes] = []
+    size = 0
     for position, data in lines:
-        goes_on = not ended or data[:1] in (b" ", b"\t")
-        piece = data[1:] if goes_on and ended else data
-        ended = data.endswith(b"\n")
-        piece = piece.rstrip(b"\r\n")
-        if not goes_on:
+        if ended and data[0] not in b" \t":
             if number:
-                yield Line(number, b"".join(parts))
-            number, parts, size = position, [], 0
-        if size <= max_length:
-            parts.append(piece)
-            size += len(piece)
+                yield Line(number, content + b"".join(folded) if folded else content)
+            number, content = position, data.rstrip(b"\r\n")
+            if folded:
+                folded, size = [], 0
+        elif size + len(content) <= max_length:
+            folded.append((data[1:] if ended else data).rstrip(b"\r\n"))
+            size += len(folded[-1])
+        ended = data[-1] == _LINE_FEED
     if number:
-        yield Line(number, b"".join(parts))
+        yield Line(number, content + b"".join(folded))
 
 
 def parse(line: Line) -> Property:

@@ -7,6 +7,7 @@ the offset before it, and of times that happen twice the first one is meant (3.3
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 from artemis_loader.formats.ics.lines import Malformed, shown
 
@@ -19,6 +20,7 @@ _MAX_DIGITS = 9
 _LEAP_SECOND = 60
 
 
+@lru_cache(maxsize=4096)
 def read_moment(text: str, zone: tzinfo | None = None) -> date:
     """Returns a date, or a time: with "Z" in UTC, else in the zone. A leap second is the second before it (3.3.12).
 
@@ -67,6 +69,7 @@ class Duration:
         return moved if zone else moved.replace(tzinfo=None)
 
 
+@lru_cache(maxsize=1024)
 def read_duration(text: str) -> Duration:
     """Returns a duration: "-P1DT2H" is Duration(-1, timedelta(hours=-2)).
 
