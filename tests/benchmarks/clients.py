@@ -8,7 +8,10 @@ both clients write: every write must be there once.
 
 import argparse
 import asyncio
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--workers", type=int, default=1, help="of the server")
     options = parser.parse_args()
+    print(f"import beyond that of grpc: {statistics.median(imported() for _ in range(options.rounds)):.3f} s of CPU")
     with tempfile.TemporaryDirectory() as folder:
         with serving(Path(folder) / "speed.db", "--workers", str(options.workers)) as server:
             ratios = [compared(server.target, options.seconds) for _ in range(options.rounds)]
@@ -40,6 +44,18 @@ def main() -> None:
         print(
             f"{options.kills} kills: {len(answered)} writes answered, {len(stored)} stored, same: {answered == stored}"
         )
+
+
+def imported() -> float:
+    """Returns the seconds of CPU that the import of the client takes after that of grpc."""
+    program = (
+        "import time, grpc; begin = time.process_time(); import artemis_client; print(time.process_time() - begin)"
+    )
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}  # as installed packages are
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    return float(done.stdout)
 
 
 def compared(target: str, seconds: float) -> float:
