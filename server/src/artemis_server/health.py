@@ -66,8 +66,8 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     ) -> None:
         """Streams the status of a service, and of an unknown one SERVICE_UNKNOWN, until the client or the server ends.
 
-        It ends with UNIMPLEMENTED when MAX_WATCHES are open and read what they are told: a client takes that for a server
-        that tells no health, and calls it. Any other code would keep the client from the server (gRFC A17).
+        It ends with UNIMPLEMENTED when MAX_WATCHES are open and read what they are told: a client takes that for a
+        server that tells no health, and calls it. Any other code would keep the client from the server (gRFC A17).
         """
         watch = _Watch(service=request.service, context=context, send=send_response_callback)
         if not self._admit(watch):
