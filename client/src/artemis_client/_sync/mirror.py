@@ -43,7 +43,7 @@ class EventMirror(Generic[Store]):
     ) -> None:
         self.events: Store = MemoryStore() if store is None else store  # type: ignore[assignment]  # see the overloads
         self._filter = filter or ""
-        self._source = client.events.source()
+        self._source = client.events._source()
         self._changed = Notice()
         self._synced = False
         self._ended = False
