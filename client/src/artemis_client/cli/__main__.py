@@ -2,7 +2,9 @@
 
 import os
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
+from typing import NoReturn
 
 NEEDED = ("click", "rich", "tomlkit")
 INTERRUPTED = 130  # as shells report a program that SIGINT ended
@@ -21,7 +23,17 @@ def main() -> int:
 
         return run(sys.argv[1:])
     except KeyboardInterrupt:
-        return INTERRUPTED
+        end(INTERRUPTED)
+    except SystemExit as ended:
+        end(int(ended.code or 0))
+
+
+def end(code: int) -> NoReturn:
+    """Ends the process after a signal, without the functions that wait for what the signal has cut off."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,18 @@ def command(
 
 @contextmanager
 def calls(resource: Resource, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Calls]:
-    """Connects to the server. `timeout` is the deadline of a call, in seconds, unless the user gives one."""
-    with connect(resolve(flags()), timeout) as client:
+    """Connects to the server. `timeout` is the deadline of a call, in seconds, unless the user gives one.
+
+    After a signal the connection is not closed: gRPC would wait for ever for a call that the exception of the signal
+    has cut off in its middle.
+    """
+    client = connect(resolve(flags()), timeout)
+    try:
         yield Calls(resource, client)
+    except Exception:
+        client.close()
+        raise
+    client.close()
 
 
 def ids_argument() -> click.Argument:
