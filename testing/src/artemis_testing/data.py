@@ -8,8 +8,9 @@ from typing import Any, TypedDict
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
-from artemis.v1.events_pb2 import Event
-from artemis.v1.users_pb2 import User
+from artemis.v1.events_pb2 import Event as EventMessage
+from artemis.v1.users_pb2 import User as UserMessage
+from artemis_client import Event, User
 from artemis_client.errors import from_rpc_error
 from google.protobuf.json_format import ParseDict
 
@@ -57,19 +58,19 @@ class Data:
         """Begins to count events and users anew: their numbers are in their default names."""
         self._event_count = self._user_count = 0
 
-    def events(self, events: Iterable[Event]) -> list[Event]:
+    def events(self, events: Iterable[Event | EventMessage]) -> list[Event]:
         """Adds events, in their order; returns them with their ids."""
-        requests = [events_pb2.CreateEventRequest(event=self._complete_event(each)) for each in events]
-        added: list[Event] = []
+        requests = [events_pb2.CreateEventRequest(event=self._complete_event(to_message(each))) for each in events]
+        added: list[EventMessage] = []
         for begin in range(0, len(requests), MAX_BATCH):
             batch = events_pb2.BatchCreateEventsRequest(requests=requests[begin : begin + MAX_BATCH])
             added += self._call(self._events.BatchCreateEvents, batch).events
-        return added
+        return [from_message(Event, each) for each in added]
 
-    def users(self, users: Iterable[User]) -> list[User]:
+    def users(self, users: Iterable[User | UserMessage]) -> list[User]:
         """Adds users, in their order; returns them with their ids."""
-        requests = [users_pb2.CreateUserRequest(user=self._complete_user(each)) for each in users]
-        return [self._call(self._users.CreateUser, each) for each in requests]
+        requests = [users_pb2.CreateUserRequest(user=self._complete_user(to_message(each))) for each in users]
+        return [from_message(User, self._call(self._users.CreateUser, each)) for each in requests]
 
     def _call(self, method: Any, request: Any) -> Any:
         try:
@@ -77,8 +78,8 @@ class Data:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
 
-    def _complete_event(self, given: Event) -> Event:
-        event = Event()
+    def _complete_event(self, given: EventMessage) -> EventMessage:
+        event = EventMessage()
         event.CopyFrom(given)
         self._event_count += 1
         event.name = event.name or f"Event {self._event_count}"
@@ -89,21 +90,31 @@ class Data:
             event.end_time.FromDatetime(event.start_time.ToDatetime(UTC) + DURATION)
         return event
 
-    def _complete_user(self, given: User) -> User:
-        user = User()
+    def _complete_user(self, given: UserMessage) -> UserMessage:
+        user = UserMessage()
         user.CopyFrom(given)
         self._user_count += 1
         user.email = user.email or f"user{self._user_count}@example.com"
         return user
 
 
-def event_of(fields: EventFields) -> Event:
+def to_message(resource: Any) -> Any:
+    """Returns the contract's message of an event or a user, which may be one already."""
+    return resource.to_message() if hasattr(resource, "to_message") else resource
+
+
+def from_message(kind: Any, message: Any) -> Any:
+    """Returns the event or user of the client's type for a message of the contract. The two types may be one."""
+    return kind.from_message(message) if hasattr(kind, "from_message") else message
+
+
+def event_of(fields: EventFields) -> EventMessage:
     """Returns an event with these fields.
 
     Raises:
         ValueError: a time has no time zone, or there is no such field.
     """
-    event = Event()
+    event = EventMessage()
     for name, value in fields.items():
         if name not in EventFields.__annotations__:
             raise ValueError(f"there is no field {name!r}; there are {', '.join(EventFields.__annotations__)}")
@@ -116,7 +127,7 @@ def event_of(fields: EventFields) -> Event:
     return event
 
 
-def read(path: Path) -> tuple[list[User], list[Event]]:
+def read(path: Path) -> tuple[list[UserMessage], list[EventMessage]]:
     """Returns the users and the events of a file: a JSON object on each line, a user if it has an e-mail address.
 
         {"email": "ada@example.com"}
@@ -127,14 +138,14 @@ def read(path: Path) -> tuple[list[User], list[Event]]:
     Raises:
         ValueError: a line is not such an object; the text has its number.
     """
-    users: list[User] = []
-    events: list[Event] = []
+    users: list[UserMessage] = []
+    events: list[EventMessage] = []
     for number, values in _lines(path):
         try:
             if "email" in values:
-                users.append(ParseDict(values, User()))
+                users.append(ParseDict(values, UserMessage()))
             else:
-                events.append(ParseDict(values, Event()))
+                events.append(ParseDict(values, EventMessage()))
         except Exception as error:
             raise ValueError(f"{path}:{number}: {error}") from None
     return users, events

@@ -41,6 +41,8 @@ def artemis_factory(
     # gRPC asks the proxy that `http_proxy` names for addresses of this machine as well.
     direct = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy") or ""  # noqa: SIM112, gRPC's names
     monkeypatch.setenv("no_grpc_proxy", f"{direct},127.0.0.1".lstrip(","))
+    for name in OTHERS:
+        monkeypatch.delenv(f"ARTEMIS_{name}", raising=False)
     with ExitStack() as lent:
 
         def make(*, access: bool = False) -> "ArtemisServer":
@@ -55,8 +57,6 @@ def artemis(artemis_factory: "Callable[..., ArtemisServer]", monkeypatch: pytest
     """A real Artemis server with an empty database. ARTEMIS_TARGET is its address during the test."""
     server = artemis_factory()
     monkeypatch.setenv(TARGET, server.target)
-    for name in OTHERS:
-        monkeypatch.delenv(f"ARTEMIS_{name}", raising=False)
     return server
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import grpc
-from artemis.v1.events_pb2 import Event
-from artemis.v1.users_pb2 import User
-from artemis_client import ArtemisClient
+from artemis.v1.events_pb2 import Event as EventMessage
+from artemis.v1.users_pb2 import User as UserMessage
+from artemis_client import ArtemisClient, Event, User
 
 from artemis_testing.calls import RecordedCall, recorded
 from artemis_testing.clock import Clock
@@ -67,16 +67,22 @@ class ArtemisServer:
         """
         return self.add_events([event_of(fields)])[0]
 
-    def add_events(self, events: Iterable[Event]) -> list[Event]:
-        """Adds events, and returns them with their ids. An event without a name, a start or an end gets one."""
+    def add_events(self, events: Iterable[Event | EventMessage]) -> list[Event]:
+        """Adds events, and returns them with their ids. An event without a name, a start or an end gets one.
+
+        They may be of the client's type or messages of the contract.
+        """
         return self._data.events(events)
 
     def add_user(self, **fields: Unpack[UserFields]) -> User:
         """Adds a user, and returns it with its id. The address is userN@example.com unless it is given."""
         return self.add_users([User(**fields)])[0]
 
-    def add_users(self, users: Iterable[User]) -> list[User]:
-        """Adds users, and returns them with their ids. A user without an e-mail address gets one."""
+    def add_users(self, users: Iterable[User | UserMessage]) -> list[User]:
+        """Adds users, and returns them with their ids. A user without an e-mail address gets one.
+
+        They may be of the client's type or messages of the contract.
+        """
         return self._data.users(users)
 
     def load(self, path: Path | str) -> None:
