@@ -1,4 +1,4 @@
-"""Checks the contract: `buf lint`, `buf breaking` against the last state, and that the generated files are up to date."""
+"""Checks the contract: `buf lint`, `buf breaking` against the last state, and that generated files are up to date."""
 
 import argparse
 import filecmp
