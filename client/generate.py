@@ -4,7 +4,7 @@
     python client/generate.py --check    changes nothing, and fails if they are not what it would write
 
 Both clients are one text this way. `async` and `await` are left out, and names lose their Async: AsyncWatch becomes
-Watch, `__anext__` becomes `__next__`. What they do differently is in `_async_io` and `_sync_io`.
+Watch, `__anext__` becomes `__next__`. What they do differently is in `io.py` of both, by hand.
 The package unasync changes the tokens of a module but not its documentation, which names classes and tells of tasks.
 """
 
@@ -15,13 +15,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "src" / "artemis_client"
+BY_HAND = "io.py"
 NOTE = "# Made by client/generate.py of _async/{name}: change that, and run `make client`.\n"
 RULES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in [
         (r"\basync (def|with|for)\b", r"\1"),
         (r"\bawait ", ""),
-        (r"\b_async(_io)?\b", r"_sync\1"),
+        (r"\b_async\b", "_sync"),
         (r"\bAsync(?=[A-Z])", ""),
         (r"\b(Event|User)ServiceAsyncStub\b", r"\1ServiceStub"),
         (r"\bStopAsyncIteration\b", "StopIteration"),
@@ -64,13 +65,14 @@ def generated() -> dict[Path, str]:
     return {
         PACKAGE / "_sync" / path.name: formatted(NOTE.format(name=path.name) + converted(path.read_text("utf-8")))
         for path in sorted((PACKAGE / "_async").glob("*.py"))
+        if path.name != BY_HAND
     }
 
 
 def outdated() -> list[Path]:
     """Returns the modules that are not what is generated now, with those that nothing generates any more."""
     wanted = generated()
-    present = {path: path.read_text("utf-8") for path in (PACKAGE / "_sync").glob("*.py")}
+    present = {path: path.read_text("utf-8") for path in (PACKAGE / "_sync").glob("*.py") if path.name != BY_HAND}
     return sorted(path for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from artemis.v1 import events_pb2
 from artemis_client import (
     AsyncArtemisClient,
     AsyncEventMirror,
@@ -36,11 +37,11 @@ class Held:
     arrived: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, context: grpc.ServicerContext) -> Event:
+    def __call__(self, context: grpc.ServicerContext) -> events_pb2.Event:
         context.add_callback(self.left.set)
         self.arrived.set()
         assert self.left.wait(PATIENCE)
-        return Event()
+        return events_pb2.Event()
 
 
 async def waited(flag: threading.Event) -> None:
@@ -134,7 +135,7 @@ def test_no_task_outlives_what_made_it() -> None:
             await asyncio.wait(others, timeout=PATIENCE)
 
     with playing([response("t1", A, B)], [IN_STEP]) as script:
-        script.pages = [[Event(id=1), Event(id=2)]]
+        script.pages = [[events_pb2.Event(id=1), events_pb2.Event(id=2)]]
         asyncio.run(test(script))
 
 
@@ -224,7 +225,7 @@ def test_a_store_may_have_coroutine_functions_and_close_its_mirror() -> None:
             assert store.names == ["a"]
 
     with playing([response("t1", B)]) as script:
-        script.pages = [[Event(id=1, name="a")]]
+        script.pages = [[events_pb2.Event(id=1, name="a")]]
         asyncio.run(test(script))
 
 

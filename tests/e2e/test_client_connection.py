@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from artemis.v1.events_pb2 import GetEventRequest
+from artemis.v1.events_pb2 import Event, GetEventRequest
 from artemis.v1.events_pb2_grpc import EventServiceStub
-from artemis_client import ArtemisClient, Cancelled, Event, Retry, Unavailable
+from artemis_client import ArtemisClient, Cancelled, Retry, Unavailable
 from grpc_health.v1.health import HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server

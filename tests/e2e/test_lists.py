@@ -145,7 +145,7 @@ def test_the_last_page_has_no_token_even_if_it_is_full_or_empty(serve: Serve) ->
         full = list(pages(stub, 2))
 
     assert [(list(each.events), each.next_page_token) for each in empty] == [([], "")]
-    assert [stored[:2], stored[2:]] == [list(page.events) for page in full]
+    assert [stored[:2], stored[2:]] == [[*map(Event.from_message, page.events)] for page in full]
 
 
 def test_a_token_is_good_after_a_restart(serve: Serve) -> None:
@@ -159,7 +159,7 @@ def test_a_token_is_good_after_a_restart(serve: Serve) -> None:
     with grpc.insecure_channel(serve().target) as channel:
         page = events_pb2_grpc.EventServiceStub(channel).ListEvents(events_pb2.ListEventsRequest(page_token=token))
 
-    assert stored[1:] == list(page.events)
+    assert stored[1:] == [*map(Event.from_message, page.events)]
 
 
 @pytest.mark.parametrize("seed", range(3))

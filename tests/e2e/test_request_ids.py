@@ -14,7 +14,7 @@ from artemis.v1.events_pb2 import Event as EventMessage
 from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis.v1.users_pb2 import User as UserMessage
 from artemis.v1.users_pb2_grpc import UserServiceStub
-from artemis_client import ArtemisClient, ArtemisError, Event, InvalidArgument
+from artemis_client import ArtemisClient, ArtemisError, InvalidArgument
 from artemis_client.errors import from_rpc_error
 from google.protobuf.message import Message
 
@@ -333,7 +333,7 @@ def with_event(write: Build, **values: Any) -> Build:
     def build_bad(client: ArtemisClient) -> Any:
         request = write(client)
         part = request.requests[-1] if hasattr(request, "requests") else request
-        part.event.MergeFrom(Event(**values))
+        part.event.MergeFrom(EventMessage(**values))
         return request
 
     return build_bad

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from artemis_client import ArtemisClient, ArtemisError
 from artemis_client.calls import DEFAULT_TIMEOUT
-from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF, MAX_TIMEOUT, Attempts, checked_timeout
+from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF, MAX_TIMEOUT, Attempts, Retry, checked_timeout
 from artemis_server.db.connection.driver_errors import STORAGE_RETRY
 from google.rpc import error_details_pb2
 
@@ -58,6 +58,14 @@ def test_pauses_grow_to_their_limit_and_are_random() -> None:
     for call in several:
         assert all(limit / 2 <= pause <= limit for pause, limit in zip(call, longest, strict=True))
     assert len({call[0] for call in several}) > 1
+
+
+def test_who_reads_again_first_tries_again_after_aborted() -> None:
+    aborted = ArtemisError(grpc.StatusCode.ABORTED, "changed since")
+    attempts = Attempts(10, Retry(max_attempts=3))
+
+    assert Attempts(10).pause_after(aborted) is None
+    assert [attempts.pause_after(aborted, aborted=True) is None for _ in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])

@@ -9,7 +9,7 @@ import pytest
 from artemis.v1.events_pb2 import Event as EventMessage
 from artemis.v1.events_pb2 import EventChange, WatchEventsResponse
 from artemis_client import ArtemisError, Event, MemoryStore, Unavailable
-from artemis_client._sync_io import AttentiveResponses
+from artemis_client._sync.io import AttentiveResponses
 from artemis_client.retries import INITIAL_BACKOFF, MAX_BACKOFF
 from artemis_client.watching.progress import Batch, Progress
 from artemis_client.watching.updates import Listing, Update, position_of, token_of, update_of

@@ -2,6 +2,7 @@
 
 import enum
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,3 +232,10 @@ def test_a_word_or_a_wildcard_needs_a_text(template: Any) -> None:
     """The minus of -5 would negate the word 5."""
     with pytest.raises(TypeError, match="must be a str"):
         where(template, -5)
+
+
+def test_the_sample_of_the_page_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "client" / "README.md").read_text(encoding="utf-8")
+    sample, printed = page.partition("## Filters\n")[2].split("```")[1:4:2]
+    exec(sample.removeprefix("python\n"), {})  # noqa: S102 - our own
+    assert capsys.readouterr().out == printed.removeprefix("\n")

@@ -6,7 +6,7 @@ with ArtemisClient("127.0.0.1:50051") as client:
     event = client.events.create(Event(name="PyCon", start_time=start, end_time=end))
 """
 
-from typing import TYPE_CHECKING
+import typing as _typing
 
 from artemis_client._async.client import AsyncArtemisClient
 from artemis_client._async.mirror import AsyncEventMirror
@@ -43,7 +43,7 @@ from artemis_client.watching.changes import ChangeType, EventChange
 from artemis_client.watching.stores import AsyncEventStore, EventStore, MemoryStore
 from artemis_client.where import where
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     __version__: str
 else:
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import grpc
 
-from artemis_client._async_io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
+from artemis_client._async.io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
 from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of

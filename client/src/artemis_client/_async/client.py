@@ -7,8 +7,8 @@ import grpc
 
 from artemis_client._async.calls import AsyncCaller
 from artemis_client._async.events import AsyncEventClient
+from artemis_client._async.io import Channel, Interceptor, connect
 from artemis_client._async.users import AsyncUserClient
-from artemis_client._async_io import Channel, Interceptor, connect
 from artemis_client.calls import DEFAULT_TIMEOUT, CallSettings, checked_metadata
 from artemis_client.config import Keepalive, connection
 from artemis_client.credentials import AsyncTokenProvider, provider_of

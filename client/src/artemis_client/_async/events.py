@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import events_pb2
 
 from artemis_client._async.calls import AsyncCaller
+from artemis_client._async.io import Channel, event_service
 from artemis_client._async.pages import AsyncPager, AsyncPages, in_parts
 from artemis_client._async.resources import AsyncResources
 from artemis_client._async.source import AsyncEventSource
 from artemis_client._async.watch import AsyncWatch
-from artemis_client._async_io import Channel, event_service
 from artemis_client.batches import MAX_ITEMS, Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound
@@ -221,7 +221,7 @@ class AsyncEventClient(AsyncResources[Event]):
         They are those since `resume_token`, a token of an earlier watch. Without it they begin with the first change
         that is committed after this method has returned, which asks the server once, within the timeout.
         """
-        source = self.source()
+        source = self._source()
         return AsyncWatch(source, resume_token or await source.resume_token(timeout), filter or "")
 
     async def list_and_watch(
@@ -243,7 +243,7 @@ class AsyncEventClient(AsyncResources[Event]):
         first = await events.begin()
         return events, AsyncWatch(AsyncEventSource(self._stub, caller), first.resume_token, filter or "")
 
-    def source(self) -> AsyncEventSource:
+    def _source(self) -> AsyncEventSource:
         """Returns what a watch or an `EventMirror` reads from."""
         return AsyncEventSource(self._stub, self._caller.cancellable())
 

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Generic, TypeVar, overload
 
 from artemis_client._async.client import AsyncArtemisClient
-from artemis_client._async_io import Background, Failure, Notice, settled
+from artemis_client._async.io import Background, Failure, Notice, settled
 from artemis_client.errors import Cancelled, ResumeTokenExpired
 from artemis_client.watching.progress import Progress
 from artemis_client.watching.stores import AsyncEventStore, MemoryStore
@@ -44,7 +44,7 @@ class AsyncEventMirror(Generic[Store]):
     ) -> None:
         self.events: Store = MemoryStore() if store is None else store  # type: ignore[assignment]  # see the overloads
         self._filter = filter or ""
-        self._source = client.events.source()
+        self._source = client.events._source()
         self._changed = Notice()
         self._synced = False
         self._ended = False

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from artemis_client._async.calls import AsyncCaller
-from artemis_client._async_io import Method
+from artemis_client._async.io import Method
 from artemis_client.batches import Parts
 from artemis_client.calls import AnyRequest
 from artemis_client.errors import ArtemisError

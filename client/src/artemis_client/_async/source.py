@@ -8,7 +8,7 @@ import grpc
 from artemis.v1.events_pb2 import ListEventsRequest, ListEventsResponse, WatchEventsResponse
 
 from artemis_client._async.calls import AsyncCaller
-from artemis_client._async_io import AttentiveResponses
+from artemis_client._async.io import AttentiveResponses
 from artemis_client.calls import closed, explained, grpc_errors
 from artemis_client.errors import ArtemisError, Unavailable
 from artemis_client.watching.progress import Batch, Progress

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import users_pb2
 
 from artemis_client._async.calls import AsyncCaller
+from artemis_client._async.io import Channel, user_service
 from artemis_client._async.pages import AsyncPager, AsyncPages
 from artemis_client._async.resources import AsyncResources
-from artemis_client._async_io import Channel, user_service
 from artemis_client.entities import User
 from artemis_client.fields import message_of
 from artemis_client.masks import field_mask

@@ -8,8 +8,8 @@ import grpc
 
 from artemis_client._sync.calls import Caller
 from artemis_client._sync.events import EventClient
+from artemis_client._sync.io import Channel, Interceptor, connect
 from artemis_client._sync.users import UserClient
-from artemis_client._sync_io import Channel, Interceptor, connect
 from artemis_client.calls import DEFAULT_TIMEOUT, CallSettings, checked_metadata
 from artemis_client.config import Keepalive, connection
 from artemis_client.credentials import TokenProvider, provider_of

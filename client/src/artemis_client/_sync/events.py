@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import events_pb2
 
 from artemis_client._sync.calls import Caller
+from artemis_client._sync.io import Channel, event_service
 from artemis_client._sync.pages import Pager, Pages, in_parts
 from artemis_client._sync.resources import Resources
 from artemis_client._sync.source import EventSource
 from artemis_client._sync.watch import Watch
-from artemis_client._sync_io import Channel, event_service
 from artemis_client.batches import MAX_ITEMS, Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound
@@ -222,7 +222,7 @@ class EventClient(Resources[Event]):
         They are those since `resume_token`, a token of an earlier watch. Without it they begin with the first change
         that is committed after this method has returned, which asks the server once, within the timeout.
         """
-        source = self.source()
+        source = self._source()
         return Watch(source, resume_token or source.resume_token(timeout), filter or "")
 
     def list_and_watch(
@@ -244,7 +244,7 @@ class EventClient(Resources[Event]):
         first = events.begin()
         return events, Watch(EventSource(self._stub, caller), first.resume_token, filter or "")
 
-    def source(self) -> EventSource:
+    def _source(self) -> EventSource:
         """Returns what a watch or an `EventMirror` reads from."""
         return EventSource(self._stub, self._caller.cancellable())
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from artemis_client._sync.calls import Caller
-from artemis_client._sync_io import Method
+from artemis_client._sync.io import Method
 from artemis_client.batches import Parts
 from artemis_client.calls import AnyRequest
 from artemis_client.errors import ArtemisError

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from artemis.v1 import users_pb2
 
 from artemis_client._sync.calls import Caller
+from artemis_client._sync.io import Channel, user_service
 from artemis_client._sync.pages import Pager, Pages
 from artemis_client._sync.resources import Resources
-from artemis_client._sync_io import Channel, user_service
 from artemis_client.entities import User
 from artemis_client.fields import message_of
 from artemis_client.masks import field_mask

@@ -1,4 +1,4 @@
-"""What the client without asyncio does in its own way, on threads. `_async_io` has the same names."""
+"""What the client without asyncio does in its own way, on threads. `_async/io.py` has the same names."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What the asynchronous client does in its own way, on asyncio and grpc.aio. `_sync_io` has the same names."""
+"""What the asynchronous client does in its own way, on asyncio and grpc.aio. `_sync/io.py` has the same names."""
 
 import asyncio
 import weakref
