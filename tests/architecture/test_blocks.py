@@ -26,8 +26,16 @@ from tests.e2e.documents import steps_of
 from tests.e2e.test_documents import RUN
 from tests.telemetry.names import names_in as metrics_in
 
+KIT = (
+    "tests/testing/test_plugin.py::"
+    "test_the_examples_of_the_pages_pass_and_a_failed_test_shows_the_log_of_the_server"
+)
 ELSEWHERE = {
     "docs/extending.md": "tests/e2e/test_extending.py::test_the_steps_of_the_page_are_all_that_it_takes",
+    "docs/other-languages.md": "tests/packages/test_other_languages.py::test_the_program_of_the_page_calls_the_server",
+    "docs/recipes.md": "tests/e2e/test_recipes.py::test_every_recipe_prints_what_the_page_shows",
+    "docs/testing.md": KIT,
+    "testing/README.md": KIT,
     "docs/feeds.md": "tests/unit/test_loader_docs.py::test_an_example_of_the_page_can_be_read",
 }
 """Pages all of whose blocks are tested by a test of their own, and that test."""

@@ -28,7 +28,7 @@ PAGES = [
 """Pages with commands or programs; those in one list follow each other on one server."""
 CONSUMER, FEED_OWNER, OPERATOR = (f"docs/tutorials/{name}.md" for name in ("consumer", "feed-owner", "operator"))
 MODELS = "models/README.md"
-RUN = [page for pages in PAGES for page in pages] + [ACCESS, CONSUMER, FEED_OWNER, MODELS, OPERATOR]
+RUN = [page for pages in PAGES for page in pages] + [ACCESS, CONSUMER, FEED_OWNER, MODELS, OPERATOR, "docs/command.md"]
 """All pages whose commands and programs are run here."""
 
 
