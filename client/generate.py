@@ -24,7 +24,7 @@ RULES = [
         (r"\bawait ", ""),
         (r"\b_async\b", "_sync"),
         (r"\bAsync(?=[A-Z])", ""),
-        (r"\b(Event|User)ServiceAsyncStub\b", r"\1ServiceStub"),
+        (r"\b(\w+)ServiceAsyncStub\b", r"\1ServiceStub"),
         (r"\bStopAsyncIteration\b", "StopIteration"),
         (r"\b__a(enter|exit|iter|next)__", r"__\1__"),
         (r"\banext\(", "next("),
