@@ -80,7 +80,8 @@ def main() -> int:
     """Writes the modules, or checks them with --check."""
     wrong = outdated()
     if sys.argv[1:] == ["--check"]:
-        print(*(f"{path} is not what client/generate.py writes; run `make client`" for path in wrong), sep="\n")
+        for path in wrong:
+            print(f"{path} is not what client/generate.py writes; run `make client`")
         return bool(wrong)
     wanted = generated() if wrong else {}
     for path in wrong:
