@@ -38,7 +38,7 @@ lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the cont
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
-	PATH=$(BIN):$$PATH $(BIN)/python client/generate_sync.py --check
+	$(BIN)/python client/generate_sync.py --check
 	.venv-proto/bin/python protos/check.py --buf $(BIN)/buf
 	.venv-proto/bin/python client/generate_entities.py --check
 
@@ -57,7 +57,7 @@ proto: .venv-proto/.done ## Generate the stubs, docs/reference.md and the client
 	.venv-proto/bin/python client/generate_entities.py
 
 client: .venv/.dev ## Generate the client without asyncio from the asynchronous one
-	PATH=$(BIN):$$PATH $(BIN)/python client/generate_sync.py
+	$(BIN)/python client/generate_sync.py
 
 docs: .venv-docs/.done ## Build the site of docs/ into build/site, and check its links
 	@rm -rf build/site

@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "src" / "artemis_client"
+RUFF = Path(sys.executable).with_name("ruff")
 BY_HAND = "io.py"
 NOTE = "# Made by client/generate_sync.py of _async/{name}: change that, and run `make client`.\n"
 RULES = [
@@ -55,7 +56,7 @@ def formatted(source: str) -> str:
     """Returns the module as ruff sorts its imports and breaks its lines."""
     name = ["--stdin-filename", str(PACKAGE / "_sync" / "module.py"), "-"]
     for command in (["check", "--fix", "--unsafe-fixes", "--quiet", "--select", "I,F401,UP028"], ["format", "--quiet"]):
-        done = subprocess.run(["ruff", *command, *name], input=source, capture_output=True, text=True, check=True)
+        done = subprocess.run([RUFF, *command, *name], input=source, capture_output=True, text=True, check=True)
         source = done.stdout
     return source
 
