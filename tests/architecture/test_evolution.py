@@ -61,8 +61,8 @@ def test_what_breaks_a_caller_is_refused(contract: Path) -> None:
 
 
 def test_additions_are_taken(contract: Path) -> None:
-    """All that is wrong with them are the stubs, which are to be made anew."""
+    """All that is wrong with them are the generated files, which are to be made anew."""
     said = changed(contract, ADDITIONS).splitlines()
 
     assert said[0] == "buf breaking: compared with release 0.1.0"
-    assert [line for line in said[1:] if not line.startswith("stubs that are not what the .proto files make")] == []
+    assert [line for line in said[1:] if not line.endswith("; run `make proto`")] == []

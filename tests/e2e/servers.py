@@ -161,10 +161,11 @@ def environment() -> dict[str, str]:
     """Returns the environment without settings of the server, of which only flags are to count.
 
     The number of workers is set, which would depend on the machine: a server is one process without --workers. Metrics
-    are off, because several servers run at once, and the request log has failures only.
+    are off and the port is a free one, because several servers run at once, and the request log has failures only.
     """
     unset = {name: value for name, value in os.environ.items() if not name.startswith("ARTEMIS_")}
-    return unset | {"ARTEMIS_WORKERS": "1", "ARTEMIS_METRICS_LISTEN": "off", "ARTEMIS_LOG_SAMPLE": "0"}
+    listen = {"ARTEMIS_LISTEN": "127.0.0.1:0", "ARTEMIS_METRICS_LISTEN": "off"}
+    return unset | listen | {"ARTEMIS_WORKERS": "1", "ARTEMIS_LOG_SAMPLE": "0"}
 
 
 def wait_for_health(channel: grpc.Channel, status: int, service: str = "") -> None:

@@ -27,10 +27,10 @@ def generator() -> ModuleType:
     """Returns the program that writes the client without asyncio."""
     sys.path.insert(0, str(ROOT / "client"))
     try:
-        return import_module("generate")
+        return import_module("generate_sync")
     finally:
         sys.path.pop(0)
-        sys.modules.pop("generate", None)
+        sys.modules.pop("generate_sync", None)
 
 
 def plain(text: str) -> str:
