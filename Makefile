@@ -1,7 +1,7 @@
 # The task runner. `make help` lists what it does; every target does its own set-up.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve load-sample lint type test bench robustness proto client docs migrate build lock
+.PHONY: help serve load-sample lint type test acceptance bench robustness proto client docs migrate build lock
 
 PYTHON ?= python3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
@@ -33,6 +33,9 @@ load-sample: .venv/.serve ## Load the sample feeds of docs/samples into artemis.
 # Bytecode is kept, whatever the environment says: without it, every process of the tests compiles all modules.
 test: .venv/.dev $(FLOORS) $(GENERATOR) ## Run the tests (one of them: make test ARGS=tests/unit/test_masks.py)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
+
+acceptance: .venv/.dev $(FLOORS) $(GENERATOR) ## Try what users hold: pages, images, oldest dependencies, older clients
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m acceptance $(ARGS)
 
 lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the contract and its stubs
 	$(BIN)/ruff check

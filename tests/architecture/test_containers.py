@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 
 from tests.benchmarks.deployment import settings
 
+pytestmark = pytest.mark.acceptance
+
 ROOT = Path(__file__).parents[2]
 IMAGES = ("server", "loader")
 PREFIX = "/opt/artemis"

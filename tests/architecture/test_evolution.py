@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.acceptance
+
 ROOT = Path(__file__).parents[2]
 GENERATOR = ROOT / ".venv-proto" / "bin" / "python"
 BUF = Path(sys.executable).with_name("buf")

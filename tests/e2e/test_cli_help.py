@@ -22,6 +22,8 @@ from tests.e2e.samples import event, user
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_cli_changes import watching
 
+pytestmark = pytest.mark.acceptance
+
 LATER = datetime(2031, 1, 1, tzinfo=UTC)
 Commands = Iterator[tuple[str, CommandWithExamples | LazyGroup]]
 

@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.servers import PATIENCE, Server
 from tests.e2e.test_floor import CLIENT, ROOT
 
+pytestmark = pytest.mark.acceptance
+
 SAMPLE, *OTHER_SAMPLES = (
     sample
     for page in ("client/README.md", "README.md", "docs/watching.md", "docs/tutorials/consumer.md")

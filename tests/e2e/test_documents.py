@@ -17,6 +17,8 @@ from tests.e2e.conftest import Serve
 from tests.e2e.documents import Shell, Step, same_in_every_run, steps_of, table_of, text_of
 from tests.e2e.servers import PATIENCE, serving
 
+pytestmark = pytest.mark.acceptance
+
 ACCESS, FILTERS = "docs/access.md", "docs/filters.md"
 PAGES = [
     ["README.md", "docs/operations.md"],

@@ -14,6 +14,8 @@ import pytest
 
 from tests.e2e.servers import READY, Server, environment
 
+pytestmark = pytest.mark.acceptance
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 COPIED = ("Makefile", "pyproject.toml", "docs", "tests", "protos", "models", "server", "client", "loader", "testing")

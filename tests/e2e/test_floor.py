@@ -12,6 +12,8 @@ from packaging.version import Version
 
 from tests.e2e.servers import Server, environment, serving
 
+pytestmark = pytest.mark.acceptance
+
 ROOT = Path(__file__).resolve().parents[2]
 FLOOR = ROOT / ".venv-floor"
 CLIENT = FLOOR / "client" / "bin" / "python"

@@ -11,6 +11,8 @@ import pytest
 from tests.e2e.conftest import Serve
 from tests.e2e.servers import PATIENCE, environment
 
+pytestmark = pytest.mark.acceptance
+
 RELEASES = sorted((Path(__file__).parents[1] / "compatibility").iterdir())
 
 

@@ -15,6 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tests.e2e.conftest import Serve
 from tests.e2e.documents import GRPCURL, Shell, same_in_every_run, steps_of, text_of
 
+pytestmark = pytest.mark.acceptance
+
 PAGE = "docs/recipes.md"
 SERVICES = [
     service

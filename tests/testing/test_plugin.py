@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.acceptance
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
