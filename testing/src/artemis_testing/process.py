@@ -85,7 +85,8 @@ class ServerProcess:
 
     def close(self) -> None:
         """Ends the process, and removes its files. It may be called more than once."""
-        self._stream.close()
+        with suppress(OSError):  # a command that a dead process did not read is still in the buffer
+            self._stream.close()
         self._control.close()
         try:
             self._process.wait(STOP_TIMEOUT)

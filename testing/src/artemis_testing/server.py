@@ -43,7 +43,7 @@ class ArtemisServer:
         return self._client
 
     def async_client(self, **options: Any) -> AsyncArtemisClient:
-        """Returns a new client of this server for asyncio, which is like `client`. Call it in a coroutine, and close it.
+        """Returns a new client for asyncio, which is like `client`. Call this in a coroutine, and close the client.
 
         The options are those of AsyncArtemisClient.
         """

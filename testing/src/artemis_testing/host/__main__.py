@@ -61,7 +61,7 @@ def _serve(host: Host, stream: IO[str]) -> None:
             raise ValueError(asked["command"])
         try:
             _answer(stream, {"value": getattr(host, asked["command"])(**asked["arguments"])})
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # of an argument; any other error ends the process
             _answer(stream, {"error": str(error)})
 
 
