@@ -73,7 +73,7 @@ def test_the_command_works_on_its_oldest_dependencies(server: Server, tmp_path: 
             return text
 
     (tmp_path / "users.jsonl").write_text(json.dumps({"email": user().email}), encoding="utf-8")
-    shown("config", "add", "floor", "--target", server.target)
+    shown("config", "set-profile", "floor", "--target", server.target)
     assert "name:        Walk" in shown("--profile", "floor", "events", "create", *EVENT)
     assert "Walk" in shown("--profile", "floor", "events", "list", "--filter", 'name = "Walk"')
     assert "created 1 user" in shown("--profile", "floor", "users", "import", "users.jsonl")

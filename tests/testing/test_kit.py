@@ -455,7 +455,7 @@ def test_what_is_kept_for_a_time_goes_with_the_clock(artemis: ArtemisServer, cli
 
 
 def test_two_servers_have_nothing_in_common_and_one_that_has_ended_is_told_with_its_log(
-    artemis: ArtemisServer, tmp_path: Path
+    artemis: ArtemisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = ServerProcess(tmp_path, access=True)
     other = ArtemisServer(process)
@@ -476,6 +476,9 @@ def test_two_servers_have_nothing_in_common_and_one_that_has_ended_is_told_with_
         with pytest.raises(ServerFailedError, match="has ended with exit code -9; its log:") as caught:
             other.clock.now()
     assert "healthy: serving" in str(caught.value)
+    monkeypatch.setattr("artemis_testing.process.MIN_FREE", 1 << 62)
+    with pytest.raises(ServerFailedError, match="has no space left"):
+        other.reset()
     other.close()
     other.close()
     assert not process._folder.exists()
