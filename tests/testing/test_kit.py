@@ -242,8 +242,12 @@ def test_a_code_that_the_server_never_answers_is_refused(artemis: ArtemisServer)
     for seconds in (-1, 0.5, 10**12):
         with pytest.raises(ValueError, match="retry_after is from 0 to"):
             artemis.faults.fail(Code.UNAVAILABLE, retry_after=seconds)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="int"):
+    with pytest.raises(TypeError, match="reason must be a str"):
         artemis.faults.fail(Code.NOT_FOUND, reason=5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="message has half of a surrogate pair"):
+        artemis.faults.fail(Code.NOT_FOUND, message="\ud800")
+    with pytest.raises(TypeError, match=r"a code is one of grpc\.StatusCode, not 'NOT_FOUND'"):
+        artemis.faults.fail("NOT_FOUND")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="the answer of WatchEvents is a stream"):
         artemis.faults.lose_answer(method="WatchEvents")
     with pytest.raises(ValueError, match="a delay is from 0 to 25 seconds"):
@@ -435,6 +439,8 @@ def test_a_clock_that_is_not_frozen_goes_on_from_where_it_was_moved_to(artemis: 
         assert artemis.add_event().create_time == limit
     with pytest.raises(ValueError, match="has no time zone"):
         artemis.clock.freeze(datetime(2040, 1, 1))
+    with pytest.raises(TypeError, match="at must be a datetime"):
+        artemis.clock.freeze("2040-01-01T00:00:00Z")  # type: ignore[arg-type]
 
 
 def test_what_is_kept_for_a_time_goes_with_the_clock(artemis: ArtemisServer, client: ArtemisClient) -> None:

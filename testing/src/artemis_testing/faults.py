@@ -2,6 +2,7 @@
 
 import grpc
 from artemis.v1 import events_pb2, users_pb2
+from artemis_client.fields import check_text
 
 from artemis_testing.process import ServerProcess
 
@@ -46,8 +47,14 @@ class Faults:
         the server asks for 1 there, which a test would have to wait for.
 
         Raises:
-            ValueError: the server never answers this code, or has no such method, or a number is out of its range.
+            TypeError: an argument has the wrong type.
+            ValueError: the server never answers this code, or has no such method; a number is out of its range; UTF-8
+                cannot encode a text.
         """
+        if not isinstance(code, grpc.StatusCode):
+            raise TypeError(f"a code is one of grpc.StatusCode, not {code!r}")
+        check_text("reason", reason)
+        check_text("message", message)
         if type(retry_after) is not int or not 0 <= retry_after <= MAX_RETRY_AFTER:
             raise ValueError(f"retry_after is from 0 to {MAX_RETRY_AFTER} whole seconds, not {retry_after!r}")
         _check(calls, method)

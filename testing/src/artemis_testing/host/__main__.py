@@ -61,7 +61,7 @@ def _serve(host: Host, stream: IO[str]) -> None:
             raise ValueError(asked["command"])
         try:
             _answer(stream, {"value": getattr(host, asked["command"])(**asked["arguments"])})
-        except (TypeError, ValueError) as error:  # of an argument; any other error ends the process
+        except ValueError as error:
             _answer(stream, {"error": str(error)})
 
 
