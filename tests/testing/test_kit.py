@@ -154,6 +154,9 @@ def test_what_is_not_given_has_a_default(artemis: ArtemisServer) -> None:
     late = artemis.add_event(end_time=NEW_YEAR)
     assert late.start_time == NEW_YEAR - timedelta(hours=1)
     assert late == artemis.client.events.get(late.id)
+    first = artemis.add_event(end_time=datetime.min.replace(tzinfo=UTC))
+    last = artemis.add_event(start_time=datetime.max.replace(tzinfo=UTC))
+    assert (first.start_time, last.end_time) == (first.end_time, last.start_time)
 
 
 def test_many_events_are_added_in_their_order(artemis: ArtemisServer) -> None:
@@ -173,6 +176,9 @@ def test_data_that_the_server_refuses_raise_its_error(artemis: ArtemisServer) ->
         artemis.add_event(start_time=datetime(2031, 1, 1))
     with pytest.raises(ValueError, match="there is no field 'nmae'"):
         artemis.add_event(nmae="x")  # type: ignore[call-arg]
+    for message, add in ((new_message(), artemis.add_events), (users_pb2.User(), artemis.add_users)):
+        with pytest.raises(TypeError, match="expected an artemis_client"):
+            add([message])  # type: ignore[operator]
     with pytest.raises(ValueError, match="there is no field 'source'"):
         artemis.add_user(source="feed")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"User\.email must be a str"):

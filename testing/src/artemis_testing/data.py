@@ -78,12 +78,14 @@ class Data:
             raise from_rpc_error(error) from None
 
     def _complete_event(self, event: Event) -> Event:
+        _check_kind(event, Event)
         self._event_count += 1
         start = event.start_time or (_moved(event.end_time, -DURATION) if event.end_time else START)
         end = event.end_time or _moved(start, DURATION)
         return replace(event, name=event.name or f"Event {self._event_count}", start_time=start, end_time=end)
 
     def _complete_user(self, user: User) -> User:
+        _check_kind(user, User)
         self._user_count += 1
         return replace(user, email=user.email or f"user{self._user_count}@example.com")
 
@@ -141,6 +143,12 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
 def _check_names(fields: Mapping[str, object], kind: type[EventFields] | type[UserFields]) -> None:
     for name in fields.keys() - kind.__annotations__.keys():
         raise ValueError(f"there is no field {name!r} that a test may set; there are {', '.join(kind.__annotations__)}")
+
+
+def _check_kind(entity: object, kind: type[Event] | type[User]) -> None:
+    if not isinstance(entity, kind):
+        found = type(entity)
+        raise TypeError(f"expected an artemis_client.{kind.__name__}, not {found.__module__}.{found.__qualname__}")
 
 
 def _moved(time: datetime, by: timedelta) -> datetime:
