@@ -484,11 +484,14 @@ def test_two_servers_have_nothing_in_common_and_one_that_has_ended_is_told_with_
         reader.events.delete(1)
     assert other.client.events.delete(1).id == 1
 
-    process._process.kill()
+    with pytest.raises(ServerFailedError):
+        process.ask("crash")  # there is no such command
+    process._process.wait(PATIENCE)
     for _ in range(2):  # the second command is written to a socket that nobody reads
-        with pytest.raises(ServerFailedError, match="has ended with exit code -9; its log:") as caught:
+        with pytest.raises(ServerFailedError, match="has ended with exit code 1; its log:") as caught:
             other.clock.now()
     assert "healthy: serving" in str(caught.value)
+    assert "ValueError: crash" in str(caught.value)
     monkeypatch.setattr("artemis_testing.process.MIN_FREE", 1 << 62)
     with pytest.raises(ServerFailedError, match="has no space left"):
         other.reset()
