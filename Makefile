@@ -18,7 +18,7 @@ GENERATOR := $(shell $(PYTHON) -c 'import sys; print(".venv-proto/.done" if sys.
 FLOORS := .venv-floor/client/.done .venv-floor/services/.done
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate
 SITE := --builder html --conf-dir docs/site --doctree-dir build/site-doctrees --nitpicky --fail-on-warning --quiet
-LOWEST := $(COMPILE) --resolution lowest-direct $(addprefix --no-emit-package artemis-,$(PACKAGES)) requirements/build.in
+LOWEST := $(COMPILE) --resolution lowest-direct --all-extras $(addprefix --no-emit-package artemis-,$(PACKAGES)) requirements/build.in
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
@@ -84,7 +84,7 @@ lock: .venv/.dev ## Resolve the dependencies anew into requirements/
 	$(COMPILE) requirements/proto.in --output-file requirements/proto.txt
 	$(COMPILE) --python-version 3.11 requirements/docs.in --output-file requirements/docs.txt
 	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_client)) --output-file requirements/floor-client.txt
-	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_services)) --extra postgresql --extra otel --output-file requirements/floor-services.txt
+	$(LOWEST) $(addsuffix /pyproject.toml,$(FLOOR_services)) --output-file requirements/floor-services.txt
 
 # The stamp names the version, so that another PYTHON makes the environment anew.
 PYTHON_STAMP := .venv/.python-$(PYTHON_VERSION)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from artemis.v1.events_pb2 import Event
+from artemis_client import Event
 from artemis_testing.process import ServerProcess
 from artemis_testing.server import ArtemisServer
 

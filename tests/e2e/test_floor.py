@@ -1,16 +1,20 @@
 """Our packages on the oldest dependencies that they support, which `make test` installs beside its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from artemis_client import ArtemisClient
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.e2e.servers import Server, environment, serving
+from tests.e2e.command import MODULE, Command, terminal
+from tests.e2e.samples import user
+from tests.e2e.servers import PATIENCE, Server, environment, serving
 
 pytestmark = pytest.mark.acceptance
 
@@ -25,7 +29,26 @@ from importlib.metadata import distributions
 
 print(json.dumps([(each.name, each.version) for each in distributions()]))
 """
-SAMPLES = ROOT / "docs" / "samples" / "feeds.toml"
+SAMPLES = ROOT / "docs" / "samples"
+EXTRAS = """
+[feeds.rooms]
+url = "rooms.xlsx"
+format = "xlsx"
+entity = "events"
+
+[feeds.rooms.xlsx]
+sheet = "Bookings"
+skip_lines = 2
+
+[feeds.rooms.fields]
+external_id = "No."
+name = { key = "Purpose", replace = [["^Flea", "Book"]] }
+location = { key = "Room", extract = "^[A-Z][a-z]+" }
+start_time = "From"
+end_time = "To"
+"""
+"""A feed that needs the extras xlsx and regex of the loader."""
+EVENT = ("--name", "Walk", "--start-time", "2026-01-01T10:00:00Z", "--end-time", "2026-01-01T11:00:00Z")
 
 
 def walk(server: Server, python: Path) -> None:
@@ -41,14 +64,46 @@ def test_the_client_works_on_its_dependencies(server: Server, python: Path) -> N
     walk(server, python)
 
 
+def test_the_command_works_on_its_oldest_dependencies(server: Server, tmp_path: Path) -> None:
+    """In a terminal, where rich prints, and with a profile, which tomlkit writes."""
+    command = Command(tmp_path, NO_COLOR="1")
+
+    def shown(*arguments: str) -> str:
+        with terminal([str(CLIENT), "-m", MODULE, *arguments], command.environment(), tmp_path) as screen:
+            text = screen.read()
+            assert screen.process.wait(PATIENCE) == 0, text
+            return text
+
+    (tmp_path / "users.jsonl").write_text(json.dumps({"email": user().email}), encoding="utf-8")
+    shown("config", "set-profile", "floor", "--target", server.target)
+    assert "name:        Walk" in shown("--profile", "floor", "events", "create", *EVENT)
+    assert "Walk" in shown("--profile", "floor", "events", "list", "--filter", 'name = "Walk"')
+    assert "created 1 user" in shown("--profile", "floor", "users", "import", "users.jsonl")
+
+
 @pytest.mark.long
-def test_the_services_work_on_their_oldest_dependencies(database_url: str) -> None:
+def test_the_services_work_on_their_oldest_dependencies(database_url: str, tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "feeds.toml").open("a", encoding="utf-8") as feeds:
+        feeds.write(EXTRAS)
     with serving(database_url, python=SERVICES) as server:
         walk(server, Path(sys.executable))
+        load(database_url, tmp_path / "feeds.toml")
+        with ArtemisClient(server.target) as client:
+            rooms = client.events.list(filter='source = "rooms"')
+            assert {(each.name, each.location) for each in rooms} == {
+                ("Council", "Great"),
+                ("Book market", "Yard"),
+                ("Choir", "Small"),
+            }
         assert server.stop() == 0
         assert "Traceback" not in server.log.text
+
+
+def load(database_url: str, config: Path) -> None:
+    """Loads feeds on the oldest dependencies."""
     loaded = subprocess.run(
-        [SERVICES, "-m", "artemis_loader", "load", "--config", SAMPLES, "--json"],
+        [SERVICES, "-m", "artemis_loader", "load", "--config", config, "--json"],
         env=environment() | {"ARTEMIS_DATABASE_URL": database_url},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""The test kit does what it says, seen by a plain stub and by the client, whose retries hide some faults."""
+"""The test kit does what it says, seen by a plain stub and by both clients, whose retries hide some faults."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from artemis_client import (
     ArtemisClient,
     DeadlineExceeded,
     Event,
+    EventMirror,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -22,12 +23,15 @@ from artemis_client import (
     Unavailable,
 )
 from artemis_testing import ArtemisServer, ServerFailedError
-from artemis_testing.data import START, EventFields, UserFields, from_message
+from artemis_testing.data import START, EventFields, UserFields
 from artemis_testing.process import ServerProcess
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_status import rpc_status
+
+from tests.e2e import blocking
+from tests.testing.test_plugin import wait_until
 
 pytest_plugins = ["artemis_testing.plugin"]
 
@@ -46,6 +50,16 @@ def stub(artemis: ArtemisServer) -> Iterator[events_pb2_grpc.EventServiceStub]:
         yield events_pb2_grpc.EventServiceStub(channel)
 
 
+@pytest.fixture(params=["threads", "asyncio"])
+def client(artemis: ArtemisServer, request: pytest.FixtureRequest) -> Iterator[ArtemisClient]:
+    """Each of the two clients, in the shape of the one without asyncio."""
+    if request.param == "threads":
+        yield artemis.client
+    else:
+        with blocking.blocking(artemis.async_client)() as client:
+            yield client
+
+
 def new_message() -> events_pb2.Event:
     """Returns an event that can be created."""
     event = events_pb2.Event(name="Once")
@@ -56,14 +70,7 @@ def new_message() -> events_pb2.Event:
 
 def new_event() -> Event:
     """Returns the same event for the client."""
-    event: Event = from_message(Event, new_message())
-    return event
-
-
-def at(time: Any) -> datetime:
-    """Returns a time of the client as a datetime."""
-    found: datetime = time if isinstance(time, datetime) else time.ToDatetime(UTC)
-    return found
+    return Event.from_message(new_message())
 
 
 def create(stub: events_pb2_grpc.EventServiceStub, timeout: float = PATIENCE) -> events_pb2.Event:
@@ -95,12 +102,12 @@ def methods(artemis: ArtemisServer) -> list[str]:
     return [call.method for call in artemis.calls]
 
 
-def test_a_reset_leaves_nothing(artemis: ArtemisServer) -> None:
+def test_a_reset_leaves_nothing(artemis: ArtemisServer, client: ArtemisClient) -> None:
     target = artemis.target
     artemis.clock.freeze(NEW_YEAR)
     artemis.add_event(owner_id=artemis.add_user().id)
-    artemis.client.events.create(new_event(), request_id=REQUEST_ID)
-    _, watch = artemis.client.events.list_and_watch()
+    client.events.create(new_event(), request_id=REQUEST_ID)
+    _, watch = client.events.list_and_watch()
     token = watch.resume_token
     artemis.faults.fail(Code.INTERNAL, calls=100)
 
@@ -108,13 +115,13 @@ def test_a_reset_leaves_nothing(artemis: ArtemisServer) -> None:
 
     assert artemis.target == target
     assert names(artemis) == []
-    assert list(artemis.client.users.list()) == []
+    assert list(client.users.list()) == []
     assert methods(artemis) == ["ListEvents", "ListUsers"]
     assert abs(artemis.clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
     assert artemis.add_event().name == "Event 1"
-    assert artemis.client.events.create(new_event(), request_id=REQUEST_ID).id == 2
+    assert client.events.create(new_event(), request_id=REQUEST_ID).id == 2
     artemis.clock.freeze(NEW_YEAR)
-    for old in (watch, artemis.client.events.watch(token)):
+    for old in (watch, client.events.watch(token)):
         with pytest.raises(ResumeTokenExpired):
             next(old)
 
@@ -142,11 +149,14 @@ def test_what_is_not_given_has_a_default(artemis: ArtemisServer) -> None:
     assert (user.id, user.email, user.first_name) == (1, "user1@example.com", "Ada")
     event = artemis.add_event(owner_id=user.id)
     assert (event.id, event.name, event.owner_id) == (1, "Event 1", 1)
-    assert at(event.start_time) == START
-    assert at(event.end_time) == START + timedelta(hours=1)
+    assert event.start_time == START
+    assert event.end_time == START + timedelta(hours=1)
     late = artemis.add_event(end_time=NEW_YEAR)
-    assert at(late.start_time) == NEW_YEAR - timedelta(hours=1)
+    assert late.start_time == NEW_YEAR - timedelta(hours=1)
     assert late == artemis.client.events.get(late.id)
+    first = artemis.add_event(end_time=datetime.min.replace(tzinfo=UTC))
+    last = artemis.add_event(start_time=datetime.max.replace(tzinfo=UTC))
+    assert (first.start_time, last.end_time) == (first.end_time, last.start_time)
 
 
 def test_many_events_are_added_in_their_order(artemis: ArtemisServer) -> None:
@@ -166,6 +176,14 @@ def test_data_that_the_server_refuses_raise_its_error(artemis: ArtemisServer) ->
         artemis.add_event(start_time=datetime(2031, 1, 1))
     with pytest.raises(ValueError, match="there is no field 'nmae'"):
         artemis.add_event(nmae="x")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"expected an artemis_client\.Event, not .*events_pb2\.Event"):
+        artemis.add_events([new_message()])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"expected an artemis_client\.User, not .*users_pb2\.User"):
+        artemis.add_users([users_pb2.User()])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="there is no field 'source'"):
+        artemis.add_user(source="feed")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"User\.email must be a str"):
+        artemis.add_user(email=3)  # type: ignore[arg-type]
 
 
 def test_a_file_has_users_and_events(artemis: ArtemisServer, tmp_path: Path) -> None:
@@ -225,6 +243,18 @@ def test_a_code_that_the_server_never_answers_is_refused(artemis: ArtemisServer)
         artemis.faults.fail(Code.INTERNAL, method="CreatEvent")
     with pytest.raises(ValueError, match="calls must be 1 or more"):
         artemis.faults.drop_connection(calls=0)
+    for calls in (-1, 1.5, True):
+        with pytest.raises(ValueError, match="calls must be 1 or more"):
+            artemis.faults.fail(Code.INTERNAL, calls=calls)  # type: ignore[arg-type]
+    for seconds in (-1, 0.5, 10**12):
+        with pytest.raises(ValueError, match="retry_after is from 0 to"):
+            artemis.faults.fail(Code.UNAVAILABLE, retry_after=seconds)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="reason must be a str"):
+        artemis.faults.fail(Code.NOT_FOUND, reason=5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="message has half of a surrogate pair"):
+        artemis.faults.fail(Code.NOT_FOUND, message="\ud800")
+    with pytest.raises(TypeError, match=r"a code is one of grpc\.StatusCode, not 'NOT_FOUND'"):
+        artemis.faults.fail("NOT_FOUND")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="the answer of WatchEvents is a stream"):
         artemis.faults.lose_answer(method="WatchEvents")
     with pytest.raises(ValueError, match="a delay is from 0 to 25 seconds"):
@@ -242,19 +272,21 @@ def test_a_failure_has_the_reason_the_text_and_the_pause_that_the_test_gives(
 
 
 @pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED])
-def test_the_client_hides_failures_that_pass(artemis: ArtemisServer, code: grpc.StatusCode) -> None:
+def test_the_client_hides_failures_that_pass(
+    artemis: ArtemisServer, client: ArtemisClient, code: grpc.StatusCode
+) -> None:
     artemis.faults.fail(code, calls=2, method="CreateEvent")
-    assert artemis.client.events.create(new_event()).id == 1
+    assert client.events.create(new_event()).id == 1
     assert methods(artemis) == ["CreateEvent"] * 3
 
 
-def test_the_client_does_not_hide_other_failures(artemis: ArtemisServer) -> None:
+def test_the_client_does_not_hide_other_failures(artemis: ArtemisServer, client: ArtemisClient) -> None:
     event = artemis.add_event()
     artemis.faults.fail(Code.NOT_FOUND, method="GetEvent")
     assert names(artemis) == ["Event 1"]
     with pytest.raises(NotFound):
-        artemis.client.events.get(event.id)
-    assert artemis.client.events.get(event.id) == event
+        client.events.get(event.id)
+    assert client.events.get(event.id) == event
 
 
 def test_faults_are_met_one_after_the_other_until_they_are_cleared(
@@ -269,56 +301,60 @@ def test_faults_are_met_one_after_the_other_until_they_are_cleared(
     assert create(stub).id == 1
 
 
-def test_a_late_answer_is_one_all_the_same(artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub) -> None:
+def test_a_late_answer_is_one_all_the_same(
+    artemis: ArtemisServer, client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
+) -> None:
     artemis.faults.delay(0, method="GetEvent")
     assert failure(lambda: stub.GetEvent(events_pb2.GetEventRequest(id=1))).code() is Code.NOT_FOUND
     artemis.faults.delay(0.2, method="CreateEvent", calls=2)
     begin = time.monotonic()
     assert create(stub).id == 1
-    assert artemis.client.events.create(new_event()).id == 2
+    assert client.events.create(new_event()).id == 2
     assert time.monotonic() - begin >= 0.4
 
 
 def test_a_caller_whose_deadline_passes_may_have_written(
-    artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub
+    artemis: ArtemisServer, client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
 ) -> None:
     artemis.faults.delay(20, calls=2)
     assert failure(create, stub, 0.3).code() is Code.DEADLINE_EXCEEDED
     with pytest.raises(DeadlineExceeded):
-        artemis.client.events.create(new_event(), timeout=0.3)
+        client.events.create(new_event(), timeout=0.3)
     assert names(artemis) == ["Once", "Once"]
 
 
-def test_a_dropped_connection_has_no_effect(artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub) -> None:
+def test_a_dropped_connection_has_no_effect(
+    artemis: ArtemisServer, client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
+) -> None:
     artemis.faults.drop_connection(calls=2)
     assert failure(create, stub).code() is Code.UNAVAILABLE
-    assert artemis.client.events.create(new_event()).id == 1
+    assert client.events.create(new_event()).id == 1
     assert methods(artemis) == ["CreateEvent"] * 3
 
 
 def test_a_lost_answer_is_that_of_a_write_which_is_made_once(
-    artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub
+    artemis: ArtemisServer, client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
 ) -> None:
     artemis.faults.lose_answer(method="CreateEvent", calls=2)
     assert failure(create, stub).code() is Code.UNAVAILABLE
-    assert artemis.client.events.create(new_event()).id == 2
+    assert client.events.create(new_event()).id == 2
     assert names(artemis) == ["Once", "Once"]
     assert methods(artemis)[:3] == ["CreateEvent"] * 3
 
 
-def test_an_error_can_be_lost_as_well(artemis: ArtemisServer) -> None:
+def test_an_error_can_be_lost_as_well(artemis: ArtemisServer, client: ArtemisClient) -> None:
     artemis.faults.lose_answer(method="GetEvent")
     with pytest.raises(NotFound):
-        artemis.client.events.get(7)
+        client.events.get(7)
     assert methods(artemis) == ["GetEvent", "GetEvent"]
 
 
 def test_a_watch_of_the_client_outlives_its_connection(
-    artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub
+    artemis: ArtemisServer, client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
 ) -> None:
     plain = stub.WatchEvents(events_pb2.WatchEventsRequest(), timeout=PATIENCE)
     assert next(plain).resume_token
-    _, watch = artemis.client.events.list_and_watch()
+    _, watch = client.events.list_and_watch()
     artemis.add_event()
     assert next(watch).event.id == 1
 
@@ -330,26 +366,26 @@ def test_a_watch_of_the_client_outlives_its_connection(
 
 
 def test_a_watch_of_the_client_outlives_what_its_call_meets(
-    artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub
+    artemis: ArtemisServer, client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
 ) -> None:
     artemis.faults.fail(Code.UNAVAILABLE, method="WatchEvents")
     assert failure(lambda: list(resume(stub, ""))).code() is Code.UNAVAILABLE
-    _, watch = artemis.client.events.list_and_watch()
+    _, watch = client.events.list_and_watch()
     artemis.faults.fail(Code.UNAVAILABLE, method="WatchEvents")
     artemis.faults.drop_connection(method="WatchEvents")
     artemis.faults.lose_answer(method="CreateEvent")
-    artemis.client.events.create(new_event())
+    client.events.create(new_event())
     assert next(watch).event.id == 1
     assert methods(artemis).count("WatchEvents") == 4
 
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_an_expired_log_ends_watches_and_their_tokens(
-    artemis: ArtemisServer, stub: events_pb2_grpc.EventServiceStub, changed: bool
+    artemis: ArtemisServer, client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub, changed: bool
 ) -> None:
     plain = stub.WatchEvents(events_pb2.WatchEventsRequest(), timeout=PATIENCE)
     token = next(plain).resume_token
-    _, watch = artemis.client.events.list_and_watch()
+    _, watch = client.events.list_and_watch()
     if changed:
         artemis.add_event()
         assert next(watch).event.id == 1
@@ -360,10 +396,20 @@ def test_an_expired_log_ends_watches_and_their_tokens(
         assert (error.code(), detail(error, ErrorInfo).reason) == (Code.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED")
     with pytest.raises(ResumeTokenExpired):
         next(watch)
-    events, again = artemis.client.events.list_and_watch()
+    events, again = client.events.list_and_watch()
     assert len(list(events)) == changed
     added = artemis.add_event()
     assert next(again).event == added
+
+
+@pytest.mark.parametrize("mirror_of", [EventMirror, blocking.mirror], ids=["threads", "asyncio"])
+def test_a_mirror_outlives_an_expired_log(artemis: ArtemisServer, mirror_of: Any) -> None:
+    client = artemis.client if mirror_of is EventMirror else blocking.blocking(artemis.async_client)()
+    with client, mirror_of(client) as mirror:
+        assert mirror.wait_until_synced(PATIENCE)
+        artemis.faults.expire_watch_log()
+        event = artemis.add_event()
+        wait_until(lambda: mirror.events.get(event.id) == event)
 
 
 def resume(stub: events_pb2_grpc.EventServiceStub, token: str) -> Any:
@@ -377,11 +423,11 @@ def test_a_frozen_clock_is_that_of_the_data(artemis: ArtemisServer) -> None:
     artemis.add_event()
     updated = artemis.client.events.update(Event(id=first.id, name="A"))
 
-    assert at(first.create_time) == NEW_YEAR
-    assert at(updated.update_time) == NEW_YEAR + timedelta(hours=1)
+    assert first.create_time == NEW_YEAR
+    assert updated.update_time == NEW_YEAR + timedelta(hours=1)
     late = artemis.client.events.list(filter='create_time > "2040-01-01T00:30:00Z"')
     assert [event.name for event in late] == ["Event 2"]
-    history = [at(change.change_time) for change in artemis.client.events.history(first.id)]
+    history = [change.change_time for change in artemis.client.events.history(first.id)]
     assert history == [NEW_YEAR + timedelta(hours=1), NEW_YEAR]
 
 
@@ -397,30 +443,35 @@ def test_a_clock_that_is_not_frozen_goes_on_from_where_it_was_moved_to(artemis: 
     assert artemis.clock.now() == artemis.clock.freeze()
     for limit in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
         artemis.clock.freeze(limit)
-        assert at(artemis.add_event().create_time) == limit
+        assert artemis.add_event().create_time == limit
     with pytest.raises(ValueError, match="has no time zone"):
         artemis.clock.freeze(datetime(2040, 1, 1))
+    with pytest.raises(TypeError, match="at must be a datetime"):
+        artemis.clock.freeze("2040-01-01T00:00:00Z")  # type: ignore[arg-type]
 
 
-def test_what_is_kept_for_a_time_goes_with_the_clock(artemis: ArtemisServer) -> None:
+def test_what_is_kept_for_a_time_goes_with_the_clock(artemis: ArtemisServer, client: ArtemisClient) -> None:
     artemis.clock.freeze(NEW_YEAR)
-    first = artemis.client.events.create(new_event(), request_id=REQUEST_ID)
+    first = client.events.create(new_event(), request_id=REQUEST_ID)
     artemis.clock.advance(timedelta(hours=23))
-    assert artemis.client.events.create(new_event(), request_id=REQUEST_ID) == first
+    assert client.events.create(new_event(), request_id=REQUEST_ID) == first
     artemis.clock.advance(timedelta(hours=2))
-    assert artemis.client.events.create(new_event(), request_id=REQUEST_ID).id == 2
+    assert client.events.create(new_event(), request_id=REQUEST_ID).id == 2
 
-    _, watch = artemis.client.events.list_and_watch()
+    _, watch = client.events.list_and_watch()
     token = watch.resume_token
     watch.close()
     artemis.add_events([Event(), Event()])
     artemis.clock.advance(timedelta(days=8))
     with pytest.raises(ResumeTokenExpired):
-        next(artemis.client.events.watch(token))
+        next(client.events.watch(token))
 
 
-def test_two_servers_have_nothing_in_common(artemis: ArtemisServer, artemis_factory: Any) -> None:
-    other = artemis_factory(access=True)
+def test_two_servers_have_nothing_in_common_and_one_that_has_ended_is_told_with_its_log(
+    artemis: ArtemisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = ServerProcess(tmp_path, access=True)
+    other = ArtemisServer(process)
     other.clock.freeze(NEW_YEAR)
     other.add_event()
     other.faults.fail(Code.UNAVAILABLE, calls=100)
@@ -432,6 +483,21 @@ def test_two_servers_have_nothing_in_common(artemis: ArtemisServer, artemis_fact
     with reader, pytest.raises(PermissionDenied):
         reader.events.delete(1)
     assert other.client.events.delete(1).id == 1
+
+    with pytest.raises(ServerFailedError):
+        process.ask("crash")  # there is no such command
+    process._process.wait(PATIENCE)
+    for _ in range(2):  # the second command is written to a socket that nobody reads
+        with pytest.raises(ServerFailedError, match="has ended with exit code 1; its log:") as caught:
+            other.clock.now()
+    assert "healthy: serving" in str(caught.value)
+    assert "ValueError: crash" in str(caught.value)
+    monkeypatch.setattr("artemis_testing.process.MIN_FREE", 1 << 62)
+    with pytest.raises(ServerFailedError, match="has no space left"):
+        other.reset()
+    other.close()
+    other.close()
+    assert not process._folder.exists()
 
 
 def test_calls_of_asyncio_meet_faults_as_well(artemis: ArtemisServer) -> None:
@@ -453,19 +519,7 @@ def test_calls_of_asyncio_meet_faults_as_well(artemis: ArtemisServer) -> None:
     assert names(artemis) == ["Event 1", "Once"]
 
 
-def test_a_client_without_an_answer_fails_at_its_deadline(artemis: ArtemisServer) -> None:
+def test_a_client_without_an_answer_fails_at_its_deadline(artemis: ArtemisServer, client: ArtemisClient) -> None:
     artemis.faults.drop_connection(calls=1000)
     with pytest.raises((Unavailable, DeadlineExceeded)):
-        artemis.client.events.get(1, timeout=0.3)
-
-
-def test_a_server_that_has_ended_is_told_with_its_log(tmp_path: Path) -> None:
-    process = ServerProcess(tmp_path)
-    folder = process._folder
-    process._process.kill()
-    with pytest.raises(ServerFailedError, match="has ended with exit code -9; its log:") as caught:
-        process.ask("now")
-    assert "healthy: serving" in str(caught.value)
-    process.close()
-    assert not folder.exists()
-    process.close()
+        client.events.get(1, timeout=0.3)

@@ -1,7 +1,6 @@
 """The plugin in runs of pytest like those of consumers, and the examples of its pages."""
 
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -20,17 +19,9 @@ PAGES = (ROOT / "testing" / "README.md", ROOT / "docs" / "testing.md")
 PLUGIN = ("-p", "artemis_testing.plugin", "-p", "no:cacheprovider")
 """Where the package is installed, pytest finds the plugin by itself, and does not load it a second time."""
 PATIENCE = 100.0
-SLOW = """
-import pathlib, time
-
-def test_waits(artemis):
-    artemis.add_event()
-    pathlib.Path("target.new").write_text(artemis.target)
-    pathlib.Path("target.new").rename("target")
-    time.sleep(60)
-"""
 ISOLATED = """
 import os
+import signal
 
 import pytest
 
@@ -43,11 +34,25 @@ def test_has_a_server_of_its_own(artemis, number):
     artemis.faults.drop_connection(calls=100)
     with open(os.environ["PYTEST_XDIST_WORKER"], "w") as file:
         file.write(artemis.target)
+
+def test_has_its_worker_killed(artemis):
+    artemis.add_event()
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 FAILING = """
+import os
+import signal
+
 def test_fails(artemis):
     assert list(artemis.client.users.list()) == []
     artemis.client.events.get(7)
+
+def test_is_interrupted(artemis):
+    artemis.add_event()
+    os.kill(os.getpid(), signal.SIGINT)
+
+def test_is_left_out():
+    pass
 """
 
 
@@ -68,16 +73,18 @@ def test_the_examples_of_the_pages_pass_and_a_failed_test_shows_the_log_of_the_s
     result = pytester.runpytest_subprocess(*PLUGIN, "-W", "error", timeout=PATIENCE)
 
     result.assert_outcomes(passed=sum(len(re.findall("^def test_", block, re.M)) for block in examples), failed=1)
-    result.stdout.fnmatch_lines(["*Captured artemis call*", "*UserService/ListUsers code=OK*"])
-    assert left_in(files) == []
+    result.stdout.fnmatch_lines(["*Captured artemis call*", "*UserService/ListUsers code=OK*", "*KeyboardInterrupt*"])
+    assert left_in(files) == []  # after Ctrl-C
 
 
-def test_the_first_example_has_less_than_ten_lines() -> None:
-    (first, *_) = re.findall(r"```python\n(.*?)```", PAGES[0].read_text("utf-8"), re.DOTALL)
-    assert len(first.splitlines()) < 10
+def test_the_first_examples_have_less_than_ten_lines() -> None:
+    page = PAGES[1].read_text("utf-8")
+    for text in (PAGES[0].read_text("utf-8"), page, page.partition("## asyncio")[2]):
+        (first, *_) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        assert len(first.splitlines()) < 10
 
 
-def test_each_worker_of_xdist_has_a_server(
+def test_each_worker_of_xdist_has_a_server_which_ends_when_the_worker_is_killed(
     pytester: pytest.Pytester, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARTEMIS_CA", "/nowhere")
@@ -86,30 +93,18 @@ def test_each_worker_of_xdist_has_a_server(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     pytester.makepyfile(ISOLATED)
 
-    result = pytester.runpytest_subprocess(*PLUGIN, "-n", "2", "--dist", "each", timeout=PATIENCE)
+    result = pytester.runpytest_subprocess(
+        *PLUGIN, "-n", "2", "--dist", "each", "--max-worker-restart", "0", timeout=PATIENCE
+    )
 
-    result.assert_outcomes(passed=12)
+    assert result.parseoutcomes()["passed"] == 12
     targets = {(pytester.path / worker).read_text() for worker in ("gw0", "gw1")}
     assert len(targets) == 2
-    assert left_in(files) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill"])
-def test_nothing_is_left_when_a_run_is_interrupted(
-    pytester: pytest.Pytester, files: Path, number: signal.Signals
-) -> None:
-    pytester.makepyfile(SLOW)
-    command = [sys.executable, "-m", "pytest", *PLUGIN]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as run:
-        marker = pytester.path / "target"
-        wait_until(marker.exists)
-        run.send_signal(number)
-        run.wait(PATIENCE)
-
     wait_until(lambda: left_in(files) == [])
-    host, _, port = marker.read_text().partition(":")
-    with socket.socket() as client:
-        wait_until(lambda: client.connect_ex((host, int(port))) != 0)
+    for target in targets:
+        host, _, port = target.partition(":")
+        with socket.socket() as client:
+            assert client.connect_ex((host, int(port))) != 0
 
 
 def left_in(folder: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from artemis_client.fields import check_time
+
 from artemis_testing.process import ServerProcess
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,6 +27,7 @@ class Clock:
         """Stops the clock at a time that has a time zone, or where it is; returns the time.
 
         Raises:
+            TypeError: it is not a datetime.
             ValueError: the time has no time zone, or is not in the years 1 to 9999 of UTC.
         """
         return _to_datetime(self._process.ask("freeze", at=None if at is None else _to_micros(at)))
@@ -42,8 +45,7 @@ class Clock:
 
 
 def _to_micros(at: datetime) -> int:
-    if at.tzinfo is None:
-        raise ValueError(f"{at!r} has no time zone; give it one, such as tzinfo=timezone.utc")
+    check_time("at", at)
     return (at - _EPOCH) // _MICROSECOND
 
 

@@ -1,15 +1,14 @@
 """The data that a test begins with: what is not given gets a default, so that a test names what it is about."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypedDict
 
 import grpc
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
-from artemis.v1.events_pb2 import Event as EventMessage
-from artemis.v1.users_pb2 import User as UserMessage
 from artemis_client import Event, User
 from artemis_client.errors import from_rpc_error
 from google.protobuf.json_format import ParseDict
@@ -58,19 +57,19 @@ class Data:
         """Begins to count events and users anew: their numbers are in their default names."""
         self._event_count = self._user_count = 0
 
-    def events(self, events: Iterable[Event | EventMessage]) -> list[Event]:
+    def events(self, events: Iterable[Event]) -> list[Event]:
         """Adds events, in their order; returns them with their ids."""
-        requests = [events_pb2.CreateEventRequest(event=self._complete_event(to_message(each))) for each in events]
-        added: list[EventMessage] = []
+        requests = [events_pb2.CreateEventRequest(event=self._complete_event(each).to_message()) for each in events]
+        added: list[Event] = []
         for begin in range(0, len(requests), MAX_BATCH):
             batch = events_pb2.BatchCreateEventsRequest(requests=requests[begin : begin + MAX_BATCH])
-            added += self._call(self._events.BatchCreateEvents, batch).events
-        return [from_message(Event, each) for each in added]
+            added += map(Event.from_message, self._call(self._events.BatchCreateEvents, batch).events)
+        return added
 
-    def users(self, users: Iterable[User | UserMessage]) -> list[User]:
+    def users(self, users: Iterable[User]) -> list[User]:
         """Adds users, in their order; returns them with their ids."""
-        requests = [users_pb2.CreateUserRequest(user=self._complete_user(to_message(each))) for each in users]
-        return [from_message(User, self._call(self._users.CreateUser, each)) for each in requests]
+        requests = [users_pb2.CreateUserRequest(user=self._complete_user(each).to_message()) for each in users]
+        return [User.from_message(self._call(self._users.CreateUser, each)) for each in requests]
 
     def _call(self, method: Any, request: Any) -> Any:
         try:
@@ -78,56 +77,37 @@ class Data:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
 
-    def _complete_event(self, given: EventMessage) -> EventMessage:
-        event = EventMessage()
-        event.CopyFrom(given)
+    def _complete_event(self, event: Event) -> Event:
+        _check_kind(event, Event)
         self._event_count += 1
-        event.name = event.name or f"Event {self._event_count}"
-        if not event.HasField("start_time"):
-            start = event.end_time.ToDatetime(UTC) - DURATION if event.HasField("end_time") else START
-            event.start_time.FromDatetime(start)
-        if not event.HasField("end_time"):
-            event.end_time.FromDatetime(event.start_time.ToDatetime(UTC) + DURATION)
-        return event
+        start = event.start_time or (_moved(event.end_time, -DURATION) if event.end_time else START)
+        end = event.end_time or _moved(start, DURATION)
+        return replace(event, name=event.name or f"Event {self._event_count}", start_time=start, end_time=end)
 
-    def _complete_user(self, given: UserMessage) -> UserMessage:
-        user = UserMessage()
-        user.CopyFrom(given)
+    def _complete_user(self, user: User) -> User:
+        _check_kind(user, User)
         self._user_count += 1
-        user.email = user.email or f"user{self._user_count}@example.com"
-        return user
+        return replace(user, email=user.email or f"user{self._user_count}@example.com")
 
 
-def to_message(resource: Any) -> Any:
-    """Returns the contract's message of an event or a user, which may be one already."""
-    return resource.to_message() if hasattr(resource, "to_message") else resource
-
-
-def from_message(kind: Any, message: Any) -> Any:
-    """Returns the event or user of the client's type for a message of the contract. The two types may be one."""
-    return kind.from_message(message) if hasattr(kind, "from_message") else message
-
-
-def event_of(fields: EventFields) -> EventMessage:
+def event_of(fields: EventFields) -> Event:
     """Returns an event with these fields.
 
     Raises:
-        ValueError: a time has no time zone, or there is no such field.
+        TypeError: a value has the wrong type.
+        ValueError: a time has no time zone, or a caller may not set such a field.
     """
-    event = EventMessage()
-    for name, value in fields.items():
-        if name not in EventFields.__annotations__:
-            raise ValueError(f"there is no field {name!r}; there are {', '.join(EventFields.__annotations__)}")
-        if not isinstance(value, datetime):
-            setattr(event, name, value)
-        elif value.tzinfo is None:
-            raise ValueError(f"{name} has no time zone; give it one, such as tzinfo=timezone.utc")
-        else:
-            getattr(event, name).FromDatetime(value)
-    return event
+    _check_names(fields, EventFields)
+    return Event(**fields)
 
 
-def read(path: Path) -> tuple[list[UserMessage], list[EventMessage]]:
+def user_of(fields: UserFields) -> User:
+    """Returns a user with these fields. Raises: as `event_of`."""
+    _check_names(fields, UserFields)
+    return User(**fields)
+
+
+def read(path: Path) -> tuple[list[User], list[Event]]:
     """Returns the users and the events of a file: a JSON object on each line, a user if it has an e-mail address.
 
         {"email": "ada@example.com"}
@@ -138,14 +118,14 @@ def read(path: Path) -> tuple[list[UserMessage], list[EventMessage]]:
     Raises:
         ValueError: a line is not such an object; the text has its number.
     """
-    users: list[UserMessage] = []
-    events: list[EventMessage] = []
+    users: list[User] = []
+    events: list[Event] = []
     for number, values in _lines(path):
         try:
             if "email" in values:
-                users.append(ParseDict(values, UserMessage()))
+                users.append(User.from_message(ParseDict(values, users_pb2.User())))
             else:
-                events.append(ParseDict(values, EventMessage()))
+                events.append(Event.from_message(ParseDict(values, events_pb2.Event())))
         except Exception as error:
             raise ValueError(f"{path}:{number}: {error}") from None
     return users, events
@@ -158,3 +138,22 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, json.loads(line)
             except ValueError as error:
                 raise ValueError(f"{path}:{number}: {error}") from None
+
+
+def _check_names(fields: Mapping[str, object], kind: type[EventFields] | type[UserFields]) -> None:
+    for name in fields.keys() - kind.__annotations__.keys():
+        raise ValueError(f"there is no field {name!r} that a test may set; there are {', '.join(kind.__annotations__)}")
+
+
+def _check_kind(entity: object, kind: type[Event] | type[User]) -> None:
+    if not isinstance(entity, kind):
+        found = type(entity)
+        raise TypeError(f"expected an artemis_client.{kind.__name__}, not {found.__module__}.{found.__qualname__}")
+
+
+def _moved(time: datetime, by: timedelta) -> datetime:
+    """Returns the time moved, or as it is where the years that Python knows end."""
+    try:
+        return time + by
+    except OverflowError:
+        return time

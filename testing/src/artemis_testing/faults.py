@@ -2,9 +2,12 @@
 
 import grpc
 from artemis.v1 import events_pb2, users_pb2
+from artemis_client.fields import check_text
 
 from artemis_testing.process import ServerProcess
 
+MAX_RETRY_AFTER = 86_400
+"""Seconds."""
 MAX_DELAY = 25.0
 """Seconds. The server gives a client 30 to read an answer."""
 _METHODS = {
@@ -44,8 +47,16 @@ class Faults:
         the server asks for 1 there, which a test would have to wait for.
 
         Raises:
-            ValueError: the server never answers this code, or has no such method.
+            TypeError: an argument has the wrong type.
+            ValueError: the server never answers this code, or has no such method; a number is out of its range; UTF-8
+                cannot encode a text.
         """
+        if not isinstance(code, grpc.StatusCode):
+            raise TypeError(f"a code is one of grpc.StatusCode, not {code!r}")
+        check_text("reason", reason)
+        check_text("message", message)
+        if type(retry_after) is not int or not 0 <= retry_after <= MAX_RETRY_AFTER:
+            raise ValueError(f"retry_after is from 0 to {MAX_RETRY_AFTER} whole seconds, not {retry_after!r}")
         _check(calls, method)
         status = {"code": code.name, "reason": reason, "message": message, "retry_after": retry_after}
         self._process.ask("fail", calls=calls, method=method, status=status)
@@ -97,7 +108,7 @@ class Faults:
 
 
 def _check(calls: int, method: str, *, unary: bool = False) -> None:
-    if calls < 1:
+    if type(calls) is not int or calls < 1:
         raise ValueError(f"calls must be 1 or more, not {calls!r}")
     if method and method not in _METHODS:
         raise ValueError(f"there is no method {method!r}; there are {', '.join(_METHODS)}")

@@ -18,6 +18,8 @@ TIMEOUT = 30.0
 """Seconds that a command may take."""
 END_TIMEOUT = 1.0
 """Seconds in which a process that has failed ends by itself."""
+MIN_FREE = 1 << 20
+"""Bytes of the file system for temporary files. With less, an error says so: the log cannot be written either."""
 STOP_TIMEOUT = 5.0
 """Seconds after which a process that does not end is killed."""
 
@@ -85,7 +87,8 @@ class ServerProcess:
 
     def close(self) -> None:
         """Ends the process, and removes its files. It may be called more than once."""
-        self._stream.close()
+        with suppress(OSError):  # a command that a dead process did not read is still in the buffer
+            self._stream.close()
         self._control.close()
         try:
             self._process.wait(STOP_TIMEOUT)
@@ -113,4 +116,7 @@ class ServerProcess:
         with suppress(subprocess.TimeoutExpired):  # it has closed the socket, and may be about to end
             code = self._process.wait(END_TIMEOUT)
         state = "does not answer" if code is None else f"has ended with exit code {code}"
+        files = os.fstatvfs(self._log.fileno())
+        if files.f_bavail * files.f_frsize < MIN_FREE:
+            state += f"; the file system of {self._folder} has no space left"
         return ServerFailedError(f"the server of artemis_testing {state}; its log:\n{self.log()}")

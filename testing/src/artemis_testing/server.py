@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
 
 import grpc
-from artemis.v1.events_pb2 import Event as EventMessage
-from artemis.v1.users_pb2 import User as UserMessage
-from artemis_client import ArtemisClient, Event, User
+from artemis_client import ArtemisClient, AsyncArtemisClient, Event, User
 
 from artemis_testing.calls import RecordedCall, recorded
 from artemis_testing.clock import Clock
-from artemis_testing.data import Data, EventFields, UserFields, event_of, read
+from artemis_testing.data import Data, EventFields, UserFields, event_of, read, user_of
 from artemis_testing.faults import Faults
 from artemis_testing.process import ServerFailedError, ServerProcess
 
@@ -45,10 +42,13 @@ class ArtemisServer:
             self._client = ArtemisClient(self.target, token=token, timeout=CLIENT_TIMEOUT)
         return self._client
 
-    def async_client(self, **options: Any) -> Any:
-        """Returns a new AsyncArtemisClient of this server; the options are those of its constructor. Close it."""
-        made: Any = import_module("artemis_client").AsyncArtemisClient
-        return made(self.target, **{"token": self._process.tokens.get("admin"), "timeout": CLIENT_TIMEOUT, **options})
+    def async_client(self, **options: Any) -> AsyncArtemisClient:
+        """Returns a new client for asyncio, which is like `client`. Call this in a coroutine, and close the client.
+
+        The options are those of AsyncArtemisClient.
+        """
+        defaults = {"token": self._process.tokens.get("admin"), "timeout": CLIENT_TIMEOUT}
+        return AsyncArtemisClient(self.target, **{**defaults, **options})
 
     def token(self, role: str) -> str:
         """Returns a token that has this role: "reader", "writer" or "admin".
@@ -62,27 +62,22 @@ class ArtemisServer:
         """Adds an event, and returns it with its id. What is not given has a default: it begins at `data.START`.
 
         Raises:
-            ValueError: a time has no time zone, or there is no such field.
+            TypeError: a value has the wrong type.
+            ValueError: a time has no time zone, or a caller may not set such a field.
             artemis_client.ArtemisError: the server refuses the event.
         """
         return self.add_events([event_of(fields)])[0]
 
-    def add_events(self, events: Iterable[Event | EventMessage]) -> list[Event]:
-        """Adds events, and returns them with their ids. An event without a name, a start or an end gets one.
-
-        They may be of the client's type or messages of the contract.
-        """
+    def add_events(self, events: Iterable[Event]) -> list[Event]:
+        """Adds events, and returns them with their ids. An event without a name, a start or an end gets one."""
         return self._data.events(events)
 
     def add_user(self, **fields: Unpack[UserFields]) -> User:
         """Adds a user, and returns it with its id. The address is userN@example.com unless it is given."""
-        return self.add_users([User(**fields)])[0]
+        return self.add_users([user_of(fields)])[0]
 
-    def add_users(self, users: Iterable[User | UserMessage]) -> list[User]:
-        """Adds users, and returns them with their ids. A user without an e-mail address gets one.
-
-        They may be of the client's type or messages of the contract.
-        """
+    def add_users(self, users: Iterable[User]) -> list[User]:
+        """Adds users, and returns them with their ids. A user without an e-mail address gets one."""
         return self._data.users(users)
 
     def load(self, path: Path | str) -> None:

@@ -43,15 +43,20 @@ def main(descriptor: str, folder: str, cache: str, access: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which ends this process afterwards
     logs.set_up("INFO")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with socket.socket(fileno=int(descriptor)) as control, control.makefile("rw", encoding="utf-8") as stream:
-        try:
+    code = 1
+    try:
+        with socket.socket(fileno=int(descriptor)) as control, control.makefile("rw", encoding="utf-8") as stream:
             host = Host(Path(folder), Path(cache) if cache else None, access=access == "access")
             _answer(stream, {"value": {"port": host.port, "tokens": host.tokens}})
             _serve(host, stream)
             host.stop()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)  # at once: threads of gRPC may still run
+        code = 0
+    except BaseException:
+        logging.exception("the server ends")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        sys.stderr.flush()
+        os._exit(code)  # at once, also after an error: threads of the server may still run, and keep a process alive
 
 
 def _serve(host: Host, stream: IO[str]) -> None:
