@@ -24,7 +24,7 @@ RULES = [
         (r"\bawait ", ""),
         (r"\b_async\b", "_sync"),
         (r"\bAsync(?=[A-Z])", ""),
-        (r"\b(Event|User)ServiceAsyncStub\b", r"\1ServiceStub"),
+        (r"\b(\w+)ServiceAsyncStub\b", r"\1ServiceStub"),
         (r"\bStopAsyncIteration\b", "StopIteration"),
         (r"\b__a(enter|exit|iter|next)__", r"__\1__"),
         (r"\banext\(", "next("),
@@ -80,7 +80,8 @@ def main() -> int:
     """Writes the modules, or checks them with --check."""
     wrong = outdated()
     if sys.argv[1:] == ["--check"]:
-        print(*(f"{path} is not what client/generate_sync.py writes; run `make client`" for path in wrong), sep="\n")
+        for path in wrong:
+            print(f"{path} is not what client/generate_sync.py writes; run `make client`")
         return bool(wrong)
     wanted = generated() if wrong else {}
     for path in wrong:

@@ -35,6 +35,7 @@ class AsyncArtemisClient:
     ARTEMIS_TOKEN_FILE, which is read for each call. ARTEMIS_TLS=false is `insecure`.
     `interceptors` are gRPC's own; the first is the outermost. With `channel`, a channel of your own, the client has no
     part in how it connects: give no target, credentials, keepalive or interceptors, and close the channel yourself.
+    Nothing comes from the environment then.
 
     Raises:
         ValueError: there is no target; the token would go unencrypted to another machine, and `insecure` does not allow
