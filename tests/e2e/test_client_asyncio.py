@@ -17,6 +17,7 @@ from artemis_client import (
     AsyncArtemisClient,
     AsyncEventMirror,
     Cancelled,
+    DeadlineExceeded,
     Event,
     Unauthenticated,
 )
@@ -116,6 +117,21 @@ def test_a_reader_that_is_cancelled_misses_no_change() -> None:
         assert script.starts == ["t0", "t1"]
 
 
+def test_a_watch_has_one_reader_at_a_time() -> None:
+    async def test(script: Script) -> None:
+        async with AsyncArtemisClient(script.target) as client, await client.events.watch("t0") as watch:
+            first = asyncio.ensure_future(anext(watch))
+            await asyncio.to_thread(script.wait_for_streams, 1)
+            with pytest.raises(RuntimeError, match="one reader"):
+                await anext(watch)
+            await watch.close()
+            with pytest.raises(StopAsyncIteration):
+                await first
+
+    with playing([]) as script:
+        asyncio.run(test(script))
+
+
 def test_no_task_outlives_what_made_it() -> None:
     async def test(script: Script) -> None:
         async with AsyncArtemisClient(script.target) as client:
@@ -189,6 +205,31 @@ def test_a_coroutine_function_that_fails_is_one_clear_error() -> None:
     async def test() -> None:
         async with AsyncArtemisClient("127.0.0.1:1", token=provide) as client:
             with pytest.raises(Unauthenticated, match="the token provider failed: OSError: the vault is closed"):
+                await client.events.get(1)
+
+    asyncio.run(test())
+
+
+def test_a_coroutine_function_that_hangs_ends_at_the_deadline_of_its_call() -> None:
+    async def provide() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async def test() -> None:
+        async with AsyncArtemisClient("127.0.0.1:1", token=provide) as client:
+            with pytest.raises(DeadlineExceeded, match="the token provider did not return"):
+                await client.events.get(1, timeout=0.05)
+
+    asyncio.run(test())
+
+
+def test_a_timeout_that_a_coroutine_function_raises_is_its_own() -> None:
+    async def provide() -> str:
+        raise TimeoutError("of the vault")
+
+    async def test() -> None:
+        async with AsyncArtemisClient("127.0.0.1:1", token=provide) as client:
+            with pytest.raises(Unauthenticated, match="the token provider failed: TimeoutError: of the vault"):
                 await client.events.get(1)
 
     asyncio.run(test())

@@ -91,7 +91,7 @@ def connection(
         OSError: a file that a variable names cannot be read.
     """
     target = environ.get("ARTEMIS_TARGET") or None if target is None else target
-    if target is None:
+    if not target:
         raise ValueError('give the target, such as "127.0.0.1:50051", or set ARTEMIS_TARGET')
     wants_tls = _boolean(environ, "ARTEMIS_TLS")
     if credentials is None and not insecure:

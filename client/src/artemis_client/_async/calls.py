@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import grpc
 
-from artemis_client._async.io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
+from artemis_client._async.io import AttentiveResponses, Calls, Home, Method, StreamMethod, limited, settled
 from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of
@@ -85,14 +85,14 @@ class AsyncCaller:
         """
         self._home.check()
         attempts = self.attempts(timeout)
-        token, other, before = await self._provide(), None, None
+        token, other, before = await self._provide(attempts.time_left), None, None
         while True:
             try:
                 return await self._attempt(method, request, attempts.time_left, other or token)
             except ArtemisError as failed:
                 error = failed
             if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
-                other = await self._provide()
+                other = await self._provide(attempts.time_left)
                 if other != token:
                     continue
             pause = attempts.pause_after(error)
@@ -109,7 +109,7 @@ class AsyncCaller:
     async def stream(self, method: StreamMethod[Request, Response], request: Request) -> AttentiveResponses[Response]:
         """Starts a stream and returns its responses. Raises ArtemisError if it cannot."""
         self._home.check()
-        metadata = self._settings.metadata_with(await self._provide())
+        metadata = self._settings.metadata_with(await self._provide(self._settings.timeout))
         with grpc_errors():
             return self._calls.stream(method, request, metadata, self._settings.silence)
 
@@ -118,12 +118,13 @@ class AsyncCaller:
         if await self._calls.closed_within(seconds):
             raise closed() from None
 
-    async def _provide(self) -> str | None:
+    async def _provide(self, seconds: float) -> str | None:
         provider = self._settings.token
         if provider is None:
             return None
-        with token_errors():
-            return checked_token(await settled(provider()))
+        async with limited(seconds):
+            with token_errors():
+                return checked_token(await settled(provider()))
 
     async def _attempt(
         self, method: Method[Request, Response], request: Request, timeout: float, token: str | None

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import grpc
 
-from artemis_client._sync.io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
+from artemis_client._sync.io import AttentiveResponses, Calls, Home, Method, StreamMethod, limited, settled
 from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of
@@ -86,14 +86,14 @@ class Caller:
         """
         self._home.check()
         attempts = self.attempts(timeout)
-        token, other, before = self._provide(), None, None
+        token, other, before = self._provide(attempts.time_left), None, None
         while True:
             try:
                 return self._attempt(method, request, attempts.time_left, other or token)
             except ArtemisError as failed:
                 error = failed
             if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
-                other = self._provide()
+                other = self._provide(attempts.time_left)
                 if other != token:
                     continue
             pause = attempts.pause_after(error)
@@ -110,7 +110,7 @@ class Caller:
     def stream(self, method: StreamMethod[Request, Response], request: Request) -> AttentiveResponses[Response]:
         """Starts a stream and returns its responses. Raises ArtemisError if it cannot."""
         self._home.check()
-        metadata = self._settings.metadata_with(self._provide())
+        metadata = self._settings.metadata_with(self._provide(self._settings.timeout))
         with grpc_errors():
             return self._calls.stream(method, request, metadata, self._settings.silence)
 
@@ -119,11 +119,11 @@ class Caller:
         if self._calls.closed_within(seconds):
             raise closed() from None
 
-    def _provide(self) -> str | None:
+    def _provide(self, seconds: float) -> str | None:
         provider = self._settings.token
         if provider is None:
             return None
-        with token_errors():
+        with limited(seconds), token_errors():
             return checked_token(settled(provider()))
 
     def _attempt(
