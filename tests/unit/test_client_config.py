@@ -1,6 +1,7 @@
 """Where a client connects to and as whom: arguments, and the environment for what they leave open."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,12 @@ def test_several_servers_are_called_in_turn_if_they_are_healthy(target: str) -> 
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": ""},
     }
+
+
+@pytest.mark.parametrize(("seconds", "milliseconds"), [(math.inf, 2**31 - 1), (1e9, 2**31 - 1), (0.5, 500), (1e-9, 1)])
+def test_a_keepalive_has_any_number_of_seconds(seconds: float, milliseconds: int) -> None:
+    options = options_of("artemis:1", keepalive=Keepalive(time=seconds, timeout=seconds))
+    assert [options[f"grpc.keepalive_{name}_ms"] for name in ("time", "timeout")] == [milliseconds, milliseconds]
 
 
 @pytest.mark.parametrize("target", ["artemis:1", "127.0.0.1:1", "unix:/run/artemis.sock"])

@@ -1,6 +1,7 @@
 """One call: its attempts, and the id that makes it safe to repeat."""
 
 import dataclasses
+import threading
 import weakref
 from typing import TypeVar
 from uuid import uuid4
@@ -35,6 +36,7 @@ class AsyncCaller:
         self.position = position or LatestPosition()
         self._home = Home()
         self._calls = Calls(cancellable=cancellable)
+        self._lock = threading.Lock()  # for the children: a watch may be made while another thread closes the client
         self._children: weakref.WeakSet[AsyncCaller] = weakref.WeakSet()
 
     @property
@@ -47,7 +49,9 @@ class AsyncCaller:
         if not self._home.is_here():
             return
         self._calls.close()
-        for child in [*self._children]:
+        with self._lock:
+            children = [*self._children]
+        for child in children:
             child.close()
 
     def check(self) -> None:
@@ -68,7 +72,8 @@ class AsyncCaller:
 
     def _adopt(self, child: "AsyncCaller") -> "AsyncCaller":
         self._home.check()
-        self._children.add(child)
+        with self._lock:
+            self._children.add(child)
         if self.is_closed:
             child.close()
         return child

@@ -2,6 +2,7 @@
 """One call: its attempts, and the id that makes it safe to repeat."""
 
 import dataclasses
+import threading
 import weakref
 from typing import TypeVar
 from uuid import uuid4
@@ -36,6 +37,7 @@ class Caller:
         self.position = position or LatestPosition()
         self._home = Home()
         self._calls = Calls(cancellable=cancellable)
+        self._lock = threading.Lock()  # for the children: a watch may be made while another thread closes the client
         self._children: weakref.WeakSet[Caller] = weakref.WeakSet()
 
     @property
@@ -48,7 +50,9 @@ class Caller:
         if not self._home.is_here():
             return
         self._calls.close()
-        for child in [*self._children]:
+        with self._lock:
+            children = [*self._children]
+        for child in children:
             child.close()
 
     def check(self) -> None:
@@ -69,7 +73,8 @@ class Caller:
 
     def _adopt(self, child: "Caller") -> "Caller":
         self._home.check()
-        self._children.add(child)
+        with self._lock:
+            self._children.add(child)
         if self.is_closed:
             child.close()
         return child
