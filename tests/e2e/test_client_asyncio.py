@@ -4,6 +4,7 @@ The other tests of clients run on both.
 """
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +20,9 @@ from artemis_client import (
     Cancelled,
     DeadlineExceeded,
     Event,
+    Retry,
     Unauthenticated,
+    Unavailable,
 )
 
 from tests.e2e.guard import guarding
@@ -101,6 +104,28 @@ def test_a_call_of_a_client_that_is_closed_fails_and_its_task_is_not_cancelled()
                 await client.events.get(1)
 
     run(test, held)
+
+
+def calls_in_memory() -> int:
+    return sum(issubclass(type(each), grpc.aio.Call) for each in gc.get_objects())
+
+
+def test_an_attempt_that_failed_is_gone_at_once() -> None:
+    """A channel goes on to connect for as long as gRPC has calls of it, also when it is closed."""
+
+    async def test() -> None:
+        async with AsyncArtemisClient("127.0.0.1:1", retry=Retry(max_attempts=2)) as client:
+            before = calls_in_memory()
+            with pytest.raises(Unavailable):
+                await client.events.get(1)
+            assert calls_in_memory() == before
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(test())
+    finally:
+        gc.enable()
 
 
 def test_a_reader_that_is_cancelled_misses_no_change() -> None:

@@ -76,6 +76,16 @@ def checked_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
     return tuple(metadata.items())
 
 
+def detached(error: ArtemisError) -> ArtemisError:
+    """Returns the error of an attempt without the frames that it came through.
+
+    They are a cycle that keeps the attempt's call, and gRPC a channel for as long as it has calls: one that is closed
+    would go on trying to connect until the cycle is collected.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
 def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | None) -> ArtemisError:
     """Returns the error with a message that helps, if gRPC made it and not the server.
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import grpc
 
 from artemis_client._sync.io import AttentiveResponses, Calls, Home, Method, StreamMethod, limited, settled
-from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
+from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, detached, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of
 from artemis_client.positions import LatestPosition
@@ -96,7 +96,7 @@ class Caller:
             try:
                 return self._attempt(method, request, attempts.time_left, other or token)
             except ArtemisError as failed:
-                error = failed
+                error = detached(failed)
             if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
                 other = self._provide(attempts.time_left)
                 if other != token:
