@@ -86,6 +86,7 @@ def test_without_tls_a_token_goes_elsewhere_only_where_that_is_allowed() -> None
         ({"TOKEN": "t"}, "give the target"),
         ({"TARGET": ""}, "give the target"),
         ({"target": "", "TARGET": "x:1"}, "give the target"),
+        ({"target": "", "token": "t"}, "give the target"),
         ({"TARGET": "x:1", "TOKEN": "t", "TOKEN_FILE": "f"}, "set ARTEMIS_TOKEN or ARTEMIS_TOKEN_FILE, not both"),
         ({"TARGET": "x:1", "TLS": "yes"}, "ARTEMIS_TLS must be true or false, not 'yes'"),
         ({"TARGET": "x:1", "TLS": "false", "CA": "f"}, "ARTEMIS_TLS is false"),
