@@ -55,7 +55,10 @@ def converted(source: str) -> str:
 def formatted(source: str) -> str:
     """Returns the module as ruff sorts its imports and breaks its lines."""
     name = ["--stdin-filename", str(PACKAGE / "_sync" / "module.py"), "-"]
-    for command in (["check", "--fix", "--unsafe-fixes", "--quiet", "--select", "I,F401,UP028"], ["format", "--quiet"]):
+    for command in (
+        ["check", "--fix", "--unsafe-fixes", "--quiet", "--select", "I,F401,SIM117,UP028"],
+        ["format", "--quiet"],
+    ):
         done = subprocess.run([RUFF, *command, *name], input=source, capture_output=True, text=True, check=True)
         source = done.stdout
     return source

@@ -40,6 +40,16 @@ def test_an_import_that_is_repeated_creates_nothing_twice(command: Command, clie
     assert count(client, "twice") == 2008
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(command: Command) -> None:
+    lines = text("marked", 2).replace("\n", "\r\n")
+    assert command.prints("events", "import", "-", stdin=f"\ufeff{lines}") == "created 2 events from 2 lines\n"
+
+
+def test_the_place_of_an_error_is_within_the_line(command: Command) -> None:
+    ran = command.run("events", "import", "-", stdin='{"name":\n')
+    assert ran.err.startswith("artemis: line 1: not JSON: Expecting value at character 9\n")
+
+
 def test_an_exported_list_is_imported(command: Command, client: ArtemisClient) -> None:
     command.prints("events", "import", "-", stdin=text("exported", 3))
     listed = command.prints("events", "list", "--filter", "category = exported")

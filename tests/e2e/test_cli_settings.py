@@ -252,6 +252,20 @@ def test_a_reader_that_goes_away_is_no_error(command: Command, guarded: Guarded)
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
+def test_standard_streams_that_are_closed_are_no_fault(command: Command, guarded: Guarded) -> None:
+    program = " ".join([sys.executable, "-m", MODULE, *secured(guarded, "reader"), "users"])
+    for redirected, out in [("list >&-", b""), ("list 2>&-", b""), ("get - <&-", b""), ("import - <&-", b"created 0")]:
+        ran = subprocess.run(
+            ["sh", "-c", f"{program} {redirected}"],
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            env=command.environment(),
+        )
+        assert b"Traceback" not in ran.stderr
+        assert (ran.returncode, ran.stdout.startswith(out)) == (0, True), ran
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
 def test_a_disk_that_is_full_is_one_clear_error(command: Command, guarded: Guarded) -> None:
     arguments = [sys.executable, "-m", MODULE, *secured(guarded, "reader"), "users", "list", "--format", "csv"]

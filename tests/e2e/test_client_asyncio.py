@@ -4,6 +4,7 @@ The other tests of clients run on both.
 """
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -17,8 +18,11 @@ from artemis_client import (
     AsyncArtemisClient,
     AsyncEventMirror,
     Cancelled,
+    DeadlineExceeded,
     Event,
+    Retry,
     Unauthenticated,
+    Unavailable,
 )
 
 from tests.e2e.guard import guarding
@@ -102,6 +106,28 @@ def test_a_call_of_a_client_that_is_closed_fails_and_its_task_is_not_cancelled()
     run(test, held)
 
 
+def calls_in_memory() -> int:
+    return sum(issubclass(type(each), grpc.aio.Call) for each in gc.get_objects())
+
+
+def test_an_attempt_that_failed_is_gone_at_once() -> None:
+    """A channel goes on to connect for as long as gRPC has calls of it, also when it is closed."""
+
+    async def test() -> None:
+        async with AsyncArtemisClient("127.0.0.1:1", retry=Retry(max_attempts=2)) as client:
+            before = calls_in_memory()
+            with pytest.raises(Unavailable):
+                await client.events.get(1)
+            assert calls_in_memory() == before
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(test())
+    finally:
+        gc.enable()
+
+
 def test_a_reader_that_is_cancelled_misses_no_change() -> None:
     async def test(script: Script) -> None:
         async with AsyncArtemisClient(script.target) as client, await client.events.watch("t0") as watch:
@@ -114,6 +140,21 @@ def test_a_reader_that_is_cancelled_misses_no_change() -> None:
     with playing([response("t1", A)], [response("t2", B)]) as script:
         asyncio.run(test(script))
         assert script.starts == ["t0", "t1"]
+
+
+def test_a_watch_has_one_reader_at_a_time() -> None:
+    async def test(script: Script) -> None:
+        async with AsyncArtemisClient(script.target) as client, await client.events.watch("t0") as watch:
+            first = asyncio.ensure_future(anext(watch))
+            await asyncio.to_thread(script.wait_for_streams, 1)
+            with pytest.raises(RuntimeError, match="one reader"):
+                await anext(watch)
+            await watch.close()
+            with pytest.raises(StopAsyncIteration):
+                await first
+
+    with playing([]) as script:
+        asyncio.run(test(script))
 
 
 def test_no_task_outlives_what_made_it() -> None:
@@ -189,6 +230,31 @@ def test_a_coroutine_function_that_fails_is_one_clear_error() -> None:
     async def test() -> None:
         async with AsyncArtemisClient("127.0.0.1:1", token=provide) as client:
             with pytest.raises(Unauthenticated, match="the token provider failed: OSError: the vault is closed"):
+                await client.events.get(1)
+
+    asyncio.run(test())
+
+
+def test_a_coroutine_function_that_hangs_ends_at_the_deadline_of_its_call() -> None:
+    async def provide() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async def test() -> None:
+        async with AsyncArtemisClient("127.0.0.1:1", token=provide) as client:
+            with pytest.raises(DeadlineExceeded, match="the token provider did not return"):
+                await client.events.get(1, timeout=0.05)
+
+    asyncio.run(test())
+
+
+def test_a_timeout_that_a_coroutine_function_raises_is_its_own() -> None:
+    async def provide() -> str:
+        raise TimeoutError("of the vault")
+
+    async def test() -> None:
+        async with AsyncArtemisClient("127.0.0.1:1", token=provide) as client:
+            with pytest.raises(Unauthenticated, match="the token provider failed: TimeoutError: of the vault"):
                 await client.events.get(1)
 
     asyncio.run(test())

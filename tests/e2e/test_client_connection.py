@@ -1,5 +1,6 @@
 """How a client is connected: metadata of its own, interceptors, a channel of the caller, several servers, retries."""
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -61,6 +62,25 @@ def test_a_client_with_metadata_ends_with_the_one_that_it_was_made_of(guard: Gua
         other = client.with_metadata({"x-tenant": "b"})
     with pytest.raises(Cancelled):
         other.events.get(1)
+
+
+@THREADS
+def test_threads_may_use_a_client_while_another_one_closes_it() -> None:
+    """What they make is closed with it. The threads take turns as often as they can, so that they meet."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            for _ in range(20):
+                client = ArtemisClient("127.0.0.1:1")
+                made = [client.with_metadata({}) for _ in range(200)]
+                threads = [pool.submit(lambda: [client.with_metadata({}) for _ in range(100)]) for _ in range(3)]  # noqa: B023 - the threads end within the round
+                client.close()
+                for each in (*made, *(one for thread in threads for one in thread.result(PATIENCE))):
+                    with pytest.raises(Cancelled):
+                        each.events.get(1)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.parametrize(

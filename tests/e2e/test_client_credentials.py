@@ -224,7 +224,6 @@ def test_a_token_goes_to_this_machine_unencrypted(target: str) -> None:
     "target",
     [
         REMOTE,
-        "",
         "10.0.0.1:50051",
         "0.0.0.0:50051",
         "128.0.0.1:1",

@@ -106,6 +106,21 @@ def test_an_id_that_is_none_is_named(client: ArtemisClient, ids: Any, error: typ
         client.events.get_many(ids)
 
 
+@pytest.mark.parametrize(
+    ("given", "error"), [(True, TypeError), ("1", TypeError), (None, TypeError), (2**63, ValueError)]
+)
+def test_what_is_no_id_is_refused_by_every_method_before_a_call(client: ArtemisClient, given: Any, error: Any) -> None:
+    for one in (client.events.get, client.events.delete, client.events.history):
+        with pytest.raises(error, match="event_id must be"):
+            one(given)
+    for user_method in (client.users.get, client.users.delete):
+        with pytest.raises(error, match="user_id must be"):
+            user_method(given)
+    for several in (client.events.batch_get, client.events.batch_delete, client.events.get_many, client.users.get_many):
+        with pytest.raises(error, match=r"ids\[1\] must be"):
+            several([1, given])
+
+
 def test_a_change_writes_what_differs(client: ArtemisClient) -> None:
     stored = client.events.create(event())
     changed = client.events.modify(stored.id, lambda each: replace(each, name=each.name.upper(), location=""))

@@ -1,6 +1,7 @@
 """Where a client connects to and as whom: arguments, and the environment for what they leave open."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def test_without_tls_a_token_goes_elsewhere_only_where_that_is_allowed() -> None
     [
         ({"TOKEN": "t"}, "give the target"),
         ({"TARGET": ""}, "give the target"),
+        ({"target": "", "TARGET": "x:1"}, "give the target"),
+        ({"target": "", "token": "t"}, "give the target"),
         ({"TARGET": "x:1", "TOKEN": "t", "TOKEN_FILE": "f"}, "set ARTEMIS_TOKEN or ARTEMIS_TOKEN_FILE, not both"),
         ({"TARGET": "x:1", "TLS": "yes"}, "ARTEMIS_TLS must be true or false, not 'yes'"),
         ({"TARGET": "x:1", "TLS": "false", "CA": "f"}, "ARTEMIS_TLS is false"),
@@ -102,6 +105,12 @@ def test_several_servers_are_called_in_turn_if_they_are_healthy(target: str) -> 
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": ""},
     }
+
+
+@pytest.mark.parametrize(("seconds", "milliseconds"), [(math.inf, 2**31 - 1), (1e9, 2**31 - 1), (0.5, 500), (1e-9, 1)])
+def test_a_keepalive_has_any_number_of_seconds(seconds: float, milliseconds: int) -> None:
+    options = options_of("artemis:1", keepalive=Keepalive(time=seconds, timeout=seconds))
+    assert [options[f"grpc.keepalive_{name}_ms"] for name in ("time", "timeout")] == [milliseconds, milliseconds]
 
 
 @pytest.mark.parametrize("target", ["artemis:1", "127.0.0.1:1", "unix:/run/artemis.sock"])

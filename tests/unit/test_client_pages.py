@@ -55,6 +55,23 @@ def test_a_list_goes_over_all_pages_also_empty_ones() -> None:
     assert [each.items for each in listed.pages()] == [["a", "b"], [], ["c"]]
 
 
+def test_a_list_has_one_reader_at_a_time() -> None:
+    async def test() -> None:
+        caller = AsyncCaller()
+        caller.waits = True
+        listed = AsyncPager(AsyncPages(cast("Any", caller), cast("Any", None), ListEventsRequest(), page_of, None))
+        first = asyncio.ensure_future(anext(listed))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="one reader"):
+            await anext(listed)
+        first.cancel()
+        await asyncio.wait([first])
+        caller.waits = False
+        assert [each async for each in listed] == ["a", "b", "c"]
+
+    asyncio.run(test())
+
+
 def test_a_list_goes_on_after_a_page_that_failed() -> None:
     caller = Caller()
     listed = pager(caller)

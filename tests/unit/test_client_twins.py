@@ -82,7 +82,11 @@ def test_both_clients_have_the_same_names_parameters_and_documentation(name: str
 
 def test_what_either_client_does_in_its_own_way_has_the_same_names() -> None:
     names = [
-        {name for name in vars(import_module(f"artemis_client.{side}.io")) if re.match("[A-Z]|connect|settled", name)}
+        {
+            name
+            for name in vars(import_module(f"artemis_client.{side}.io"))
+            if re.match("[A-Z]|connect|limited|settled", name)
+        }
         for side in ("_sync", "_async")
     ]
     used = {

@@ -1,6 +1,7 @@
 """What every call has, whichever client makes it: its settings, its metadata, and its failure as an exception."""
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,6 +76,16 @@ def checked_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
     return tuple(metadata.items())
 
 
+def detached(error: ArtemisError) -> ArtemisError:
+    """Returns the error of an attempt without the frames that it came through.
+
+    They are a cycle that keeps the attempt's call, and gRPC a channel for as long as it has calls: one that is closed
+    would go on trying to connect until the cycle is collected.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
 def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | None) -> ArtemisError:
     """Returns the error with a message that helps, if gRPC made it and not the server.
 
@@ -93,6 +104,24 @@ def explained(error: ArtemisError, request: AnyRequest, before: ArtemisError | N
         whose, taker, advice = ("request", "server", "send") if sent else ("response", "client", "ask for")
         message = f"the {whose} of {method} has {size} bytes, the {taker} takes up to {limit}; {advice} less at once"
     return type(error)(error.code, message, request_id=error.request_id)
+
+
+class OneReader:
+    """Lets one reader at a time wait for what comes next: two would get the same, or one of them nothing.
+
+    Raises:
+        RuntimeError: another task or thread waits.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("another task or thread waits for the next one; a list or a watch has one reader")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 @contextmanager

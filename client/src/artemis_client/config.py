@@ -10,6 +10,7 @@ import grpc
 
 from artemis_client.credentials import AnyTokenProvider, is_local, provider_of, tls
 
+_NEVER = 2**31 - 1
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 # To each address of the target's name in turn, so that several servers share the calls of one client.
 _ROUND_ROBIN: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
@@ -41,7 +42,8 @@ class Keepalive:
     """
 
     time: float = 30.0
-    """Seconds without a sign of life after which the client sends a ping, while a call is under way."""
+    """Seconds without a sign of life after which the client sends a ping, while a call is under way. `math.inf` sends
+    none."""
     timeout: float = 10.0
     """Seconds that the answer to the ping may take."""
 
@@ -67,8 +69,8 @@ class Connection:
             _NO_RETRIES,
             _OWN_CONNECTION,
             *_RECONNECT,
-            ("grpc.keepalive_time_ms", round(1000 * keepalive.time)),
-            ("grpc.keepalive_timeout_ms", round(1000 * keepalive.timeout)),
+            ("grpc.keepalive_time_ms", _milliseconds(keepalive.time)),
+            ("grpc.keepalive_timeout_ms", _milliseconds(keepalive.timeout)),
         ]
         plaintext_token = self.token is not None and self.credentials is None
         return [*options, _NO_PROXY] if plaintext_token and is_local(self.target) else options
@@ -91,7 +93,7 @@ def connection(
         OSError: a file that a variable names cannot be read.
     """
     target = environ.get("ARTEMIS_TARGET") or None if target is None else target
-    if target is None:
+    if not target:
         raise ValueError('give the target, such as "127.0.0.1:50051", or set ARTEMIS_TARGET')
     wants_tls = _boolean(environ, "ARTEMIS_TLS")
     if credentials is None and not insecure:
@@ -121,6 +123,11 @@ def _provider(environ: Mapping[str, str]) -> AnyTokenProvider | None:
     if file:
         return lambda: Path(file).read_text(encoding="ascii").strip()
     return provider_of(token) if token else None
+
+
+def _milliseconds(seconds: float) -> int:
+    """Returns what gRPC can take: a 32-bit integer, whose greatest value stands for never, and 1 at least."""
+    return max(1, round(min(1000 * seconds, _NEVER)))
 
 
 def _boolean(environ: Mapping[str, str], name: str) -> bool | None:

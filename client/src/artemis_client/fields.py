@@ -4,6 +4,7 @@ Every check raises TypeError for a wrong type and ValueError for a value that th
 the field, such as "Event.start_time".
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol, TypeVar
 
@@ -32,6 +33,14 @@ def check_integer(name: str, value: int) -> None:
         raise _wrong_type(name, "an int", value)
     if not MIN_INT64 <= value <= MAX_INT64:
         raise ValueError(f"{name} must be a 64-bit integer, and is out of its range")
+
+
+def checked_ids(ids: Iterable[int]) -> list[int]:
+    """Returns the ids. Raises if one is not a 64-bit integer, and names its place, such as "ids[3]"."""
+    checked = list(ids)
+    for index, each in enumerate(checked):
+        check_integer(f"ids[{index}]", each)
+    return checked
 
 
 def check_text(name: str, value: str) -> None:

@@ -1,14 +1,15 @@
 """One call: its attempts, and the id that makes it safe to repeat."""
 
 import dataclasses
+import threading
 import weakref
 from typing import TypeVar
 from uuid import uuid4
 
 import grpc
 
-from artemis_client._async.io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
-from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
+from artemis_client._async.io import AttentiveResponses, Calls, Home, Method, StreamMethod, limited, settled
+from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, detached, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of
 from artemis_client.positions import LatestPosition
@@ -35,6 +36,7 @@ class AsyncCaller:
         self.position = position or LatestPosition()
         self._home = Home()
         self._calls = Calls(cancellable=cancellable)
+        self._lock = threading.Lock()  # for the children: a watch may be made while another thread closes the client
         self._children: weakref.WeakSet[AsyncCaller] = weakref.WeakSet()
 
     @property
@@ -47,7 +49,9 @@ class AsyncCaller:
         if not self._home.is_here():
             return
         self._calls.close()
-        for child in [*self._children]:
+        with self._lock:
+            children = [*self._children]
+        for child in children:
             child.close()
 
     def check(self) -> None:
@@ -68,7 +72,8 @@ class AsyncCaller:
 
     def _adopt(self, child: "AsyncCaller") -> "AsyncCaller":
         self._home.check()
-        self._children.add(child)
+        with self._lock:
+            self._children.add(child)
         if self.is_closed:
             child.close()
         return child
@@ -85,14 +90,14 @@ class AsyncCaller:
         """
         self._home.check()
         attempts = self.attempts(timeout)
-        token, other, before = await self._provide(), None, None
+        token, other, before = await self._provide(attempts.time_left), None, None
         while True:
             try:
                 return await self._attempt(method, request, attempts.time_left, other or token)
             except ArtemisError as failed:
-                error = failed
+                error = detached(failed)
             if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
-                other = await self._provide()
+                other = await self._provide(attempts.time_left)
                 if other != token:
                     continue
             pause = attempts.pause_after(error)
@@ -109,7 +114,7 @@ class AsyncCaller:
     async def stream(self, method: StreamMethod[Request, Response], request: Request) -> AttentiveResponses[Response]:
         """Starts a stream and returns its responses. Raises ArtemisError if it cannot."""
         self._home.check()
-        metadata = self._settings.metadata_with(await self._provide())
+        metadata = self._settings.metadata_with(await self._provide(self._settings.timeout))
         with grpc_errors():
             return self._calls.stream(method, request, metadata, self._settings.silence)
 
@@ -118,12 +123,13 @@ class AsyncCaller:
         if await self._calls.closed_within(seconds):
             raise closed() from None
 
-    async def _provide(self) -> str | None:
+    async def _provide(self, seconds: float) -> str | None:
         provider = self._settings.token
         if provider is None:
             return None
-        with token_errors():
-            return checked_token(await settled(provider()))
+        async with limited(seconds):
+            with token_errors():
+                return checked_token(await settled(provider()))
 
     async def _attempt(
         self, method: Method[Request, Response], request: Request, timeout: float, token: str | None

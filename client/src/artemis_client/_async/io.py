@@ -3,7 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
@@ -13,7 +13,7 @@ from artemis.v1.users_pb2_grpc import UserServiceStub
 
 from artemis_client import forks
 from artemis_client.calls import closed
-from artemis_client.errors import Trailers, Unavailable
+from artemis_client.errors import DeadlineExceeded, Trailers, Unavailable
 from artemis_client.tracing import Metadata
 
 if TYPE_CHECKING:  # these types are in the stubs' .pyi alone
@@ -101,6 +101,19 @@ def user_service(channel: Channel) -> "UserServiceAsyncStub":
 async def settled(value: T | Awaitable[T]) -> T:
     """Returns the result of what may be a function or a coroutine function."""
     return await value if isinstance(value, Awaitable) else value
+
+
+@asynccontextmanager
+async def limited(seconds: float) -> AsyncIterator[None]:
+    """Raises DeadlineExceeded when what is inside of it waits for longer."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        message = "the token provider did not return before the deadline"
+        raise DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, message) from None
 
 
 class Home(forks.Home):

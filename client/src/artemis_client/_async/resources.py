@@ -10,7 +10,7 @@ from artemis_client._async.pages import AsyncPager
 from artemis_client.batches import MAX_ITEMS
 from artemis_client.entities import Event, User
 from artemis_client.errors import Aborted
-from artemis_client.fields import check_integer
+from artemis_client.fields import checked_ids
 from artemis_client.masks import changed_fields
 from artemis_client.pages import Found, id_filters
 
@@ -29,9 +29,7 @@ class AsyncResources(ABC, Generic[Resource]):
         Its `missing` has the ids that do not exist. An id that is given twice counts once. It makes as many calls as it
         takes, each within the timeout, so the resources may be those of different moments.
         """
-        wanted = list(dict.fromkeys(ids))
-        for index, each in enumerate(wanted):
-            check_integer(f"ids[{index}]", each)
+        wanted = list(dict.fromkeys(checked_ids(ids)))
         possible = [each for each in wanted if each > 0]
         found: list[Resource] = []
         for start in range(0, len(possible), MAX_ITEMS):

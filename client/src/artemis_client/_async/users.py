@@ -9,7 +9,7 @@ from artemis_client._async.io import Channel, user_service
 from artemis_client._async.pages import AsyncPager, AsyncPages
 from artemis_client._async.resources import AsyncResources
 from artemis_client.entities import User
-from artemis_client.fields import message_of
+from artemis_client.fields import check_integer, message_of
 from artemis_client.masks import field_mask
 from artemis_client.pages import Page
 
@@ -39,6 +39,7 @@ class AsyncUserClient(AsyncResources[User]):
 
     async def get(self, user_id: int, *, timeout: float | None = None) -> User:
         """Returns the user with this id."""
+        check_integer("user_id", user_id)
         request = users_pb2.GetUserRequest(id=user_id)
         return User.from_message(await self._call(self._stub.GetUser, request, timeout))
 
@@ -100,6 +101,7 @@ class AsyncUserClient(AsyncResources[User]):
         If `etag` is given, it must still be the current one, or Aborted is raised. With `allow_missing`,
         a user that does not exist is not an error, and an empty one is returned.
         """
+        check_integer("user_id", user_id)
         request = users_pb2.DeleteUserRequest(
             id=user_id,
             etag=etag,

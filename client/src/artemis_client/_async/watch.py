@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 
 from artemis_client._async.source import AsyncEventSource
+from artemis_client.calls import OneReader
 from artemis_client.errors import Cancelled
 from artemis_client.watching.changes import EventChange, change_of
 from artemis_client.watching.progress import Progress
@@ -20,7 +21,7 @@ class AsyncWatch(AsyncIterator[EventChange]):
         ResumeTokenExpired: the changes after the token are no longer kept.
         Cancelled: the client was closed.
         ArtemisError: another error that trying again does not help, such as InvalidArgument or PermissionDenied.
-        RuntimeError: the client was made elsewhere, such as before a fork.
+        RuntimeError: the client was made elsewhere, such as before a fork, or another reader waits.
     """
 
     def __init__(self, source: AsyncEventSource, resume_token: str, filter: str) -> None:  # noqa: A002 - its name
@@ -30,6 +31,7 @@ class AsyncWatch(AsyncIterator[EventChange]):
         self._batches = source.batches(Progress(resume_token, filter))
         self._changes = deque[EventChange]()
         self._reached = resume_token
+        self._reader = OneReader()
 
     @property
     def resume_token(self) -> str:
@@ -49,7 +51,8 @@ class AsyncWatch(AsyncIterator[EventChange]):
         if self._is_closed:
             raise StopAsyncIteration
         try:
-            return await self._next()
+            with self._reader:
+                return await self._next()
         except Cancelled:
             if self._is_closed:
                 raise StopAsyncIteration from None

@@ -2,14 +2,15 @@
 """One call: its attempts, and the id that makes it safe to repeat."""
 
 import dataclasses
+import threading
 import weakref
 from typing import TypeVar
 from uuid import uuid4
 
 import grpc
 
-from artemis_client._sync.io import AttentiveResponses, Calls, Home, Method, StreamMethod, settled
-from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, explained, grpc_errors
+from artemis_client._sync.io import AttentiveResponses, Calls, Home, Method, StreamMethod, limited, settled
+from artemis_client.calls import AnyRequest, CallSettings, WriteRequest, closed, detached, explained, grpc_errors
 from artemis_client.credentials import checked_token, token_errors
 from artemis_client.errors import ArtemisError, trailers_of
 from artemis_client.positions import LatestPosition
@@ -36,6 +37,7 @@ class Caller:
         self.position = position or LatestPosition()
         self._home = Home()
         self._calls = Calls(cancellable=cancellable)
+        self._lock = threading.Lock()  # for the children: a watch may be made while another thread closes the client
         self._children: weakref.WeakSet[Caller] = weakref.WeakSet()
 
     @property
@@ -48,7 +50,9 @@ class Caller:
         if not self._home.is_here():
             return
         self._calls.close()
-        for child in [*self._children]:
+        with self._lock:
+            children = [*self._children]
+        for child in children:
             child.close()
 
     def check(self) -> None:
@@ -69,7 +73,8 @@ class Caller:
 
     def _adopt(self, child: "Caller") -> "Caller":
         self._home.check()
-        self._children.add(child)
+        with self._lock:
+            self._children.add(child)
         if self.is_closed:
             child.close()
         return child
@@ -86,14 +91,14 @@ class Caller:
         """
         self._home.check()
         attempts = self.attempts(timeout)
-        token, other, before = self._provide(), None, None
+        token, other, before = self._provide(attempts.time_left), None, None
         while True:
             try:
                 return self._attempt(method, request, attempts.time_left, other or token)
             except ArtemisError as failed:
-                error = failed
+                error = detached(failed)
             if error.code is grpc.StatusCode.UNAUTHENTICATED and other is None:
-                other = self._provide()
+                other = self._provide(attempts.time_left)
                 if other != token:
                     continue
             pause = attempts.pause_after(error)
@@ -110,7 +115,7 @@ class Caller:
     def stream(self, method: StreamMethod[Request, Response], request: Request) -> AttentiveResponses[Response]:
         """Starts a stream and returns its responses. Raises ArtemisError if it cannot."""
         self._home.check()
-        metadata = self._settings.metadata_with(self._provide())
+        metadata = self._settings.metadata_with(self._provide(self._settings.timeout))
         with grpc_errors():
             return self._calls.stream(method, request, metadata, self._settings.silence)
 
@@ -119,11 +124,11 @@ class Caller:
         if self._calls.closed_within(seconds):
             raise closed() from None
 
-    def _provide(self) -> str | None:
+    def _provide(self, seconds: float) -> str | None:
         provider = self._settings.token
         if provider is None:
             return None
-        with token_errors():
+        with limited(seconds), token_errors():
             return checked_token(settled(provider()))
 
     def _attempt(

@@ -30,7 +30,8 @@ class ArtemisClient:
     With `credentials`, such as `tls()`, the connection is encrypted. `token` tells the server who calls: a string, or
     a function that returns the current one. The function is called for each call, where the call is made, and again
     if the server refuses its token: when it then returns another, the call is made with that. An exception of the
-    function is raised as Unauthenticated.
+    function is raised as Unauthenticated. A coroutine function shares the deadline of the call; a plain function must
+    return soon, because nothing can end it.
     Of `target`, `credentials` and `token`, the ones that are not given come from the environment: ARTEMIS_TARGET;
     ARTEMIS_CA, ARTEMIS_CERT and ARTEMIS_KEY (the files of `tls()`) or ARTEMIS_TLS=true; ARTEMIS_TOKEN or
     ARTEMIS_TOKEN_FILE, which is read for each call. ARTEMIS_TLS=false is `insecure`.

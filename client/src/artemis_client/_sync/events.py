@@ -15,7 +15,7 @@ from artemis_client._sync.watch import Watch
 from artemis_client.batches import MAX_ITEMS, Parts, check_once
 from artemis_client.entities import Event
 from artemis_client.errors import NotFound
-from artemis_client.fields import message_of
+from artemis_client.fields import check_integer, checked_ids, message_of
 from artemis_client.masks import field_mask
 from artemis_client.pages import Page
 from artemis_client.watching.changes import EventChange, change_of
@@ -55,6 +55,7 @@ class EventClient(Resources[Event]):
 
     def get(self, event_id: int, *, timeout: float | None = None) -> Event:
         """Returns the event with this id."""
+        check_integer("event_id", event_id)
         request = events_pb2.GetEventRequest(id=event_id)
         return Event.from_message(self._call(self._stub.GetEvent, request, timeout))
 
@@ -116,6 +117,7 @@ class EventClient(Resources[Event]):
         If `etag` is given, it must still be the current one, or Aborted is raised. With `allow_missing`,
         an event that does not exist is not an error, and an empty one is returned.
         """
+        check_integer("event_id", event_id)
         request = events_pb2.DeleteEventRequest(
             id=event_id,
             etag=etag,
@@ -130,7 +132,7 @@ class EventClient(Resources[Event]):
 
         `get_many` tells which do not exist.
         """
-        parts = Parts(ids, lambda items, _: events_pb2.BatchGetEventsRequest(ids=items))
+        parts = Parts(checked_ids(ids), lambda items, _: events_pb2.BatchGetEventsRequest(ids=items))
         return in_parts(self._caller, self._stub.BatchGetEvents, parts, _events, timeout)
 
     def batch_create(
@@ -191,7 +193,7 @@ class EventClient(Resources[Event]):
         With `allow_missing`, an event that does not exist is not an error, and an empty one is in its place.
         An id that is given twice raises ValueError.
         """
-        requests = [events_pb2.DeleteEventRequest(id=each, allow_missing=allow_missing) for each in ids]
+        requests = [events_pb2.DeleteEventRequest(id=each, allow_missing=allow_missing) for each in checked_ids(ids)]
         check_once(request.id for request in requests)
         parts = Parts(
             requests,
@@ -207,6 +209,7 @@ class EventClient(Resources[Event]):
 
         Pages are fetched as they are needed; the timeout is one page's.
         """
+        check_integer("event_id", event_id)
         request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size)
         return Pager(Pages(self._caller, self._stub.ListEventChanges, request, _changes, timeout))
 

@@ -4,6 +4,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import grpc
@@ -101,6 +102,12 @@ def user_service(channel: Channel) -> UserServiceStub:
 def settled(value: T) -> T:
     """Returns the result of a function. It waits for nothing: a function has no result before it returns."""
     return value
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:  # noqa: ARG001 - a function cannot be ended from outside
+    """Limits nothing."""
+    yield
 
 
 class Calls:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from artemis_client._sync.calls import Caller
 from artemis_client._sync.io import Method
 from artemis_client.batches import Parts
-from artemis_client.calls import AnyRequest
+from artemis_client.calls import AnyRequest, OneReader
 from artemis_client.errors import ArtemisError
 from artemis_client.pages import Page
 
@@ -27,7 +27,7 @@ Response = TypeVar("Response")
 class Pages(Iterator[Page[Resource]], Generic[Resource]):
     """The pages of a list. One that fails, or whose reader is cancelled, is fetched when the next one is asked for.
 
-    No generator, which such a reader would end. Each step raises ArtemisError.
+    No generator, which such a reader would end. Each step raises ArtemisError; RuntimeError while another reader waits.
     """
 
     def __init__(
@@ -44,24 +44,27 @@ class Pages(Iterator[Page[Resource]], Generic[Resource]):
         self._page = page
         self._timeout = timeout
         self._ended = False
+        self._reader = OneReader()
 
     def again(self) -> "Pages[Resource]":
         """Returns the pages from this one on."""
         return Pages(self._caller, self._method, copy.deepcopy(self._request), self._page, self._timeout)
 
     def __next__(self) -> Page[Resource]:
-        if self._ended:
-            raise StopIteration
-        page = self._page(self._caller.call(self._method, self._request, self._timeout))
-        self._request.page_token = page.next_page_token
-        self._ended = not page.next_page_token
-        return page
+        with self._reader:
+            if self._ended:
+                raise StopIteration
+            page = self._page(self._caller.call(self._method, self._request, self._timeout))
+            self._request.page_token = page.next_page_token
+            self._ended = not page.next_page_token
+            return page
 
 
 class Pager(Iterator[Resource], Generic[Resource]):
     """The resources of a list, one after the other. `pages` has them a page at a time.
 
-    Pages are fetched as they are needed. Each step of a loop raises ArtemisError; the next step tries again.
+    Pages are fetched as they are needed. One reader at a time. Each step of a loop raises ArtemisError; the next step
+    tries again.
     """
 
     def __init__(self, pages: Pages[Resource]) -> None:

@@ -10,7 +10,7 @@ from artemis_client._sync.io import Channel, user_service
 from artemis_client._sync.pages import Pager, Pages
 from artemis_client._sync.resources import Resources
 from artemis_client.entities import User
-from artemis_client.fields import message_of
+from artemis_client.fields import check_integer, message_of
 from artemis_client.masks import field_mask
 from artemis_client.pages import Page
 
@@ -40,6 +40,7 @@ class UserClient(Resources[User]):
 
     def get(self, user_id: int, *, timeout: float | None = None) -> User:
         """Returns the user with this id."""
+        check_integer("user_id", user_id)
         request = users_pb2.GetUserRequest(id=user_id)
         return User.from_message(self._call(self._stub.GetUser, request, timeout))
 
@@ -101,6 +102,7 @@ class UserClient(Resources[User]):
         If `etag` is given, it must still be the current one, or Aborted is raised. With `allow_missing`,
         a user that does not exist is not an error, and an empty one is returned.
         """
+        check_integer("user_id", user_id)
         request = users_pb2.DeleteUserRequest(
             id=user_id,
             etag=etag,

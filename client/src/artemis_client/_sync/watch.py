@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from artemis_client._sync.source import EventSource
+from artemis_client.calls import OneReader
 from artemis_client.errors import Cancelled
 from artemis_client.watching.changes import EventChange, change_of
 from artemis_client.watching.progress import Progress
@@ -21,7 +22,7 @@ class Watch(Iterator[EventChange]):
         ResumeTokenExpired: the changes after the token are no longer kept.
         Cancelled: the client was closed.
         ArtemisError: another error that trying again does not help, such as InvalidArgument or PermissionDenied.
-        RuntimeError: the client was made elsewhere, such as before a fork.
+        RuntimeError: the client was made elsewhere, such as before a fork, or another reader waits.
     """
 
     def __init__(self, source: EventSource, resume_token: str, filter: str) -> None:  # noqa: A002 - its name
@@ -31,6 +32,7 @@ class Watch(Iterator[EventChange]):
         self._batches = source.batches(Progress(resume_token, filter))
         self._changes = deque[EventChange]()
         self._reached = resume_token
+        self._reader = OneReader()
 
     @property
     def resume_token(self) -> str:
@@ -50,7 +52,8 @@ class Watch(Iterator[EventChange]):
         if self._is_closed:
             raise StopIteration
         try:
-            return self._next()
+            with self._reader:
+                return self._next()
         except Cancelled:
             if self._is_closed:
                 raise StopIteration from None

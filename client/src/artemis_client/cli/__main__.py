@@ -12,6 +12,7 @@ INTERRUPTED = 130  # as shells report a program that SIGINT ended
 
 def main() -> int:
     """Runs the command and returns its exit code."""
+    open_streams()
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         advice = "install them with: pip install 'artemis-client[cli]'"
@@ -26,6 +27,13 @@ def main() -> int:
         end(INTERRUPTED)
     except SystemExit as ended:
         end(int(ended.code or 0))
+
+
+def open_streams() -> None:
+    """Opens the standard streams that the caller has closed, as by `<&-`: Python has None in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
 def end(code: int) -> NoReturn:

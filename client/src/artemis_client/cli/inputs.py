@@ -54,7 +54,7 @@ def read_resources(resource: Resource, file: BinaryIO) -> Iterator[tuple[Message
         click.ClickException: the file is malformed.
     """
     try:
-        for value in _values(file.read().decode("utf-8")):
+        for value in _values(file.read().decode("utf-8-sig")):
             yield parse(resource, value)
     except (InvalidInput, UnicodeDecodeError) as error:
         raise click.ClickException(f"{file.name}: {error}") from None
@@ -64,7 +64,7 @@ def parse_line(resource: Resource, line: bytes) -> Message:
     """Returns the resource in a line. Raises InvalidInput."""
     try:
         text = line.decode("utf-8")
-        value = json.loads(text)
+        value = json.loads(text.rstrip())
     except UnicodeDecodeError as error:
         raise InvalidInput(f"not UTF-8: {error.reason} at byte {error.start + 1}") from None
     except (ValueError, RecursionError) as error:

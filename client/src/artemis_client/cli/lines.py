@@ -6,6 +6,7 @@ however often the same file is imported within the 24 hours for which it remembe
 
 import hashlib
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -169,6 +170,8 @@ def _lines(file: BinaryIO, resource: Resource, reporter: Reporter) -> Iterator[t
     number = 0
     while text := file.readline(MAX_LINE + 1):
         number += 1
+        if number == 1:
+            text = text.removeprefix(BOM_UTF8)  # some editors write it
         if len(text) > MAX_LINE:
             raise InvalidInput(f"line {number}: longer than {MAX_LINE} bytes")
         if not text.strip():
