@@ -100,7 +100,7 @@ class Calls:
 
     def get(self, ids: Sequence[int]) -> Iterator[Message]:
         """Yields the resources with these ids, in their order."""
-        if len(ids) == 1 or not hasattr(self._part, "batch_get"):
+        if len(ids) == 1:
             yield from _messages(self._part.get(each) for each in ids)
             return
         for some in chunks(ids):
@@ -132,7 +132,7 @@ class Calls:
 
     def update(self, messages: Sequence[Message], mask: Sequence[str], **options: Any) -> Iterator[Message]:
         """Changes the fields of the mask, in calls of up to 1000 resources, each of which does all or nothing."""
-        if len(messages) == 1 or not hasattr(self._part, "batch_update"):
+        if len(messages) == 1:
             updates = (self._part.update(each, update_mask=mask, **options) for each in self._entities(messages))
             yield from _messages(updates)
             return
@@ -141,7 +141,7 @@ class Calls:
 
     def delete(self, ids: Sequence[int], **options: Any) -> Iterator[Message]:
         """Deletes them, in calls of up to 1000 resources, each of which does all or nothing; yields the last states."""
-        if len(ids) == 1 or not hasattr(self._part, "batch_delete"):
+        if len(ids) == 1:
             yield from _messages(self._part.delete(each, **options) for each in ids)
             return
         for some in chunks(ids):
