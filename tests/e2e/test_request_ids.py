@@ -49,7 +49,7 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
 def call(channel: grpc.Channel, request: Message) -> Any:
     """Returns the response; raises ArtemisError. Nothing is tried again."""
     method = type(request).__name__.removesuffix("Request")
-    stub = UserServiceStub(channel) if method.endswith("User") else EventServiceStub(channel)
+    stub = UserServiceStub(channel) if method.endswith(("User", "Users")) else EventServiceStub(channel)
     try:
         return getattr(stub, method)(request, timeout=PATIENCE)
     except grpc.RpcError as error:
@@ -104,6 +104,18 @@ def delete_user(client: ArtemisClient) -> Any:
     return users.DeleteUserRequest(id=client.users.create(user()).id)
 
 
+def create_users(client: ArtemisClient) -> Any:
+    return users.BatchCreateUsersRequest(requests=[create_user(client) for _ in range(3)])
+
+
+def update_users(client: ArtemisClient) -> Any:
+    return users.BatchUpdateUsersRequest(requests=[update_user(client) for _ in range(3)])
+
+
+def delete_users(client: ArtemisClient) -> Any:
+    return users.BatchDeleteUsersRequest(requests=[delete_user(client) for _ in range(3)])
+
+
 WRITES: tuple[Build, ...] = (
     create_event,
     update_event,
@@ -114,6 +126,9 @@ WRITES: tuple[Build, ...] = (
     create_user,
     update_user,
     delete_user,
+    create_users,
+    update_users,
+    delete_users,
 )
 
 
