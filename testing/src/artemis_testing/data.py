@@ -1,7 +1,7 @@
 """The data that a test begins with: what is not given gets a default, so that a test names what it is about."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypedDict
@@ -21,7 +21,7 @@ DURATION = timedelta(hours=1)
 UNSCRIPTED = "x-artemis-testing"
 """The metadata by which the server knows the calls of the kit: they are not recorded, and no fault meets them."""
 MAX_BATCH = 80
-"""Events of one call: as large as they may be, 35 KiB each, they stay below the size of an answer, 3 MiB."""
+"""Events or users of one call: events as large as they may be, 35 KiB each, stay below the size of an answer, 3 MiB."""
 
 
 class EventFields(TypedDict, total=False):
@@ -62,15 +62,19 @@ class Data:
         """Adds events, in their order; returns them with their ids."""
         requests = [events_pb2.CreateEventRequest(event=self._complete_event(to_message(each))) for each in events]
         added: list[EventMessage] = []
-        for begin in range(0, len(requests), MAX_BATCH):
-            batch = events_pb2.BatchCreateEventsRequest(requests=requests[begin : begin + MAX_BATCH])
+        for some in _batches(requests):
+            batch = events_pb2.BatchCreateEventsRequest(requests=some)
             added += self._call(self._events.BatchCreateEvents, batch).events
         return [from_message(Event, each) for each in added]
 
     def users(self, users: Iterable[User | UserMessage]) -> list[User]:
         """Adds users, in their order; returns them with their ids."""
         requests = [users_pb2.CreateUserRequest(user=self._complete_user(to_message(each))) for each in users]
-        return [from_message(User, self._call(self._users.CreateUser, each)) for each in requests]
+        added: list[UserMessage] = []
+        for some in _batches(requests):
+            batch = users_pb2.BatchCreateUsersRequest(requests=some)
+            added += self._call(self._users.BatchCreateUsers, batch).users
+        return [from_message(User, each) for each in added]
 
     def _call(self, method: Any, request: Any) -> Any:
         try:
@@ -96,6 +100,10 @@ class Data:
         self._user_count += 1
         user.email = user.email or f"user{self._user_count}@example.com"
         return user
+
+
+def _batches(requests: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (requests[start : start + MAX_BATCH] for start in range(0, len(requests), MAX_BATCH))
 
 
 def to_message(resource: Any) -> Any:
