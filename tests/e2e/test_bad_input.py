@@ -22,7 +22,14 @@ from artemis.v1.events_pb2 import (
 )
 from artemis.v1.events_pb2 import Event as EventMessage
 from artemis.v1.events_pb2 import UpdateEventRequest as UpdateEvent
-from artemis.v1.users_pb2 import CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest
+from artemis.v1.users_pb2 import (
+    BatchCreateUsersRequest,
+    BatchDeleteUsersRequest,
+    CreateUserRequest,
+    DeleteUserRequest,
+    GetUserRequest,
+    ListUsersRequest,
+)
 from artemis.v1.users_pb2 import UpdateUserRequest as UpdateUser
 from artemis.v1.users_pb2 import User as UserMessage
 from artemis_client import ArtemisClient
@@ -320,6 +327,16 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
         BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1, etag=STALE)]),
         "ETAG_MISMATCH",
         {"id": "1", "field": "requests[0].etag"},
+    ),
+    (
+        BatchDeleteUsersRequest(requests=[DeleteUserRequest(id=1)]),
+        "USER_OWNS_EVENTS",
+        {"id": "1", "field": "requests[0].id"},
+    ),
+    (
+        BatchCreateUsersRequest(requests=[CreateUserRequest(user=user_message(email="taken7@example.com"))]),
+        "EMAIL_TAKEN",
+        {"email": "taken7@example.com", "field": "requests[0].user.email"},
     ),
     (BatchGetEventsRequest(ids=[1] * 1001), "INVALID_FIELD", {"field": "ids", "limit": "1000"}),
     (masked(EventMessage(id=1), "a7", "b8"), "UNKNOWN_FIELD", {"field": "update_mask", "path": "a7", "more": "1"}),

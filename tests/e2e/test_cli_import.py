@@ -139,6 +139,28 @@ def test_users_are_imported(command: Command) -> None:
     )
 
 
+def test_users_of_a_file_that_has_grown_are_created_once(command: Command) -> None:
+    """Whatever batches they were in; those who are not as in the file are rejected, and so are shared addresses."""
+    people = [user() for _ in range(60)]
+    lines = [json.dumps({"email": each.email, "last_name": "Old"}) for each in people]
+    grown = [json.dumps({"email": user().email}), *lines, json.dumps({"email": user().email})]
+    changed = [json.dumps({"email": each.email, "last_name": "New"}) for each in people[:30]]
+    shared = json.dumps({"email": people[0].email.upper()})
+
+    assert command.prints("users", "import", "-", stdin="\n".join(lines)) == "created 60 users from 60 lines\n"
+    again = command.prints("users", "import", "-", stdin="\n".join(grown))
+    assert again == "created 2 users from 62 lines; 60 created before\n"
+
+    sent = [*grown, *changed, shared, json.dumps({"email": user().email})]
+    ran = command.run("users", "import", "-", "--on-error", "continue", stdin="\n".join(sent))
+    rejected = [line for line in ran.err.splitlines() if "another user has the address" in line]
+    assert [f"line {number}:" in line for number, line in enumerate(rejected, 63)] == [True] * 31
+    assert ran.out.startswith("created 1 user from 94 lines; 62 created before")
+
+    anew = command.run("users", "import", "-", "--again", stdin="\n".join(lines))
+    assert (anew.code, "line 1: user.email: another user has the address" in anew.err) == (1, True)
+
+
 def test_a_failure_that_no_line_is_to_blame_for_names_the_lines_that_are_open(command: Command) -> None:
     ran = command.run(
         "events", "import", "-", "--on-error", "continue", "--timeout", "0.2", stdin=text("open", 2),

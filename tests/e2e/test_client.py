@@ -44,6 +44,10 @@ CALLS: dict[str, Call] = {
     "BatchCreateEvents": lambda client, *_: client.events.batch_create([event(), event()]),
     "BatchUpdateEvents": lambda client, event, _: client.events.batch_update([Event(id=event.id, name="x")]),
     "BatchDeleteEvents": lambda client, event, _: client.events.batch_delete([event.id]),
+    "BatchGetUsers": lambda client, _, user: client.users.batch_get([user.id]),
+    "BatchCreateUsers": lambda client, *_: client.users.batch_create([user(), user()]),
+    "BatchUpdateUsers": lambda client, _, user: client.users.batch_update([User(id=user.id, first_name="x")]),
+    "BatchDeleteUsers": lambda client, _, user: client.users.batch_delete([user.id]),
 }
 
 

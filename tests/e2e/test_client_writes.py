@@ -24,6 +24,7 @@ UPDATES: dict[str, Write] = {
     "UpdateEvent": lambda client, **options: client.events.update(Event(id=1, name="a"), **options),
     "UpdateUser": lambda client, **options: client.users.update(User(id=1, email="a@example.com"), **options),
     "BatchUpdateEvents": lambda client, **options: client.events.batch_update([Event(id=1, name="a")], **options),
+    "BatchUpdateUsers": lambda client, **options: client.users.batch_update([User(id=1, email="a@b.de")], **options),
 }
 WRITES: dict[str, Write] = UPDATES | {
     "CreateEvent": lambda client, **options: client.events.create(Event(name="a"), **options),
@@ -32,6 +33,8 @@ WRITES: dict[str, Write] = UPDATES | {
     "DeleteUser": lambda client, **options: client.users.delete(1, **options),
     "BatchCreateEvents": lambda client, **options: client.events.batch_create([Event(name="a")], **options),
     "BatchDeleteEvents": lambda client, **options: client.events.batch_delete([1], **options),
+    "BatchCreateUsers": lambda client, **options: client.users.batch_create([User(email="a@b.de")], **options),
+    "BatchDeleteUsers": lambda client, **options: client.users.batch_delete([1], **options),
 }
 
 every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -170,6 +173,33 @@ class Users(users_pb2_grpc.UserServiceServicer):
     def DeleteUser(self, request: users_pb2.DeleteUserRequest, context: grpc.ServicerContext) -> users_pb2.User:
         self._record(request, context)
         return users_pb2.User(id=request.id)
+
+    def BatchGetUsers(
+        self, request: users_pb2.BatchGetUsersRequest, context: grpc.ServicerContext
+    ) -> users_pb2.BatchGetUsersResponse:
+        self._record(request, context)
+        return users_pb2.BatchGetUsersResponse(users=[users_pb2.User(id=each, email="stored") for each in request.ids])
+
+    def BatchCreateUsers(
+        self, request: users_pb2.BatchCreateUsersRequest, context: grpc.ServicerContext
+    ) -> users_pb2.BatchCreateUsersResponse:
+        self._record(request, context)
+        created = [users_pb2.User(id=number, email=each.user.email) for number, each in enumerate(request.requests, 1)]
+        return users_pb2.BatchCreateUsersResponse(users=created)
+
+    def BatchUpdateUsers(
+        self, request: users_pb2.BatchUpdateUsersRequest, context: grpc.ServicerContext
+    ) -> users_pb2.BatchUpdateUsersResponse:
+        self._record(request, context)
+        updated = [users_pb2.User(id=each.user.id, email="updated") for each in request.requests]
+        return users_pb2.BatchUpdateUsersResponse(users=updated)
+
+    def BatchDeleteUsers(
+        self, request: users_pb2.BatchDeleteUsersRequest, context: grpc.ServicerContext
+    ) -> users_pb2.BatchDeleteUsersResponse:
+        self._record(request, context)
+        deleted = [users_pb2.User(id=each.id, email="deleted") for each in request.requests]
+        return users_pb2.BatchDeleteUsersResponse(users=deleted)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
 def call(channel: grpc.Channel, request: Message) -> Any:
     """Returns the response; raises ArtemisError. Nothing is tried again."""
     method = type(request).__name__.removesuffix("Request")
-    stub = UserServiceStub(channel) if method.endswith("User") else EventServiceStub(channel)
+    stub = UserServiceStub(channel) if method.endswith(("User", "Users")) else EventServiceStub(channel)
     try:
         return getattr(stub, method)(request, timeout=PATIENCE)
     except grpc.RpcError as error:
@@ -104,6 +104,18 @@ def delete_user(client: ArtemisClient) -> Any:
     return users.DeleteUserRequest(id=client.users.create(user()).id)
 
 
+def create_users(client: ArtemisClient) -> Any:
+    return users.BatchCreateUsersRequest(requests=[create_user(client) for _ in range(3)])
+
+
+def update_users(client: ArtemisClient) -> Any:
+    return users.BatchUpdateUsersRequest(requests=[update_user(client) for _ in range(3)])
+
+
+def delete_users(client: ArtemisClient) -> Any:
+    return users.BatchDeleteUsersRequest(requests=[delete_user(client) for _ in range(3)])
+
+
 WRITES: tuple[Build, ...] = (
     create_event,
     update_event,
@@ -114,6 +126,9 @@ WRITES: tuple[Build, ...] = (
     create_user,
     update_user,
     delete_user,
+    create_users,
+    update_users,
+    delete_users,
 )
 
 
@@ -279,8 +294,9 @@ def test_of_concurrent_repeats_one_is_done(
 
     assert responses == [responses[0]] * callers
     after = contents(server.database)
-    grown = {create_event: 1, create_user: 1, create_events: 3, delete_event: -1, delete_user: -1, delete_events: -3}
-    assert len(after) - len(before) == grown.get(write, 0)
+    single = {create_event: 1, create_user: 1, delete_event: -1, delete_user: -1}
+    batches = {create_events: 3, create_users: 3, delete_events: -3, delete_users: -3}
+    assert len(after) - len(before) == (single | batches).get(write, 0)
     assert responses[0] == call(channel, request)
     assert after == contents(server.database)
 
@@ -291,7 +307,7 @@ def test_of_concurrent_repeats_one_is_done(
 def lasting(message: Message) -> list[Any]:
     """Returns the events or users of a response without what the next call has a new one of."""
     kept = []
-    for each in getattr(message, "events", [message]):
+    for each in getattr(message, "events", None) or getattr(message, "users", None) or [message]:
         part = copy(each)
         for name in ("id", "create_time", "update_time"):
             part.ClearField(name)

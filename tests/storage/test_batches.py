@@ -25,12 +25,8 @@ STORE, USERS = EventStore(), UserStore()
 ALL = STORE.query("", "")
 
 
-def path(index: int) -> str:
-    return f"requests[{index}].event"
-
-
 def create_many(database: Database, events: Sequence[Event]) -> list[Event]:
-    return database.write(partial(STORE.create_many, messages=events, path=path))
+    return database.write(partial(STORE.create_many, messages=events))
 
 
 def create_some(database: Database, count: int) -> list[Event]:
@@ -42,7 +38,7 @@ def find_many(database: Database, ids: Iterable[int]) -> dict[int, Event]:
 
 
 def update_many(database: Database, changes: Sequence[Change[Event]]) -> list[Event]:
-    return database.write(partial(STORE.update_many, changes=changes, path=path))
+    return database.write(partial(STORE.update_many, changes=changes))
 
 
 def delete_many(database: Database, events: Sequence[Event]) -> None:
@@ -158,7 +154,7 @@ def test_an_owner_who_does_not_exist_refuses_all_and_is_named(database: Database
 
 def test_a_batch_that_fails_late_leaves_nothing(database: Database) -> None:
     def work(session: Session) -> None:
-        STORE.create_many(session, [new_event()] * 10, path)
+        STORE.create_many(session, [new_event()] * 10)
         raise NotFound("X_NOT_FOUND", "later", resource_type="x", resource_name="1")
 
     with pytest.raises(NotFound):

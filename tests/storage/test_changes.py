@@ -169,7 +169,7 @@ def test_a_single_statement_and_a_repeated_request_name_their_caller(database: D
 
 def test_a_batch_is_one_transaction(database: Database, reader: Reader) -> None:
     def batch(session: Session) -> None:
-        made = STORE.create_many(session, [new_event() for _ in range(3)], str)
+        made = STORE.create_many(session, [new_event() for _ in range(3)])
         STORE.delete_many(session, made[:1])
 
     write(database, batch)
@@ -306,7 +306,7 @@ def test_an_id_that_one_statement_takes_and_gives_is_logged_as_it_is_left(postgr
 def test_a_statement_that_writes_many_rows_pairs_them(engine: Engine, database: Database, reader: Reader) -> None:
     create(database)
     rename(database, 1, "first")  # a plan for one row must not be used for many
-    write(database, lambda session: STORE.create_many(session, [new_event() for _ in range(999)], str))
+    write(database, lambda session: STORE.create_many(session, [new_event() for _ in range(999)]))
     with by_hand(engine) as execute:
         execute("UPDATE events SET location = name")
     *_, last = reader.transactions()
@@ -336,7 +336,7 @@ def test_in_a_group_each_call_is_a_transaction_and_a_failed_one_is_none(queueing
         STORE.get(session, 2**62)
 
     def two(session: Session) -> None:
-        STORE.create_many(session, [new_event(), new_event()], str)
+        STORE.create_many(session, [new_event(), new_event()])
 
     one = partial(STORE.create, message=new_event())
     queueing.group(one, fail, two, one)
@@ -364,7 +364,7 @@ def test_pages_of_any_size_have_the_same_transactions(database: Database, max_ro
     begin = database.read(log.current_position)
     for count in (1, 3, 1, 5):
         new_events = [new_event() for _ in range(count)]
-        write(database, partial(STORE.create_many, messages=new_events, path=str))
+        write(database, partial(STORE.create_many, messages=new_events))
     reader = Reader(database, begin, max_rows)
     assert [[each.id for each in t] for t in reader.transactions()] == [[1], [2, 3, 4], [5], [6, 7, 8, 9, 10]]
     create(database)
@@ -481,7 +481,7 @@ def postgresql(postgresql_url: str) -> Iterator[tuple[Engine, Database, Reader]]
     """A database with the events 1, 2 and 3, and a reader after them."""
     engine = create_engine(postgresql_url)
     with closing(Database(engine)) as database:
-        write(database, lambda session: STORE.create_many(session, [new_event() for _ in range(3)], str))
+        write(database, lambda session: STORE.create_many(session, [new_event() for _ in range(3)]))
         yield engine, database, Reader(database)
 
 

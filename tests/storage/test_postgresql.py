@@ -494,7 +494,7 @@ def create_event(database: Database, _: int) -> int:
 
 
 def create_events(database: Database, _: int) -> int:
-    work = partial(EventStore().create_many, messages=[new_event()] * 3, path=lambda index: f"requests[{index}].event")
+    work = partial(EventStore().create_many, messages=[new_event()] * 3)
     return database.write(work)[-1].id
 
 

@@ -342,7 +342,7 @@ def test_the_log_shrinks_again_after_a_long_reader(database: Database, sqlite_fi
 
 
 def create_large(session: Session, count: int) -> None:
-    STORE.create_many(session, [new_event(description="x" * 8192)] * count, lambda index: f"requests[{index}].event")
+    STORE.create_many(session, [new_event(description="x" * 8192)] * count)
 
 
 def test_reading_only_leaves_no_file_beside_the_database(engine: Engine, sqlite_file: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ BATCHES = {"batch_get", "batch_create", "batch_update", "batch_delete"}
 ATTRIBUTES = {
     "ArtemisClient": {"channel", "close", "position", "with_metadata"},
     "EventClient": {"get", "list", "get_many", "modify", "history", "watch", "list_and_watch"} | WRITES | BATCHES,
-    "UserClient": {"get", "list", "get_many", "modify"} | WRITES,
+    "UserClient": {"get", "list", "get_many", "modify"} | WRITES | BATCHES,
     "EventMirror": {"close", "join", "synced", "wait_until_synced"},
     "Watch": {"close", "resume_token"},
 }

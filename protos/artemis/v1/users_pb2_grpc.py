@@ -62,6 +62,26 @@ class UserServiceStub(object):
                 request_serializer=artemis_dot_v1_dot_users__pb2.DeleteUserRequest.SerializeToString,
                 response_deserializer=artemis_dot_v1_dot_users__pb2.User.FromString,
                 _registered_method=True)
+        self.BatchGetUsers = channel.unary_unary(
+                '/artemis.v1.UserService/BatchGetUsers',
+                request_serializer=artemis_dot_v1_dot_users__pb2.BatchGetUsersRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_users__pb2.BatchGetUsersResponse.FromString,
+                _registered_method=True)
+        self.BatchCreateUsers = channel.unary_unary(
+                '/artemis.v1.UserService/BatchCreateUsers',
+                request_serializer=artemis_dot_v1_dot_users__pb2.BatchCreateUsersRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_users__pb2.BatchCreateUsersResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdateUsers = channel.unary_unary(
+                '/artemis.v1.UserService/BatchUpdateUsers',
+                request_serializer=artemis_dot_v1_dot_users__pb2.BatchUpdateUsersRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_users__pb2.BatchUpdateUsersResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteUsers = channel.unary_unary(
+                '/artemis.v1.UserService/BatchDeleteUsers',
+                request_serializer=artemis_dot_v1_dot_users__pb2.BatchDeleteUsersRequest.SerializeToString,
+                response_deserializer=artemis_dot_v1_dot_users__pb2.BatchDeleteUsersResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer(object):
@@ -131,6 +151,50 @@ class UserServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetUsers(self, request, context):
+        """Returns users by their ids, in the order of the ids (AIP-231).
+
+        Errors: NOT_FOUND (USER_NOT_FOUND) if any of them does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateUsers(self, request, context):
+        """Creates users, all of them or none (AIP-233).
+
+        Errors: those of CreateUser. Two requests with the same e-mail address, without
+        regard to case, are ALREADY_EXISTS (EMAIL_TAKEN) as well. Whatever the status
+        code of a failed batch, `google.rpc.BadRequest` names the request that failed,
+        such as "requests[3].user.email".
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateUsers(self, request, context):
+        """Updates users, all of them or none (AIP-234). No user may be named twice.
+
+        E-mail addresses must be unique after all updates: two users can exchange
+        theirs in one batch.
+
+        Errors: those of UpdateUser.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteUsers(self, request, context):
+        """Deletes users, all of them or none, and returns their last states (AIP-235).
+        No user may be named twice.
+
+        Errors: those of DeleteUser. If a user owns events, the error names the request
+        with its id, such as "requests[3].id".
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -158,6 +222,26 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.DeleteUser,
                     request_deserializer=artemis_dot_v1_dot_users__pb2.DeleteUserRequest.FromString,
                     response_serializer=artemis_dot_v1_dot_users__pb2.User.SerializeToString,
+            ),
+            'BatchGetUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetUsers,
+                    request_deserializer=artemis_dot_v1_dot_users__pb2.BatchGetUsersRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_users__pb2.BatchGetUsersResponse.SerializeToString,
+            ),
+            'BatchCreateUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateUsers,
+                    request_deserializer=artemis_dot_v1_dot_users__pb2.BatchCreateUsersRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_users__pb2.BatchCreateUsersResponse.SerializeToString,
+            ),
+            'BatchUpdateUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateUsers,
+                    request_deserializer=artemis_dot_v1_dot_users__pb2.BatchUpdateUsersRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_users__pb2.BatchUpdateUsersResponse.SerializeToString,
+            ),
+            'BatchDeleteUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteUsers,
+                    request_deserializer=artemis_dot_v1_dot_users__pb2.BatchDeleteUsersRequest.FromString,
+                    response_serializer=artemis_dot_v1_dot_users__pb2.BatchDeleteUsersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -298,6 +382,114 @@ class UserService(object):
             '/artemis.v1.UserService/DeleteUser',
             artemis_dot_v1_dot_users__pb2.DeleteUserRequest.SerializeToString,
             artemis_dot_v1_dot_users__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.UserService/BatchGetUsers',
+            artemis_dot_v1_dot_users__pb2.BatchGetUsersRequest.SerializeToString,
+            artemis_dot_v1_dot_users__pb2.BatchGetUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.UserService/BatchCreateUsers',
+            artemis_dot_v1_dot_users__pb2.BatchCreateUsersRequest.SerializeToString,
+            artemis_dot_v1_dot_users__pb2.BatchCreateUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.UserService/BatchUpdateUsers',
+            artemis_dot_v1_dot_users__pb2.BatchUpdateUsersRequest.SerializeToString,
+            artemis_dot_v1_dot_users__pb2.BatchUpdateUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/artemis.v1.UserService/BatchDeleteUsers',
+            artemis_dot_v1_dot_users__pb2.BatchDeleteUsersRequest.SerializeToString,
+            artemis_dot_v1_dot_users__pb2.BatchDeleteUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

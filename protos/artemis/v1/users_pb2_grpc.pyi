@@ -77,6 +77,34 @@ class UserServiceStub:
     not the current one; FAILED_PRECONDITION (USER_OWNS_EVENTS) if the user
     owns events.
     """
+    BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.BatchGetUsersRequest, _users_pb2.BatchGetUsersResponse]
+    """Returns users by their ids, in the order of the ids (AIP-231).
+
+    Errors: NOT_FOUND (USER_NOT_FOUND) if any of them does not exist.
+    """
+    BatchCreateUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.BatchCreateUsersRequest, _users_pb2.BatchCreateUsersResponse]
+    """Creates users, all of them or none (AIP-233).
+
+    Errors: those of CreateUser. Two requests with the same e-mail address, without
+    regard to case, are ALREADY_EXISTS (EMAIL_TAKEN) as well. Whatever the status
+    code of a failed batch, `google.rpc.BadRequest` names the request that failed,
+    such as "requests[3].user.email".
+    """
+    BatchUpdateUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.BatchUpdateUsersRequest, _users_pb2.BatchUpdateUsersResponse]
+    """Updates users, all of them or none (AIP-234). No user may be named twice.
+
+    E-mail addresses must be unique after all updates: two users can exchange
+    theirs in one batch.
+
+    Errors: those of UpdateUser.
+    """
+    BatchDeleteUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.BatchDeleteUsersRequest, _users_pb2.BatchDeleteUsersResponse]
+    """Deletes users, all of them or none, and returns their last states (AIP-235).
+    No user may be named twice.
+
+    Errors: those of DeleteUser. If a user owns events, the error names the request
+    with its id, such as "requests[3].id".
+    """
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -126,6 +154,34 @@ class UserServiceAsyncStub(UserServiceStub):
     `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
     not the current one; FAILED_PRECONDITION (USER_OWNS_EVENTS) if the user
     owns events.
+    """
+    BatchGetUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.BatchGetUsersRequest, _users_pb2.BatchGetUsersResponse]  # type: ignore[assignment]
+    """Returns users by their ids, in the order of the ids (AIP-231).
+
+    Errors: NOT_FOUND (USER_NOT_FOUND) if any of them does not exist.
+    """
+    BatchCreateUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.BatchCreateUsersRequest, _users_pb2.BatchCreateUsersResponse]  # type: ignore[assignment]
+    """Creates users, all of them or none (AIP-233).
+
+    Errors: those of CreateUser. Two requests with the same e-mail address, without
+    regard to case, are ALREADY_EXISTS (EMAIL_TAKEN) as well. Whatever the status
+    code of a failed batch, `google.rpc.BadRequest` names the request that failed,
+    such as "requests[3].user.email".
+    """
+    BatchUpdateUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.BatchUpdateUsersRequest, _users_pb2.BatchUpdateUsersResponse]  # type: ignore[assignment]
+    """Updates users, all of them or none (AIP-234). No user may be named twice.
+
+    E-mail addresses must be unique after all updates: two users can exchange
+    theirs in one batch.
+
+    Errors: those of UpdateUser.
+    """
+    BatchDeleteUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.BatchDeleteUsersRequest, _users_pb2.BatchDeleteUsersResponse]  # type: ignore[assignment]
+    """Deletes users, all of them or none, and returns their last states (AIP-235).
+    No user may be named twice.
+
+    Errors: those of DeleteUser. If a user owns events, the error names the request
+    with its id, such as "requests[3].id".
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -203,6 +259,58 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         `allow_missing` is not set; ABORTED (ETAG_MISMATCH) if `etag` is set and is
         not the current one; FAILED_PRECONDITION (USER_OWNS_EVENTS) if the user
         owns events.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetUsers(
+        self,
+        request: _users_pb2.BatchGetUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.BatchGetUsersResponse, _abc.Awaitable[_users_pb2.BatchGetUsersResponse]]:
+        """Returns users by their ids, in the order of the ids (AIP-231).
+
+        Errors: NOT_FOUND (USER_NOT_FOUND) if any of them does not exist.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateUsers(
+        self,
+        request: _users_pb2.BatchCreateUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.BatchCreateUsersResponse, _abc.Awaitable[_users_pb2.BatchCreateUsersResponse]]:
+        """Creates users, all of them or none (AIP-233).
+
+        Errors: those of CreateUser. Two requests with the same e-mail address, without
+        regard to case, are ALREADY_EXISTS (EMAIL_TAKEN) as well. Whatever the status
+        code of a failed batch, `google.rpc.BadRequest` names the request that failed,
+        such as "requests[3].user.email".
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateUsers(
+        self,
+        request: _users_pb2.BatchUpdateUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.BatchUpdateUsersResponse, _abc.Awaitable[_users_pb2.BatchUpdateUsersResponse]]:
+        """Updates users, all of them or none (AIP-234). No user may be named twice.
+
+        E-mail addresses must be unique after all updates: two users can exchange
+        theirs in one batch.
+
+        Errors: those of UpdateUser.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteUsers(
+        self,
+        request: _users_pb2.BatchDeleteUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.BatchDeleteUsersResponse, _abc.Awaitable[_users_pb2.BatchDeleteUsersResponse]]:
+        """Deletes users, all of them or none, and returns their last states (AIP-235).
+        No user may be named twice.
+
+        Errors: those of DeleteUser. If a user owns events, the error names the request
+        with its id, such as "requests[3].id".
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -146,7 +146,7 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
         Service(
             descriptor=users_pb2.DESCRIPTOR.services_by_name["UserService"],
             register=users_pb2_grpc.add_UserServiceServicer_to_server,
-            servicer=UserServicer(Resources(database, users), Lists(database, users, tokens)),
+            servicer=UserServicer(Resources(database, users), Lists(database, users, tokens), Batches(database, users)),
             checks={"ListUsers": Lists(database, users, tokens).check},
             get_methods=("GetUser",),
         ),

@@ -74,6 +74,10 @@ class RequestError(Exception):
         self.field = field
         return self
 
+    def under(self, prefix: str) -> "RequestError":
+        """Returns the error with `prefix` before the path of each field: "name" under "event." is "event.name"."""
+        return self.at(prefix + self.field)
+
 
 class InvalidArgument(RequestError):
     """The request breaks the contract. It fails with any data in the database.
@@ -90,7 +94,7 @@ class InvalidArgument(RequestError):
         self.unlisted = unlisted + len(violations) - len(self.violations)
 
     def under(self, prefix: str) -> "InvalidArgument":
-        """Returns the same error with `prefix` before the path of each field: "name" under "event." is "event.name"."""
+        """Returns the same error with `prefix` before the path of each field."""
         moved = (replace(violation, field=prefix + violation.field) for violation in self.violations)
         return InvalidArgument(*moved, reason=self.reason, unlisted=self.unlisted)
 

@@ -20,7 +20,7 @@ DURATION = timedelta(hours=1)
 UNSCRIPTED = "x-artemis-testing"
 """The metadata by which the server knows the calls of the kit: they are not recorded, and no fault meets them."""
 MAX_BATCH = 80
-"""Events of one call: as large as they may be, 35 KiB each, they stay below the size of an answer, 3 MiB."""
+"""Events or users of one call: events as large as they may be, 35 KiB each, stay below the size of an answer, 3 MiB."""
 
 
 class EventFields(TypedDict, total=False):
@@ -61,15 +61,19 @@ class Data:
         """Adds events, in their order; returns them with their ids."""
         requests = [events_pb2.CreateEventRequest(event=self._complete_event(each).to_message()) for each in events]
         added: list[Event] = []
-        for begin in range(0, len(requests), MAX_BATCH):
-            batch = events_pb2.BatchCreateEventsRequest(requests=requests[begin : begin + MAX_BATCH])
+        for some in _batches(requests):
+            batch = events_pb2.BatchCreateEventsRequest(requests=some)
             added += map(Event.from_message, self._call(self._events.BatchCreateEvents, batch).events)
         return added
 
     def users(self, users: Iterable[User]) -> list[User]:
         """Adds users, in their order; returns them with their ids."""
         requests = [users_pb2.CreateUserRequest(user=self._complete_user(each).to_message()) for each in users]
-        return [User.from_message(self._call(self._users.CreateUser, each)) for each in requests]
+        added: list[User] = []
+        for some in _batches(requests):
+            batch = users_pb2.BatchCreateUsersRequest(requests=some)
+            added += map(User.from_message, self._call(self._users.BatchCreateUsers, batch).users)
+        return added
 
     def _call(self, method: Any, request: Any) -> Any:
         try:
@@ -89,8 +93,13 @@ class Data:
         self._user_count += 1
         return replace(user, email=user.email or f"user{self._user_count}@example.com")
 
+        requests = [users_pb2.CreateUserRequest(user=self._complete_user(each).to_message()) for each in users]
+        added: list[User] = []
+        for some in _batches(requests):
+            batch = users_pb2.BatchCreateUsersRequest(requests=some)
+            added += map(User.from_message, self._call(self._users.BatchCreateUsers, batch).users)
+        return added
 
-def event_of(fields: EventFields) -> Event:
     """Returns an event with these fields.
 
     Raises:

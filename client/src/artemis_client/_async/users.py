@@ -1,6 +1,8 @@
 """`client.users`: UserService in Python's terms."""
 
+import builtins
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from artemis.v1 import users_pb2
 
@@ -8,8 +10,9 @@ from artemis_client._async.calls import AsyncCaller
 from artemis_client._async.io import Channel, user_service
 from artemis_client._async.pages import AsyncPager, AsyncPages
 from artemis_client._async.resources import AsyncResources
+from artemis_client.batches import check_once
 from artemis_client.entities import User
-from artemis_client.fields import check_integer, message_of
+from artemis_client.fields import check_integer, checked_ids, message_of
 from artemis_client.masks import field_mask
 from artemis_client.pages import Page
 
@@ -111,6 +114,69 @@ class AsyncUserClient(AsyncResources[User]):
         )
         return User.from_message(await self._write(self._stub.DeleteUser, request, timeout))
 
+    async def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[User]:
+        """Returns the users with these ids, in their order. If any does not exist, NotFound is raised.
+
+        `get_many` tells which do not exist.
+        """
+        return await self._read_many(self._stub.BatchGetUsers, users_pb2.BatchGetUsersRequest, ids, _users, timeout)
+
+    async def batch_create(
+        self,
+        users: Iterable[User],
+        *,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[User]:
+        """Creates the users and returns them in this order, as they were stored.
+
+        `AsyncResources` says what a batch is.
+        """
+        requests = (users_pb2.CreateUserRequest(user=message_of(user, User)) for user in users)
+        batch = partial(users_pb2.BatchCreateUsersRequest, validate_only=validate_only)
+        return await self._write_many(self._stub.BatchCreateUsers, batch, requests, request_id, _users, timeout)
+
+    async def batch_update(
+        self,
+        users: Iterable[User],
+        *,
+        update_mask: Iterable[str] | None = None,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[User]:
+        """Updates the users and returns them in this order, as they now are. `AsyncResources` says what a batch is.
+
+        Each is changed as by `update`, with the one mask for all. If the etag of any is set and is not the
+        current one, Aborted is raised; a mask that is one string raises TypeError. A user that is given twice raises
+        ValueError. Users can exchange their addresses.
+        """
+        mask, messages = field_mask(update_mask), [message_of(user, User) for user in users]
+        check_once(message.id for message in messages)
+        requests = (users_pb2.UpdateUserRequest(user=message, update_mask=mask) for message in messages)
+        batch = partial(users_pb2.BatchUpdateUsersRequest, validate_only=validate_only)
+        return await self._write_many(self._stub.BatchUpdateUsers, batch, requests, request_id, _users, timeout)
+
+    async def batch_delete(
+        self,
+        ids: Iterable[int],
+        *,
+        allow_missing: bool = False,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[User]:
+        """Deletes the users and returns them in this order, as they last were. `AsyncResources` says what a batch is.
+
+        With `allow_missing`, a user that does not exist is not an error, and an empty one is in its place.
+        An id that is given twice raises ValueError.
+        """
+        requests = [users_pb2.DeleteUserRequest(id=each, allow_missing=allow_missing) for each in checked_ids(ids)]
+        check_once(request.id for request in requests)
+        batch = partial(users_pb2.BatchDeleteUsersRequest, validate_only=validate_only)
+        return await self._write_many(self._stub.BatchDeleteUsers, batch, requests, request_id, _users, timeout)
+
     async def _read(self, resource_id: int, timeout: float) -> User:
         return await self.get(resource_id, timeout=timeout)
 
@@ -123,3 +189,14 @@ class AsyncUserClient(AsyncResources[User]):
 
 def _page(response: users_pb2.ListUsersResponse) -> Page[User]:
     return Page(items=[*map(User.from_message, response.users)], next_page_token=response.next_page_token)
+
+
+def _users(
+    response: (
+        users_pb2.BatchGetUsersResponse
+        | users_pb2.BatchCreateUsersResponse
+        | users_pb2.BatchUpdateUsersResponse
+        | users_pb2.BatchDeleteUsersResponse
+    ),
+) -> Iterable[User]:
+    return map(User.from_message, response.users)

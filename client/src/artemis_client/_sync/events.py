@@ -3,18 +3,18 @@
 
 import builtins
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from artemis.v1 import events_pb2
 
 from artemis_client._sync.calls import Caller
 from artemis_client._sync.io import Channel, event_service
-from artemis_client._sync.pages import Pager, Pages, in_parts
+from artemis_client._sync.pages import Pager, Pages
 from artemis_client._sync.resources import Resources
 from artemis_client._sync.source import EventSource
 from artemis_client._sync.watch import Watch
-from artemis_client.batches import MAX_ITEMS, Parts, check_once
+from artemis_client.batches import MAX_ITEMS, check_once
 from artemis_client.entities import Event
-from artemis_client.errors import NotFound
 from artemis_client.fields import check_integer, checked_ids, message_of
 from artemis_client.masks import field_mask
 from artemis_client.pages import Page
@@ -27,15 +27,6 @@ class EventClient(Resources[Event]):
     The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
     made once. If it is empty the client makes a new one; give your own to repeat a call yourself. With
     `validate_only` a write is checked, returns what it would return, and changes nothing.
-
-    A batch may have any size. It is one call, and so all of it is done or none, if it has up to 1000 items and 3 MiB,
-    as sent and as returned. A larger one is divided into parts of that size, one call after the other, each within the
-    timeout: each part is done as a whole or not at all, and the first that fails ends the batch. The parts before it
-    stay done. `error.items` are the indices of the items of the part that failed, `error.done` the results before them.
-    After an error that leaves open whether a write was made, such as DeadlineExceeded, repeat the same batch with the
-    same request_id: what is done is not done again. With a request_id of your own, a part whose response would be too
-    large is InvalidArgument (RESPONSE_TOO_LARGE); without, it is divided further. An empty batch returns [] and calls
-    nothing.
     """
 
     def __init__(self, channel: Channel, caller: Caller) -> None:
@@ -132,8 +123,7 @@ class EventClient(Resources[Event]):
 
         `get_many` tells which do not exist.
         """
-        parts = Parts(checked_ids(ids), lambda items, _: events_pb2.BatchGetEventsRequest(ids=items))
-        return in_parts(self._caller, self._stub.BatchGetEvents, parts, _events, timeout)
+        return self._read_many(self._stub.BatchGetEvents, events_pb2.BatchGetEventsRequest, ids, _events, timeout)
 
     def batch_create(
         self,
@@ -143,15 +133,13 @@ class EventClient(Resources[Event]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> builtins.list[Event]:
-        """Creates the events and returns them in this order, as they were stored. The class says what a batch is."""
-        parts = Parts(
-            (events_pb2.CreateEventRequest(event=message_of(event, Event)) for event in events),
-            lambda items, part_id: events_pb2.BatchCreateEventsRequest(
-                requests=items, request_id=part_id, validate_only=validate_only
-            ),
-            request_id,
-        )
-        return in_parts(self._caller, self._stub.BatchCreateEvents, parts, _events, timeout)
+        """Creates the events and returns them in this order, as they were stored.
+
+        `Resources` says what a batch is.
+        """
+        requests = (events_pb2.CreateEventRequest(event=message_of(event, Event)) for event in events)
+        batch = partial(events_pb2.BatchCreateEventsRequest, validate_only=validate_only)
+        return self._write_many(self._stub.BatchCreateEvents, batch, requests, request_id, _events, timeout)
 
     def batch_update(
         self,
@@ -162,7 +150,7 @@ class EventClient(Resources[Event]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> builtins.list[Event]:
-        """Updates the events and returns them in this order, as they now are. The class says what a batch is.
+        """Updates the events and returns them in this order, as they now are. `Resources` says what a batch is.
 
         Each is changed as by `update`, with the one mask for all. If the etag of any is set and is not the
         current one, Aborted is raised; a mask that is one string raises TypeError. An event that is given twice raises
@@ -170,14 +158,9 @@ class EventClient(Resources[Event]):
         """
         mask, messages = field_mask(update_mask), [message_of(event, Event) for event in events]
         check_once(message.id for message in messages)
-        parts = Parts(
-            (events_pb2.UpdateEventRequest(event=message, update_mask=mask) for message in messages),
-            lambda items, part_id: events_pb2.BatchUpdateEventsRequest(
-                requests=items, request_id=part_id, validate_only=validate_only
-            ),
-            request_id,
-        )
-        return in_parts(self._caller, self._stub.BatchUpdateEvents, parts, _events, timeout)
+        requests = (events_pb2.UpdateEventRequest(event=message, update_mask=mask) for message in messages)
+        batch = partial(events_pb2.BatchUpdateEventsRequest, validate_only=validate_only)
+        return self._write_many(self._stub.BatchUpdateEvents, batch, requests, request_id, _events, timeout)
 
     def batch_delete(
         self,
@@ -188,21 +171,15 @@ class EventClient(Resources[Event]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> builtins.list[Event]:
-        """Deletes the events and returns them in this order, as they last were. The class says what a batch is.
+        """Deletes the events and returns them in this order, as they last were. `Resources` says what a batch is.
 
         With `allow_missing`, an event that does not exist is not an error, and an empty one is in its place.
         An id that is given twice raises ValueError.
         """
         requests = [events_pb2.DeleteEventRequest(id=each, allow_missing=allow_missing) for each in checked_ids(ids)]
         check_once(request.id for request in requests)
-        parts = Parts(
-            requests,
-            lambda items, part_id: events_pb2.BatchDeleteEventsRequest(
-                requests=items, request_id=part_id, validate_only=validate_only
-            ),
-            request_id,
-        )
-        return in_parts(self._caller, self._stub.BatchDeleteEvents, parts, _events, timeout)
+        batch = partial(events_pb2.BatchDeleteEventsRequest, validate_only=validate_only)
+        return self._write_many(self._stub.BatchDeleteEvents, batch, requests, request_id, _events, timeout)
 
     def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> Pager[EventChange]:
         """Returns the changes of one event that the server has kept, the newest first, also of a deleted event.
@@ -259,13 +236,6 @@ class EventClient(Resources[Event]):
 
     def _choose(self, filter: str, timeout: float | None) -> Pager[Event]:  # noqa: A002 - the contract's name
         return self.list(filter=filter, timeout=timeout)
-
-    def _find(self, ids: Sequence[int], timeout: float | None) -> builtins.list[Event]:
-        """Returns those that exist. One call tells if all do; a filter names few ids, so it takes many calls."""
-        try:
-            return self.batch_get(ids, timeout=timeout)
-        except NotFound:
-            return super()._find(ids, timeout)
 
 
 def _page(response: events_pb2.ListEventsResponse) -> Page[Event]:

@@ -6,20 +6,35 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from google.protobuf.message import Message
+
 from artemis_client._sync.calls import Caller
-from artemis_client._sync.pages import Pager
-from artemis_client.batches import MAX_ITEMS
+from artemis_client._sync.io import Method
+from artemis_client._sync.pages import Pager, in_parts
+from artemis_client.batches import MAX_ITEMS, Parts
 from artemis_client.entities import Event, User
-from artemis_client.errors import Aborted
+from artemis_client.errors import Aborted, NotFound
 from artemis_client.fields import checked_ids
 from artemis_client.masks import changed_fields
 from artemis_client.pages import Found, id_filters
 
 Resource = TypeVar("Resource", Event, User)
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response")
 
 
 class Resources(ABC, Generic[Resource]):
-    """Reads and changes resources of one kind by the methods of its subclass. Each method raises ArtemisError."""
+    """Reads and changes resources of one kind by the methods of its subclass. Each method raises ArtemisError.
+
+    A batch may have any size. It is one call, and so all of it is done or none, if it has up to 1000 items and 3 MiB,
+    as sent and as returned. A larger one is divided into parts of that size, one call after the other, each within the
+    timeout: each part is done as a whole or not at all, and the first that fails ends the batch. The parts before it
+    stay done. `error.items` are the indices of the items of the part that failed, `error.done` the results before them.
+    After an error that leaves open whether a write was made, such as DeadlineExceeded, repeat the same batch with the
+    same request_id: what is done is not done again. With a request_id of your own, a part whose response would be too
+    large is InvalidArgument (RESPONSE_TOO_LARGE); without, it is divided further. An empty batch returns [] and calls
+    nothing.
+    """
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -77,9 +92,44 @@ class Resources(ABC, Generic[Resource]):
         """Changes these fields if the etag is the current one."""
 
     @abstractmethod
+    def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> list[Resource]:
+        """Returns the resources with these ids, in their order. If any does not exist, NotFound is raised."""
+
+    @abstractmethod
     def _choose(self, filter: str, timeout: float | None) -> Pager[Resource]:  # noqa: A002 - the contract's name
         """Returns the resources that match the filter."""
 
     def _find(self, ids: Sequence[int], timeout: float | None) -> list[Resource]:
-        """Returns those of the resources with these ids, up to 1000, that exist."""
-        return [each for text in id_filters(ids) for each in self._choose(text, timeout)]
+        """Returns those of the resources with these ids, up to 1000, that exist.
+
+        One call tells if all do; a filter names few ids, so it takes many calls.
+        """
+        try:
+            return self.batch_get(ids, timeout=timeout)
+        except NotFound:
+            return [each for text in id_filters(ids) for each in self._choose(text, timeout)]
+
+    def _read_many(
+        self,
+        method: Method[Request, Response],
+        request: Callable[..., Request],
+        ids: Iterable[int],
+        resources: Callable[[Response], Iterable[Resource]],
+        timeout: float | None,
+    ) -> list[Resource]:
+        """Returns what a batch of ids reads; `request` makes the request of a part of them."""
+        parts = Parts(checked_ids(ids), lambda items, _: request(ids=items))
+        return in_parts(self._caller, method, parts, resources, timeout)
+
+    def _write_many(
+        self,
+        method: Method[Request, Response],
+        batch: Callable[..., Request],
+        requests: Iterable[Message],
+        request_id: str,
+        resources: Callable[[Response], Iterable[Resource]],
+        timeout: float | None,
+    ) -> list[Resource]:
+        """Returns the results of a batch of writes; `batch` makes the request of a part of them."""
+        parts = Parts(requests, lambda items, part_id: batch(requests=items, request_id=part_id), request_id)
+        return in_parts(self._caller, method, parts, resources, timeout)

@@ -1,7 +1,9 @@
 # Made by client/generate_sync.py of _async/users.py: change that, and run `make client`.
 """`client.users`: UserService in Python's terms."""
 
+import builtins
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from artemis.v1 import users_pb2
 
@@ -9,8 +11,9 @@ from artemis_client._sync.calls import Caller
 from artemis_client._sync.io import Channel, user_service
 from artemis_client._sync.pages import Pager, Pages
 from artemis_client._sync.resources import Resources
+from artemis_client.batches import check_once
 from artemis_client.entities import User
-from artemis_client.fields import check_integer, message_of
+from artemis_client.fields import check_integer, checked_ids, message_of
 from artemis_client.masks import field_mask
 from artemis_client.pages import Page
 
@@ -112,6 +115,69 @@ class UserClient(Resources[User]):
         )
         return User.from_message(self._write(self._stub.DeleteUser, request, timeout))
 
+    def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[User]:
+        """Returns the users with these ids, in their order. If any does not exist, NotFound is raised.
+
+        `get_many` tells which do not exist.
+        """
+        return self._read_many(self._stub.BatchGetUsers, users_pb2.BatchGetUsersRequest, ids, _users, timeout)
+
+    def batch_create(
+        self,
+        users: Iterable[User],
+        *,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[User]:
+        """Creates the users and returns them in this order, as they were stored.
+
+        `Resources` says what a batch is.
+        """
+        requests = (users_pb2.CreateUserRequest(user=message_of(user, User)) for user in users)
+        batch = partial(users_pb2.BatchCreateUsersRequest, validate_only=validate_only)
+        return self._write_many(self._stub.BatchCreateUsers, batch, requests, request_id, _users, timeout)
+
+    def batch_update(
+        self,
+        users: Iterable[User],
+        *,
+        update_mask: Iterable[str] | None = None,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[User]:
+        """Updates the users and returns them in this order, as they now are. `Resources` says what a batch is.
+
+        Each is changed as by `update`, with the one mask for all. If the etag of any is set and is not the
+        current one, Aborted is raised; a mask that is one string raises TypeError. A user that is given twice raises
+        ValueError. Users can exchange their addresses.
+        """
+        mask, messages = field_mask(update_mask), [message_of(user, User) for user in users]
+        check_once(message.id for message in messages)
+        requests = (users_pb2.UpdateUserRequest(user=message, update_mask=mask) for message in messages)
+        batch = partial(users_pb2.BatchUpdateUsersRequest, validate_only=validate_only)
+        return self._write_many(self._stub.BatchUpdateUsers, batch, requests, request_id, _users, timeout)
+
+    def batch_delete(
+        self,
+        ids: Iterable[int],
+        *,
+        allow_missing: bool = False,
+        request_id: str = "",
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> builtins.list[User]:
+        """Deletes the users and returns them in this order, as they last were. `Resources` says what a batch is.
+
+        With `allow_missing`, a user that does not exist is not an error, and an empty one is in its place.
+        An id that is given twice raises ValueError.
+        """
+        requests = [users_pb2.DeleteUserRequest(id=each, allow_missing=allow_missing) for each in checked_ids(ids)]
+        check_once(request.id for request in requests)
+        batch = partial(users_pb2.BatchDeleteUsersRequest, validate_only=validate_only)
+        return self._write_many(self._stub.BatchDeleteUsers, batch, requests, request_id, _users, timeout)
+
     def _read(self, resource_id: int, timeout: float) -> User:
         return self.get(resource_id, timeout=timeout)
 
@@ -124,3 +190,14 @@ class UserClient(Resources[User]):
 
 def _page(response: users_pb2.ListUsersResponse) -> Page[User]:
     return Page(items=[*map(User.from_message, response.users)], next_page_token=response.next_page_token)
+
+
+def _users(
+    response: (
+        users_pb2.BatchGetUsersResponse
+        | users_pb2.BatchCreateUsersResponse
+        | users_pb2.BatchUpdateUsersResponse
+        | users_pb2.BatchDeleteUsersResponse
+    ),
+) -> Iterable[User]:
+    return map(User.from_message, response.users)

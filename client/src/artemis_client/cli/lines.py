@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from artemis_client import ArtemisError
 from artemis_client.cli.inputs import InvalidInput, parse_line
-from artemis_client.cli.resources import Calls, Resource, created_at
+from artemis_client.cli.resources import MAX_BATCH, Calls, Resource, created_at
 
 MAX_LINE = 1 << 20
 """Bytes of a line: an event with the longest texts has less than 60 KiB."""
@@ -93,7 +93,7 @@ def import_lines(file: BinaryIO, resource: Resource, calls: Calls, reporter: Rep
         InvalidInput: a line is too long.
     """
     began: datetime | None = None
-    for batch in _batches(file, resource, calls.max_batch, reporter):
+    for batch in _batches(file, resource, reporter):
         began = began or _began(batch, calls)
         created = _send(batch, resource, calls, reporter, salt)
         known = [each for each in created if each < began]
@@ -120,19 +120,48 @@ def _began(batch: Batch, calls: Calls) -> datetime:
 def _send(batch: Batch, resource: Resource, calls: Calls, reporter: Reporter, salt: str) -> list[datetime]:
     """Sends a batch, without the lines that are rejected, and returns the times at which the resources were created."""
     lines = [(line, line.message) for line in batch.lines if line.message is not None]
+    times: list[datetime] = []
+    looked = False
     while lines:
         messages = [message for _, message in lines]
         try:
             key = request_id(resource, messages, batch.first, salt)
-            return [created_at(each) for each in calls.create_batch(messages, key)]
+            return times + [created_at(each) for each in calls.create_batch(messages, key)]
         except ArtemisError as error:
+            if error.code is grpc.StatusCode.ALREADY_EXISTS and not looked:
+                looked, count = True, len(lines)
+                lines, known = _without_stored(lines, calls, reporter, anew=bool(salt))
+                times += known
+                if len(lines) < count:
+                    continue
             reasons = _reasons(error, len(lines))
             if not reasons:
                 raise BatchFailed(batch, error) from None
             for index, reason in reasons.items():
                 reporter.rejected(lines[index][0], reason)
             lines = [line for index, line in enumerate(lines) if index not in reasons]
-    return []
+    return times
+
+
+def _without_stored(
+    lines: Sequence[tuple[Line, Message]], calls: Calls, reporter: Reporter, *, anew: bool
+) -> tuple[list[tuple[Line, Message]], list[datetime]]:
+    """Returns the lines whose addresses no user has, and when those of the others were created who are as in the file.
+
+    An earlier import has created these, unless all are to be created anew, in another batch: the file has grown since,
+    or lines of it were rejected. The rest is rejected, all at once, since the server names one address at a time.
+    """
+    free: list[tuple[Line, Message]] = []
+    times: list[datetime] = []
+    holders = calls.holders([message for _, message in lines])
+    for (line, message), holder in zip(lines, holders, strict=True):
+        if holder is None:
+            free.append((line, message))
+        elif calls.has_same_content(message, holder) and not anew:
+            times.append(created_at(holder))
+        else:
+            reporter.rejected(line, f"user.email: another user has the address {holder.email}")
+    return free, times
 
 
 def _reasons(error: ArtemisError, count: int) -> dict[int, str]:
@@ -149,12 +178,12 @@ def _reasons(error: ArtemisError, count: int) -> dict[int, str]:
     return reasons or ({0: error.message} if count == 1 else {})
 
 
-def _batches(file: BinaryIO, resource: Resource, max_batch: int, reporter: Reporter) -> Iterator[Batch]:
+def _batches(file: BinaryIO, resource: Resource, reporter: Reporter) -> Iterator[Batch]:
     """Yields the lines in batches. A line that is malformed is reported, and counts like the others."""
     batch, content = Batch(), 0
     for line, size in _lines(file, resource, reporter):
         added = line.message.ByteSize() + ADDED_BYTES if line.message is not None else 0
-        if len(batch.lines) == max_batch or (batch.lines and content + added > MAX_BATCH_BYTES):
+        if len(batch.lines) == MAX_BATCH or (batch.lines and content + added > MAX_BATCH_BYTES):
             yield batch
             batch, content = Batch(), 0
         batch.lines.append(line)

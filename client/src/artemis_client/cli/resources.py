@@ -1,5 +1,6 @@
 """Events and users as messages of the contract: the one module of the command that knows the client library's types."""
 
+import builtins
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ if TYPE_CHECKING:  # it imports gRPC, which the help of a command does not need
 
 MAX_BATCH = 1000
 """Resources that one call takes."""
+MAX_ADDRESSES = 25
+"""E-mail addresses of a filter: of 254 characters each, they fit into the 8192 that it may have."""
 _OUTPUT_ONLY = field_behavior_pb2.FieldBehavior.Value("OUTPUT_ONLY")
 _IDENTIFIER = field_behavior_pb2.FieldBehavior.Value("IDENTIFIER")
 _REQUIRED = field_behavior_pb2.FieldBehavior.Value("REQUIRED")
@@ -91,6 +94,7 @@ class Calls:
         from artemis_client import Event, User  # noqa: PLC0415 - it imports gRPC, which the help does not need
 
         self._client = client
+        self._resource = resource
         self._part: Any = getattr(client, resource.name)
         self._entity: Any = {"events": Event, "users": User}[resource.name]
 
@@ -100,7 +104,7 @@ class Calls:
 
     def get(self, ids: Sequence[int]) -> Iterator[Message]:
         """Yields the resources with these ids, in their order."""
-        if len(ids) == 1 or not hasattr(self._part, "batch_get"):
+        if len(ids) == 1:
             yield from _messages(self._part.get(each) for each in ids)
             return
         for some in chunks(ids):
@@ -113,8 +117,6 @@ class Calls:
 
     def create_batch(self, messages: Sequence[Message], request_id: str) -> Sequence[Message]:
         """Creates all of them or none."""
-        if self.max_batch == 1:
-            return [self.create(messages[0], request_id=request_id)]
         return [*_messages(self._part.batch_create(self._entities(messages), request_id=request_id))]
 
     def server_time(self) -> datetime:
@@ -125,14 +127,23 @@ class Calls:
         event = Event(name="clock", start_time=some_time, end_time=some_time)
         return self._client.events.create(event, validate_only=True).create_time
 
-    @property
-    def max_batch(self) -> int:
-        """The number of resources that `create_batch` takes."""
-        return MAX_BATCH if hasattr(self._part, "batch_create") else 1
+    def holders(self, users: Sequence[Any]) -> "builtins.list[Any]":
+        """Returns, for each of the users, the stored one that has its e-mail address, if there is one."""
+        from artemis_client import where  # noqa: PLC0415 - likewise
+
+        found: dict[str, Any] = {}
+        for some in chunks(users, MAX_ADDRESSES):
+            text = " OR ".join(where("email = {}", each.email) for each in some)
+            found |= {each.email: each for each in cast("Iterator[Any]", self.list(filter=text))}
+        return [found.get(each.email) for each in users]
+
+    def has_same_content(self, message: Message, other: Message) -> bool:
+        """Tells whether two resources differ in nothing that a caller sets."""
+        return all(getattr(message, each.name) == getattr(other, each.name) for each in self._resource.writable)
 
     def update(self, messages: Sequence[Message], mask: Sequence[str], **options: Any) -> Iterator[Message]:
         """Changes the fields of the mask, in calls of up to 1000 resources, each of which does all or nothing."""
-        if len(messages) == 1 or not hasattr(self._part, "batch_update"):
+        if len(messages) == 1:
             updates = (self._part.update(each, update_mask=mask, **options) for each in self._entities(messages))
             yield from _messages(updates)
             return
@@ -141,7 +152,7 @@ class Calls:
 
     def delete(self, ids: Sequence[int], **options: Any) -> Iterator[Message]:
         """Deletes them, in calls of up to 1000 resources, each of which does all or nothing; yields the last states."""
-        if len(ids) == 1 or not hasattr(self._part, "batch_delete"):
+        if len(ids) == 1:
             yield from _messages(self._part.delete(each, **options) for each in ids)
             return
         for some in chunks(ids):
@@ -204,6 +215,6 @@ def _messages(entities: Iterable[Any]) -> Iterator[Message]:
     return (each.to_message() for each in entities)
 
 
-def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yields the items in parts of 1000."""
-    return (items[start : start + MAX_BATCH] for start in range(0, len(items), MAX_BATCH))
+def chunks(items: Sequence[Any], size: int = MAX_BATCH) -> Iterator[Sequence[Any]]:
+    """Yields the items in parts of this size."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,18 +1,18 @@
 """Batches of rows: a few statements, however many rows there are. The transaction makes a batch all or none."""
 
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from google.protobuf.message import Message
-from sqlalchemy import Select, bindparam, delete, select, update
+from sqlalchemy import Select, bindparam, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from artemis_server.contract import ETAG, MAX_RESPONSE_BYTES
 from artemis_server.db import etags, times
+from artemis_server.db.connection.driver_errors import broken_constraint
 from artemis_server.db.ids import allocate
 from artemis_server.db.statements import MAX_FETCH, Statement, Values
 from artemis_server.db.store import Store
@@ -21,8 +21,8 @@ from artemis_server.errors import InvalidArgument, Violation
 M = TypeVar("M", bound=Message)
 FRAME_BYTES = 4
 """The bytes of the tag and the length of a message of up to 64 KiB in a response."""
-FieldPath = Callable[[int], str]
-"""Returns the field path of the message with this index, such as "requests[3].event"."""
+_SAVEPOINT, _ROLLBACK = Statement(text("SAVEPOINT batch")), Statement(text("ROLLBACK TO batch"))
+"""No savepoint is released: it ends with its transaction. ROLLBACK TO goes back to the last one of the name."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,18 @@ class Change(Generic[M]):
 
 
 class BatchStore(Store[M]):
-    """A store that also takes many messages at once. An error names the one that it is about."""
+    """A store that also takes many messages at once. An error names the request that it is about: "requests[3].id"."""
+
+    unique_field: ClassVar[str | None] = None
+    """A field of text whose value no two rows share."""
 
     def __init__(self) -> None:
         super().__init__()
         self._update_many = lru_cache(maxsize=256)(self._build_update_many)
         self._delete_many = Statement(delete(self._table).where(*self._matches(conditional=True)))
-
-    @abstractmethod
-    def check_references(self, session: Session, messages: Sequence[M], path: FieldPath) -> None:
-        """Raises FailedPrecondition if one of the messages refers to a row that does not exist."""
+        if self.unique_field:
+            vacated = {self.unique_field: bindparam("vacated"), "version": self._columns.version + 1}
+            self._vacate = Statement(update(self._table).where(*self._matches(conditional=False)).values(vacated))
 
     def find_many(self, session: Session, ids: Iterable[int], field: str) -> dict[int, M]:
         """Returns the rows that there are, by id.
@@ -84,36 +86,101 @@ class BatchStore(Store[M]):
             raise self.aborted(row_id).at(f"{path}{ETAG}")
         return message
 
-    def create_many(self, session: Session, messages: Sequence[M], path: FieldPath) -> list[M]:
-        """Stores the messages as new rows and returns them as they were stored, in the same order."""
-        self.check_references(session, messages, path)
+    def create_many(self, session: Session, messages: Sequence[M]) -> list[M]:
+        """Stores the messages as new rows and returns them as they were stored, in the same order.
+
+        Raises:
+            RequestError: the refusal of the first message that breaks a constraint.
+        """
         now = times.now()
         common = {**self.codec.new, "create_time": now, "update_time": now}
         rows = [common | self.codec.to_columns(message, self.codec.writable) for message in messages]
         for row, row_id in zip(rows, allocate(session, self._table, len(rows)), strict=True):
             row["id"] = row_id
-        self._insert.insert_many(session, rows)
+        self._apply(session, messages, lambda part: self._insert.insert_many(session, rows[part]))
         return [self._to_message(row) for row in rows]
 
-    def update_many(self, session: Session, changes: Sequence[Change[M]], path: FieldPath) -> list[M]:
-        """Makes the changes and returns the rows as they now are, in the same order."""
-        self.check_references(session, [change.merged for change in changes], path)
+    def update_many(self, session: Session, changes: Sequence[Change[M]]) -> list[M]:
+        """Makes the changes and returns the rows as they now are, in the same order.
+
+        Raises:
+            Aborted: one of them was changed since it was read.
+            RequestError: the refusal of the first change after which the rows as they will be break a constraint.
+        """
         now = times.now()
-        alike: dict[tuple[str, ...], list[Values]] = defaultdict(list)
-        for change in changes:
-            changed = self.codec.to_columns(change.merged, change.paths)
-            alike[tuple(change.paths)].append(changed | _as_read(change.merged) | {"now": now})
-        for paths, rows in alike.items():
-            if paths:
-                self._change_many(session, self._update_many(paths), rows)
-        ids = [_id(change.merged) for change in changes]
+        messages = [change.merged for change in changes]
+        rows = [
+            self.codec.to_columns(change.merged, change.paths) | _as_read(change.merged) | {"now": now}
+            for change in changes
+        ]
+
+        def execute(part: slice) -> None:
+            alike: dict[tuple[str, ...], list[Values]] = defaultdict(list)
+            for change, row in zip(changes[part], rows[part], strict=True):
+                alike[tuple(change.paths)].append(row)
+            for paths, some in alike.items():
+                if paths:
+                    self._change_many(session, self._update_many(paths), some)
+
+        self._apply(session, messages, execute, lambda: self._vacate_many(session, rows))
+        ids = [_id(message) for message in messages]
         found = self.find_many(session, ids, "requests")
         return [found[row_id] for row_id in ids]
 
     def delete_many(self, session: Session, messages: Sequence[M]) -> None:
-        """Deletes the rows. Raises Aborted if one of them was changed since it was read."""
-        if messages:
-            self._change_many(session, self._delete_many, [_as_read(message) for message in messages])
+        """Deletes the rows. An empty message stands for none.
+
+        Raises:
+            Aborted: one of them was changed since it was read.
+            RequestError: the refusal of the first row that a constraint keeps.
+        """
+
+        def execute(part: slice) -> None:
+            rows = [_as_read(message) for message in messages[part] if _id(message)]
+            if rows:
+                self._change_many(session, self._delete_many, rows)
+
+        self._apply(session, messages, execute)
+
+    def _apply(
+        self,
+        session: Session,
+        messages: Sequence[M],
+        execute: Callable[[slice], None],
+        prepare: Callable[[], None] | None = None,
+        part: range | None = None,
+    ) -> None:
+        """Executes statements for all messages, or for those of a part.
+
+        A statement for many rows that breaks a constraint does not tell which row is to blame. So it is undone, and
+        executed for the first half of the messages and then for the rest, until it fails for a single one. `prepare` is
+        called before that.
+        """
+        part = range(len(messages)) if part is None else part
+        _SAVEPOINT.execute(session, {})
+        try:
+            execute(slice(part.start, part.stop))
+        except Exception as error:
+            refusal = self.refusal(broken_constraint(error), messages[part.start])
+            if refusal is None:
+                raise
+            if len(part) == 1:
+                request = f"requests[{part.start}]."
+                raise (refusal.under(request) if refusal.field else refusal.at(f"{request}id")) from None
+            _ROLLBACK.execute(session, {})
+            if prepare:
+                prepare()
+            middle = len(part) // 2
+            self._apply(session, messages, execute, part=part[:middle])
+            self._apply(session, messages, execute, part=part[middle:])
+
+    def _vacate_many(self, session: Session, rows: Sequence[Values]) -> None:
+        """Makes the unique values free that the rows are about to change, so that two rows can exchange theirs."""
+        changed = [row for row in rows if self.unique_field in row]
+        for row in changed:
+            row |= {"vacated": f"row {row['row_id']}", "at_version": row["at_version"] + 1}
+        if changed:
+            self._vacate.many(session, changed)
 
     def _change_many(self, session: Session, statement: Statement, rows: Sequence[Values]) -> None:
         """Executes the statement for each row. Raises Aborted if one of them was changed since it was read."""

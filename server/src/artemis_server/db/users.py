@@ -3,17 +3,18 @@
 import artemis_models
 from artemis.v1.users_pb2 import User
 
+from artemis_server.db.batches import BatchStore
 from artemis_server.db.connection.driver_errors import Constraint
-from artemis_server.db.store import Store
 from artemis_server.errors import AlreadyExists, FailedPrecondition, RequestError
 
 
-class UserStore(Store[User]):
+class UserStore(BatchStore[User]):
     """Keeps users."""
 
     message = User
     model = artemis_models.User
     searched_fields = ("email", "first_name", "last_name")
+    unique_field = "email"
 
     def refusal(self, constraint: Constraint, message: User) -> RequestError | None:
         """Returns the error of an e-mail address that is taken, or of a user who owns events."""

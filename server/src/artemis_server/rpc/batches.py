@@ -54,7 +54,7 @@ class Batches(Generic[M]):
         messages: list[M] = [getattr(request, self._store.kind) for request in batch.requests]
 
         def work(session: Session) -> R:
-            return self._answer(response, "requests", self._store.create_many(session, messages, self._path))
+            return self._answer(response, "requests", self._store.create_many(session, messages))
 
         return run(self._database, batch, response, work, context)
 
@@ -71,7 +71,7 @@ class Batches(Generic[M]):
             found = self._store.lock_many(session, ids)
             changes = apply_to_each(messages, lambda index, sent: self._change(found, sent, paths[index], index))
             check_size(found.values(), "requests")
-            return self._answer(response, "requests", self._store.update_many(session, changes, self._path))
+            return self._answer(response, "requests", self._store.update_many(session, changes))
 
         return run(self._database, batch, response, work, context)
 
@@ -90,20 +90,17 @@ class Batches(Generic[M]):
             if len(found) < len(set(ids)):
                 replication.confirm(session)
             check_size(last, "requests")
-            self._store.delete_many(session, list(found.values()))
+            self._store.delete_many(session, last)
             return self._answer(response, "requests", last)
 
         return run(self._database, batch, response, work, context)
 
     def _change(self, found: dict[int, M], sent: Any, paths: Sequence[str], index: int) -> Change[M]:
-        prefix = f"{self._path(index)}."
+        prefix = f"requests[{index}].{self._store.kind}."
         merged = self._store.expect(found, sent.id, sent.etag, prefix)  # no other request of the batch has this row
         masks.merge(merged, sent, paths)
         contract.validate(merged, prefix)
         return Change(merged, paths)
-
-    def _path(self, index: int) -> str:
-        return f"requests[{index}].{self._store.kind}"
 
     def _answer(self, response: type[R], field: str, messages: Sequence[M]) -> R:
         check_size(messages, field)
