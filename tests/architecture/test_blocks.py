@@ -26,10 +26,7 @@ from tests.e2e.documents import steps_of
 from tests.e2e.test_documents import RUN
 from tests.telemetry.names import names_in as metrics_in
 
-KIT = (
-    "tests/testing/test_plugin.py::"
-    "test_the_examples_of_the_pages_pass_and_a_failed_test_shows_the_log_of_the_server"
-)
+KIT = "tests/testing/test_plugin.py::test_the_examples_of_the_pages_pass_and_a_failed_test_shows_the_log_of_the_server"
 ELSEWHERE = {
     "docs/extending.md": "tests/e2e/test_extending.py::test_the_steps_of_the_page_are_all_that_it_takes",
     "docs/other-languages.md": "tests/packages/test_other_languages.py::test_the_program_of_the_page_calls_the_server",
