@@ -34,14 +34,14 @@ _NO_PROXY = ("grpc.enable_http_proxy", 0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keepalive:
-    """When a client gives up a connection whose server or network vanished without a word.
+    """When a client gives up a connection whose server or network disappeared without closing it.
 
     Raises:
         ValueError: a number is not more than 0.
     """
 
     time: float = 30.0
-    """Seconds without a sign of life after which the client sends a ping, while a call is under way."""
+    """Seconds without data from the server after which the client sends a ping, while a call is in flight."""
     timeout: float = 10.0
     """Seconds that the answer to the ping may take."""
 

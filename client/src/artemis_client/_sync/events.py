@@ -24,9 +24,9 @@ from artemis_client.watching.changes import EventChange, change_of
 class EventClient(Resources[Event]):
     """Calls EventService. Each method raises ArtemisError; `timeout` is in seconds, for this call only.
 
-    The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
-    made once. If it is empty the client makes a new one; give your own to repeat a call yourself. With
-    `validate_only` a write is checked, returns what it would return, and changes nothing.
+    The `request_id` of a write is a UUID. For 24 hours, the same write with the same id is made once and returns the
+    same result. If the id is empty, the client makes a new one; give your own to repeat a call yourself. With
+    `validate_only` the server checks a write, returns what the write would return, and changes nothing.
 
     A batch may have any size. It is one call, and so all of it is done or none, if it has up to 1000 items and 3 MiB,
     as sent and as returned. A larger one is divided into parts of that size, one call after the other, each within the
@@ -88,10 +88,10 @@ class EventClient(Resources[Event]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> Event:
-        """Changes the fields in `update_mask`, or all populated ones without it; returns the event as it now is.
+        """Sets the fields in `update_mask`, or without it all populated fields. Returns the new event.
 
-        If the etag of the event is set, it must still be the current one, or Aborted is raised. A mask that is
-        one string raises TypeError.
+        Raises Aborted if the event has an etag that is no longer the current one, and TypeError if the mask is a
+        string.
         """
         request = events_pb2.UpdateEventRequest(
             event=message_of(event, Event),
@@ -141,7 +141,7 @@ class EventClient(Resources[Event]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> builtins.list[Event]:
-        """Creates the events and returns them in this order, as they were stored. The class says what a batch is."""
+        """Creates the events and returns them in this order, as they were stored. See the class for batches."""
         parts = Parts(
             (events_pb2.CreateEventRequest(event=message_of(event, Event)) for event in events),
             lambda items, part_id: events_pb2.BatchCreateEventsRequest(
@@ -160,7 +160,7 @@ class EventClient(Resources[Event]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> builtins.list[Event]:
-        """Updates the events and returns them in this order, as they now are. The class says what a batch is.
+        """Updates the events and returns them in this order, as they now are. See the class for batches.
 
         Each is changed as by `update`, with the one mask for all. If the etag of any is set and is not the
         current one, Aborted is raised; a mask that is one string raises TypeError. An event that is given twice raises
@@ -219,8 +219,9 @@ class EventClient(Resources[Event]):
     ) -> Watch:
         """Returns the changes of events, or of those that match `filter`, as they are committed.
 
-        They are those since `resume_token`, a token of an earlier watch. Without it they begin with the first change
-        that is committed after this method has returned, which asks the server once, within the timeout.
+        With `resume_token`, a token of a list or of an earlier watch, the changes after that list or watch come first.
+        Without it, the first change is the first one that is committed after this method has returned. The method
+        calls the server once, within the timeout.
         """
         source = self._source()
         return Watch(source, resume_token or source.resume_token(timeout), filter or "")

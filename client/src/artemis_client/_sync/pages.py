@@ -25,9 +25,9 @@ Response = TypeVar("Response")
 
 
 class Pages(Iterator[Page[Resource]], Generic[Resource]):
-    """The pages of a list. One that fails, or whose reader is cancelled, is fetched when the next one is asked for.
+    """The pages of a list. A page that failed, or whose reader was cancelled, is fetched again at the next step.
 
-    No generator, which such a reader would end. Each step raises ArtemisError.
+    It is no generator, because a failed or cancelled step would end that. Each step raises ArtemisError.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Pages(Iterator[Page[Resource]], Generic[Resource]):
 
 
 class Pager(Iterator[Resource], Generic[Resource]):
-    """The resources of a list, one after the other. `pages` has them a page at a time.
+    """Yields the resources of a list, one after the other. `pages` yields the pages.
 
-    Pages are fetched as they are needed. Each step of a loop raises ArtemisError; the next step tries again.
+    Each page is fetched when the loop needs it. Each step of a loop raises ArtemisError; the next step tries again.
     """
 
     def __init__(self, pages: Pages[Resource]) -> None:
