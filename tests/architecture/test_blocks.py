@@ -168,9 +168,13 @@ def check_text(block: Block) -> None:
 
 
 def check_names(block: Block) -> None:
-    """Each package, folder and module that the page lists exists. A folder stands below the one that it is in."""
+    """The page lists the packages, folders and modules that exist. A folder stands below the one that it is in.
+
+    Of each package it lists all modules, and of each folder all folders.
+    """
     sources = {path.name: path for path in (*ROOT.glob("*/src/artemis_*"), ROOT / "protos" / "artemis")}
     folders: list[Path] = []
+    listed: dict[Path, set[str]] = {}
     for line in re.sub(r",\n +", ", ", block.text).splitlines():  # a list of modules may go on below
         if found := re.match(r"artemis-\w+ +import (\w+)", line):
             assert found[1] in sources, line
@@ -178,10 +182,18 @@ def check_names(block: Block) -> None:
             depth = len(found[1]) // 2
             folders[depth:] = [folders[depth - 1] / found[2] if depth else sources[found[2]]]
             assert folders[depth].is_dir(), line
-            modules = found[3].split(", ") if depth == 0 else []
-            assert [each for each in modules if not list(folders[0].glob(f"{each}*"))] == []
+            listed[folders[depth]] = set(found[3].split(", ")) if depth == 0 else set()
+            listed.get(folders[depth].parent, set()).add(found[2])
         else:
             assert line == "", line
+    for folder, names in listed.items():
+        assert names_below(folder, modules=folder in sources.values()) == names, folder
+
+
+def names_below(folder: Path, *, modules: bool) -> set[str]:
+    """Returns the packages of a folder, and with `modules` also its modules."""
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return packages | {path.stem for path in folder.glob("[!_]*.py") if modules}
 
 
 def check_metrics(block: Block) -> None:

@@ -35,7 +35,7 @@ _NO_PROXY = ("grpc.enable_http_proxy", 0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keepalive:
-    """When a client gives up a connection whose server or network vanished without a word.
+    """When a client gives up a connection whose server or network disappeared without closing it.
 
     Raises:
         ValueError: a number is not more than 0.

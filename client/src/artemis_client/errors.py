@@ -46,8 +46,8 @@ class ArtemisError(Exception):
     """A call that failed.
 
     `code` is the gRPC status code, `message` its text, `reason` the stable name of the error in
-    UPPER_SNAKE_CASE (AIP-193; empty if the server was not reached), `metadata` what the reason adds, and
-    `details` everything that the server sent, as google.rpc messages. `request_id` is the id of the call in the
+    UPPER_SNAKE_CASE (AIP-193; empty if the server was not reached), `metadata` the values that the message names, and
+    `details` all details that the server sent, as google.rpc messages. `request_id` is the id of the call in the
     server's log; it is empty if no server answered. The exception can be pickled and copied with all of that.
     In a batch, `items` are the indices of the items of the call that failed, and `done` are the results of all items
     before them. None of the items after them was sent.

@@ -25,7 +25,7 @@ class Retry:
     """
 
     max_attempts: int | None = None
-    """Attempts in all; 1 tries nothing again, None sets no limit but the deadline. A watch has no limit at all."""
+    """Attempts in all. 1 repeats no call; None sets no limit but the deadline. The limit does not count for a watch."""
     initial_backoff: float = INITIAL_BACKOFF
     """Seconds before the second attempt, at most. Each further pause may be twice as long."""
     max_backoff: float = MAX_BACKOFF

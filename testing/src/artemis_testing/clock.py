@@ -24,7 +24,7 @@ class Clock:
         return _to_datetime(self._process.ask("now"))
 
     def freeze(self, at: datetime | None = None) -> datetime:
-        """Stops the clock at a time that has a time zone, or where it is; returns the time.
+        """Stops the clock at `at`, a datetime with a time zone, or at the current time without `at`. Returns the time.
 
         Raises:
             TypeError: it is not a datetime.
@@ -33,7 +33,7 @@ class Clock:
         return _to_datetime(self._process.ask("freeze", at=None if at is None else _to_micros(at)))
 
     def advance(self, by: timedelta) -> datetime:
-        """Moves the clock, which stays frozen if it is, or goes on from there; returns the time.
+        """Moves the clock. A frozen clock stays frozen, and a running one runs on. Returns the new time.
 
         What the server keeps for a time only is gone when this returns: request ids after 24 hours, and the changes of
         events after 7 days.

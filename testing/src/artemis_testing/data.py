@@ -1,7 +1,7 @@
 """The data that a test begins with: what is not given gets a default, so that a test names what it is about."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,13 +93,12 @@ class Data:
         self._user_count += 1
         return replace(user, email=user.email or f"user{self._user_count}@example.com")
 
-        requests = [users_pb2.CreateUserRequest(user=self._complete_user(each).to_message()) for each in users]
-        added: list[User] = []
-        for some in _batches(requests):
-            batch = users_pb2.BatchCreateUsersRequest(requests=some)
-            added += map(User.from_message, self._call(self._users.BatchCreateUsers, batch).users)
-        return added
 
+def _batches(requests: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (requests[start : start + MAX_BATCH] for start in range(0, len(requests), MAX_BATCH))
+
+
+def event_of(fields: EventFields) -> Event:
     """Returns an event with these fields.
 
     Raises:

@@ -17,13 +17,13 @@ log = logging.getLogger("artemis_client")
 
 
 class AsyncEventMirror(Generic[Store]):
-    """A copy of the events that match `filter`, or of all, which is kept in step with the server beside the program.
+    """A copy of the events that match `filter`, or of all events, which the mirror keeps in step in the background.
 
     `events` is the copy: a `MemoryStore`, or the store that was given. The mirror lists the events and follows their
-    changes. A store that saved a position before is brought up to date by the changes since then, or by listing again
-    if they are no longer kept or the filter is another one. Events that are gone meanwhile are removed.
+    changes. If the store has saved a position before, the mirror applies the changes since then. It lists the events
+    again if the server no longer keeps these changes, or the filter is another one, and removes those that are gone.
 
-    Close it, or use it as a context manager. An error that ends it, such as an exception of the store or
+    Close the mirror, or use it as a context manager. An error that ends it, such as an exception of the store or
     PermissionDenied, is logged, and raised by `wait_until_synced`, `join` and at the end of the `with` block.
     """
 
@@ -61,7 +61,7 @@ class AsyncEventMirror(Generic[Store]):
         return self._synced
 
     async def wait_until_synced(self, timeout: float | None = None) -> bool:
-        """Waits for that, for so many seconds at most. Returns False if it is not so then, or if the mirror is closed.
+        """Waits until the copy is in step, for `timeout` seconds at most, and returns whether it is.
 
         Raises the error that ended the mirror, if one did.
         """
@@ -72,7 +72,7 @@ class AsyncEventMirror(Generic[Store]):
         return self._synced
 
     async def join(self, timeout: float | None = None) -> bool:
-        """Waits until the mirror has ended, for so many seconds at most. Returns False if it has not.
+        """Waits until the mirror has ended, for `timeout` seconds at most, and returns whether it has.
 
         Raises the error that ended the mirror, if one did.
         """
@@ -83,7 +83,7 @@ class AsyncEventMirror(Generic[Store]):
         return self._ended
 
     async def close(self) -> None:
-        """Ends the mirror at once. The store is not called any more when this returns; what it has remains."""
+        """Ends the mirror at once. After that it does not call the store, which keeps its events and its position."""
         self._closing = True
         self._source.close()
         await self._background.join()

@@ -24,7 +24,7 @@ Response = TypeVar("Response")
 
 
 class AsyncPages(AsyncIterator[Page[Resource]], Generic[Resource]):
-    """The pages of a list. One that fails, or whose reader is cancelled, is fetched when the next one is asked for.
+    """The pages of a list. A page that failed, or whose reader was cancelled, is fetched again at the next step.
 
     No generator, which such a reader would end. Each step raises ArtemisError; RuntimeError while another reader waits.
     """
@@ -60,7 +60,7 @@ class AsyncPages(AsyncIterator[Page[Resource]], Generic[Resource]):
 
 
 class AsyncPager(AsyncIterator[Resource], Generic[Resource]):
-    """The resources of a list, one after the other. `pages` has them a page at a time.
+    """Yields the resources of a list, one after the other. `pages` yields the pages.
 
     Pages are fetched as they are needed. One reader at a time. Each step of a loop raises ArtemisError; the next step
     tries again.

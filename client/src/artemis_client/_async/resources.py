@@ -1,4 +1,4 @@
-"""What the clients of events and of users have in common: look-ups of many, and changes that bear other writers."""
+"""The common methods of the clients of events and of users: `get_many` and `modify`."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -41,8 +41,8 @@ class AsyncResources(ABC, Generic[Resource]):
     async def get_many(self, ids: Iterable[int], *, timeout: float | None = None) -> Found[Resource]:
         """Returns the resources with these ids that exist, as a dict in the order of the ids.
 
-        Its `missing` has the ids that do not exist. An id that is given twice counts once. It makes as many calls as it
-        takes, each within the timeout, so the resources may be those of different moments.
+        Its `missing` has the ids that do not exist. An id that is given twice counts once. Many ids take several calls,
+        each within the timeout, so the resources may be read at different moments.
         """
         wanted = list(dict.fromkeys(checked_ids(ids)))
         possible = [each for each in wanted if each > 0]
@@ -54,18 +54,18 @@ class AsyncResources(ABC, Generic[Resource]):
     async def modify(
         self, resource_id: int, change: Callable[[Resource], Resource], *, timeout: float | None = None
     ) -> Resource:
-        """Reads the resource, changes it by the function, and writes the fields that differ; returns it as it now is.
+        """Reads the resource, calls `change` with it, and writes the fields that differ. Returns the new resource.
 
         client.events.modify(7, lambda event: dataclasses.replace(event, name=event.name.upper()))
 
-        If somebody else changes the resource meanwhile, nothing is lost: all of that is done again, after a pause,
-        until the deadline or the last attempt that the client's `retry` allows. Then Aborted or DeadlineExceeded is
-        raised. So the function may be called several times, and must do nothing else. If it returns the resource as it
-        was, nothing is written. Fields that the server sets stay as they are.
+        If somebody else changes the resource in between, `modify` starts again after a pause, until the deadline or the
+        last attempt that the client's `retry` allows. Then it raises Aborted or DeadlineExceeded. So `change` may be
+        called several times, and must have no other effect. If it returns the resource unchanged, nothing is written.
+        Changes of fields that the server sets are ignored.
 
         Raises:
-            TypeError: the function returns something else.
-            ValueError: it changes the id.
+            TypeError: `change` returns something else than a resource of this kind.
+            ValueError: `change` returns another id.
         """
         attempts = self._caller.attempts(timeout)
         while True:

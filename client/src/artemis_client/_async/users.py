@@ -22,7 +22,7 @@ class AsyncUserClient(AsyncResources[User]):
 
     The `request_id` of a write is a UUID; the same write with the same id returns the same for 24 hours and is
     made once. If it is empty the client makes a new one; give your own to repeat a call yourself. With
-    `validate_only` a write is checked, returns what it would return, and changes nothing.
+    `validate_only` the server checks a write, returns what the write would return, and changes nothing.
     """
 
     def __init__(self, channel: Channel, caller: AsyncCaller) -> None:
@@ -76,10 +76,10 @@ class AsyncUserClient(AsyncResources[User]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> User:
-        """Changes the fields in `update_mask`, or all populated ones without it; returns the user as it now is.
+        """Sets the fields in `update_mask`, or without it all populated fields. Returns the new user.
 
-        If the etag of the user is set, it must still be the current one, or Aborted is raised. A mask that is
-        one string raises TypeError.
+        Raises Aborted if the user has an etag that is no longer the current one, and TypeError if the mask is a
+        string.
         """
         request = users_pb2.UpdateUserRequest(
             user=message_of(user, User),

@@ -12,10 +12,10 @@ from artemis_client.watching.progress import Progress
 
 
 class AsyncWatch(AsyncIterator[EventChange]):
-    """Yields the changes of events as they are committed. It waits for the next one until it is closed.
+    """Yields the changes of events as they are committed, and waits for the next change until it is closed.
 
-    One reader at a time; anybody may call `close`. A stream that fails is followed by another one, which goes on
-    where it ended, so that no change is left out or comes twice. That is tried until a server answers.
+    Only one reader at a time may use it; anybody may call `close`. When a stream fails, the watch opens another one,
+    which continues where the first ended, so no change is missing or comes twice. It tries until a server answers.
 
     Raises:
         ResumeTokenExpired: the changes after the token are no longer kept.
@@ -35,9 +35,10 @@ class AsyncWatch(AsyncIterator[EventChange]):
 
     @property
     def resume_token(self) -> str:
-        """The token that continues after the changes that were yielded. The last one counts when the next is asked for.
+        """The token that continues after the changes that the reader has handled.
 
-        It also moves while no change passes the filter. It may be read at any time, and saved from time to time.
+        The last yielded change is handled when the reader asks for the next one. The token also moves while no change
+        passes the filter. It may be read at any time, and saved from time to time.
         """
         return self._resume_token
 

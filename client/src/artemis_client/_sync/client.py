@@ -19,14 +19,15 @@ from artemis_client.retries import Retry
 class ArtemisClient:
     """Calls the Artemis server at `target`, such as "127.0.0.1:50051". Threads may share it.
 
-    A client has one connection to each address that the target's name has, as "dns:///artemis:50051" may have several,
-    and sends calls in turn to those that serve. One worker of a server answers a connection: a program that keeps more
-    than one worker of it busy needs more clients. It belongs to the process that made it, and does not survive a fork.
+    A client has one connection to each address of the target's name ("dns:///artemis:50051" may have several), and
+    sends calls in turn to the servers that are healthy. One worker of a server answers all calls of a connection: a
+    program that needs more than one worker of a server needs more clients. A client belongs to the process that made
+    it, and does not survive a fork.
 
-    Close it, or use it as a context manager. Every call has a deadline: `timeout` seconds, unless it is
-    given one of its own. Calls that fail with UNAVAILABLE, or with RESOURCE_EXHAUSTED and a time after which to come
-    back, are tried again until the deadline, as `retry` says. The default outlasts a failover of the database. A write
-    that is tried again is made once: every attempt has the same request id.
+    Close it, or use it as a context manager. Every call has a deadline of `timeout` seconds, unless the call has a
+    timeout of its own. Calls that fail with UNAVAILABLE, or with RESOURCE_EXHAUSTED and a time after which to try
+    again, are repeated until the deadline, as `retry` says. The default deadline is longer than a failover of the
+    database. A write that is repeated is made once: every attempt has the same request id.
     With `credentials`, such as `tls()`, the connection is encrypted. `token` tells the server who calls: a string, or
     a function that returns the current one. The function is called for each call, where the call is made, and again
     if the server refuses its token: when it then returns another, the call is made with that. An exception of the
@@ -119,9 +120,9 @@ class ArtemisClient:
         return other
 
     def close(self) -> None:
-        """Closes the connection; calls that are under way or wait to be tried again fail with Cancelled.
+        """Closes the connection. Calls in flight, and those that wait for their next attempt, fail with Cancelled.
 
-        A channel of your own stays open, with the calls on it that are under way.
+        A channel of your own stays open, and so do the calls in flight on it.
         """
         self._caller.close()
         if self._owns_channel and self._caller.is_closed:

@@ -80,10 +80,10 @@ class EventClient(Resources[Event]):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> Event:
-        """Changes the fields in `update_mask`, or all populated ones without it; returns the event as it now is.
+        """Sets the fields in `update_mask`, or without it all populated fields. Returns the new event.
 
-        If the etag of the event is set, it must still be the current one, or Aborted is raised. A mask that is
-        one string raises TypeError.
+        Raises Aborted if the event has an etag that is no longer the current one, and TypeError if the mask is a
+        string.
         """
         request = events_pb2.UpdateEventRequest(
             event=message_of(event, Event),
@@ -199,8 +199,9 @@ class EventClient(Resources[Event]):
     ) -> Watch:
         """Returns the changes of events, or of those that match `filter`, as they are committed.
 
-        They are those since `resume_token`, a token of an earlier watch. Without it they begin with the first change
-        that is committed after this method has returned, which asks the server once, within the timeout.
+        With `resume_token`, a token of a list or of an earlier watch, the changes after that list or watch come first.
+        Without it, the first change is the first one that is committed after this method has returned. The method
+        calls the server once, within the timeout.
         """
         source = self._source()
         return Watch(source, resume_token or source.resume_token(timeout), filter or "")

@@ -13,7 +13,7 @@ from artemis_client.fields import time_of
 class ChangeType(StrEnum):
     """The type of a change: what was done to the event.
 
-    In a watch with a filter, "created" is also an event that begins to match, and "deleted" one that no longer matches.
+    In a watch with a filter, an event that begins to match is "created", and one that no longer matches is "deleted".
     """
 
     CREATED = "created"
@@ -31,9 +31,9 @@ _TYPES = {
 class EventChange:
     """One committed change of one event.
 
-    `event` is the event after the change; one that was deleted is as it last was. `change_time` is by the clock of the
-    server's database. `principal` is the name of who made the change, "feed:" and the name of the feed for the loader,
-    and empty if it is not known.
+    `event` is the event after the change, or its last state if it was deleted. `change_time` is by the clock of the
+    server's database. `principal` is the name of the caller who made the change, or "feed:" and the name of the feed if
+    the loader made it. It is empty if the server does not know who made the change.
     """
 
     type: ChangeType
@@ -43,8 +43,8 @@ class EventChange:
     previous_event: Event | None = None
     """The event before an update, in a history. None in a watch."""
     resume_token: str | None = None
-    """In a watch, the token that continues after this change. None if more changes of its transactions follow: those up
-    to the next token belong together."""
+    """In a watch, the token that continues after this change. None if more changes of the same transaction follow:
+    changes up to the next token belong together."""
 
 
 def change_of(message: events_pb2.EventChange, resume_token: str | None = None) -> EventChange:

@@ -24,15 +24,15 @@ class EventStore(Protocol):
     def apply(self, changed: Sequence[Event], deleted: Sequence[int], position: str | None) -> None:
         """Keeps the events that changed or are new, removes the ones that are gone, and saves the position.
 
-        All of that is one transaction: a reader sees all or nothing of it, and so does a mirror after a crash. An
-        event may be changed that the store has just so, or deleted that it does not have: both are no error.
+        All of that is one transaction: a reader sees all or nothing of it, and so does a mirror after a crash. It is
+        no error if the store already has a changed event in its new state, or does not have a deleted event.
         """
 
 
 class AsyncEventStore(Protocol):
     """A store of an `AsyncEventMirror`: an `EventStore` whose methods may be coroutine functions.
 
-    Methods that are not run in the event loop, and must be quick.
+    Ordinary methods run in the event loop and block it, so they must be quick.
     """
 
     def position(self) -> str | Awaitable[str | None] | None:
@@ -68,8 +68,7 @@ class EventMapping(Mapping[int, Event]):
 class MemoryStore(EventMapping):
     """Keeps events in memory, for as long as the program runs. Threads may read it at any time.
 
-    `store[7]`, `store.get(7)`, `7 in store` and `len(store)` answer by what is there at this moment. Loops go over a
-    snapshot.
+    `store[7]`, `store.get(7)`, `7 in store` and `len(store)` read the current state. Loops read a snapshot.
     """
 
     def __init__(self) -> None:
@@ -78,7 +77,7 @@ class MemoryStore(EventMapping):
         self._lock = threading.Lock()
 
     def snapshot(self) -> EventMapping:
-        """Returns the events as they are now, which no transaction is half in."""
+        """Returns the current events. A transaction is in them as a whole or not at all."""
         with self._lock:
             return EventMapping(self._events.copy())
 
