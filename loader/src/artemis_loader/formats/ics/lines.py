@@ -87,16 +87,21 @@ def parse(line: Line) -> Property:
     if found is None:
         raise Malformed(f"{shown(content)} is no property")
     name, written, value = found[1].upper(), found[2], found[3]
-    if name in _TIMES and ":" in value:  # of a zone such as (GMT+01:00) Oslo, without the quotes that it needs
+    if name in _TIMES and written and ":" in value:  # of a zone such as (GMT+01:00) Oslo, without its quotes
         beginning, value = value.rsplit(":", 1)
         written = f"{written}:{beginning}"
     params = {key.upper(): text.strip().strip('"') for key, text in _PARAMETER.findall(written)}
     return Property(line.number, name, value, params)
 
 
+def written_name(line: Line) -> str:
+    """Returns what stands where the name of a property is, also of a line that is none: `RRULE FREQ=DAILY`."""
+    return re.split(rb"[;:\s]", line.data, maxsplit=1)[0].decode(errors="replace")
+
+
 def name_of(line: Line) -> str:
-    """Returns what stands where the name of a property is, in capitals, also of a line that is none."""
-    return re.split(rb"[;:]", line.data, maxsplit=1)[0].decode(errors="replace").strip().upper()
+    """Returns the same in capitals."""
+    return written_name(line).upper()
 
 
 def unescape(text: str) -> str:
