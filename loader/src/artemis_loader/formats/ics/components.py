@@ -4,6 +4,7 @@ import codecs
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from artemis_loader.errors import FeedError
@@ -51,15 +52,20 @@ class Block:
         return Fault(self.line, reason, shown(data.decode(errors="backslashreplace")), _partial(uid))
 
     def properties(self, warn: Warn, inner: tuple[str, ...] = ()) -> Iterator[Property]:
-        """Yields its properties; those of components inside only if their BEGIN line is in `inner`.
+        """Returns its properties; those of components inside only if their BEGIN line is in `inner`.
 
         Raises:
             Malformed: a component inside does not end, or the line of one of `_TIMES` is malformed.
             UnicodeDecodeError: a property is not UTF-8, and it matters; see `_MATTERS`.
         """
+        if self.nested:
+            return self._with_parts(warn, inner)
+        return filter(None, (_property(line, warn) for line in self.lines[1:-1] if line.data))
+
+    def _with_parts(self, warn: Warn, inner: tuple[str, ...]) -> Iterator[Property]:
         open_parts: list[str] = []
         for line in self.lines[1:-1]:
-            text = boundary(line) if self.nested else ""
+            text = boundary(line)
             if text.startswith("BEGIN:") and text not in inner:
                 open_parts.append(text[6:])
             elif text.startswith("END:"):
@@ -183,7 +189,7 @@ def _physical(stream: io.BufferedReader, file: LocalFile) -> Iterator[tuple[int,
         beginning = lines.getbuffer()[: io.DEFAULT_BUFFER_SIZE].tobytes()
     if b"\r" in beginning and b"\n" not in beginning:
         lines = io.BytesIO(lines.read().replace(b"\r", b"\n"))
-    return enumerate(iter(lambda: lines.readline(MAX_RECORD), b""), 1)
+    return enumerate(iter(partial(lines.readline, MAX_RECORD), b""), 1)
 
 
 class _Splitter:

@@ -15,6 +15,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _COMMA = re.compile(r"(?<!\\)((?:\\\\)*),")
 _SHOWN = 40
 _LINE_FEED = ord("\n")
+_FOLDS = b" \t"
 _TIMES = {"DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"}
 """Properties with values that have no colon."""
 _LINE_BREAKS = {"n": "\n", "N": "\n"}
@@ -59,12 +60,13 @@ def unfold(lines: Iterator[tuple[int, bytes]], max_length: int) -> Iterator[Line
     folded: list[bytes] = []
     size = 0
     for position, data in lines:
-        if ended and data[0] not in b" \t":
-            if number:
-                yield Line(number, content + b"".join(folded) if folded else content)
-            number, content = position, data.rstrip(b"\r\n")
+        if ended and data[0] not in _FOLDS:
             if folded:
+                content += b"".join(folded)
                 folded, size = [], 0
+            if number:
+                yield Line(number, content)
+            number, content = position, data.rstrip(b"\r\n")
         elif size + len(content) <= max_length:
             folded.append((data[1:] if ended else data).rstrip(b"\r\n"))
             size += len(folded[-1])

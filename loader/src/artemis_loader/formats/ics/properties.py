@@ -25,6 +25,7 @@ _VERBATIM = {
 }  # fmt: skip
 """Properties whose values are no texts, so that nothing in them is escaped."""
 _NUMBERS = {"SEQUENCE": range(1 << 31), "PRIORITY": range(10)}
+_NUMBER = re.compile(r"\d{1,10}", re.ASCII)
 _GEO = re.compile(r"\s*[+-]?\d+(\.\d*)?\s*;\s*[+-]?\d+(\.\d*)?\s*", re.ASCII)
 _SPECIAL = {*_LISTS, *_STAMPS, *_VERBATIM, *_NUMBERS, "GEO"}
 Properties = dict[str, list[Property]]
@@ -91,7 +92,7 @@ def _checked(prop: Property) -> Any:
         raise Malformed("is not two numbers with a semicolon between them")
     if prop.name in _NUMBERS:
         text = prop.value.strip()
-        if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or int(text) not in _NUMBERS[prop.name]:
+        if not _NUMBER.fullmatch(text) or int(text) not in _NUMBERS[prop.name]:
             raise Malformed(f"is not a number from 0 to {_NUMBERS[prop.name][-1]}")
         return text
     return unescape(prop.value)

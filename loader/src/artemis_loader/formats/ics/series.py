@@ -14,7 +14,7 @@ from artemis_loader.formats.ics.values import Duration, at_midnight, day_of, in_
 
 _MAX_YEARS = 100
 _A_DAY = timedelta(days=1)
-_MAX_TIMES = 100_000
+MAX_TIMES = 100_000
 """Times of one series in a window; one that happens every hour has 87,672 in ten years."""
 
 
@@ -61,9 +61,9 @@ class Expander:
         if not overrides and not any(event.recurs for event in cores[-1:]):
             return [Occurrence(event, *_times(event), event.uid) for event in cores]
         times = (each for each in _Series(self, master, overrides).all() if self._shows(each.start, each.end))
-        found = list(islice(times, _MAX_TIMES + 1))
-        if len(found) > _MAX_TIMES:
-            raise Malformed(f"happens more than {_MAX_TIMES} times in the window")
+        found = list(islice(times, MAX_TIMES + 1))
+        if len(found) > MAX_TIMES:
+            raise Malformed(f"happens more than {MAX_TIMES} times in the window")
         return sorted(found, key=lambda each: each.instant or in_utc(each.start, self.floating))
 
     def _overrides(self, events: Iterable[Event], master: Event | None, ended: float) -> dict[str, Event]:

@@ -140,7 +140,7 @@ def like(moment: date, start: date | None, floating: tzinfo) -> tuple[date, str]
     if start.tzinfo is None and moment.tzinfo is not None:
         return moment.astimezone(floating).replace(
             tzinfo=None
-        ), "has a zone, and DTSTART has none; that is in the feed's"
+        ), "has a zone, and DTSTART has none, so that it is in the feed's"
     return moment, ""
 
 
