@@ -533,6 +533,12 @@ def test_a_malformed_line_that_a_time_depends_on_rejects_its_event(tmp_path: Pat
     assert [line for line, _ in rejects(found)] == [3]
 
 
+def test_a_malformed_line_before_the_uid_does_not_hide_it(tmp_path: Path) -> None:
+    """The loader must know the id of a reject, to keep its row."""
+    data = calendar("BEGIN:VEVENT\nDTEND 2024\nBEGIN:VALARM\nUID:alarm\nEND:VALARM\nUID:a\nEND:VEVENT\n")
+    assert [item.external_id for item in items(tmp_path, data) if isinstance(item, Reject)] == ["a"]
+
+
 def test_a_zone_with_a_malformed_rule_is_not_used(tmp_path: Path) -> None:
     broken = zone("Hall").replace("RRULE:", "RRULE;")
     found = items(tmp_path, calendar(broken, event("DTSTART;TZID=Hall:20240701T100000")))

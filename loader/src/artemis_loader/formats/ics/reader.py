@@ -12,7 +12,7 @@ from artemis_loader.feeds import Feed
 from artemis_loader.files import LocalFile
 from artemis_loader.formats.ics.components import Block, CalendarText, split
 from artemis_loader.formats.ics.events import Event, EventReader
-from artemis_loader.formats.ics.lines import Malformed, name_of, unescape
+from artemis_loader.formats.ics.lines import Line, Malformed, boundary, name_of, parse, unescape
 from artemis_loader.formats.ics.series import Expander, Occurrence
 from artemis_loader.formats.ics.values import at_midnight
 from artemis_loader.formats.ics.zones import Zones, define, known_zone
@@ -151,15 +151,18 @@ def _uid(block: Block) -> str:
     names = [name_of(line) for line in block.lines]
     if _PARTS_OF_SERIES.intersection(names):
         return ""
-    for prop in _readable(block):
-        if prop[0] == "UID":
-            return unescape(prop[1]).strip()
+    depth = 0
+    for line, name in zip(block.lines[1:], names[1:], strict=True):
+        text = boundary(line)
+        depth += text.startswith("BEGIN:") - text.startswith("END:")
+        if name == "UID" and depth == 0:
+            return _text(line)
     return ""
 
 
-def _readable(block: Block) -> Iterator[tuple[str, str]]:
+def _text(line: Line) -> str:
+    """Returns the value of a line; nothing if that cannot be read."""
     try:
-        for prop in block.properties(lambda _line, _reason: None):
-            yield prop.name, prop.value
+        return unescape(parse(line).value).strip()
     except (Malformed, UnicodeDecodeError):
-        return
+        return ""
