@@ -9,8 +9,10 @@ import pytest
 from artemis_loader.config.field_mapping import read_fields
 from artemis_loader.config.toml_table import TomlTable
 from artemis_loader.entities import ENTITIES
+from artemis_loader.errors import FeedError
 from artemis_loader.feeds import FORMATS, Calendar, Feed, Source, Window
 from artemis_loader.fetch.sources import fetch
+from artemis_loader.formats.ics import series as ics_series
 from artemis_loader.reading import Item, read
 from artemis_loader.records import FeedWarning, Record, Reject
 from hypothesis import HealthCheck, given, settings
@@ -374,15 +376,19 @@ DAILY = [f"{BERLIN}:20240701T100000", "RRULE:FREQ=DAILY;COUNT=4"]
     [
         (["EXDATE:20240702T080000Z,20240703T080000Z"], "0701 0704", []),
         (["EXDATE;TZID=America/New_York:20240702T040000"], "0701 0703 0704", []),
-        (["EXDATE:20240702T100000"], "0701 0703 0704", []),
-        (["EXDATE;VALUE=DATE:20240702"], "0701 0703 0704", []),
+        (["EXDATE:20240702T100000"], "0701 0703 0704", ["EXDATE: names no zone; that of DTSTART is taken"]),
+        (["EXDATE;VALUE=DATE:20240702"], "0701 0703 0704",
+         ["EXDATE: is a date, and DTSTART a time; all times of that day are left out"]),
         (["EXDATE:"], "0701 0702 0703 0704", ["EXDATE: is empty; it is left out"]),
-        (["EXDATE:20240702T080000Z,", "EXDATE;VALUE=DATE:20240704"], "0701 0703", []),
+        (["EXDATE:20240702T080000Z,", "EXDATE;VALUE=DATE:20240704"], "0701 0703",
+         ["EXDATE: has an empty item, which is left out",
+          "EXDATE: is a date, and DTSTART a time; all times of that day are left out"]),
         (["RDATE:20240801T080000Z"], "0701 0702 0703 0704 0801", []),
         (["RDATE;VALUE=DATE:20240801"], "0701 0702 0703 0704 0801",
-         ["RDATE: is of another kind than DTSTART, whose kind is taken"]),
+         ["RDATE: is a date, and DTSTART a time; the time of that is taken"]),
         (["RDATE:20240702T080000Z"], "0701 0702 0703 0704", []),
-        (["RRULE:FREQ=WEEKLY;COUNT=2"], "0701 0702 0703 0704 0708", []),
+        (["RRULE:FREQ=WEEKLY;COUNT=2"], "0701 0702 0703 0704 0708",
+         ["RRULE: there is another one; the times of both are taken"]),
         (["EXRULE:FREQ=DAILY;INTERVAL=2"], "0702 0704",
          ["EXRULE: is obsolete (RFC 5545, A.3); the times that it excludes are left out"]),
     ],
@@ -444,6 +450,221 @@ def test_a_missing_dtstart_is_a_reject_of_its_event_alone(tmp_path: Path) -> Non
     )
     assert rejects(found) == [(9, "DTSTART is missing")]
     assert [item.values[0] for item in found if isinstance(item, Record)] == ["Choir", "Choir"]
+
+
+# What programs write that RFC 5545 does not have: it is read as far as it means one thing only, and never in silence
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected", "warned"),
+    [
+        (["DTSTART;VALUE=DATE:20240701", "DTEND;VALUE=DATE:20240701"], "20240701T000000/20240702T000000",
+         "DTEND: leaves the event no day; it has one"),
+        (["DTSTART;VALUE=DATE:20240701", "DURATION:P0D"], "20240701T000000/20240702T000000",
+         "DURATION: leaves the event no day; it has one"),
+        (["DTSTART:20240701"], "20240701T000000/20240702T000000",
+         "DTSTART: is a date, which needs VALUE=DATE; it is taken as a date"),
+        (["DTSTART;VALUE=DATE:20240701T100000Z"], "20240701T100000",
+         "DTSTART: VALUE is DATE, and the value a time, which is taken"),
+        (["DTSTART;TZID=Europe/Berlin:20240701T100000Z"], "20240701T100000",
+         "DTSTART: is in UTC, so that TZID means nothing (RFC 5545, 3.2.19)"),
+        ([f"{NEW_YORK}:20240701T100000", "DTEND:20240701T110000"], "20240701T140000/20240701T150000",
+         "DTEND: names no zone; that of DTSTART is taken"),
+        (["DTSTART:20240701T100000", "DTEND:20240701T110000Z"], "20240701T100000/20240701T110000",
+         "DTEND: has a zone, and DTSTART has none, so that it is in the feed's"),
+        ([START, "SUMMARY;LANGUAGE=de:Chor"], "20240701T100000", "SUMMARY: is there already; the first one is taken"),
+        ([START, "STATUS:CONFIRMED", "STATUS:CONFIRMED"], "20240701T100000",
+         "STATUS: is there already; the first one is taken"),
+        ([START, "DESCRIPTION:See", "Tel: 555"], "20240701T100000",
+         "'Tel' is no known property; the text before it may have a raw line break"),
+        ([START, "DESCRIPTION;ENCODING=QUOTED-PRINTABLE:Caf=C3=A9"], "20240701T100000",
+         "DESCRIPTION: is quoted-printable, which no iCalendar is; it is taken as written"),
+        ([START, "EXDATE:20240701T100000Z"], "20240701T100000",
+         "EXDATE: means nothing without RRULE or RDATE; it is left out"),
+        ([START, "RRULE:FREQ=DAILY;UNTIL=20240601T000000Z"], "20240701T100000",
+         "RRULE: UNTIL is before DTSTART; there is only that"),
+    ],
+)  # fmt: skip
+def test_what_means_one_thing_only_is_read_with_a_warning(
+    tmp_path: Path, properties: list[str], expected: str, warned: str
+) -> None:
+    found = items(tmp_path, calendar(event(*properties)))
+    assert (times(found), [reason for _, reason in warnings(found)]) == ([expected], [warned])
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected", "warned"),
+    [
+        ("FREQ=WEEKLY;BYDAY=MO,;COUNT=2", "0701 0708", "BYDAY has an empty item, which is left out"),
+        ("FREQ=DAILY;COUNT=2;COUNT=2", "0701 0702", "has COUNT twice"),
+        ("FREQ=WEEKLY;BYMONTHDAY=1,8;COUNT=2", "0701 0708",
+         "BYMONTHDAY is not for WEEKLY; only days that it has are taken"),
+        ("FREQ=MONTHLY;BYWEEKNO=27;COUNT=1", "0701", "BYWEEKNO is not for MONTHLY; only days that it has are taken"),
+        ("FREQ=DAILY;BYYEARDAY=183,184;COUNT=2", "0701 0702",
+         "BYYEARDAY is not for DAILY; only days that it has are taken"),
+        ("FREQ=DAILY;BYSETPOS=1;COUNT=2", "0701 0702",
+         "BYSETPOS needs another part that begins with BY; it is applied to the times of each period"),
+    ],
+)  # fmt: skip
+def test_parts_of_a_rule_that_are_not_for_it_limit_it_with_a_warning(
+    tmp_path: Path, rule: str, expected: str, warned: str
+) -> None:
+    found = items(tmp_path, calendar(event(START, f"RRULE:{rule}")))
+    assert (days(found), warnings(found)) == (expected.split(), [(7, f"RRULE: {warned}")])
+
+
+def test_times_of_the_day_mean_nothing_for_dates(tmp_path: Path) -> None:
+    found = items(tmp_path, calendar(event("DTSTART;VALUE=DATE:20240701", "RRULE:FREQ=DAILY;BYHOUR=9;COUNT=2")))
+    reason = "RRULE: has times of the day, which mean nothing, because DTSTART is a date"
+    assert (days(found), warnings(found)) == (["0701", "0702"], [(7, reason)])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RRULE;FREQ=DAILY;COUNT=3", "RRULE FREQ=DAILY", "EXDATE 20240702T100000Z", "RDATE;20240702T100000Z",
+        "STATUS CANCELLED", "DURATION;PT1H", 'DTEND;TZID="Hall:20240701T110000', "RECURRENCE-ID;20240701T100000Z",
+        "STATUS:CONFIRMED\nSTATUS:CANCELLED",
+    ],
+)  # fmt: skip
+def test_a_malformed_line_that_a_time_depends_on_rejects_its_event(tmp_path: Path, line: str) -> None:
+    found = items(tmp_path, calendar(event(START, line), event(START, uid="b")))
+    assert [item.external_id for item in found if isinstance(item, Record)] == ["b"]
+    assert [line for line, _ in rejects(found)] == [3]
+
+
+def test_a_malformed_line_before_the_uid_does_not_hide_it(tmp_path: Path) -> None:
+    """The loader must know the id of a reject, to keep its row."""
+    data = calendar("BEGIN:VEVENT\nDTEND 2024\nBEGIN:VALARM\nUID:alarm\nEND:VALARM\nUID:a\nEND:VEVENT\n")
+    assert [item.external_id for item in items(tmp_path, data) if isinstance(item, Reject)] == ["a"]
+
+
+def test_a_zone_with_a_malformed_rule_is_not_used(tmp_path: Path) -> None:
+    broken = zone("Hall").replace("RRULE:", "RRULE;")
+    found = items(tmp_path, calendar(broken, event("DTSTART;TZID=Hall:20240701T100000")))
+    assert [reason.partition(":")[0] for _, reason in rejects(found)] == ["a time zone cannot be read", "DTSTART"]
+
+
+def test_a_zone_warns_of_what_it_is_read_without(tmp_path: Path) -> None:
+    parts = zone("Hall", "raw line", daylight="+02:00"), zone("Hall"), event("DTSTART;TZID=Hall:20240701T100000")
+    found = items(tmp_path, calendar(*parts))
+    assert times(found) == ["20240701T080000"]
+    assert {reason for _, reason in warnings(found)} == {
+        "'raw line' is no property; the line is left out",
+        "TZOFFSETTO: has a colon in it, which is left out",
+        "TZOFFSETFROM: has a colon in it, which is left out",
+        "VTIMEZONE: 'Hall' is defined already; the first one is taken",
+    }
+
+
+@pytest.mark.parametrize("name", ["localtime", "Factory", "posixrules"])
+def test_a_zone_does_not_depend_on_the_machine(tmp_path: Path, name: str) -> None:
+    found = items(tmp_path, calendar(event(f"DTSTART;TZID={name}:20240701T100000")))
+    assert rejects(found) == [(3, f"DTSTART: the time zone '{name}' is not defined")]
+
+
+def test_exchange_has_a_name_of_its_own_for_utc(tmp_path: Path) -> None:
+    found = items(tmp_path, calendar(event("DTSTART;TZID=tzone://Microsoft/Utc:20240701T100000")))
+    assert (times(found), warnings(found)) == (["20240701T100000"], [])
+
+
+def test_a_date_with_colons_is_shown_whole(tmp_path: Path) -> None:
+    [(_, reason)] = rejects(items(tmp_path, calendar(event("DTSTART:2024-07-01T10:00:00Z"))))
+    assert reason.startswith("DTSTART: '2024-07-01T10:00:00Z' is no date or time")
+
+
+def test_dates_of_a_series_are_in_the_zone_of_dtstart_when_they_name_none(tmp_path: Path) -> None:
+    series = [f"{NEW_YORK}:20240701T100000", "RDATE:20240705T100000", "RDATE:20240706T140000Z"]
+    found = items(tmp_path, calendar(event(*series)))
+    assert times(found) == ["20240701T140000", "20240705T140000", "20240706T140000"]
+    assert warnings(found) == [(7, "RDATE: names no zone; that of DTSTART is taken")]
+
+
+def test_dates_in_utc_are_compared_with_a_series_that_names_no_zone(tmp_path: Path) -> None:
+    series = ["DTSTART:20240701T100000", "RRULE:FREQ=DAILY;COUNT=3", "EXDATE:20240702T080000Z"]
+    moved = event("RECURRENCE-ID:20240703T080000Z", "DTSTART:20240703T120000")
+    found = items(tmp_path, calendar(event(*series), moved), time_zone=ZoneInfo("Europe/Berlin"))
+    assert times(found) == ["20240701T080000", "20240703T100000"]
+    reason = "has a zone, and DTSTART has none, so that it is in the feed's"
+    assert warnings(found) == [(8, f"EXDATE: {reason}"), (10, f"RECURRENCE-ID: {reason}")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("FREQ=DAILY;COUNT=2", "0703 0704"), ("FREQ=DAILY;UNTIL=20240702T100000Z", "0703 0704"),
+     ("FREQ=WEEKLY;BYDAY=TU,TH;COUNT=1", "0701 0703 0704")],
+)  # fmt: skip
+def test_a_rule_that_excludes_ends_as_other_rules_do(tmp_path: Path, rule: str, expected: str) -> None:
+    found = items(tmp_path, calendar(event(START, "RRULE:FREQ=DAILY;COUNT=4", f"EXRULE:{rule}")))
+    assert days(found) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected", "warned"),
+    [
+        (["RECURRENCE-ID:20240702T100000"], "0701 0703 0705", "RECURRENCE-ID: names no zone; that of DTSTART is taken"),
+        (["RECURRENCE-ID;VALUE=DATE:20240702"], "0701 0703 0705",
+         "RECURRENCE-ID: is a date, and DTSTART a time; the time of that is taken"),
+        (["RECURRENCE-ID;RANGE=THISANDPRIOR:20240702T080000Z"], "0701 0703 0705",
+         "RECURRENCE-ID: RANGE=THISANDPRIOR is not supported; the one time is replaced"),
+        (["RECURRENCE-ID:20240702T080000Z", "RRULE:FREQ=DAILY;COUNT=3"], "0701 0703 0705",
+         "RRULE: means nothing beside RECURRENCE-ID; it is left out"),
+    ],
+)  # fmt: skip
+def test_an_override_that_is_written_wrong_replaces_its_time(
+    tmp_path: Path, override: list[str], expected: str, warned: str
+) -> None:
+    series = event(f"{BERLIN}:20240701T100000", "RRULE:FREQ=DAILY;COUNT=3")
+    found = items(tmp_path, calendar(series, event(*override, "DTSTART:20240705T080000Z")))
+    assert (days(found), [reason for _, reason in warnings(found)]) == (expected.split(), [warned])
+
+
+def test_an_american_spelling_cancels_an_event(tmp_path: Path) -> None:
+    found = items(tmp_path, calendar(event(START, "STATUS:CANCELED")))
+    assert (days(found), warnings(found)) == ([], [(7, "STATUS: CANCELED is taken for CANCELLED")])
+
+
+@pytest.mark.parametrize(
+    "length", ["DTEND:20240701T090000Z", "DURATION:-PT1H", "RDATE;VALUE=PERIOD:20240702T100000Z/-PT1H"]
+)
+def test_a_series_that_ends_before_it_begins_is_one_reject(tmp_path: Path, length: str) -> None:
+    found = items(tmp_path, calendar(event(START, "RRULE:FREQ=DAILY;COUNT=3", length)))
+    assert (len(rejects(found)), len(found)) == (1, 1)
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", "\r\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_may_have_any_line_ends_and_be_utf_16(tmp_path: Path, end: str, encoding: str) -> None:
+    data = calendar(event(START, "LOCATION:Ca\n f\u00e9")).replace("\n", end).encode(encoding)
+    [record] = items(tmp_path, data)
+    assert isinstance(record, Record)
+    assert record.values[3] == "Caf\u00e9"
+
+
+def test_a_file_that_begins_as_utf_16_and_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match="begins as UTF-16, and is none"):
+        items(tmp_path, b"\xff\xfe\x00\xd8" + calendar(event(START)).encode())
+
+
+def test_vcalendar_is_read_with_a_warning(tmp_path: Path) -> None:
+    found = items(tmp_path, calendar(event(START)).replace("VERSION:2.0", "VERSION:1.0"))
+    assert warnings(found) == [(2, "VERSION: is 1.0, vCalendar; it is read as iCalendar")]
+
+
+def test_a_rule_that_looks_at_very_many_seconds_is_rejected(tmp_path: Path) -> None:
+    """Its interval is even, and the seconds are odd."""
+    odd = ",".join(map(str, range(1, 60, 2)))
+    found = items(tmp_path, calendar(event(START, f"RRULE:FREQ=SECONDLY;INTERVAL=2;BYSECOND={odd}")))
+    assert rejects(found) == [(3, "RRULE: has too many hours, minutes or seconds to look through")]
+
+
+def test_a_series_that_happens_too_often_in_the_window_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ics_series, "MAX_TIMES", 48)
+    most, more = (calendar(event(START, f"RRULE:FREQ=HOURLY;COUNT={count}")) for count in (48, 49))
+    assert len(times(items(tmp_path, most))) == 48
+    assert rejects(items(tmp_path, more)) == [(3, "happens more than 48 times in the window")]
 
 
 # Whatever comes

@@ -43,9 +43,15 @@ def trigger_of(feed: Feed) -> BaseTrigger:
         fields["day_of_week"] = ",".join(map(_named_days, days))
         either = [fields] if any_day else [fields | {"day_of_week": "*"}, fields | {"day": "*"}]
         clocks = [CronTrigger(timezone=UTC, **part) for part in either]
-        return ClockTrigger(clocks, feed.time_zone, every_hour=fields["hour"] == "*")
+        return ClockTrigger(clocks, feed.time_zone, every_hour=_is_every_hour(clocks[0]))
     except (ValueError, IndexError) as error:
         raise ConfigError(f"feed {feed.name}: schedule {feed.schedule!r}: {error}") from None
+
+
+def _is_every_hour(clock: CronTrigger) -> bool:
+    """Tells whether a trigger has all hours, as "*", "*/1" and "0-23" do."""
+    [hour] = [field for field in clock.fields if field.name == "hour"]
+    return all(hour.get_next_value(datetime(2024, 1, 1, number, tzinfo=UTC)) == number for number in range(24))
 
 
 class ClockTrigger(BaseTrigger):  # type: ignore[misc]  # it ships no types

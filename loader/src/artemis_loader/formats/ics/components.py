@@ -1,12 +1,26 @@
 """Cuts an iCalendar file into its components as they are written, so that a broken one cannot hurt its neighbours."""
 
+import codecs
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
 
 from artemis_loader.errors import FeedError
 from artemis_loader.files import LocalFile
-from artemis_loader.formats.ics.lines import Line, Malformed, Property, boundary, name_of, parse, unescape, unfold
+from artemis_loader.formats.ics.lines import (
+    Line,
+    Malformed,
+    Property,
+    boundary,
+    name_of,
+    parse,
+    unescape,
+    unfold,
+    written_name,
+)
+from artemis_loader.formats.ics.lines import shown as quoted
 from artemis_loader.formats.rows import MAX_RECORD, MAX_SHOWN, Fault, shown
 
 PARTS = ("VEVENT", "VTIMEZONE")
@@ -14,7 +28,7 @@ MAX_BLOCK = 4 << 20
 """Bytes that one component may have."""
 MAX_BLOCKS = 1_000_000
 """Components that a file may have, because it is read whole."""
-_CALENDAR = ("X-WR-CALNAME", "NAME", "X-WR-TIMEZONE", "METHOD")
+_CALENDAR = ("X-WR-CALNAME", "NAME", "X-WR-TIMEZONE", "METHOD", "VERSION")
 Warn = Callable[[int, str], None]
 """Takes the line and the reason of a warning."""
 
@@ -38,15 +52,20 @@ class Block:
         return Fault(self.line, reason, shown(data.decode(errors="backslashreplace")), _partial(uid))
 
     def properties(self, warn: Warn, inner: tuple[str, ...] = ()) -> Iterator[Property]:
-        """Yields its properties; those of components inside only if their BEGIN line is in `inner`.
+        """Returns its properties; those of components inside only if their BEGIN line is in `inner`.
 
         Raises:
-            Malformed: a component inside does not end.
+            Malformed: a component inside does not end, or the line of one of `_TIMES` is malformed.
             UnicodeDecodeError: a property is not UTF-8, and it matters; see `_MATTERS`.
         """
+        if self.nested:
+            return self._with_parts(warn, inner)
+        return filter(None, (_property(line, warn) for line in self.lines[1:-1] if line.data))
+
+    def _with_parts(self, warn: Warn, inner: tuple[str, ...]) -> Iterator[Property]:
         open_parts: list[str] = []
         for line in self.lines[1:-1]:
-            text = boundary(line) if self.nested else ""
+            text = boundary(line)
             if text.startswith("BEGIN:") and text not in inner:
                 open_parts.append(text[6:])
             elif text.startswith("END:"):
@@ -64,22 +83,43 @@ def _partial(uid: str) -> dict[str, str] | None:
     return {"uid": uid, "id": uid} if uid else None
 
 
-_MATTERS = {"UID", "SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES", "STATUS", "DTSTART", "TZID"}
+_TIMES = {
+    "DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE", "EXRULE", "RDATE", "EXDATE", "STATUS",
+    "TZID", "TZOFFSETFROM", "TZOFFSETTO",
+}  # fmt: skip
+"""The properties without which times would be wrong, or an event that is cancelled would be there."""
+_MATTERS = {"UID", "SUMMARY", "DESCRIPTION", "LOCATION", "CATEGORIES", *_TIMES}
 """The properties that must be UTF-8, because a field is made of them."""
+_OTHERS = {
+    "ACTION", "ATTACH", "ATTENDEE", "CALENDAR-ADDRESS", "CLASS", "COLOR", "COMMENT", "COMPLETED", "CONCEPT",
+    "CONFERENCE", "CONTACT", "CREATED", "DTSTAMP", "DUE", "GEO", "IMAGE", "LAST-MODIFIED", "LINK", "LOCATION-TYPE",
+    "ORGANIZER", "PARTICIPANT-TYPE", "PERCENT-COMPLETE", "PRIORITY", "REFID", "RELATED-TO", "REQUEST-STATUS",
+    "RESOURCE-TYPE", "RESOURCES", "SEQUENCE", "SOURCE", "STRUCTURED-DATA", "STYLED-DESCRIPTION", "TRANSP", "TZNAME",
+    "TZUNTIL", "TZURL", "URL", "BEGIN", "END",
+}  # fmt: skip
+_KNOWN = _MATTERS | _OTHERS
+"""The properties of events and zones in RFC 5545, 7808, 7986, 9073 and 9253."""
 
 
 def _property(line: Line, warn: Warn) -> Property | None:
     """Returns the property of a line; None if it is malformed or blank."""
     try:
-        return parse(line)
+        prop = parse(line)
     except Malformed as error:
+        if written_name(line) in _TIMES:
+            raise
         if line.data.strip():
             warn(line.number, f"{error}; the line is left out")
+        return None
     except UnicodeDecodeError:
         if name_of(line) in _MATTERS:
             raise
         warn(line.number, f"{name_of(line)[:40]}: is not UTF-8; the property is left out")
-    return None
+        return None
+    if prop.name not in _KNOWN and not prop.name.startswith("X-") and not written_name(line).isupper():
+        reason = f"{quoted(written_name(line))} is no known property; the text before it may have a raw line break"
+        warn(line.number, reason)
+    return prop
 
 
 @dataclass(slots=True)
@@ -90,6 +130,7 @@ class CalendarText:
     time_zone: str = ""
     """Its X-WR-TIMEZONE."""
     method: str = ""
+    version: str = ""
     lines: dict[str, int] = field(default_factory=dict)
     """The lines of its properties, by their names."""
     blocks: list[Block] = field(default_factory=list)
@@ -107,6 +148,8 @@ class CalendarText:
         self.lines[prop.name] = prop.line
         if prop.name == "METHOD":
             self.method = value.upper()
+        elif prop.name == "VERSION":
+            self.version = value
         elif prop.name == "X-WR-TIMEZONE":
             self.time_zone = value
         else:
@@ -120,8 +163,7 @@ def split(stream: io.BufferedReader, file: LocalFile) -> list[CalendarText]:
         FeedError: there is none, the last one ends early, or there are too many components.
     """
     splitter = _Splitter()
-    physical = enumerate(iter(lambda: stream.readline(MAX_RECORD), b""), 1)
-    for line in unfold(physical, MAX_BLOCK):
+    for line in unfold(_physical(stream, file), MAX_BLOCK):
         splitter.add(line)
         if splitter.count > MAX_BLOCKS:
             raise FeedError(f"{file.name}: has more than {MAX_BLOCKS} components")
@@ -130,6 +172,24 @@ def split(stream: io.BufferedReader, file: LocalFile) -> list[CalendarText]:
     if not splitter.calendars[-1].complete:
         raise FeedError(f"{file.name}: ends early, without END:VCALENDAR")
     return splitter.calendars
+
+
+def _physical(stream: io.BufferedReader, file: LocalFile) -> Iterator[tuple[int, bytes]]:
+    """Returns the lines of a file with their numbers, also of one in UTF-16 that says so, or with CR as line ends.
+
+    Raises:
+        FeedError: it begins as UTF-16 does, and is none.
+    """
+    beginning, lines = stream.peek(2), cast("io.BufferedIOBase", stream)
+    if beginning[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        try:
+            lines = io.BytesIO(stream.read().decode("utf-16").encode())
+        except ValueError:
+            raise FeedError(f"{file.name}: begins as UTF-16, and is none") from None
+        beginning = lines.getbuffer()[: io.DEFAULT_BUFFER_SIZE].tobytes()
+    if b"\r" in beginning and b"\n" not in beginning:
+        lines = io.BytesIO(lines.read().replace(b"\r", b"\n"))
+    return enumerate(iter(partial(lines.readline, MAX_RECORD), b""), 1)
 
 
 class _Splitter:

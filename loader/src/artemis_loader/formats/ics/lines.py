@@ -15,6 +15,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _COMMA = re.compile(r"(?<!\\)((?:\\\\)*),")
 _SHOWN = 40
 _LINE_FEED = ord("\n")
+_FOLDS = b" \t"
 _TIMES = {"DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"}
 """Properties with values that have no colon."""
 _LINE_BREAKS = {"n": "\n", "N": "\n"}
@@ -59,12 +60,13 @@ def unfold(lines: Iterator[tuple[int, bytes]], max_length: int) -> Iterator[Line
     folded: list[bytes] = []
     size = 0
     for position, data in lines:
-        if ended and data[0] not in b" \t":
-            if number:
-                yield Line(number, content + b"".join(folded) if folded else content)
-            number, content = position, data.rstrip(b"\r\n")
+        if ended and data[0] not in _FOLDS:
             if folded:
+                content += b"".join(folded)
                 folded, size = [], 0
+            if number:
+                yield Line(number, content)
+            number, content = position, data.rstrip(b"\r\n")
         elif size + len(content) <= max_length:
             folded.append((data[1:] if ended else data).rstrip(b"\r\n"))
             size += len(folded[-1])
@@ -87,16 +89,21 @@ def parse(line: Line) -> Property:
     if found is None:
         raise Malformed(f"{shown(content)} is no property")
     name, written, value = found[1].upper(), found[2], found[3]
-    if name in _TIMES and ":" in value:  # of a zone such as (GMT+01:00) Oslo, without the quotes that it needs
+    if name in _TIMES and written and ":" in value:  # of a zone such as (GMT+01:00) Oslo, without its quotes
         beginning, value = value.rsplit(":", 1)
         written = f"{written}:{beginning}"
     params = {key.upper(): text.strip().strip('"') for key, text in _PARAMETER.findall(written)}
     return Property(line.number, name, value, params)
 
 
+def written_name(line: Line) -> str:
+    """Returns what stands where the name of a property is, also of a line that is none: `RRULE FREQ=DAILY`."""
+    return re.split(rb"[;:\s]", line.data, maxsplit=1)[0].decode(errors="replace")
+
+
 def name_of(line: Line) -> str:
-    """Returns what stands where the name of a property is, in capitals, also of a line that is none."""
-    return re.split(rb"[;:]", line.data, maxsplit=1)[0].decode(errors="replace").strip().upper()
+    """Returns the same in capitals."""
+    return written_name(line).upper()
 
 
 def unescape(text: str) -> str:

@@ -12,7 +12,7 @@ from artemis_loader.feeds import Feed
 from artemis_loader.files import LocalFile
 from artemis_loader.formats.ics.components import Block, CalendarText, split
 from artemis_loader.formats.ics.events import Event, EventReader
-from artemis_loader.formats.ics.lines import Malformed, name_of, unescape
+from artemis_loader.formats.ics.lines import Line, Malformed, boundary, name_of, parse, unescape
 from artemis_loader.formats.ics.series import Expander, Occurrence
 from artemis_loader.formats.ics.values import at_midnight
 from artemis_loader.formats.ics.zones import Zones, define, known_zone
@@ -52,9 +52,7 @@ class _Reader:
         """Yields the rows, the faults and the warnings."""
         yield from self._define()
         self._take_calendar_zone()
-        if self._calendar.method == "CANCEL":
-            reason = "METHOD:CANCEL: only events with STATUS:CANCELLED, or no DTSTART, are left out"
-            self._warn(self._calendar.lines["METHOD"], reason)
+        self._check_calendar()
         reader = EventReader(self._zones, self._floating, self._own, self._warn)
         series: dict[str, list[Event]] = {}
         for block in self._blocks("VEVENT"):
@@ -67,9 +65,19 @@ class _Reader:
             if self._warnings:
                 yield from self._warned()
         yield from self._warned()
-        expander = Expander(*self._days, self._floating)
+        expander = Expander(*self._days, self._floating, self._warn)
         for events in series.values():
             yield from self._expanded(expander, events)
+            if self._warnings:
+                yield from self._warned()
+
+    def _check_calendar(self) -> None:
+        """Warns of what the calendar's own properties say, and is not done."""
+        if self._calendar.version.startswith("1"):
+            self._warn(self._calendar.lines["VERSION"], "VERSION: is 1.0, vCalendar; it is read as iCalendar")
+        if self._calendar.method == "CANCEL":
+            reason = "METHOD:CANCEL: only events with STATUS:CANCELLED, or no DTSTART, are left out"
+            self._warn(self._calendar.lines["METHOD"], reason)
 
     def _blocks(self, kind: str) -> Iterable[Block]:
         return (block for block in self._calendar.blocks if block.kind == kind)
@@ -80,7 +88,9 @@ class _Reader:
             try:
                 if block.fault:
                     raise Malformed(block.fault)
-                self._zones.add(*define(block))
+                name, zone = define(block, self._warn)
+                if not self._zones.add(name, zone):
+                    self._warn(block.line, f"VTIMEZONE: {name[:100]!r} is defined already; the first one is taken")
             except UnicodeDecodeError:
                 yield block.rejected("a time zone cannot be read: is not UTF-8")
             except Malformed as error:
@@ -141,15 +151,18 @@ def _uid(block: Block) -> str:
     names = [name_of(line) for line in block.lines]
     if _PARTS_OF_SERIES.intersection(names):
         return ""
-    for prop in _readable(block):
-        if prop[0] == "UID":
-            return unescape(prop[1]).strip()
+    depth = 0
+    for line, name in zip(block.lines[1:], names[1:], strict=True):
+        text = boundary(line)
+        depth += text.startswith("BEGIN:") - text.startswith("END:")
+        if name == "UID" and depth == 0:
+            return _text(line)
     return ""
 
 
-def _readable(block: Block) -> Iterator[tuple[str, str]]:
+def _text(line: Line) -> str:
+    """Returns the value of a line; nothing if that cannot be read."""
     try:
-        for prop in block.properties(lambda _line, _reason: None):
-            yield prop.name, prop.value
+        return unescape(parse(line).value).strip()
     except (Malformed, UnicodeDecodeError):
-        return
+        return ""

@@ -17,7 +17,7 @@ from artemis_loader.formats.ics.rules import FREQUENCIES, Rule
 MAX_PER_DAY = 24
 """Times of one day. A series that happens more often is no event any more."""
 MAX_STEPS = 200_000
-"""Hours, minutes or seconds of a series that are looked at, which takes half a second."""
+"""Hours, minutes or seconds of a series that are looked at, which takes less than half a second."""
 _DAY_PERIODS = FREQUENCIES[:4]
 _SECONDS = {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}
 _A_DAY = 86400
@@ -89,10 +89,10 @@ def _by_clock(rule: Rule, start: datetime, begin: datetime, last: datetime) -> I
         if not days.fits(date.fromordinal(number)):
             continue
         earliest = _seconds(begin) if number == begin.toordinal() else 0
+        steps += clock.steps
+        if steps > MAX_STEPS:
+            raise Malformed("RRULE: has too many hours, minutes or seconds to look through")
         for times in clock.periods(number):
-            steps += 1
-            if steps > MAX_STEPS:
-                raise Malformed("RRULE: has too many hours, minutes or seconds to look through")
             if times[-1] >= earliest:
                 yield from _chosen([number], times, rule.positions)
 
@@ -230,12 +230,16 @@ class _Clock:
         """The hours, minutes and seconds that choose a period within the day."""
         self.times = [sum(each) for each in product(*(_times(*part) for part in chosen if part[0] < self._unit))]
         """The times of a period after it begins."""
+        self._by_parts = prod(len(values) for _, values in self._outer)
+        self._by_interval = -(-_A_DAY // self._unit // self._interval)
+        self.steps = min(self._by_parts, self._by_interval)
+        """Periods of a day that are looked at."""
 
     def periods(self, day: int) -> Iterator[list[int]]:
         """Yields the times of each period of a day, for periods that are shorter."""
         first = _period(day, 0, self._unit)
-        by_interval = range((self._origin - first) % self._interval, _A_DAY // self._unit, self._interval)
-        if len(by_interval) <= prod(len(values) for _, values in self._outer):
+        if self._by_interval <= self._by_parts:
+            by_interval = range((self._origin - first) % self._interval, _A_DAY // self._unit, self._interval)
             begins: Iterable[int] = (number * self._unit for number in by_interval)
             begins = filter(self._is_chosen, begins)
         else:

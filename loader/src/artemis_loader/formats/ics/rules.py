@@ -28,6 +28,12 @@ _RANGES = {
     "BYSETPOS": (1, 366, True),
 }
 """The smallest and the largest number of a part, and whether it may also be counted from the end."""
+_FORBIDDEN = {
+    "BYWEEKNO": FREQUENCIES[1:],
+    "BYYEARDAY": ("MONTHLY", "WEEKLY", "DAILY"),
+    "BYMONTHDAY": ("WEEKLY",),
+}
+"""The frequencies with which RFC 5545 forbids a part; it can still mean one thing only, which is to limit the days."""
 _OTHERS = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "RSCALE", "SKIP"}
 _HARMLESS = {"RSCALE": "GREGORIAN", "SKIP": "OMIT"}
 """The parts of RFC 7529 that are understood, with the only value that they may have."""
@@ -84,11 +90,16 @@ def read_rule(text: str, warn: Callable[[str], None]) -> Rule:
     frequency = parts.get("FREQ", "")
     if frequency not in FREQUENCIES:
         raise Malformed(f"FREQ={frequency} is not a frequency" if frequency else "has no FREQ")
-    numbers = {key: _numbers(key, parts[key]) for key in _RANGES if parts.get(key)}
+    numbers = {key: _numbers(key, parts[key]) for key in _RANGES if key in parts}
     weekdays, nth = _weekdays(parts.get("BYDAY", ""))
     if nth and (frequency not in _NUMBERED or "BYWEEKNO" in numbers):
         warn(f"a number in BYDAY means nothing with {'BYWEEKNO' if 'BYWEEKNO' in numbers else frequency}")
         weekdays, nth = weekdays | {day for _, day in nth}, frozenset()
+    for key in numbers:
+        if frequency in _FORBIDDEN.get(key, ()):
+            warn(f"{key} is not for {frequency}; only days that it has are taken")
+    if "BYSETPOS" in numbers and not any(key.startswith("BY") and key != "BYSETPOS" for key in parts):
+        warn("BYSETPOS needs another part that begins with BY; it is applied to the times of each period")
     if "COUNT" in parts and "UNTIL" in parts:
         warn("has both COUNT and UNTIL; the first to come ends it")
     return Rule(
@@ -122,13 +133,24 @@ def _parts(text: str, warn: Callable[[str], None]) -> dict[str, str]:
             warn(f"{shown(name)} is not understood; it is left out")
         elif not equals or name not in _OTHERS | _RANGES.keys() or value != _HARMLESS.get(name, value):
             raise Malformed(f"{shown(part)} is not supported")
-        elif name in parts:
+        elif parts.get(name, value) != value:
             raise Malformed(f"has more than one {name}")
-        elif value:
-            parts[name] = value
         else:
-            warn(f"{name} is empty; it is left out")
+            _take(parts, name, value, warn)
     return parts
+
+
+def _take(parts: dict[str, str], name: str, value: str, warn: Callable[[str], None]) -> None:
+    """Adds a part to the others without the empty items of its value."""
+    items = ",".join(filter(None, value.split(",")))
+    if name in parts:
+        warn(f"has {name} twice")
+    elif not items:
+        warn(f"{name} is empty; it is left out")
+    elif items != value:
+        warn(f"{name} has an empty item, which is left out")
+    if items:
+        parts[name] = items
 
 
 def _until(text: str) -> date:
@@ -154,7 +176,7 @@ def _number(name: str, text: str) -> int:
 def _numbers(name: str, text: str) -> tuple[int, ...]:
     """Returns the numbers of a part, sorted, each once."""
     low, high, from_end = _RANGES[name]
-    numbers = {_number(name, item) for item in filter(None, text.split(","))}
+    numbers = {_number(name, item) for item in text.split(",")}
     for number in numbers:
         if not (low <= number <= high or (from_end and low <= -number <= high)):
             raise Malformed(f"{name}={number} is out of range")

@@ -1,18 +1,21 @@
 """The events of one UID of a calendar: a single one, or all the times that a series happens in a window (RFC 5545)."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import islice
 from math import inf
 
 from artemis_loader.formats.ics.events import Event
 from artemis_loader.formats.ics.lines import Malformed
 from artemis_loader.formats.ics.recurrence import expand, matching
 from artemis_loader.formats.ics.rules import Rule
-from artemis_loader.formats.ics.values import Duration, at_midnight, day_of, in_utc
+from artemis_loader.formats.ics.values import Duration, at_midnight, day_of, in_utc, like
 
 _MAX_YEARS = 100
 _A_DAY = timedelta(days=1)
+MAX_TIMES = 100_000
+"""Times of one series in a window; one that happens every hour has 87,672 in ten years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class Occurrence:
     end: date
     identity: str
     """The UID, with the time that it was planned for when the event happens several times."""
+    instant: datetime | None = None
+    """The start in UTC, if that is known already."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Expander:
     last: date
     floating: tzinfo
     """The zone of times that name none."""
+    warn: Callable[[int, str], None]
 
     def occurrences(self, events: Sequence[Event]) -> list[Occurrence]:
         """Returns the times that the events of one UID happen; a series in the window, from the first to the last.
@@ -54,16 +60,22 @@ class Expander:
         overrides = self._overrides(events, master, ended)
         if not overrides and not any(event.recurs for event in cores[-1:]):
             return [Occurrence(event, *_times(event), event.uid) for event in cores]
-        series = _Series(self, master, overrides)
-        found = [each for each in series.all() if self._shows(each.start, each.end)]
-        return sorted(found, key=lambda each: in_utc(each.start, self.floating))
+        times = (each for each in _Series(self, master, overrides).all() if self._shows(each.start, each.end))
+        found = list(islice(times, MAX_TIMES + 1))
+        if len(found) > MAX_TIMES:
+            raise Malformed(f"happens more than {MAX_TIMES} times in the window")
+        return sorted(found, key=lambda each: each.instant or in_utc(each.start, self.floating))
 
     def _overrides(self, events: Iterable[Event], master: Event | None, ended: float) -> dict[str, Event]:
         """Returns the newest override of each time, but not those that ended when the series was cancelled."""
         revisions: dict[str, list[Event]] = {}
         for event in events:
             if event.planned is not None:
-                revisions.setdefault(_written(event.planned, master.start if master else None), []).append(event)
+                planned, reason = like(event.planned, master.start if master else None, self.floating)
+                if reason:
+                    self.warn(event.block.line, f"RECURRENCE-ID: {reason}")
+                alike = replace(event, planned=planned) if reason else event
+                revisions.setdefault(_written(planned), []).append(alike)
         newest = {planned: _newest(each)[-1] for planned, each in revisions.items()}
         return {planned: event for planned, event in newest.items() if event.rank[0] > ended}
 
@@ -83,13 +95,12 @@ class _Series:
         self._master = master
         self._start = master.start if master else None
         self._overrides = overrides
-        onward = [event for event in overrides.values() if event.onward and event.planned is not None]
-        self._onward = sorted(((self._instant(event.planned), event) for event in onward), key=lambda pair: pair[0])
+        onward = [(self._instant(each.planned), each) for each in overrides.values() if each.onward and each.planned]
+        self._onward = sorted(onward, key=lambda pair: pair[0])
 
-    def _instant(self, moment: date | None) -> datetime:
-        """Returns a time of the series in UTC; one without a zone is in that of the series."""
-        assert moment is not None  # noqa: S101, for the type checker
-        return in_utc(_alike(moment, self._start), self._floating)
+    def _instant(self, moment: date) -> datetime:
+        """Returns a time of the series in UTC."""
+        return in_utc(moment, self._floating)
 
     def all(self) -> Iterator[Occurrence]:
         """Yields its times in the window, and some beside it, in any order."""
@@ -98,17 +109,18 @@ class _Series:
                 yield self._made(event, *_times(event), planned)
         if self._master is None or self._start is None:
             return
-        for moment, length in self._planned(self._master, self._start):
-            planned = _written(moment, self._start)
+        for moment, instant, length in self._planned(self._master, self._start):
+            planned = _written(instant if isinstance(moment, datetime) and moment.tzinfo else moment)
             if planned not in self._overrides:
-                yield from self._occurrence(self._master, moment, length, planned)
+                yield from self._occurrence(self._master, moment, instant, length, planned)
 
-    def _occurrence(self, master: Event, moment: date, length: Duration, planned: str) -> Iterator[Occurrence]:
+    def _occurrence(
+        self, master: Event, moment: date, instant: datetime, length: Duration, planned: str
+    ) -> Iterator[Occurrence]:
         """Yields the time that was planned, moved by the last override that is for it and all later ones."""
         if not self._onward:
-            yield self._made(master, moment, length.after(moment, self._floating), planned)
+            yield self._made(master, moment, length.after(moment, self._floating), planned, instant)
             return
-        instant = self._instant(moment)
         before = [event for since, event in self._onward if since <= instant]
         event = before[-1] if before else master
         if event.cancelled or event.start is None:
@@ -116,23 +128,24 @@ class _Series:
         start = _moved(moment, event) if before else moment
         yield self._made(event, start, (event.length if before else length).after(start, self._floating), planned)
 
-    def _made(self, event: Event, start: date, end: date, planned: str) -> Occurrence:
-        return Occurrence(event, start, end, event.uid and f"{event.uid}/{planned}")
+    def _made(self, event: Event, start: date, end: date, planned: str, instant: datetime | None = None) -> Occurrence:
+        return Occurrence(event, start, end, event.uid and f"{event.uid}/{planned}", instant)
 
-    def _planned(self, master: Event, start: date) -> Iterator[tuple[date, Duration]]:
-        """Yields the times of the recurrence set (3.8.5.2), and their lengths: rules and dates without exceptions."""
+    def _planned(self, master: Event, start: date) -> Iterator[tuple[date, datetime, Duration]]:
+        """Yields the times of the recurrence set (3.8.5.2), also in UTC, and their lengths: without exceptions."""
         first, last = self._bounds(master)
-        excluded = {self._instant(moment) for moment in master.excluded if self._same_kind(moment, start)}
-        days = {day_of(moment) for moment in master.excluded if not self._same_kind(moment, start)}
+        timed = isinstance(start, datetime)
+        excluded = {self._instant(moment) for moment in master.excluded if isinstance(moment, datetime) is timed}
+        days = {day_of(moment) for moment in master.excluded if isinstance(moment, datetime) is not timed}
         for rule in master.excluding_rules:
-            found = matching(rule, _wall(start), first, self._last(rule, start, last))
+            found = islice(matching(rule, _wall(start), first, self._last(rule, start, last)), rule.count)
             excluded |= {self._instant(moment) for moment in self._until(rule, found, start)}
         seen = set()
         for moment, length in self._included(master, start, first, last):
             instant = self._instant(moment)
-            if instant not in excluded and day_of(moment) not in days and instant not in seen:
+            if instant not in excluded and instant not in seen and not (days and day_of(moment) in days):
                 seen.add(instant)
-                yield moment, length
+                yield moment, instant, length
 
     def _included(self, master: Event, start: date, first: datetime, last: datetime) -> Iterator[tuple[date, Duration]]:
         for moment, own in master.dates:
@@ -183,9 +196,6 @@ class _Series:
             if until is None or in_utc(moment, self._floating) <= until or moment == start:
                 yield moment
 
-    def _same_kind(self, moment: date, start: date) -> bool:
-        return isinstance(moment, datetime) is isinstance(start, datetime)
-
 
 def _newest(revisions: Iterable[Event]) -> list[Event]:
     """Returns the newest, in their order; more than one if nothing tells them apart."""
@@ -222,14 +232,11 @@ def _in_zone(moment: date, zone: tzinfo | None) -> date:
     return moment.astimezone(zone) if zone and isinstance(moment, datetime) and moment.tzinfo else moment
 
 
-def _written(planned: date, start: date | None) -> str:
+def _written(planned: date) -> str:
     """Returns a time of a series in UTC, because an override may write it in another zone than the series."""
-    moment = _alike(planned, start)
-    if not isinstance(moment, datetime):
-        return f"{moment:%Y%m%d}"
-    if moment.tzinfo is None:
-        return f"{moment:%Y%m%dT%H%M%S}"
-    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    if not isinstance(planned, datetime) or planned.tzinfo is None:
+        return planned.isoformat().replace("-", "").replace(":", "")
+    return f"{_written(planned.astimezone(UTC).replace(tzinfo=None))}Z"
 
 
 def _alike(moment: date, start: date | None) -> date:

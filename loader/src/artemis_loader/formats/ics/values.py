@@ -47,6 +47,11 @@ class Duration:
     days: int = 0
     exact: timedelta = timedelta()
 
+    @property
+    def negative(self) -> bool:
+        """Tells whether the end is before the start."""
+        return timedelta(days=self.days) + self.exact < timedelta()
+
     def after(self, start: date, floating: tzinfo) -> date:
         """Returns the end of what begins then; a floating time is in the zone `floating`.
 
@@ -114,6 +119,29 @@ def in_utc(moment: date, floating: tzinfo) -> datetime:
 def at_midnight(moment: date) -> datetime:
     """Returns a time as it is, and the midnight of a date, without a zone."""
     return moment if isinstance(moment, datetime) else datetime.combine(moment, time())
+
+
+def like(moment: date, start: date | None, floating: tzinfo) -> tuple[date, str]:
+    """Returns a time as DTSTART is: a date, in a zone, or in none, which is `floating`; and how it was not so.
+
+    With a DTSTART of 10:00 in Berlin, 2 July is 10:00 on that day, and 11:00 without a zone is 11:00 in Berlin. They
+    must be alike (3.8.2.2, 3.8.4.4, 3.8.5.1, 3.8.5.2), and are not in some calendars.
+    """
+    if start is None:
+        return moment, ""
+    if not isinstance(start, datetime):
+        is_date = not isinstance(moment, datetime)
+        return day_of(moment), "" if is_date else "is a time, and DTSTART a date; its date is taken"
+    if not isinstance(moment, datetime):
+        at = datetime.combine(moment, start.time(), start.tzinfo)
+        return at, "is a date, and DTSTART a time; the time of that is taken"
+    if start.tzinfo is not None and moment.tzinfo is None:
+        return moment.replace(tzinfo=start.tzinfo), "names no zone; that of DTSTART is taken"
+    if start.tzinfo is None and moment.tzinfo is not None:
+        return moment.astimezone(floating).replace(
+            tzinfo=None
+        ), "has a zone, and DTSTART has none, so that it is in the feed's"
+    return moment, ""
 
 
 def day_of(moment: date) -> date:

@@ -4,13 +4,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import islice
 from zoneinfo import ZoneInfo, available_timezones
 
 from tzlocal.windows_tz import win_tz
 
-from artemis_loader.formats.ics.components import Block
+from artemis_loader.formats.ics.components import Block, Warn
 from artemis_loader.formats.ics.lines import Malformed, Property, shown, unescape
 from artemis_loader.formats.ics.recurrence import expand
 from artemis_loader.formats.ics.rules import Rule, read_rule
@@ -21,6 +21,8 @@ _FIRST = datetime(1900, 1, 1)
 """The changes of rules before it are left out: Outlook begins all of them in 1601."""
 _FIRST_HORIZON = 2050
 _MAX_ONSETS = 20_000
+_OF_THE_MACHINE = {"localtime", "Factory", "posixrules"}
+"""Files of the IANA database that are no zones, but what the machine has instead."""
 _ZERO = timedelta()
 
 
@@ -111,7 +113,7 @@ class CalendarZone(tzinfo):
         )
 
 
-def define(block: Block) -> tuple[str, CalendarZone]:
+def define(block: Block, warn: Warn) -> tuple[str, CalendarZone]:
     """Returns the TZID and the zone of a VTIMEZONE. What it has beside its rules does no harm.
 
     Raises:
@@ -119,7 +121,7 @@ def define(block: Block) -> tuple[str, CalendarZone]:
     """
     parts = [own := list[Property]()]
     current = own
-    for prop in block.properties(lambda _line, _reason: None, ("BEGIN:STANDARD", "BEGIN:DAYLIGHT")):
+    for prop in block.properties(warn, ("BEGIN:STANDARD", "BEGIN:DAYLIGHT")):
         if prop.name == "BEGIN":
             parts.append(current := [])
         elif prop.name == "END":
@@ -129,7 +131,7 @@ def define(block: Block) -> tuple[str, CalendarZone]:
     name = next((unescape(prop.value).strip() for prop in own if prop.name == "TZID"), "")
     if not name:
         raise _Broken("has no TZID")
-    observances = [_observance(properties) for properties in parts[1:]]
+    observances = [_observance(properties, warn) for properties in parts[1:]]
     if not observances:
         raise _Broken(f"{shown(name)} has neither STANDARD nor DAYLIGHT")
     try:
@@ -138,11 +140,16 @@ def define(block: Block) -> tuple[str, CalendarZone]:
         raise _Broken(f"{shown(name)}: {error}") from None
 
 
-def _observance(properties: Iterable[Property]) -> _Observance:
+def _observance(properties: Iterable[Property], warn: Warn) -> _Observance:
     """Returns an observance of its properties."""
     values: dict[str, list[str]] = {}
+    rules = []
     for prop in properties:
         values.setdefault(prop.name, []).append(prop.value)
+        if prop.name == "RRULE" and prop.value.strip():
+            rules.append(read_rule(prop.value, partial(_warn_of_rule, warn, prop.line)))
+        elif prop.name.startswith("TZOFFSET") and ":" in prop.value:
+            warn(prop.line, f"{prop.name}: has a colon in it, which is left out")
     for needed in ("DTSTART", "TZOFFSETFROM", "TZOFFSETTO"):
         if len(values.get(needed, ())) != 1:
             raise _Broken(f"{needed} is missing, or there several times")
@@ -151,9 +158,13 @@ def _observance(properties: Iterable[Property]) -> _Observance:
         start=_local(values["DTSTART"][0]),
         before=read_offset(values["TZOFFSETFROM"][0]),
         after=read_offset(values["TZOFFSETTO"][0]),
-        rules=tuple(read_rule(value, lambda _: None) for value in values.get("RRULE", ()) if value.strip()),
+        rules=tuple(rules),
         dates=tuple(map(_local, dates)),
     )
+
+
+def _warn_of_rule(warn: Warn, line: int, reason: str) -> None:
+    warn(line, f"RRULE: {reason}")
 
 
 def _local(text: str) -> datetime:
@@ -169,7 +180,8 @@ def _seconds(moment: datetime) -> int:
 def _names() -> dict[str, str]:
     """Returns the names of zones by how they are looked up: those of Windows, and of the IANA database."""
     windows = {name.lower(): zone for name, zone in win_tz.items()}
-    return windows | {name.lower(): name for name in available_timezones()} | {"z": "UTC"}
+    iana = {name.lower(): name for name in available_timezones() - _OF_THE_MACHINE}
+    return windows | iana | {"z": "UTC", "tzone://microsoft/utc": "UTC"}
 
 
 @lru_cache(maxsize=1000)
@@ -194,9 +206,12 @@ class Zones:
         self._own: dict[str, tzinfo] = {}
         self._fallback = fallback
 
-    def add(self, name: str, zone: tzinfo) -> None:
-        """Adds a zone of the calendar's own, which wins over others of its name; the first of several counts."""
-        self._own.setdefault(name, zone)
+    def add(self, name: str, zone: tzinfo) -> bool:
+        """Adds a zone of the calendar's own, which wins over others of its name.
+
+        The first of several counts; tells whether it is that.
+        """
+        return self._own.setdefault(name, zone) is zone
 
     def find(self, name: str, warn: Callable[[str], None]) -> tzinfo:
         """Returns the zone of a name.
