@@ -277,20 +277,22 @@ class _Loading:
     ) -> Iterator[StagedRow]:
         """Yields records as rows, numbers first, until it is time to commit; counts rejects and warnings."""
         end = time.monotonic() + COMMIT_INTERVAL
-        for number, item in items:
-            self._read = number - self._warned
-            if isinstance(item, Record):
-                external_id, values, place = item
-                yield number, external_id, place or number, *values
-            elif isinstance(item, FeedWarning):
-                self._warn(item)
-            else:
-                self._reject(number, item, staging, rejects)
-            if not number % CLOCK_INTERVAL and time.monotonic() >= end:
-                return
+        number = self._read + self._warned
+        try:
+            for number, item in items:
+                if isinstance(item, Record):
+                    external_id, values, place = item
+                    yield number, external_id, place or number, *values
+                elif isinstance(item, FeedWarning):
+                    self._warn(item)
+                else:
+                    self._reject(number, item, staging, rejects)
+                if not number % CLOCK_INTERVAL and time.monotonic() >= end:
+                    return
+        finally:
+            self._read = number - self._warned  # a warning is no record
 
     def _warn(self, warning: FeedWarning) -> None:
-        self._read -= 1  # it is no record
         self._warned += 1
         if len(self.warnings) < MAX_EXAMPLES:
             self.warnings.append(warning)
@@ -301,7 +303,7 @@ class _Loading:
         if item.external_id:
             staging.add_rejected(number, item.external_id)
         limits = self.feed.limits
-        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, self._read):
+        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
             raise self._too_many(rejects)
 
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:

@@ -109,7 +109,10 @@ def _sheet(book: Any, feed: Feed, file: LocalFile) -> Any:
     sheets = {sheet.title: sheet for sheet in book.worksheets}
     if not sheets or (feed.xlsx.sheet and feed.xlsx.sheet not in sheets):
         raise FeedError(f"{file.name}: has no sheet {feed.xlsx.sheet!r}; it has {', '.join(sheets)[:300]}")
-    return sheets[feed.xlsx.sheet] if feed.xlsx.sheet else next(iter(sheets.values()))
+    if feed.xlsx.sheet:
+        return sheets[feed.xlsx.sheet]
+    first = next(iter(sheets.values()))
+    return next((sheet for sheet in sheets.values() if sheet.sheet_state == "visible"), first)
 
 
 def _rows(rows: Iterator[Any], feed: Feed, file: LocalFile, shows: Any) -> Rows:
