@@ -77,7 +77,7 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
         with own_connection(engine) as connection:
             loading = _Loading(connection, feed, options, reporter, reader)
             if options.dry_run:
-                summary = loading.run()
+                summary = _dry(loading)
             else:
                 with only_load(connection, feed.name):
                     summary = _recorded(connection, loading)
@@ -86,6 +86,15 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
             log.debug("feed %s: the load failed", feed.name, exc_info=True)
         summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
     return replace(summary, seconds=time.monotonic() - started)
+
+
+def _dry(loading: "_Loading") -> Summary:
+    """Runs a dry run. One that fails shows what it has read and rejected until then, as a load does."""
+    try:
+        return loading.run()
+    except LoaderError as error:
+        text = _message(error, loading.engine)
+        return loading.summary(Status.FAILED, loading.read_counts, error=text)
 
 
 def _recorded(connection: Connection, loading: "_Loading") -> Summary:
@@ -142,6 +151,11 @@ class _Loading:
         self._files: tuple[LocalFile, ...] = ()
         self._rejects: RejectsFile | None = None
         self._duplicates: tuple[Duplicate, ...] = ()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the database."""
+        return self._connection.engine
 
     @property
     def read_counts(self) -> Counts:
