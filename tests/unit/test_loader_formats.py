@@ -579,7 +579,7 @@ def test_the_properties_of_an_event_are_mapped(tmp_path: Path) -> None:
     properties = ("DESCRIPTION:one\\ntwo\\, three", "LOCATION:Ky\n oto", "CATEGORIES:a,b", "CATEGORIES:c", START)
     [record] = items(tmp_path, calendar(vevent(*properties)).replace("\n", "\r\n"), "ics")
     micros = 1709978400_000000
-    assert Record("1", ("Expo", "one\ntwo, three", "a, b, c", "Kyoto", "Club, main", micros, micros)) == record
+    assert Record("1", ("Expo", "one\ntwo, three", "a, b, c", "Kyoto", "Club, main", micros, micros), 4) == record
 
 
 def test_feeds_that_are_read_at_once_keep_their_own_time_zones(tmp_path: Path) -> None:
