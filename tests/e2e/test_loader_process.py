@@ -166,6 +166,16 @@ def test_a_dry_run_tells_what_would_change_and_leaves_the_rejects_of_the_last_lo
     assert reason in (loader.folder / "rejects" / "talks.dry-run.jsonl").read_text("utf-8")
 
 
+def test_a_dry_run_that_fails_tells_why_records_were_rejected(loader: Loader, sqlite_file: Path) -> None:
+    before = sqlite_file.read_bytes()
+    loader.feed.write_text('{"id": "t0", "name": "x"}\n', encoding="utf-8")
+    done = loader.run("load", "--dry-run")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("artemis-loader: feed talks: the feed has no usable record")
+    assert f"feed talks: rejected: {loader.feed}:1: start_time is missing" in done.stdout.splitlines()
+    assert before == sqlite_file.read_bytes()
+
+
 def test_a_preview_shows_records_beside_what_they_come_from_without_a_database(loader: Loader) -> None:
     with loader.feed.open("a", encoding="utf-8") as feed:
         feed.write('{"id": "bad", "name": " x "}\n')
@@ -180,7 +190,9 @@ def test_a_preview_shows_records_beside_what_they_come_from_without_a_database(l
 
 def test_a_check_needs_no_database_if_it_is_told_so(loader: Loader) -> None:
     missing = ("--database-url", "sqlite:///nowhere/missing.db")
-    assert loader.run("check", *missing).returncode == 1
+    failed = loader.run("check", *missing)
+    assert (failed.returncode, failed.stdout.count("\n")) == (1, 1)
+    assert failed.stderr.endswith("(check --no-database checks the configuration only)\n")
     done = loader.run("check", "--no-database", *missing)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "feeds.toml declares 1 feeds, 0 of them with a schedule\n"

@@ -10,7 +10,7 @@ from artemis_loader.config.reader import read_config
 from artemis_loader.errors import FeedError
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.reading import read
-from artemis_loader.records import Reject
+from artemis_loader.records import FeedWarning, Reject
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -54,14 +54,16 @@ ROWS = st.fixed_dictionaries(
 
 
 def reasons(folder: Path, form: str, data: bytes, more: str = "") -> list[str]:
-    """Returns the reasons of the rejects, and that of a failure without the name of its file."""
+    """Returns the reasons of the rejects and the warnings, and that of a failure without the name of its file."""
     path = folder / f"feed.{form}"
     path.write_bytes(data)
     (folder / "feeds.toml").write_text(CONFIG.format(url=path, form=form, more=more), encoding="utf-8")
     found = []
     try:
         feed = read_config(folder / "feeds.toml").feeds["f"]
-        found += [item.reason for item in read(feed, fetch(feed, None, folder)) if isinstance(item, Reject)]
+        found += [
+            item.reason for item in read(feed, fetch(feed, None, folder)) if isinstance(item, Reject | FeedWarning)
+        ]
     except FeedError as error:
         found.append(str(error).replace(str(path), "FILE"))
     return found
@@ -119,3 +121,22 @@ def test_records_of_tables_and_elements(folder: Path, rows: list[list[str]]) -> 
         "<i>" + "".join(f"<{k}>{v}</{k}>" for k, v in zip(names, row, strict=False)) + "</i>" for row in rows
     )
     assert_plain(reasons(folder, "xml", f"<r>{elements}</r>".encode(errors="replace"), 'records = "r/i"'), folder)
+
+
+ICS_LINES = st.sampled_from([
+    "DTSTART", "DTSTART:", "DTSTART:2024", "DTSTART:20240230T100000Z", "DTSTART;TZID=Mars/Olympus:20240101T100000",
+    "DTSTART;VALUE=DATE:20240101", "DTSTART:20240101T100000", "DTEND:20240101T240000", "DTEND;VALUE=DATE:99991231",
+    "DURATION:P", "DURATION:-PT1H", "DURATION:P99999999999D", "RRULE:FREQ=NEVER", "RRULE:FREQ=DAILY;COUNT=x",
+    "RRULE:FREQ=SECONDLY", "RRULE:FREQ=DAILY;UNTIL=99999999", "RRULE:FREQ=MONTHLY;BYDAY=9XX", "RRULE:", "EXDATE:",
+    "RDATE;VALUE=PERIOD:20240101/P1D", "RECURRENCE-ID:x", "UID:1", "UID:", "SUMMARY:x", "SUMMARY;LANGUAGE", "GEO:1",
+    "X-WR-TIMEZONE:../etc/passwd", "BEGIN:VALARM", "END:VALARM", "END:VEVENT", "BEGIN:VEVENT", "\xff:\0", " folded",
+])  # fmt: skip
+
+
+@QUIET
+@given(st.lists(ICS_LINES | st.text(max_size=8), max_size=8))
+@example(["UID:1", "SUMMARY:x"])
+@example(["UID:1", "DTSTART:20240101T100000", "RRULE:FREQ=DAILY;COUNT=x"])
+def test_events_of_calendars(folder: Path, lines: list[str]) -> None:
+    event = "\r\n".join(["BEGIN:VCALENDAR", "BEGIN:VEVENT", *lines, "END:VEVENT", "END:VCALENDAR", ""])
+    assert_plain(reasons(folder, "ics", event.encode(errors="surrogatepass")), folder)

@@ -13,6 +13,7 @@ from artemis_loader.errors import ConfigError, FeedError
 from artemis_loader.feeds import Feed, Http, Secret
 from artemis_loader.fetch.credentials import headers_of, is_home, origin
 from artemis_loader.fetch.http import retry_after
+from artemis_loader.fetch.paging import linked
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.files import Fetched, Validators
 from artemis_loader.reading import read
@@ -188,6 +189,22 @@ def test_the_header_link_leads_from_page_to_page(server: Server, declared: Calla
     assert [path for path, _ in server.requests] == ["/x?size=1", "/x?page=2", "/x?page=3"]
     assert found.validators == Validators()
     assert [re.sub(".*/", "", file.name) for file in found.files] == ["x (page 1)", "x (page 2)", "x (page 3)"]
+
+
+@pytest.mark.parametrize(
+    ("values", "url"),
+    [
+        (["</b>; rel=next"], "/b"),
+        (['</a>; rel=prev, </b>; title="x, <c>"; REL="last Next"'], "/b"),
+        (["</a>; rel=prev", "< /b;v=1,2 >;type=x;rel=next"], "/b;v=1,2"),
+        (['</a>; title="rel=next"; rel=prev', "</b>;rel = next"], "/b"),
+        (["</a>; rel=prev; rel=next"], ""),
+        (["</a>; rel=nextish", "</a>; norel=next", "rel=next", "<</", '</a>; x="'], ""),
+        ([], ""),
+    ],
+)
+def test_a_link_is_found_in_any_notation(values: list[str], url: str) -> None:
+    assert url == linked(values)
 
 
 @pytest.mark.parametrize("end", ["null", '""', "false"])

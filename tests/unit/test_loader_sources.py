@@ -322,8 +322,9 @@ def test_a_silent_server_fails(get: Callable[..., Fetched]) -> None:
 def test_a_slow_server_fails_at_the_deadline(get: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(range(0, 10_000, 100))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(moments)))
-    reason = failure(lambda: get(deadline=60))
-    assert reason.endswith("/css.jsonl: takes longer than 60 seconds (deadline)")
+    for answer in (Answer(), Answer(body=b"{", missing=10)):  # the second one sends a part, and then nothing
+        reason = failure(lambda: get(answer, deadline=60))  # noqa: B023
+        assert reason.endswith("/css.jsonl: takes longer than 60 seconds (deadline)")
 
 
 def test_a_redirect_is_followed(server: Server, get: Callable[..., Fetched]) -> None:

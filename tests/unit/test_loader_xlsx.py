@@ -61,12 +61,12 @@ def failure(folder: Path, more: str = "") -> str:
 
 
 def test_cells_have_the_values_of_json(tmp_path: Path) -> None:
-    values = [7, 1.5, True, " text ", clock(9, 30), None, "#N/A"]
-    names = ["id", "name", "from", "to", "clock", "none", "wrong"]
+    values = [7, 1.5, True, " text ", clock(9, 30), None, "#N/A", timedelta(hours=30, minutes=5)]
+    names = ["id", "name", "from", "to", "clock", "none", "wrong", "long"]
     save(tmp_path, [names, values])
     [(line, row)] = rows_of(tmp_path)
     expected = {"id": 7, "name": 1.5, "from": True, "to": "text", "clock": "09:30:00", "none": None, "wrong": None}
-    assert (line, row) == (2, expected)
+    assert (line, row) == (2, expected | {"long": "30:05:00"})
 
 
 def test_a_date_is_a_day_and_a_time_is_a_moment(tmp_path: Path) -> None:
@@ -99,6 +99,10 @@ def test_a_sheet_is_chosen_by_its_name(tmp_path: Path) -> None:
     assert [line for line, _ in rows_of(tmp_path, 'xlsx = { sheet = "Bookings" }')] == [2]
     assert failure(tmp_path, 'xlsx = { sheet = "Rooms" }') == "has no sheet 'Rooms'; it has Sheet, Bookings"
     assert failure(tmp_path) == "has no column 'id'; its columns are other"
+    book.worksheets[0].sheet_state = "hidden"
+    book.active = 1
+    book.save(tmp_path / "x.xlsx")
+    assert [line for line, _ in rows_of(tmp_path)] == [2]
 
 
 def test_an_empty_sheet_fails_unless_it_may_be_empty(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from artemis_loader.config.reader import read_config
-from artemis_loader.errors import ConfigError, ListenError, LoaderError
+from artemis_loader.errors import ConfigError, FeedError, ListenError, LoaderError
 from artemis_loader.feeds import Config, Feed
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.health.heartbeat import Heartbeat, path_of
@@ -130,10 +130,15 @@ def _load(settings: Settings, engine: Engine) -> int:
 
 
 def _preview(settings: Settings) -> int:
+    failed = False
     for feed in chosen(read_config(settings.config), settings.feed):
         with tempfile.TemporaryDirectory(prefix="artemis-loader-preview-") as folder:
-            print_preview(feed, preview(feed, fetch(feed, None, Path(folder)), settings.preview))
-    return 0
+            try:
+                print_preview(feed, preview(feed, fetch(feed, None, Path(folder)), settings.preview))
+            except FeedError as error:  # the other feeds are shown all the same
+                _complain(f"feed {feed.name}: {error}")
+                failed = True
+    return int(failed)
 
 
 def _migrate(settings: Settings, engine: Engine) -> int:
@@ -205,11 +210,11 @@ def log_summary(summary: Summary) -> None:
     """Logs the summary of a load."""
     for line in lines_of(summary):
         log.warning("%s", line)
+    for warning in summary.warnings:
+        log.warning("feed %s: %s, line %d: %s", summary.feed, warning.file, warning.line, warning.reason)
     if summary.failed:
         log.error("%s", _failure(summary))
         return
-    for warning in summary.warnings:
-        log.warning("feed %s: %s, line %d: %s", summary.feed, warning.file, warning.line, warning.reason)
     counts = ", ".join(f"{count} {name}" for name, count in asdict(summary.counts).items())
     log.info("feed %s: %s in %.2f s: %s", summary.feed, summary.status, summary.seconds, counts)
 
@@ -227,7 +232,10 @@ def _check_config(settings: Settings) -> int:
 
 def _check(settings: Settings, engine: Engine) -> int:
     _check_config(settings)
-    revision = check_revision(engine)
+    try:
+        revision = check_revision(engine)
+    except DatabaseError as error:
+        raise DatabaseError(f"{error} (check --no-database checks the configuration only)") from None
     check_session(engine)
     print(f"the database is at revision {revision}")
     return 0

@@ -176,7 +176,7 @@ class Xlsx:
     """A sheet of an Excel workbook."""
 
     sheet: str = ""
-    """Its name; empty for the first one."""
+    """Its name; empty for the first one that is not hidden."""
     skip_lines: int = 0
     """Rows before the one that names the columns."""
 

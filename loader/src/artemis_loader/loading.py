@@ -77,7 +77,7 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
         with own_connection(engine) as connection:
             loading = _Loading(connection, feed, options, reporter, reader)
             if options.dry_run:
-                summary = loading.run()
+                summary = _dry(loading)
             else:
                 with only_load(connection, feed.name):
                     summary = _recorded(connection, loading)
@@ -86,6 +86,15 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
             log.debug("feed %s: the load failed", feed.name, exc_info=True)
         summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
     return replace(summary, seconds=time.monotonic() - started)
+
+
+def _dry(loading: "_Loading") -> Summary:
+    """Runs a dry run. One that fails shows what it has read and rejected until then, as a load does."""
+    try:
+        return loading.run()
+    except LoaderError as error:
+        text = _message(error, loading.engine)
+        return loading.summary(Status.FAILED, loading.read_counts, error=text)
 
 
 def _recorded(connection: Connection, loading: "_Loading") -> Summary:
@@ -142,6 +151,11 @@ class _Loading:
         self._files: tuple[LocalFile, ...] = ()
         self._rejects: RejectsFile | None = None
         self._duplicates: tuple[Duplicate, ...] = ()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the database."""
+        return self._connection.engine
 
     @property
     def read_counts(self) -> Counts:
@@ -277,20 +291,22 @@ class _Loading:
     ) -> Iterator[StagedRow]:
         """Yields records as rows, numbers first, until it is time to commit; counts rejects and warnings."""
         end = time.monotonic() + COMMIT_INTERVAL
-        for number, item in items:
-            self._read = number - self._warned
-            if isinstance(item, Record):
-                external_id, values, place = item
-                yield number, external_id, place or number, *values
-            elif isinstance(item, FeedWarning):
-                self._warn(item)
-            else:
-                self._reject(number, item, staging, rejects)
-            if not number % CLOCK_INTERVAL and time.monotonic() >= end:
-                return
+        number = self._read + self._warned
+        try:
+            for number, item in items:
+                if isinstance(item, Record):
+                    external_id, values, place = item
+                    yield number, external_id, place or number, *values
+                elif isinstance(item, FeedWarning):
+                    self._warn(item)
+                else:
+                    self._reject(number, item, staging, rejects)
+                if not number % CLOCK_INTERVAL and time.monotonic() >= end:
+                    return
+        finally:
+            self._read = number - self._warned  # a warning is no record
 
     def _warn(self, warning: FeedWarning) -> None:
-        self._read -= 1  # it is no record
         self._warned += 1
         if len(self.warnings) < MAX_EXAMPLES:
             self.warnings.append(warning)
@@ -301,7 +317,7 @@ class _Loading:
         if item.external_id:
             staging.add_rejected(number, item.external_id)
         limits = self.feed.limits
-        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, self._read):
+        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
             raise self._too_many(rejects)
 
     def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:

@@ -68,10 +68,12 @@ def _batches(rows: Rows, count_bytes: Callable[[], int]) -> Iterator[Batch]:
 
 def _together(batch: Batch, convert_all: ConvertAll, start: int) -> list[Record]:
     """Returns the records of a batch; none if it has anything but valid records."""
-    rows = [item[1] for item in batch if isinstance(item, tuple) and isinstance(item[1], dict)]
-    if len(rows) != len(batch):
+    if set(map(type, batch)) != {tuple}:
         return []
-    return convert_all(rows, [start + item[0] for item in batch])  # type: ignore[index]  # all are tuples
+    lines, rows = zip(*batch, strict=True)
+    if set(map(type, rows)) != {dict}:
+        return []
+    return convert_all(rows, [start + line for line in lines] if start else lines)
 
 
 def _one_by_one(batch: Batch, convert: Callable[[Row], Record], file: LocalFile, start: int) -> Iterator[Item]:

@@ -23,7 +23,6 @@ from artemis_loader.files import Fetched, LocalFile, Validators, check_files
 ATTEMPTS = 4
 _MAX_WAIT = 60.0
 _REDIRECTS = 5
-_CHUNK = 1 << 16
 _NOT_MODIFIED = 304
 _SUCCESSES = (200, 203)
 """OK, and OK as a proxy has changed it."""
@@ -193,7 +192,7 @@ def _store(response: httpx.Response, path: Path, feed: Feed, end: float) -> None
         raise FeedError(f"{name}: is encoded as {encoding[:20]!r}, which was not asked for")
     size = 0
     with path.open("wb") as file:
-        for chunk in response.iter_raw(_CHUNK):
+        for chunk in response.iter_raw():  # as it comes: a slow server must not get past the deadline
             size += len(chunk)
             if size > feed.limits.max_bytes:
                 raise FeedError(f"{name}: is larger than {feed.limits.max_bytes} bytes (max_bytes)")

@@ -1,5 +1,8 @@
 """Finds the next page of a feed: in the header Link (RFC 8288), or in the JSON of the page."""
 
+import re
+from collections.abc import Iterable
+
 import httpx
 
 from artemis_loader.errors import FeedError
@@ -10,6 +13,8 @@ from artemis_loader.formats.json_array import value_at
 
 _MAX_CURSOR = 8192
 """Characters of a cursor, or of a URL."""
+_LINK = re.compile(r'<([^<>]*)>((?:[^,"<]|"(?:[^"\\]|\\.)*")*)')
+_RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
 
 
 class Paging:
@@ -45,7 +50,7 @@ class Paging:
         return url
 
     def _linked(self, response: httpx.Response) -> str:
-        link = response.links.get("next", {}).get("url", "")
+        link = linked(response.headers.get_list("link"))
         return _join(response, link, self._name) if link else ""
 
     def _by_cursor(self, response: httpx.Response, file: LocalFile) -> str:
@@ -59,6 +64,19 @@ class Paging:
         if not self._pages.parameter:
             return _join(response, str(cursor), self._name)
         return str(httpx.URL(self._feed.url).copy_set_param(self._pages.parameter, str(cursor)))
+
+
+def linked(values: Iterable[str]) -> str:
+    """Returns the URL that the values of the header Link give for the relation "next"; empty if they give none.
+
+    A link may have several relations, in any case, and parameters in any order (RFC 8288, section 3).
+    """
+    for value in values:
+        for url, parameters in _LINK.findall(value):
+            relation = _RELATION.search(parameters)
+            if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+                return str(url).strip()
+    return ""
 
 
 def _join(response: httpx.Response, url: str, name: str) -> str:

@@ -32,7 +32,9 @@ def read_table(stream: io.BufferedReader, file: LocalFile, feed: Feed) -> Rows:
     text = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
     delimiter, quote = feed.csv.delimiter, feed.csv.quote or None
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    lines = islice(_lines(text, file), feed.csv.skip_lines, None)
+    lines = _lines(text, file)
+    if feed.csv.skip_lines:
+        lines = islice(lines, feed.csv.skip_lines, None)
     table = csv.reader(lines, delimiter=delimiter, quotechar=quote, quoting=quoting, strict=True)
     try:
         header = feed.csv.header or _first_row(table, feed, file)
@@ -94,9 +96,9 @@ def _columns(source: Source) -> Iterator[str]:
 
 
 def _rows(table: "Reader", header: tuple[str, ...], file: LocalFile, skipped: int) -> Rows:
-    width = len(header)
+    width, after = len(header), skipped + 1
     while True:
-        line = table.line_num + skipped + 1
+        line = table.line_num + after
         try:
             row = next(table, None)
         except csv.Error as error:

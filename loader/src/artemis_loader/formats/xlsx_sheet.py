@@ -109,7 +109,10 @@ def _sheet(book: Any, feed: Feed, file: LocalFile) -> Any:
     sheets = {sheet.title: sheet for sheet in book.worksheets}
     if not sheets or (feed.xlsx.sheet and feed.xlsx.sheet not in sheets):
         raise FeedError(f"{file.name}: has no sheet {feed.xlsx.sheet!r}; it has {', '.join(sheets)[:300]}")
-    return sheets[feed.xlsx.sheet] if feed.xlsx.sheet else next(iter(sheets.values()))
+    if feed.xlsx.sheet:
+        return sheets[feed.xlsx.sheet]
+    first = next(iter(sheets.values()))
+    return next((sheet for sheet in sheets.values() if sheet.sheet_state == "visible"), first)
 
 
 def _rows(rows: Iterator[Any], feed: Feed, file: LocalFile, shows: Any) -> Rows:
@@ -136,6 +139,14 @@ def _value(cell: Any, shows: Any) -> Any:
         return None if cell.data_type == "e" else value.strip() or None
     if isinstance(value, datetime) and shows(cell.number_format) == "date":
         return value.date()
-    if isinstance(value, time | timedelta):
+    if isinstance(value, timedelta):
+        return _duration(value)
+    if isinstance(value, time):
         return str(value)
     return value if isinstance(value, int | float | date) else None
+
+
+def _duration(value: timedelta) -> str:
+    """Returns a duration as Excel shows it: "30:05:00" for a day, six hours and five minutes."""
+    sign, seconds = "-" if value < timedelta() else "", abs(value) // timedelta(seconds=1)
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -1,9 +1,9 @@
 """Previews: the first records of a feed, field by field, beside the values of the feed that they come from."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pkgutil import resolve_name
 from typing import Any
 
@@ -16,7 +16,7 @@ from artemis_loader.entities import ENTITIES, EXTERNAL_ID
 from artemis_loader.feeds import FORMATS, Feed, Source
 from artemis_loader.files import Fetched, open_file
 from artemis_loader.formats.rows import Fault, Reader, Row, shown
-from artemis_loader.records import Record
+from artemis_loader.records import FeedWarning, Record
 
 MAX_VALUE = 60
 """Characters of a value that are shown."""
@@ -32,6 +32,8 @@ class Previewed:
     reason: str = ""
     fields: tuple[tuple[str, str, str], ...] = ()
     """Each field: its name, its value, and the values that it comes from; if there is a reason, without its value."""
+    warning: bool = False
+    """True if the reason is that of a warning, which is no record."""
 
 
 def preview(feed: Feed, fetched: Fetched, count: int) -> list[Previewed]:
@@ -40,10 +42,17 @@ def preview(feed: Feed, fetched: Fetched, count: int) -> list[Previewed]:
     Raises:
         FeedError: a file cannot be read.
     """
-    return list(islice(_previewed(feed, fetched), count))
+    found: list[Previewed] = []
+    with closing(_previewed(feed, fetched)) as previewed:
+        for one in previewed:
+            found.append(one)
+            count -= not one.warning
+            if not count:
+                break
+    return found
 
 
-def _previewed(feed: Feed, fetched: Fetched) -> Iterator[Previewed]:
+def _previewed(feed: Feed, fetched: Fetched) -> Generator[Previewed]:
     reader: Reader = resolve_name(FORMATS[feed.format].reader)
     for file in fetched.files:
         convert, keep = compile_mapping(feed, file), compile_conditions(feed, file)
@@ -51,7 +60,9 @@ def _previewed(feed: Feed, fetched: Fetched) -> Iterator[Previewed]:
             for item in LeftOut().filter(reader(stream, file, feed), keep):
                 if isinstance(item, Fault):
                     yield Previewed(place=f"{file.name}:{item.line}", reason=item.reason)
-                elif isinstance(item, tuple):
+                elif isinstance(item, FeedWarning):
+                    yield Previewed(place=f"{file.name}:{item.line}", reason=item.reason, warning=True)
+                else:
                     yield _record(feed, f"{file.name}:{item[0]}", item[1], convert)
 
 
@@ -100,9 +111,10 @@ def _cut(text: str) -> str:
 def print_preview(feed: Feed, records: list[Previewed]) -> None:
     """Prints the records of a preview, a table for each."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    console.print(f"feed {feed.name}: {len(records)} records")
+    console.print(f"feed {feed.name}: {sum(not record.warning for record in records)} records")
     for record in records:
-        console.print(f"\n{record.place}{': rejected: ' if record.reason else ''}{record.reason}")
+        kind = "warning" if record.warning else "rejected"
+        console.print(f"\n{record.place}{f': {kind}: {record.reason}' if record.reason else ''}")
         table = Table("field", "value", "from", box=None, pad_edge=False)
         for row in record.fields:
             table.add_row(*row)
