@@ -37,8 +37,12 @@ class Command:
             self.variables["ARTEMIS_TARGET"] = target
 
     def environment(self, variables: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Returns the environment of the command: none of its settings come from that of the tests."""
-        unset = {name: value for name, value in environment().items() if not name.startswith("ARTEMIS_")}
+        """Returns the environment of the command: neither its settings nor its size come from that of the tests."""
+        unset = {
+            name: value
+            for name, value in environment().items()
+            if not name.startswith("ARTEMIS_") and name not in {"COLUMNS", "LINES"}
+        }
         return unset | self.variables | dict(variables or {})
 
     def start(self, *arguments: str, stdin: str | bytes = "", variables: Mapping[str, str] | None = None) -> Process:

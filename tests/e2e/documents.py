@@ -220,22 +220,27 @@ class Shell:
         self.close()
         free = [flag.replace(METRICS, ":0") for flag in flags]
         command = ("artemis_server", "serve", *free, "--listen", "127.0.0.1:0")
-        self._server = Server(Process(command, environment(), self._folder), self._folder / "artemis.db")
+        self._server = Server(Process(command, _environment(), self._folder), self._folder / "artemis.db")
         self._port = f":{self._server.port}"
         if free != flags:
             self._instead[METRICS] = self._server.log.wait_for(r"metrics on http://127\.0\.0\.1(:\d+)/metrics")[1]
         return ""
 
     def _program(self, *command: str) -> tuple[str, str]:
-        return Process(command, environment(), self._folder).communicate(PATIENCE)
+        return Process(command, _environment(), self._folder).communicate(PATIENCE)
 
     def _output(self, *command: str) -> str:
         out, err = subprocess.PIPE, subprocess.STDOUT
         done = subprocess.run(
             command, stdout=out, stderr=err, text=True, timeout=PATIENCE, check=False,
-            env=environment(), cwd=self._folder,
+            env=_environment(), cwd=self._folder,
         )  # fmt: skip
         return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Returns that of a reader, who has no setting for the port."""
+    return {name: value for name, value in environment().items() if name != "ARTEMIS_LISTEN"}
 
 
 class Grpcurl:
