@@ -63,7 +63,7 @@ def test_a_wheel_has_the_files_of_the_repository_and_no_others(package: str, dis
     with ZipFile(wheel_of(package, dist)) as wheel:
         found = {name: wheel.read(name) for name in wheel.namelist()}
     expected = modules(package)
-    scripts = {"entry_points.txt"} if "scripts" in project(package) else set()
+    scripts = {"entry_points.txt"} if {"scripts", "entry-points"} & project(package).keys() else set()
     about = {f"{stem(package)}.dist-info/{name}" for name in {"METADATA", "RECORD", "WHEEL"} | scripts}
     assert expected.keys() | about == found.keys()
     assert expected == {name: found[name] for name in expected}

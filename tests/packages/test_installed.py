@@ -43,8 +43,8 @@ def install(python: Path, folder: Path, *arguments: Path | str) -> Path:
 
 
 def walk(python: Path, server: Server) -> None:
-    """Calls every method. `-I` leaves the paths of this process out, which lead to the sources."""
-    done = subprocess.run([python, "-I", WALK, server.target], capture_output=True, text=True, check=False)
+    """Calls every method. `-E` leaves out PYTHONPATH, which may lead to the sources."""
+    done = subprocess.run([python, "-E", "-s", WALK, server.target], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
