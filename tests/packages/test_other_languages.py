@@ -35,7 +35,7 @@ TOOLS = {
 SLOW = ("Java", "Rust")
 BLOCK = re.compile(r"(?:^`([\w./]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # Maven resets them even where it prints none
-FETCHING, RUNNING = 300.0, 1200.0  # seconds; Rust compiles for minutes
+FETCHING, RUNNING = 120.0, 1200.0  # seconds; Rust compiles for minutes
 
 
 @dataclass(frozen=True, kw_only=True)
