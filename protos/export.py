@@ -23,7 +23,7 @@ PLAIN = "artemis-protos-plain"
 OPTIONS = 999  # the highest number of an option of protobuf itself
 
 Edit = tuple[int, int, bytes]
-"""Where a part of a file begins and ends, and what takes its place."""
+"""The beginning and end of a part of a file, and the text that replaces it."""
 
 
 def main() -> None:

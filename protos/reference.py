@@ -36,7 +36,7 @@ A method names the role that its caller needs on a server with access control ([
 optional unless it is marked.
 """
 MARKS = {"REQUIRED": "required", "OUTPUT_ONLY": "set by the server", "IDENTIFIER": "identifies it"}
-"""What the page says of a field's behaviour (AIP-203)."""
+"""The words of the page for a field's behaviour (AIP-203)."""
 Path_ = tuple[int, ...]
 """A place in a file, as `SourceCodeInfo.Location` has it: (4, 0, 2, 3) is field 3 of message 0."""
 

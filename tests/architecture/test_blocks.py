@@ -229,4 +229,4 @@ CHECKS: dict[str, Callable[[Block], object]] = {
     "sql": check_sql,
     "text": check_text,
 }
-"""What is checked of a block that no test runs, by its language."""
+"""Checks of blocks that no test runs, by their language."""

@@ -9,7 +9,7 @@ from tests.benchmarks.figures import Figure
 
 WIDTH, ROW, GAP, TOP, FOOT = 860, 20, 10, 66, 44
 LEFT, AXIS = 200, 470
-"""Where the axis begins, and how long it is."""
+"""The beginning and the length of the axis."""
 STEP = 0.25
 COLOURS = {"sqlite": "#2f5fd0", "postgresql": "#c26a00"}
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}

@@ -44,7 +44,7 @@ OK = b"\x0bgrpc-status\x010"  # as HPACK writes it without a table: lengths, nam
 
 
 class Credentials(NamedTuple):
-    """How to call a server with TLS and access control."""
+    """The certificate and the token for a server with TLS and access control."""
 
     context: ssl.SSLContext
     authorization: str

@@ -20,7 +20,7 @@ MODULE = "artemis_client.cli"
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str

@@ -36,7 +36,7 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
 
 @pytest.fixture
 def database_path(tmp_path: Path) -> Path:
-    """Where a database may be made."""
+    """A path at which a database may be made."""
     return tmp_path / "artemis.db"
 
 

@@ -36,7 +36,7 @@ class Loader:
         """Of the database."""
         self.feed = folder / "talks.jsonl"
         self.temporary = folder / "tmp"
-        """Where the loader puts temporary files."""
+        """The folder of the loader's temporary files."""
         self.configure()
         self.publish(3, "First")
 

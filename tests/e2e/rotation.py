@@ -68,7 +68,7 @@ class Rotation:
 
     @property
     def expiry(self) -> float:
-        """When the certificate in the file expires, in seconds since 1970."""
+        """The time at which the certificate in the file expires, in seconds since 1970."""
         pem = (self.folder / "server.crt").read_bytes()
         return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
 

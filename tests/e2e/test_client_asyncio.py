@@ -1,4 +1,4 @@
-"""What only the asynchronous client has to do: with tasks that are cancelled, event loops and coroutine functions.
+"""Duties of the asynchronous client alone: with tasks that are cancelled, event loops and coroutine functions.
 
 The other tests of clients run on both.
 """

@@ -1,4 +1,4 @@
-"""How a client is connected: metadata of its own, interceptors, a channel of the caller, several servers, retries."""
+"""Connections of clients: metadata of its own, interceptors, a channel of the caller, several servers, retries."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def test_a_client_with_metadata_ends_with_the_one_that_it_was_made_of(guard: Gua
 
 @THREADS
 def test_threads_may_use_a_client_while_another_one_closes_it() -> None:
-    """What they make is closed with it. The threads take turns as often as they can, so that they meet."""
+    """All views and watches are closed with it. The threads take turns as often as they can, so that they meet."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:

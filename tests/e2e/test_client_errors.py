@@ -94,7 +94,7 @@ def packed(message: Message) -> Any:
 
 @pytest.fixture(scope="module")
 def free_address() -> str:
-    """Where nobody listens."""
+    """An address at which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 

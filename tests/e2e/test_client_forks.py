@@ -1,4 +1,4 @@
-"""What a client does in a process that was forked: it works or raises one clear error, and never hangs."""
+"""A client in a process that was forked works or raises one clear error, and never hangs."""
 
 import os
 import subprocess

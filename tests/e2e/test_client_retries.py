@@ -36,7 +36,7 @@ class Busy:
     refusals: int = 1_000_000
     arrived: Flag = field(default_factory=Flag)
     times: list[float] = field(default_factory=list)
-    """When the calls came."""
+    """The times of the calls."""
 
     def __call__(self, context: grpc.ServicerContext) -> Event:
         self.times.append(time.monotonic())

@@ -44,7 +44,7 @@ def ended() -> Counter[str]:
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
-    """Where the server finds its tokens."""
+    """The file of the server's tokens."""
     return tmp_path / "tokens.toml"
 
 

@@ -7,7 +7,7 @@ from tests.benchmarks.chart import FAINT, svg, text
 
 WIDTH, PANEL, GAP, TOP, FOOT = 880, 110, 24, 104, 34
 LEFT, AXIS = 110, 720
-"""Where the axis of time begins, and how long it is."""
+"""The beginning and the length of the axis of time."""
 COLOUR = "#2f5fd0"
 BAND = "#f3f0e6"
 

@@ -1,4 +1,4 @@
-"""How tests make pieces of work meet in one group of the writer, without waiting for time to pass."""
+"""Fixtures that make pieces of work meet in one group of the writer, without waiting for time to pass."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -40,7 +40,7 @@ NEW_YEAR = datetime(2040, 1, 1, tzinfo=UTC)
 REQUEST_ID = "5ec7a1f0-6a49-4d9e-9df5-0d3d2b0a7c11"
 PATIENCE = 30.0
 NO_RETRIES = (("grpc.enable_retries", 0),)
-"""What a plain stub is given here, so that it shows what happens to one attempt."""
+"""Options of a plain stub's channel, so that it shows the outcome of one attempt."""
 
 
 @pytest.fixture

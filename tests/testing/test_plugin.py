@@ -17,7 +17,7 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "testing" / "README.md", ROOT / "docs" / "testing.md")
 PLUGIN = ("-p", "artemis_testing.plugin", "-p", "no:cacheprovider")
-"""Where the package is installed, pytest finds the plugin by itself, and does not load it a second time."""
+"""Pytest finds the plugin by itself if the package is installed, and does not load it a second time."""
 PATIENCE = 100.0
 ISOLATED = """
 import os

@@ -1,4 +1,4 @@
-"""Where a client connects to and as whom: arguments, and the environment for what they leave open."""
+"""The target and credentials of a client come from arguments, or else from the environment."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Which failures the client tries again, when, and until when."""
+"""Retries of the client: after which failures, after which pauses, and until when."""
 
 import math
 from dataclasses import dataclass

@@ -38,7 +38,7 @@ class Call:
 
 
 class Output:
-    """Where a log writes, and what was left out."""
+    """The stream of a log, and the lines that were left out."""
 
     def __init__(self) -> None:
         self.text = ""

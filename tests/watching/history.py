@@ -28,7 +28,7 @@ class Transaction:
     writes: tuple[Write, ...]
     begin: float
     end: float
-    """When the writer began it, and when it knew that it was committed."""
+    """The times at which the writer began it, and knew that it was committed."""
     certain: bool = True
     """False if the server was killed before it said so: it may not be committed."""
 

@@ -1,4 +1,4 @@
-"""What every call has, whichever client makes it: its settings, its metadata, and its failure as an exception."""
+"""Calls as both clients make them: their settings, their metadata, and their failures as exceptions."""
 
 import re
 import threading
@@ -45,7 +45,7 @@ class CallSettings:
     token: AnyTokenProvider | None = None
     retry: Retry = field(default_factory=Retry)
     metadata: Metadata = ()
-    """What every call sends besides the metadata of its own."""
+    """Metadata that every call sends besides its own."""
     silence: float = SILENCE
     """Seconds without a response after which the stream of a watch counts as dead."""
 

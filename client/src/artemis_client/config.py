@@ -1,4 +1,4 @@
-"""Where a client connects to and as whom: its arguments first, then the environment; and the options of its channel."""
+"""The target and credentials of a client: its arguments first, then the environment; and the options of its channel."""
 
 import json
 import os
@@ -35,7 +35,7 @@ _NO_PROXY = ("grpc.enable_http_proxy", 0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keepalive:
-    """When a client gives up a connection whose server or network disappeared without closing it.
+    """Pings by which a client notices that its server or network disappeared without closing the connection.
 
     Raises:
         ValueError: a number is not more than 0.
@@ -54,7 +54,7 @@ class Keepalive:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:
-    """Where a client connects to, and as whom."""
+    """The target and the credentials of a client."""
 
     target: str
     credentials: grpc.ChannelCredentials | None

@@ -7,7 +7,7 @@ _ENABLED = os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in ("1", "yes"
 
 
 class _Process:
-    """What this process and the ones before it did."""
+    """The use of gRPC by this process and by those that it was forked from."""
 
     connected = False
     """True if a channel was made."""

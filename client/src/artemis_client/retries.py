@@ -1,4 +1,4 @@
-"""Which failures are tried again, and after which pause. It knows no channel, and its caller does the waiting."""
+"""Retries: the failures that are tried again, and the pauses before. The module itself makes no call and never waits."""
 
 import math
 import random
@@ -18,7 +18,7 @@ MAX_TIMEOUT = 1e9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
-    """When a call that failed is tried again, within its deadline.
+    """Limits of the retries of a call that failed, within its deadline.
 
     Raises:
         ValueError: a number is too small, or `max_backoff` is less than `initial_backoff`.

@@ -203,10 +203,10 @@ FloatingZone: TypeAlias = Literal["feed", "calendar"]
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """How the times of a calendar are read that RFC 5545 does not define."""
+    """The reading of times in a calendar that RFC 5545 does not define."""
 
     undefined_zone: UndefinedZone = "reject"
-    """What becomes of a time in a zone that is defined nowhere: it is rejected, or is in the zone of the feed."""
+    """A time in a zone that is defined nowhere is rejected, or is in the zone of the feed."""
     floating_zone: FloatingZone = "feed"
     """The zone of times that name none: the feed's, or the calendar's X-WR-TIMEZONE if it has one."""
 

@@ -29,7 +29,7 @@ FEW_SWITCHES = 2000
 Calls make 6,000 to 20,000. Scans in SQLite, which run without the lock and in parallel, make 1,000.
 """
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
-"""Where Linux tells a container its quota of CPU time (cgroups version 2)."""
+"""The file in which Linux tells a container its quota of CPU time (cgroups version 2)."""
 
 log = logging.getLogger(__name__)
 

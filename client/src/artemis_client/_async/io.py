@@ -1,4 +1,4 @@
-"""What the asynchronous client does in its own way, on asyncio and grpc.aio. `_sync/io.py` has the same names."""
+"""Tasks, locks, pauses and calls on asyncio and grpc.aio. `_sync/io.py` has the same names."""
 
 import asyncio
 import weakref
@@ -29,7 +29,7 @@ Response_co = TypeVar("Response_co", covariant=True)
 Channel: TypeAlias = grpc.aio.Channel
 Interceptor: TypeAlias = grpc.aio.ClientInterceptor
 Failure = Exception
-"""What a background task can fail with. Its cancellation is no failure."""
+"""Exceptions a background task can fail with. Its cancellation is no failure."""
 
 
 class Cancellable(Protocol):

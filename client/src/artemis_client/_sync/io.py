@@ -1,4 +1,4 @@
-"""What the client without asyncio does in its own way, on threads. `_async/io.py` has the same names."""
+"""Threads, locks, pauses and calls without asyncio. `_async/io.py` has the same names."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ Channel: TypeAlias = grpc.Channel
 Home: TypeAlias = forks.Home
 Interceptor: TypeAlias = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
 Failure = BaseException
-"""What a background thread can fail with."""
+"""Exceptions a background thread can fail with."""
 
 
 class Cancellable(Protocol):

@@ -67,7 +67,7 @@ class Batch:
 
 
 class Reporter(Protocol):
-    """What is told about an import while it runs."""
+    """Messages about an import while it runs."""
 
     def rejected(self, line: Line, reason: str) -> None:
         """Takes a line that was not imported. Raises an exception to end the import."""

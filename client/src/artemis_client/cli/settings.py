@@ -25,7 +25,7 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where the server is, who calls it, and how."""
+    """The server's address, the caller's credentials, and the deadline of calls."""
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]

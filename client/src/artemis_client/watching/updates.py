@@ -1,4 +1,4 @@
-"""How a mirror's store has to change: by a list of all events, and by what follows it. It knows no transport."""
+"""Updates of a mirror's store: of a list of all events, and of the changes that follow. They know no transport."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ BLOCK = 100
 MAX_WAIT = 0.1
 """Seconds that a thread waits for another one that takes a block; after that it takes a block of its own."""
 SPARE_IDS = "artemis_spare_ids"
-"""Where a session has the `SpareIds` that it shares with others, in `Session.info`."""
+"""The key in `Session.info` of the `SpareIds` that a session shares with others."""
 _LAST = text("SELECT max(seq) FROM sqlite_sequence WHERE name = :name")
 _NEXT = Statement(
     select(func.nextval(func.pg_get_serial_sequence(bindparam("name", type_=Text), "id"))).select_from(

@@ -63,7 +63,7 @@ class Watcher:
     matches: Matches | None = None
     """The filter; None lets everything through."""
     position: Position | None = None
-    """How far the log was read for it; None until it has begun to read from the end."""
+    """The position up to which the log was read for it; None until it has begun to read from the end."""
     phase: Phase = Phase.READING
     own: deque[Entry] = field(default_factory=deque)
     """Entries for it alone, which go before those of the ring."""
@@ -74,14 +74,14 @@ class Watcher:
     sending_since: float | None = None
     """Since when a message is on its way; None while none is."""
     token_time: float = -math.inf
-    """When it last was sent a resume token."""
+    """The time of the last resume token that it was sent."""
     access_time: float = 0.0
-    """When its access was last checked."""
+    """The time of the last check of its access."""
     within: bool = False
     """True if it was sent a part of a transaction, and not its end."""
     ended: bool = False
     reason: Ended = Ended.CLIENT
-    """Why it ends, if it does."""
+    """The reason for its end, if it ends."""
     told_end: bool = False
     """True if the last resume token that it was sent said that it has caught up."""
 

@@ -1,1 +1,1 @@
-"""How results look: tables for people, JSON and CSV for programs."""
+"""Formats of results: tables for people, JSON and CSV for programs."""

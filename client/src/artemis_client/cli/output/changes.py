@@ -1,4 +1,4 @@
-"""How changes of events look: each with its time, its type, who made it, and what it changed."""
+"""Changes of events for people: each with its time, its type, who made it, and what it changed."""
 
 from datetime import tzinfo
 

@@ -24,7 +24,7 @@ FORMATS = ("table", "json", "jsonl", "csv")
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How messages of one kind are shown."""
+    """The fields and headings of messages of one kind."""
 
     key: str
     """The field of a response that has them, such as "events"."""
@@ -37,7 +37,7 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """What the user chose, or what the terminal suggests."""
+    """The format that the user chose, or that suits the terminal."""
 
     format: str
     columns: Sequence[str] | None = None

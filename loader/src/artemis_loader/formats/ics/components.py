@@ -42,7 +42,7 @@ class Block:
     calendar: "CalendarText"
     lines: list[Line] = field(default_factory=list)
     fault: str = ""
-    """Why it cannot be read, if that is known already."""
+    """The reason for which it cannot be read, if that is known already."""
     nested: bool = False
     """True if there are components inside it."""
 

@@ -45,7 +45,7 @@ SLOW_WRITE = 0.5
 """Seconds after which a write on PostgreSQL casts doubt on its node: a COMMIT may wait for standbys that never come."""
 _PAUSE = 0.02  # seconds
 _GUARD = "artemis_guard"
-"""Where a session keeps the guard of its connection, in `Session.info`."""
+"""The key in `Session.info` of the guard of a session's connection."""
 
 
 class ThreadSessions:

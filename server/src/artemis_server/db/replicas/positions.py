@@ -13,7 +13,7 @@ from artemis_server.db.statements import driver_connection
 
 _FORM = re.compile("([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{16})")
 _SYSTEM = "artemis_system"
-"""Where a session keeps the system identifier of its node, in `Session.info`. A connection leads to one node."""
+"""The key in `Session.info` of the system identifier of a session's node. A connection leads to one node."""
 SYSTEM = """(SELECT system_identifier FROM pg_control_system())
     # (SELECT oid::bigint FROM pg_database WHERE datname = current_database())"""
 """An expression: a number of the cluster and the database in it, the same on every node (# is XOR)."""

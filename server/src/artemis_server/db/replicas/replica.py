@@ -26,7 +26,7 @@ FAST_TIME = 0.1
 _PATIENT = InternalCaller(1.0)
 """The caller of the questions, which waits for a second: a node that works answers within it."""
 _NODE = "artemis_node"
-"""Where a session keeps the start of its node, in `Session.info`."""
+"""The key in `Session.info` of the time when a session's node was started."""
 _ASK_NODE = "SELECT pg_postmaster_start_time()"
 _ASK_STANDING = f"""\
 SELECT pg_postmaster_start_time(), pg_is_in_recovery(),
@@ -41,10 +41,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How far a node has come. While it runs it never goes back, so an old standing is a cautious one."""
+    """The position that a node has reached. It never goes back while the node runs, so an old standing is cautious."""
 
     node: datetime
-    """When the node was started. After a crash a node may have replayed less than before."""
+    """The time when the node was started. After a crash a node may have replayed less than before."""
     position: LogPosition
 
 
