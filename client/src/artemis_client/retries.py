@@ -1,4 +1,4 @@
-"""Retries: the failures that are tried again, and the pauses before. The module itself makes no call and never waits."""
+"""Retries: the failures that are tried again, and the pauses before. The module makes no call and never waits."""
 
 import math
 import random
