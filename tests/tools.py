@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {
+    "bash": "Debian's package bash",
     "grpcurl": "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
     "jq": "Debian's package jq",
     "openssl": "Debian's package openssl",
     "pgbouncer": "Debian's package pgbouncer",
     "prometheus": "Debian's package prometheus",
     "promtool": "Debian's package prometheus",
+    "systemd-analyze": "Debian's package systemd",
 }
 """Each program, and the source that has it."""
 _MORE_FOLDERS = (Path.home() / "go" / "bin", Path("/usr/sbin"))

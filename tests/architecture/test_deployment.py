@@ -17,6 +17,8 @@ from artemis_server.commands import health
 from artemis_server.supervisor import STOP_MARGIN
 from ruamel.yaml import YAML
 
+from tests.tools import needs
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
 SERVER, LOADER = artemis_server.settings.Settings(command="serve"), artemis_loader.settings.Settings(command="run")
@@ -93,9 +95,7 @@ def assert_understood(command: list[str]) -> None:
 
 
 def passes(*command: "str | Path") -> None:
-    """Runs a tool that checks a file, or skips the test where there is none."""
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    """Runs a tool that checks a file."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -264,6 +264,7 @@ def test_a_unit_of_systemd_runs_a_command_that_exists_and_gives_a_stop_its_time(
     assert set_here <= known(f"artemis-{name}")
 
 
+@needs("systemd-analyze")
 @pytest.mark.parametrize("name", OWN)
 def test_systemd_accepts_a_unit(name: str, tmp_path: Path) -> None:
     unit = tmp_path / f"artemis-{name}.service"
@@ -271,6 +272,7 @@ def test_systemd_accepts_a_unit(name: str, tmp_path: Path) -> None:
     passes("systemd-analyze", "verify", "--man=no", unit)
 
 
+@needs("promtool")
 def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
     """With the rules, which Compose mounts beside it."""
     configuration = Path(shutil.copy(DEPLOY / "prometheus.yml", tmp_path))

@@ -4,6 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tests.tools import PACKAGES
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,3 +26,10 @@ def test_another_python_makes_the_environment_anew_and_says_so(tmp_path: Path) -
     assert 'echo "Making .venv with Python 3.99 ..."' in lines
     assert lines.index("rm -rf .venv") < lines.index(f"{python} -m venv .venv")
     assert [line for line in lines if line.startswith('echo "Installing what the server and the loader need')]
+
+
+def test_ci_installs_the_programs_that_tests_need() -> None:
+    """All but those that every Debian has."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    sources = {source.removeprefix("Debian's package ") for source in PACKAGES.values()} - {"bash", "systemd"}
+    assert {source for source in sources if source not in script} == set()

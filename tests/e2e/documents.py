@@ -8,7 +8,6 @@ prints as grpcurl does.
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,9 +31,10 @@ from tests.e2e.command import MODULE, Command, terminal
 from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, Server, environment
 from tests.e2e.wire import SERVICES, status_of
+from tests.tools import find
 
 ROOT = Path(__file__).parents[2]
-GRPCURL = shutil.which("grpcurl") or shutil.which("grpcurl", path=Path.home() / "go" / "bin")
+GRPCURL = find("grpcurl")
 """The path of grpcurl, None if it is not installed."""
 HOME = "/home/ada"
 """The home of the person who types what the pages show."""
@@ -188,7 +188,7 @@ class Shell:
         """Runs a program that is not ours."""
         match arguments:
             case ["grpcurl", *rest]:
-                return self._output(GRPCURL, *rest) if GRPCURL else Grpcurl(self._folder, rest).run()
+                return self._output(str(GRPCURL), *rest) if GRPCURL else Grpcurl(self._folder, rest).run()
             case ["openssl", *_]:
                 subprocess.run(arguments, check=True, capture_output=True, timeout=PATIENCE, cwd=self._folder)
                 return ""

@@ -3,7 +3,6 @@
 import os
 import pwd
 import re
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -15,15 +14,15 @@ from functools import cache
 from pathlib import Path
 
 import psycopg
-import pytest
 from sqlalchemy import URL
 
 from tests.e2e.servers import PATIENCE
 from tests.robustness.replication import system_user
+from tests.tools import find, needs
 
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "deploy" / "pgbouncer.ini"
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # where Debian has it
-needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+PROGRAM = find("pgbouncer")
+needs_pgbouncer = needs("pgbouncer")
 
 
 @cache

@@ -1,7 +1,6 @@
 """Every command has a help, and every example in it works."""
 
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from tests.e2e.documents import PORT
 from tests.e2e.samples import event, user
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_cli_changes import watching
+from tests.tools import needs
 
 pytestmark = pytest.mark.acceptance
 
@@ -53,7 +53,7 @@ def test_every_help_has_examples_of_its_command_and_fits_a_terminal(tmp_path: Pa
         assert [line for line in shown if len(line) > 80 and "$ artemis" not in line] == []
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="some examples use jq")
+@needs("jq")
 def test_every_example_works(serve: Serve, tmp_path: Path) -> None:
     server = serve()
     command = Command(tmp_path, server.target)

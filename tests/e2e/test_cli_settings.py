@@ -266,7 +266,7 @@ def test_standard_streams_that_are_closed_are_no_fault(command: Command, guarded
         assert (ran.returncode, ran.stdout.startswith(out)) == (0, True), ran
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_disk_that_is_full_is_one_clear_error(command: Command, guarded: Guarded) -> None:
     arguments = [sys.executable, "-m", MODULE, *secured(guarded, "reader"), "users", "list", "--format", "csv"]
     with Path("/dev/full").open("wb") as out:

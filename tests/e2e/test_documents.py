@@ -1,7 +1,6 @@
 """The pages print what they say: their commands, programs and filters are run against a real server."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.conftest import cloned
 from tests.e2e.conftest import Serve
 from tests.e2e.documents import Shell, Step, same_in_every_run, steps_of, table_of, text_of
 from tests.e2e.servers import PATIENCE, serving
+from tests.tools import needs
 
 pytestmark = pytest.mark.acceptance
 
@@ -36,9 +36,7 @@ RUN = [page for pages in PAGES for page in pages] + [ACCESS, CONSUMER, FEED_OWNE
 
 COMMAND = pytest.param(
     ["docs/command.md"],
-    marks=pytest.mark.skipif(
-        not (shutil.which("jq") and shutil.which("bash")), reason="the page uses jq, in the shell of its reader"
-    ),
+    marks=needs("bash", "jq"),
 )
 
 
@@ -51,7 +49,7 @@ def test_the_steps_of_a_page_print_what_it_shows(pages: list[str], serve: Serve,
         assert "Traceback" not in shell.run(program)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificates by openssl")
+@needs("openssl")
 def test_the_steps_of_the_page_on_access_print_what_it_shows(tmp_path: Path) -> None:
     """They start servers of their own."""
     (identities,) = re.findall(r"^```toml\n(\[\[identity.*?)^```", text_of(ACCESS), re.DOTALL | re.MULTILINE)
@@ -69,7 +67,7 @@ def test_the_steps_of_a_page_without_a_server_print_what_it_shows(page: str, tmp
     assert_printed(Shell(tmp_path), list(steps_of(page)))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificates by openssl")
+@needs("openssl")
 def test_the_steps_of_the_tutorial_on_servers_print_what_it_shows(postgresql_server: URL, tmp_path: Path) -> None:
     """They start servers of their own, on SQLite and on an empty database of PostgreSQL."""
     with cloned(postgresql_server, "template1") as url:

@@ -1,7 +1,6 @@
 """The API is called with tools that know nothing of Artemis: they learn all they need by reflection."""
 
 import json
-import shutil
 import subprocess
 import sys
 import uuid
@@ -13,6 +12,7 @@ import pytest
 from tests.e2e.samples import user
 from tests.e2e.servers import PATIENCE, Server, environment
 from tests.e2e.wire import EVENTS, USERS
+from tests.tools import find, needs
 
 NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION = 5, 3, 9
 NEW_EVENT = {
@@ -103,13 +103,10 @@ class Grpcurl:
         return self._curl(self._target, "describe", symbol).stdout
 
     def _curl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return run("grpcurl", "-plaintext", *arguments)
+        return run(str(find("grpcurl")), "-plaintext", *arguments)
 
 
-needs_grpcurl = pytest.mark.skipif(shutil.which("grpcurl") is None, reason="grpcurl is not installed")
-
-
-@pytest.fixture(params=[BufCurl, pytest.param(Grpcurl, marks=needs_grpcurl)])
+@pytest.fixture(params=[BufCurl, pytest.param(Grpcurl, marks=needs("grpcurl"))])
 def tool(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Tool:
     made: Tool = request.param(server.target, tmp_path)
     return made
@@ -122,7 +119,7 @@ def test_the_services_and_their_methods_can_be_listed(tool: Tool) -> None:
     assert [f"{EVENTS}.{method}" for method in (*methods, "WatchEvents")] == sorted(tool.methods(EVENTS))
 
 
-@needs_grpcurl
+@needs("grpcurl")
 def test_a_message_and_a_service_can_be_described(server: Server, tmp_path: Path) -> None:
     tool = Grpcurl(server.target, tmp_path)
 
@@ -168,7 +165,7 @@ def test_an_error_tells_what_is_wrong(tool: Tool) -> None:
     assert kinds == ["google.rpc.ErrorInfo", "google.rpc.BadRequest"]
 
 
-@needs_grpcurl
+@needs("grpcurl")
 def test_an_error_with_its_details_can_be_read(server: Server, tmp_path: Path) -> None:
     tool = Grpcurl(server.target, tmp_path)
 

@@ -3,7 +3,6 @@
 import ipaddress
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tests.certificates import DAY, Authority, Files
 from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, Server, environment, serving
+from tests.tools import needs
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,7 +134,7 @@ def test_the_servers_own_certificate_is_known_whatever_its_name_is(
         assert main([], {"ARTEMIS_LISTEN": target, "ARTEMIS_TLS_CERT": str(own.cert)}) == 0
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@needs("openssl")
 def test_the_certificate_that_the_page_makes_is_good_for_servers_and_clients(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^openssl req .*?[^\\]$", page, re.MULTILINE | re.DOTALL)

@@ -1,7 +1,6 @@
 """The page of recipes calls every method that the server has, by the real grpcurl."""
 
 import re
-import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.e2e.conftest import Serve
-from tests.e2e.documents import GRPCURL, Shell, same_in_every_run, steps_of, text_of
+from tests.e2e.documents import Shell, same_in_every_run, steps_of, text_of
+from tests.tools import needs
 
 pytestmark = pytest.mark.acceptance
 
@@ -48,8 +48,7 @@ def test_there_is_a_recipe_for_every_method() -> None:
     assert {name.replace("v1alpha", "v1") for name in names} == called
 
 
-@pytest.mark.skipif(GRPCURL is None, reason="grpcurl is not installed")
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificates by openssl")
+@needs("grpcurl", "openssl")
 def test_every_recipe_prints_what_the_page_shows(serve: Serve, tmp_path: Path) -> None:
     write_protoset(tmp_path / "artemis.binpb")
     with closing(Shell(tmp_path, serve().target)) as shell:

@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, Server, run, serving
 from tests.telemetry import names
+from tests.tools import needs
 
 METRICS = r"metrics on (http://127\.0\.0\.1:\d+/metrics)"
 GET = "artemis.v1.EventService/GetEvent"
@@ -129,7 +130,7 @@ def test_every_metric_is_explained(watched: Server) -> None:
     assert {name for name in families if f"`{name}" not in page} == set()
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@needs("promtool")
 def test_prometheus_finds_no_fault_in_the_page(watched: Server) -> None:
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=read(url_of(watched)), capture_output=True, text=True, check=False
@@ -137,13 +138,13 @@ def test_prometheus_finds_no_fault_in_the_page(watched: Server) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@needs("promtool")
 def test_prometheus_accepts_the_alert_rules() -> None:
     checked = subprocess.run(["promtool", "check", "rules", names.ALERTS], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+@needs("prometheus")
 def test_a_real_prometheus_reads_the_metrics(watched: Server, tmp_path: Path) -> None:
     target = url_of(watched).split("/")[2]
     with socket.create_server(("127.0.0.1", 0)) as free:
