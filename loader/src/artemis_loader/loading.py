@@ -71,7 +71,7 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
     """
     started = time.monotonic()
     try:
-        check_revision(engine)  # a migration may have raised the row since this program began
+        check_schema(engine)  # a migration may have raised the row since this program began
         with own_connection(engine) as connection:
             loading = _Loading(connection, feed, options, reporter, reader)
             if options.dry_run:
@@ -84,6 +84,11 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
             log.debug("feed %s: the load failed", feed.name, exc_info=True)
         summary = Summary(feed=feed.name, status=Status.FAILED, error=_message(error, engine))
     return replace(summary, seconds=time.monotonic() - started)
+
+
+def check_schema(engine: Engine) -> str:
+    """Returns the revision of the database. Raises DatabaseError when there is none that the loader can use."""
+    return check_revision(engine, program="artemis-loader")
 
 
 def _dry(loading: "_Loading") -> Summary:
