@@ -206,7 +206,9 @@ def test_an_expression_is_a_condition(tmp_path: Path) -> None:
 
 def test_a_condition_on_an_object_is_a_reject(tmp_path: Path) -> None:
     found = kept(tmp_path, '{ key = "n", equals = "a" }', "a", {"b": 1}, "c")
-    assert found == ["a", "where is an object or an array of arrays, not a text"]
+    assert found == ["a", "where: n is an object or an array of arrays, not a text"]
+    found = kept(tmp_path, '{ first = ["x.y", { join = ["n"] }], equals = "a" }', "a", {"b": 1})
+    assert found == ["a", "where: x.y or n is an object or an array of arrays, not a text"]
 
 
 @pytest.mark.parametrize(
