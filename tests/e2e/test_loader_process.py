@@ -219,7 +219,10 @@ def test_the_loader_makes_the_schema(loader: Loader, tmp_path: Path) -> None:
     [
         (["--feed", "walks"], "declares no feed walks; it has talks"),
         (["--config", "missing.toml"], "missing.toml: No such file or directory"),
-        (["--database-url", "sqlite:///missing.db"], "there is no database missing.db"),
+        (
+            ["--database-url", "sqlite:///missing.db"],
+            "there is no database missing.db: `artemis-loader migrate` makes it",
+        ),
         (["--database-url", "mysql://x"], "there is no driver|not supported"),
     ],
 )
@@ -240,7 +243,7 @@ def test_a_database_of_another_revision_is_refused(loader: Loader, sqlite_file: 
     done = loader.run("load")
     assert done.returncode == 1
     assert "revision 0002" in done.stderr
-    assert "artemis-server migrate" in done.stderr
+    assert "run `artemis-loader migrate`" in done.stderr
 
 
 def test_a_schedule_that_means_nothing_is_found_by_check(loader: Loader) -> None:

@@ -230,7 +230,7 @@ def test_a_migration_that_never_gets_its_lock_ends_with_one_line_and_can_be_run_
         with pytest.raises(DatabaseError) as failed:
             upgrade(postgresql, HASTY)
     assert re.fullmatch(
-        f"the migration to revision {revision} did not get its locks in 2 attempts: run `artemis-server migrate` again"
+        f"the migration to revision {revision} did not get its locks in 2 attempts: run `migrate` again"
         rf"; process {process} \(artemis\) has a transaction open for \d+ s",
         str(failed.value),
     )

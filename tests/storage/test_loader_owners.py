@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artemis_loader.config.reader import read_config
 from artemis_loader.loading import Options, load
 from artemis_loader.report.progress import Reporter
 from artemis_loader.summary import Counts, Status, Summary
 from sqlalchemy import Engine, text
+
+from tests.feeds import declare
 
 CONFIG = """
 [feeds.talks]
@@ -39,8 +40,7 @@ class Talks:
     def load(self, *records: dict[str, Any], fields: str = OWNER, more: str = "", **options: Any) -> Summary:
         lines = [json.dumps({"name": "x"} | record) for record in records]
         (self.folder / "talks.jsonl").write_text("\n".join(lines), encoding="utf-8")
-        (self.folder / "feeds.toml").write_text(CONFIG.format(fields=fields, more=more), encoding="utf-8")
-        feed = read_config(self.folder / "feeds.toml").feeds["talks"]
+        feed = declare(self.folder, CONFIG.format(fields=fields, more=more))
         chosen = Options(rejects=str(self.folder / "rejects" / "{feed}.jsonl"), **options)
         return load(self.engine, feed, chosen, Reporter())
 

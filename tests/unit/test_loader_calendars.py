@@ -153,6 +153,7 @@ def test_the_properties_of_other_components_are_not_the_calendars(tmp_path: Path
         (["DTSTART;TZID=europe/berlin:20240701T100000"], "20240701T080000"),
         (["DTSTART;TZID=/example.org/2024_1/Europe/Berlin:20240701T100000"], "20240701T080000"),
         (["DTSTART;TZID=W. Europe Standard Time:20240701T100000"], "20240701T080000"),
+        (['DTSTART;TZID="(UTC) Coordinated Universal Time":20240701T100000'], "20240701T100000"),
         (["DTSTART;VALUE=DATE:20240701", "DURATION:PT48H"], "20240701T000000/20240703T000000"),
         ([START, "DTEND:20240701T120000Z", "DURATION:PT1H"], "20240701T100000/20240701T120000"),
     ],
@@ -290,6 +291,63 @@ def test_an_undefined_zone_is_that_of_the_feed_if_it_says_so(tmp_path: Path) -> 
     found = items(tmp_path, data, **options)
     assert times(found) == ["20240701T080000"]
     assert warnings(found) == [(6, "DTSTART: the time zone 'Hall' is not defined; Europe/Berlin is taken instead")]
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "expected"),
+    [
+        ("(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna", "Europe/Amsterdam", "20240701T080000"),
+        ("(GMT+01:00) Sarajevo, Skopje, Warsaw, Zagreb", "Europe/Sarajevo", "20240701T080000"),
+        ("(UTC) Dublin, Edinburgh, Lisbon, London", "Europe/Dublin", "20240701T090000"),
+        ("(UTC+00:00) Monrovia, Reykjavik", "Africa/Monrovia", "20240701T100000"),
+        ("(UTC-05:00) Eastern Time (US & Canada)", "America/New_York", "20240701T140000"),
+        ("(UTC-04:00) Atlantic Time (Canada)", "America/Halifax", "20240701T130000"),
+        ("(UTC-07:00) Chihuahua, La Paz, Mazatlan", "America/Mazatlan", "20240701T170000"),
+        ("(UTC-04:00) Georgetown, La Paz, Manaus, San Juan", "America/La_Paz", "20240701T140000"),
+        ("(UTC+05:30) Chennai, Kolkata, Mumbai, New Delhi", "Asia/Kolkata", "20240701T043000"),
+        ("(UTC+06:30) Yangon (Rangoon)", "Asia/Yangon", "20240701T033000"),
+        ("(UTC+10:00) Canberra, Melbourne, Sydney", "Australia/Canberra", "20240701T000000"),
+        ("(UTC+13:00) Samoa", "Pacific/Apia", "20240630T210000"),
+        ("(UTC-11:00) Samoa", "Pacific/Samoa", "20240701T210000"),
+    ],
+)
+def test_a_zone_as_outlook_shows_it_is_that_of_its_places_with_a_warning(
+    tmp_path: Path, name: str, zone: str, expected: str
+) -> None:
+    for written in (name, f'"{name}"'):
+        found = items(tmp_path, calendar(event(f"DTSTART;TZID={written}:20240701T100000")))
+        reason = f"DTSTART: the time zone {name!r} is not defined; {zone} is taken instead"
+        assert (times(found), warnings(found)) == ([expected], [(6, reason)])
+    data = calendar(f"X-WR-TIMEZONE:{name}\n", event("DTSTART:20240701T100000"))
+    found = items(tmp_path, data, calendar=Calendar(floating_zone="calendar"))
+    assert (times(found), warnings(found)) == ([expected], [(3, f"X-WR-TIMEZONE: times without a zone are in {zone}")])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "(UTC+02:00) Istanbul",
+        "(UTC+01:00) Nowhere",
+        "(UTC-11:00) Coordinated Universal Time-11",
+        "(UTC+01:00) ",
+        "(UTC-06:00) Chicago, Regina",
+    ],
+)
+def test_a_zone_as_outlook_shows_it_is_undefined_if_no_place_is_in_it_or_they_differ(tmp_path: Path, name: str) -> None:
+    found = items(tmp_path, calendar(event(f'DTSTART;TZID="{name}":20240701T100000')))
+    assert rejects(found) == [(3, f"DTSTART: the time zone {name!r} is not defined")]
+
+
+@pytest.mark.parametrize("method", ["REPLY", "counter", "DECLINECOUNTER", "REFRESH", "ADD"])
+def test_a_message_about_events_is_read_as_events_with_a_warning(tmp_path: Path, method: str) -> None:
+    found = items(tmp_path, calendar(f"METHOD:{method}\n", event(START)))
+    reason = f"METHOD:{method.upper()}: is a message about events that somebody has already; it is read as events"
+    assert (times(found), warnings(found)) == (["20240701T100000"], [(3, reason)])
+
+
+@pytest.mark.parametrize("method", ["PUBLISH", "REQUEST"])
+def test_a_calendar_that_is_published_or_sent_to_guests_has_no_warning(tmp_path: Path, method: str) -> None:
+    assert warnings(items(tmp_path, calendar(f"METHOD:{method}\n", event(START)))) == []
 
 
 def test_times_without_a_zone_are_in_that_of_the_calendar_if_the_feed_says_so(tmp_path: Path) -> None:

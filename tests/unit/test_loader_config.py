@@ -9,6 +9,8 @@ from artemis_loader.config.reader import read_config
 from artemis_loader.errors import ConfigError
 from artemis_loader.feeds import Csv, Feed, Limits, Source, Window
 
+from tests.feeds import declare
+
 FIELDS = """
 [feeds.f.fields]
 external_id = "id"
@@ -21,15 +23,9 @@ CSV = '[feeds.f]\nurl = "x.csv"\nformat = "csv"\nentity = "events"\n'
 ICS = '[feeds.f]\nurl = "x.ics"\nformat = "ics"\nentity = "events"\n'
 
 
-def feed_of(folder: Path, text: str) -> Feed:
-    path = folder / "feeds.toml"
-    path.write_text(text, encoding="utf-8")
-    return read_config(path).feeds["f"]
-
-
 def error_of(folder: Path, text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        feed_of(folder, text)
+        declare(folder, text)
     assert "\n" not in str(caught.value)
     prefix = f"{folder / 'feeds.toml'}: "
     assert str(caught.value).startswith(prefix)
@@ -37,7 +33,7 @@ def error_of(folder: Path, text: str) -> str:
 
 
 def field(folder: Path, value: str, name: str = "location", head: str = HEAD) -> Source:
-    return feed_of(folder, f"{head}{without(name)}{name} = {value}\n").fields[name]
+    return declare(folder, f"{head}{without(name)}{name} = {value}\n").fields[name]
 
 
 def without(name: str) -> str:
@@ -50,7 +46,7 @@ def field_error(folder: Path, value: str, name: str = "location", head: str = HE
 
 @pytest.mark.parametrize(("text", "expected"), [("93_600", 93_600.0), ("0.5", 0.5)])
 def test_a_feed_says_how_old_its_last_load_may_be(tmp_path: Path, text: str, expected: float) -> None:
-    assert expected == feed_of(tmp_path, f"{HEAD}max_age = {text}\n{FIELDS}").max_age
+    assert expected == declare(tmp_path, f"{HEAD}max_age = {text}\n{FIELDS}").max_age
 
 
 @pytest.mark.parametrize(
@@ -68,8 +64,8 @@ def test_an_age_that_cannot_be_is_refused(tmp_path: Path, text: str, why: str) -
 
 
 def test_a_changed_age_is_no_reason_to_fetch_a_feed_again(tmp_path: Path) -> None:
-    before = feed_of(tmp_path, HEAD + FIELDS).fingerprint()
-    assert before == feed_of(tmp_path, f"{HEAD}max_age = 60\n{FIELDS}").fingerprint()
+    before = declare(tmp_path, HEAD + FIELDS).fingerprint()
+    assert before == declare(tmp_path, f"{HEAD}max_age = 60\n{FIELDS}").fingerprint()
 
 
 def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
@@ -86,7 +82,7 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
             "end_time": Source(key=("e",)),
         },
     )
-    assert expected == feed_of(tmp_path, HEAD + FIELDS)
+    assert expected == declare(tmp_path, HEAD + FIELDS)
     assert ZoneInfo("UTC") == expected.time_zone
 
 
@@ -126,7 +122,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         csv=Csv(delimiter="\t", quote="", encoding="cp1252", header=("a", "b")),
         fields={"external_id": Source(key=("a",), separator="|"), "email": Source(key=("b",))},
     )
-    assert expected == feed_of(tmp_path, text)
+    assert expected == declare(tmp_path, text)
 
 
 FIELD_FORMS = [
@@ -163,7 +159,7 @@ def test_a_column_of_csv_may_have_dots(tmp_path: Path) -> None:
 
 
 def test_a_calendar_needs_no_mapping_and_takes_some(tmp_path: Path) -> None:
-    feed = feed_of(
+    feed = declare(
         tmp_path, ICS + 'window = {first = 2024-01-01, last = 30}\n[feeds.f.fields]\npublisher = "organizer"'
     )
     assert Source(key=("organizer",)) == feed.fields["publisher"]
@@ -182,7 +178,7 @@ def test_a_calendar_needs_no_mapping_and_takes_some(tmp_path: Path) -> None:
     ],
 )
 def test_a_path_is_relative_to_the_configuration(tmp_path: Path, url: str, expected: str) -> None:
-    assert expected.format(folder=tmp_path) == feed_of(tmp_path, HEAD.replace("x.json", url) + FIELDS).url
+    assert expected.format(folder=tmp_path) == declare(tmp_path, HEAD.replace("x.json", url) + FIELDS).url
 
 
 @pytest.mark.parametrize(
@@ -310,13 +306,13 @@ def test_rejects_are_limited_by_number_or_share(limit: float, rejected: int, rea
 
 
 def test_the_fingerprint_follows_what_is_read_and_not_when(tmp_path: Path) -> None:
-    first = feed_of(tmp_path, HEAD + FIELDS)
-    assert first.fingerprint() == feed_of(tmp_path, HEAD + 'schedule = "0 0 * * *"' + FIELDS).fingerprint()
-    assert first.fingerprint() != feed_of(tmp_path, HEAD + FIELDS + 'category = "c"').fingerprint()
+    first = declare(tmp_path, HEAD + FIELDS)
+    assert first.fingerprint() == declare(tmp_path, HEAD + 'schedule = "0 0 * * *"' + FIELDS).fingerprint()
+    assert first.fingerprint() != declare(tmp_path, HEAD + FIELDS + 'category = "c"').fingerprint()
     assert first.fingerprint(date(2024, 1, 1)) == first.fingerprint(date(2024, 1, 2))
 
 
 def test_the_fingerprint_of_a_calendar_follows_its_window(tmp_path: Path) -> None:
-    moving, fixed = feed_of(tmp_path, ICS), feed_of(tmp_path, ICS + "window = {first = 2024-01-01, last = 2024-12-31}")
+    moving, fixed = declare(tmp_path, ICS), declare(tmp_path, ICS + "window = {first = 2024-01-01, last = 2024-12-31}")
     assert moving.fingerprint(date(2024, 1, 1)) != moving.fingerprint(date(2024, 1, 2))
     assert fixed.fingerprint(date(2024, 1, 1)) == fixed.fingerprint(date(2024, 1, 2))

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artemis_loader.config.reader import read_config
 from artemis_loader.errors import FeedError
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.reading import read
 from artemis_loader.records import FeedWarning, Reject
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
+from tests.feeds import declare
 
 CONFIG = """
 [feeds.f]
@@ -57,10 +58,9 @@ def reasons(folder: Path, form: str, data: bytes, more: str = "") -> list[str]:
     """Returns the reasons of the rejects and the warnings, and that of a failure without the name of its file."""
     path = folder / f"feed.{form}"
     path.write_bytes(data)
-    (folder / "feeds.toml").write_text(CONFIG.format(url=path, form=form, more=more), encoding="utf-8")
     found = []
     try:
-        feed = read_config(folder / "feeds.toml").feeds["f"]
+        feed = declare(folder, CONFIG.format(url=path, form=form, more=more))
         found += [
             item.reason for item in read(feed, fetch(feed, None, folder)) if isinstance(item, Reject | FeedWarning)
         ]

@@ -8,7 +8,6 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from artemis_loader.config.reader import read_config
 from artemis_loader.errors import ConfigError, FeedError
 from artemis_loader.feeds import Feed, Http, Secret
 from artemis_loader.fetch.credentials import headers_of, is_home, origin
@@ -19,6 +18,7 @@ from artemis_loader.files import Fetched, Validators
 from artemis_loader.reading import read
 from artemis_loader.records import Record
 
+from tests.feeds import declare
 from tests.unit.test_loader_sources import Answer, Server, Waits, failure
 
 CONFIG = """
@@ -52,14 +52,12 @@ def other() -> Iterator[Server]:
 
 @pytest.fixture
 def declared(server: Server, tmp_path: Path) -> Callable[..., Feed]:
-    def declare(http: str = "", form: str = "jsonl", path: str = "/x", more: str = "") -> Feed:
+    def declare_remote(http: str = "", form: str = "jsonl", path: str = "/x", more: str = "") -> Feed:
         if http:
             more = f"{more}\n[feeds.f.http]\n{http}"
-        text = CONFIG.format(url=server.url + path, form=form, more=more)
-        (tmp_path / "feeds.toml").write_text(text, encoding="utf-8")
-        return read_config(tmp_path / "feeds.toml").feeds["f"]
+        return declare(tmp_path, CONFIG.format(url=server.url + path, form=form, more=more))
 
-    return declare
+    return declare_remote
 
 
 def fetched(feed: Feed, folder: Path, *answers: Answer, server: Server, waits: Waits | None = None) -> Fetched:
@@ -198,7 +196,9 @@ def test_the_header_link_leads_from_page_to_page(server: Server, declared: Calla
         (['</a>; rel=prev, </b>; title="x, <c>"; REL="last Next"'], "/b"),
         (["</a>; rel=prev", "< /b;v=1,2 >;type=x;rel=next"], "/b;v=1,2"),
         (['</a>; title="rel=next"; rel=prev', "</b>;rel = next"], "/b"),
-        (["</a>; rel=prev; rel=next"], ""),
+        (['</a>; title="; rel=next"; rel=prev, </b>; title="\\"; rel=last; \\""; rel=next'], "/b"),
+        (["</b>; title*=UTF-8''n%c3%a4chste; crossorigin; rel=next"], "/b"),
+        (["</a>; rel=prev; rel=next", "</a>; rel*=next"], ""),
         (["</a>; rel=nextish", "</a>; norel=next", "rel=next", "<</", '</a>; x="'], ""),
         ([], ""),
     ],
@@ -355,24 +355,18 @@ def test_bytes_that_the_charset_does_not_have_are_rejects(
     ("url", "expected"), [("webcal://h/c.ics", "https://h/c.ics"), ("WEBCALS://h/c", "https://h/c")]
 )
 def test_a_calendar_to_subscribe_to_is_fetched_by_https(tmp_path: Path, url: str, expected: str) -> None:
-    (tmp_path / "feeds.toml").write_text(
-        f'[feeds.f]\nurl = "{url}"\nformat = "ics"\nentity = "events"', encoding="utf-8"
-    )
-    assert expected == read_config(tmp_path / "feeds.toml").feeds["f"].url
+    assert expected == declare(tmp_path, f'[feeds.f]\nurl = "{url}"\nformat = "ics"\nentity = "events"').url
 
 
 def test_requests_of_a_file_mean_nothing(tmp_path: Path) -> None:
     text = CONFIG.format(url="x.jsonl", form="jsonl", more='[feeds.f.http]\nheaders = { accept = "a" }')
-    (tmp_path / "feeds.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=re.escape("feeds.f.http: means nothing for a file")):
-        read_config(tmp_path / "feeds.toml")
+        declare(tmp_path, text)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://host.invalid/x"])
 def test_a_connection_that_fails_is_told_without_numbers_of_errors(tmp_path: Path, url: str) -> None:
-    text = CONFIG.format(url=url, form="jsonl", more="")
-    (tmp_path / "feeds.toml").write_text(text, encoding="utf-8")
-    feed = read_config(tmp_path / "feeds.toml").feeds["f"]
+    feed = declare(tmp_path, CONFIG.format(url=url, form="jsonl", more=""))
     reason = failure(lambda: fetch(feed, None, tmp_path, Waits()))
     assert reason.startswith(f"{url}: ")
     assert reason.endswith(" (attempt 4 of 4)")

@@ -11,7 +11,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from artemis_loader.config.reader import read_config
 from artemis_loader.convert.row_by_row import InvalidRecord, compile_mapping
 from artemis_loader.convert.transforms import compile_transforms
 from artemis_loader.errors import ConfigError, FeedError
@@ -22,6 +21,8 @@ from artemis_loader.reading import read
 from artemis_loader.records import Record, Reject
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.feeds import declare
 
 FILE = LocalFile(path=Path("x"), name="x.json", base="x.json", folder="")
 CONFIG = """
@@ -40,9 +41,7 @@ ROW = {"id": "7", "n": "Expo", "s": "2024-07-09T10:00:00", "e": "2024-07-20"}
 
 
 def feed_of(folder: Path, name: str = '"n"', start: str = '"s"', more: str = "") -> Feed:
-    path = folder / "feeds.toml"
-    path.write_text(CONFIG.format(name=name, start=start, more=more), encoding="utf-8")
-    return read_config(path).feeds["f"]
+    return declare(folder, CONFIG.format(name=name, start=start, more=more))
 
 
 def name_of(folder: Path, keys: str, value: Any) -> str:
@@ -206,7 +205,9 @@ def test_an_expression_is_a_condition(tmp_path: Path) -> None:
 
 def test_a_condition_on_an_object_is_a_reject(tmp_path: Path) -> None:
     found = kept(tmp_path, '{ key = "n", equals = "a" }', "a", {"b": 1}, "c")
-    assert found == ["a", "where is an object or an array of arrays, not a text"]
+    assert found == ["a", "where: n is an object or an array of arrays, not a text"]
+    found = kept(tmp_path, '{ first = ["x.y", { join = ["n"] }], equals = "a" }', "a", {"b": 1})
+    assert found == ["a", "where: x.y or n is an object or an array of arrays, not a text"]
 
 
 @pytest.mark.parametrize(
@@ -249,11 +250,8 @@ def test_a_record_names_its_zone(tmp_path: Path, zone: str | None, expected: str
 
 
 def test_a_column_with_the_zone_may_have_dots(tmp_path: Path) -> None:
-    (tmp_path / "feeds.toml").write_text(
-        CONFIG.format(name='"n"', start='{ key = "s", time_zone = { key = "t.z" } }', more="").replace("jsonl", "csv"),
-        encoding="utf-8",
-    )
-    feed = read_config(tmp_path / "feeds.toml").feeds["f"]
+    text = CONFIG.format(name='"n"', start='{ key = "s", time_zone = { key = "t.z" } }', more="")
+    feed = declare(tmp_path, text.replace("jsonl", "csv"))
     start = datetime(2024, 7, 9, 10, tzinfo=ZoneInfo("Asia/Tokyo"))
     assert start == datetime.fromtimestamp(
         int(compile_mapping(feed, FILE)(ROW | {"t.z": "Asia/Tokyo"}).values[5]) / 1e6, UTC

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artemis_loader.config.reader import read_config
 from artemis_loader.convert.row_by_row import compile_mapping
 from artemis_loader.errors import FeedError
 from artemis_loader.feeds import Feed
@@ -16,6 +15,8 @@ from artemis_loader.fetch.sources import fetch
 from artemis_loader.files import open_file
 from artemis_loader.formats.xlsx_sheet import read_sheet
 from artemis_loader.reading import read
+
+from tests.feeds import declare
 
 openpyxl: Any = pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
 CONFIG = """
@@ -34,8 +35,7 @@ HEADER = ["id", "name", "from", "to"]
 
 
 def feed_of(folder: Path, more: str = "") -> Feed:
-    (folder / "feeds.toml").write_text(CONFIG.format(more=more), encoding="utf-8")
-    return read_config(folder / "feeds.toml").feeds["f"]
+    return declare(folder, CONFIG.format(more=more))
 
 
 def save(folder: Path, rows: list[list[Any]], formats: dict[str, str] | None = None) -> None:

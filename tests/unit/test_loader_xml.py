@@ -6,7 +6,6 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
-from artemis_loader.config.reader import read_config
 from artemis_loader.errors import FeedError
 from artemis_loader.fetch.sources import fetch
 from artemis_loader.files import open_file
@@ -16,6 +15,8 @@ from artemis_loader.reading import read
 from artemis_loader.records import Record
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.feeds import declare
 
 CONFIG = """
 [feeds.f]
@@ -33,8 +34,7 @@ end_time = "start"
 
 def items(folder: Path, data: bytes | str, records: str = "r/i") -> list[Any]:
     (folder / "x.xml").write_bytes(data.encode() if isinstance(data, str) else data)
-    (folder / "feeds.toml").write_text(CONFIG.format(records=records), encoding="utf-8")
-    feed = read_config(folder / "feeds.toml").feeds["f"]
+    feed = declare(folder, CONFIG.format(records=records))
     [file] = fetch(feed, None, folder).files
     with open_file(file, feed) as stream:
         return list(read_elements(stream, file, feed))
@@ -145,8 +145,7 @@ def test_a_tag_that_is_too_long_fails(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_records_before_the_error_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.xml").write_text("<r><i><id>1</id><name>a</name><start>2024-01-01</start></i><i>", encoding="utf-8")
-    (tmp_path / "feeds.toml").write_text(CONFIG.format(records="r/i"), encoding="utf-8")
-    feed = read_config(tmp_path / "feeds.toml").feeds["f"]
+    feed = declare(tmp_path, CONFIG.format(records="r/i"))
     reading = read(feed, fetch(feed, None, tmp_path))
     first = next(reading)
     assert isinstance(first, Record)

@@ -18,7 +18,6 @@ from typing import NoReturn
 from artemis_models import (
     AUTOCOMMIT,
     DatabaseError,
-    check_revision,
     check_session,
     create_engine,
     describe,
@@ -36,7 +35,7 @@ from artemis_loader.fetch.sources import fetch
 from artemis_loader.health.heartbeat import Heartbeat, path_of
 from artemis_loader.health.heartbeat import read as read_beats
 from artemis_loader.history import PastLoad, last_loads, loaded_feeds
-from artemis_loader.loading import Options, Stopped, load
+from artemis_loader.loading import Options, Stopped, check_schema, load
 from artemis_loader.report.examples import lines_of, print_examples
 from artemis_loader.report.preview import preview, print_preview
 from artemis_loader.report.progress import LogReporter, reporter
@@ -104,7 +103,7 @@ def _run(settings: Settings) -> int:
 def _load(settings: Settings, engine: Engine) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which raises KeyboardInterrupt
     feeds = chosen(read_config(settings.config), settings.feed)
-    check_revision(engine)
+    check_schema(engine)
     check_session(engine)
     clear(str(dry_path(Path(settings.rejects))) if settings.dry_run else settings.rejects)
     tune_garbage_collector()
@@ -173,7 +172,7 @@ def _run_scheduled(settings: Settings, engine: Engine) -> int:
 
     heartbeat = Heartbeat(path_of(settings.config))
     scheduler = Scheduler(feeds, load_feed, heartbeat.beat)
-    check_revision(engine)
+    check_schema(engine)
     check_session(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         metrics.restore(connection)
@@ -233,7 +232,7 @@ def _check_config(settings: Settings) -> int:
 def _check(settings: Settings, engine: Engine) -> int:
     _check_config(settings)
     try:
-        revision = check_revision(engine)
+        revision = check_schema(engine)
     except DatabaseError as error:
         raise DatabaseError(f"{error} (check --no-database checks the configuration only)") from None
     check_session(engine)
@@ -242,7 +241,7 @@ def _check(settings: Settings, engine: Engine) -> int:
 
 
 def _status(settings: Settings, engine: Engine) -> int:
-    check_revision(engine)
+    check_schema(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         known = loaded_feeds(connection) if settings.feed else ()
         for name in settings.feed:
@@ -260,7 +259,7 @@ def _health(settings: Settings, engine: Engine) -> int:
     from artemis_loader.health.lateness import problems  # noqa: PLC0415, as in _run_scheduled
 
     feeds = read_config(settings.config).feeds.values()
-    check_revision(engine)
+    check_schema(engine)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         found = list(problems(connection, feeds, read_beats(path_of(settings.config)), datetime.now(UTC)))
     for problem in found:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from artemis_models import check_revision, create_engine, tune_garbage_collector
+from artemis_models import create_engine, tune_garbage_collector
 
 from artemis_loader.cli import chosen, configure_logging, log_summary
 from artemis_loader.config.reader import read_config
 from artemis_loader.errors import LoaderError
-from artemis_loader.loading import Options, load
+from artemis_loader.loading import Options, check_schema, load
 from artemis_loader.report.progress import LogReporter
 from artemis_loader.settings import parse
 
@@ -29,7 +29,7 @@ def lambda_handler(event: Mapping[str, Any] | None, context: object) -> dict[str
     engine = create_engine(settings.database_url, password_file=settings.database_password_file)
     try:
         feeds = chosen(read_config(settings.config), tuple(request.get("feeds", ())))
-        check_revision(engine)
+        check_schema(engine)
         options = Options(
             rejects=settings.rejects, retention=settings.load_retention, force=request.get("force") is True
         )

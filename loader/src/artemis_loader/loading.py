@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -13,22 +12,23 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from artemis_loader import history
 from artemis_loader.entities import ENTITIES
-from artemis_loader.errors import FeedError, LoaderError
+from artemis_loader.errors import LoaderError
 from artemis_loader.feeds import Feed
 from artemis_loader.fetch.download_folder import download_folder
 from artemis_loader.fetch.sources import fetch
-from artemis_loader.files import Fetched, LocalFile, Validators
+from artemis_loader.files import Fetched, Validators
 from artemis_loader.locks import only_load
 from artemis_loader.merge.dialects import StagedRow, dialect_of, is_conflict, own_connection
 from artemis_loader.merge.email_conflicts import report_refused
 from artemis_loader.merge.examples import find_changes
 from artemis_loader.merge.merging import Difference, Merge
-from artemis_loader.merge.staging import Duplicates, Staging
+from artemis_loader.merge.staging import Staging
 from artemis_loader.reading import read
-from artemis_loader.records import LINES, Change, Duplicate, FeedWarning, Record, Reject
+from artemis_loader.records import FeedWarning, Record, Reject
 from artemis_loader.report.progress import Reporter
 from artemis_loader.report.rejects import RejectsFile
-from artemis_loader.summary import MAX_EXAMPLES, MAX_SHOWN, Counts, Status, Summary
+from artemis_loader.report.tally import Tally
+from artemis_loader.summary import Counts, Status, Summary
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL = 0.25
@@ -37,8 +37,6 @@ CLOCK_INTERVAL = 100
 """Records between two looks at the clock."""
 ATTEMPTS = 3
 """Times that a load compares and merges, when a row changes between the two."""
-MANY_DUPLICATES = 0.05
-"""The share of a feed's records from which duplicates look like a mistake of its declaration."""
 
 Read = Callable[[Feed, Fetched, Callable[[int], None]], Iterable[Record | Reject | FeedWarning]]
 
@@ -73,7 +71,7 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
     """
     started = time.monotonic()
     try:
-        check_revision(engine)  # a migration may have raised the row since this program began
+        check_schema(engine)  # a migration may have raised the row since this program began
         with own_connection(engine) as connection:
             loading = _Loading(connection, feed, options, reporter, reader)
             if options.dry_run:
@@ -88,13 +86,18 @@ def load(engine: Engine, feed: Feed, options: Options, reporter: Reporter, reade
     return replace(summary, seconds=time.monotonic() - started)
 
 
+def check_schema(engine: Engine) -> str:
+    """Returns the revision of the database. Raises DatabaseError when there is none that the loader can use."""
+    return check_revision(engine, program="artemis-loader")
+
+
 def _dry(loading: "_Loading") -> Summary:
     """Runs a dry run. One that fails shows what it has read and rejected until then, as a load does."""
     try:
         return loading.run()
     except LoaderError as error:
         text = _message(error, loading.engine)
-        return loading.summary(Status.FAILED, loading.read_counts, error=text)
+        return loading.tally.summary(Status.FAILED, error=text)
 
 
 def _recorded(connection: Connection, loading: "_Loading") -> Summary:
@@ -110,7 +113,7 @@ def _recorded(connection: Connection, loading: "_Loading") -> Summary:
         text = _message(error, connection.engine)
         _record_failure(connection.engine, loading, status, text)
         if isinstance(error, LoaderError):
-            return loading.summary(status, loading.read_counts, error=text)
+            return loading.tally.summary(status, error=text)
         raise
 
 
@@ -128,7 +131,7 @@ def _message(error: BaseException, engine: Engine) -> str:
 def _record_failure(engine: Engine, loading: "_Loading", status: Status, error: str) -> None:
     try:
         with engine.begin() as connection:
-            history.end(connection, loading.entry, status, loading.read_counts, error, loading.warnings)
+            history.end(connection, loading.entry, status, loading.tally.counts, error, loading.tally.warnings)
     except SQLAlchemyError as second:
         log.warning("feed %s: cannot record that it failed: %s", loading.feed.name, describe(second, engine))
 
@@ -145,60 +148,21 @@ class _Loading:
         self.options = options
         self._reporter = reporter
         self._reader = reader
-        self.warnings: list[FeedWarning] = []
-        """The first ones, up to MAX_EXAMPLES."""
-        self._read = self._rejected = self._duplicate = self._warned = 0
-        self._files: tuple[LocalFile, ...] = ()
-        self._rejects: RejectsFile | None = None
-        self._duplicates: tuple[Duplicate, ...] = ()
+        self.tally = Tally(feed, RejectsFile(options.rejects, feed.name, dry_run=options.dry_run))
 
     @property
     def engine(self) -> Engine:
         """The engine of the database."""
         return self._connection.engine
 
-    @property
-    def read_counts(self) -> Counts:
-        """The records read so far: the only counts of a load that fails."""
-        return Counts(read=self._read, rejected=self._rejected, duplicate=self._duplicate, warnings=self._warned)
-
-    def summary(
-        self,
-        status: Status,
-        counts: Counts,
-        *,
-        locked_seconds: float = 0.0,
-        error: str = "",
-        changes: tuple[Change, ...] = (),
-    ) -> Summary:
-        """Returns the summary of this load, with its first rejects, duplicates and warnings."""
-        rejects = self._rejects
-        return Summary(
-            feed=self.feed.name,
-            status=status,
-            counts=counts,
-            locked_seconds=locked_seconds,
-            error=error,
-            first_rejects=tuple(rejects.first) if rejects else (),
-            first_duplicates=self._duplicates,
-            changes=changes,
-            warnings=tuple(self.warnings),
-            rejects_file=str(rejects.path) if rejects and rejects.first else "",
-        )
-
     def run(self) -> Summary:
         """Returns the summary of a load that succeeded; raises the error that stops it."""
-        with ExitStack() as stack:
-            folder = stack.enter_context(
-                download_folder(self._connection.engine, self.feed, dry_run=self.options.dry_run)
-            )
+        with download_folder(self.engine, self.feed, dry_run=self.options.dry_run) as folder:
             fetched = fetch(self.feed, self._validators(), folder, self.options.wait)
             if fetched.unchanged:
                 return self._finish_unmodified()
-            rejects = RejectsFile(self.options.rejects, self.feed.name, dry_run=self.options.dry_run)
-            stack.callback(rejects.close)
-            self._files, self._rejects = fetched.files, rejects
-            return self._read_and_merge(fetched, rejects)
+            with self.tally.begin(fetched.files):
+                return self._read_and_merge(fetched)
 
     def _validators(self) -> Validators | None:
         if self.options.force or not self.feed.remote:
@@ -213,11 +177,11 @@ class _Loading:
                 history.end(self._connection, self.entry, status, Counts())
         return Summary(feed=self.feed.name, status=status)
 
-    def _read_and_merge(self, fetched: Fetched, rejects: RejectsFile) -> Summary:
+    def _read_and_merge(self, fetched: Fetched) -> Summary:
         entity = ENTITIES[self.feed.entity].mapped_by(self.feed.fields)
         staging = Staging(self._connection, self._dialect, entity)
         staging.create()
-        self._stage(staging, fetched, rejects)
+        self._stage(staging, fetched)
         refresh = self.feed.mode == "refresh"
         merge = Merge(
             self._connection,
@@ -229,106 +193,64 @@ class _Loading:
         )
         for _ in range(ATTEMPTS - 1):
             try:
-                return self._compare_and_merge(staging, merge, fetched.validators, rejects)
+                return self._compare_and_merge(staging, merge, fetched.validators)
             except DBAPIError as error:
                 if not is_conflict(error):
                     raise
                 log.info("feed %s: a row changed meanwhile; comparing again", self.feed.name)
-        return self._compare_and_merge(staging, merge, fetched.validators, rejects)
+        return self._compare_and_merge(staging, merge, fetched.validators)
 
-    def _compare_and_merge(
-        self, staging: Staging, merge: Merge, validators: Validators, rejects: RejectsFile
-    ) -> Summary:
+    def _compare_and_merge(self, staging: Staging, merge: Merge, validators: Validators) -> Summary:
         self._reporter.step("comparing")
         difference = merge.compare()
-        self._check(staging, merge, difference, rejects)
+        self._check(staging, merge, difference)
         if self.options.dry_run:
             with self._dialect.reading(self._connection):
                 changes = find_changes(self._connection, staging, difference)
-            return self.summary(Status.DRY_RUN, self._counts(difference), changes=changes)
+            return self.tally.summary(Status.DRY_RUN, self._counts(difference), changes=changes)
         return self._merge(merge, difference, validators)
 
-    def _stage(self, staging: Staging, fetched: Fetched, rejects: RejectsFile) -> None:
+    def _stage(self, staging: Staging, fetched: Fetched) -> None:
         self._reporter.start(self.feed.name, fetched.size)
         items = self._reader(self.feed, fetched, self._reporter.bytes_read)
         numbered = enumerate(items, 1)
         for first in numbered:  # a transaction each time
-            staging.append(self._rows(chain([first], numbered), staging, rejects))
-            self._reporter.records_read(self._read)
+            staging.append(self._rows(chain([first], numbered), staging))
+            self._reporter.records_read(self.tally.read)
             self._give_up_when_stopped()
         self._reporter.step("indexing")
-        self._note_duplicates(staging.finish())
-
-    def _note_duplicates(self, duplicates: Duplicates) -> None:
-        self._duplicate = duplicates.count
-        self._duplicates = tuple(
-            Duplicate(external_id, *self._locate(place), *self._locate(later))
-            for external_id, place, later in duplicates.examples
-        )
-        if duplicates.count:
-            log.warning(
-                "feed %s: %d records have the external_id of a later one, which was taken instead: %s%s",
-                self.feed.name,
-                duplicates.count,
-                ", ".join(dict.fromkeys(one.external_id for one in self._duplicates)),
-                ", ..." if duplicates.count > len(self._duplicates) else "",
-            )
-        if duplicates.count > max(MANY_DUPLICATES * self._read, MAX_SHOWN):
-            log.warning(
-                "feed %s: that is %.0f %% of the %d records: external_id may lack a part that tells them apart",
-                self.feed.name,
-                100 * duplicates.count / self._read,
-                self._read,
-            )
-
-    def _locate(self, place: int) -> tuple[str, int]:
-        """Returns the file and the line of a record."""
-        number, line = divmod(place, LINES)
-        return self._files[number].name, line
+        duplicates = staging.finish()
+        self.tally.note_duplicates(duplicates.count, duplicates.examples)
 
     def _rows(
-        self, items: Iterable[tuple[int, Record | Reject | FeedWarning]], staging: Staging, rejects: RejectsFile
+        self, items: Iterable[tuple[int, Record | Reject | FeedWarning]], staging: Staging
     ) -> Iterator[StagedRow]:
         """Yields records as rows, numbers first, until it is time to commit; counts rejects and warnings."""
         end = time.monotonic() + COMMIT_INTERVAL
-        number = self._read + self._warned
+        tally = self.tally
+        number = tally.read + tally.warned
         try:
             for number, item in items:
                 if isinstance(item, Record):
                     external_id, values, place = item
                     yield number, external_id, place or number, *values
                 elif isinstance(item, FeedWarning):
-                    self._warn(item)
+                    tally.warn(item)
                 else:
-                    self._reject(number, item, staging, rejects)
+                    if item.external_id:
+                        staging.add_rejected(number, item.external_id)
+                    tally.reject(item)
                 if not number % CLOCK_INTERVAL and time.monotonic() >= end:
                     return
         finally:
-            self._read = number - self._warned  # a warning is no record
+            tally.read = number - tally.warned  # a warning is no record
 
-    def _warn(self, warning: FeedWarning) -> None:
-        self._warned += 1
-        if len(self.warnings) < MAX_EXAMPLES:
-            self.warnings.append(warning)
-
-    def _reject(self, number: int, item: Reject, staging: Staging, rejects: RejectsFile) -> None:
-        self._rejected += 1
-        rejects.write(item)
-        if item.external_id:
-            staging.add_rejected(number, item.external_id)
-        limits = self.feed.limits
-        if isinstance(limits.max_rejects, int) and limits.too_many_rejects(self._rejected, number):
-            raise self._too_many(rejects)
-
-    def _check(self, staging: Staging, merge: Merge, difference: Difference, rejects: RejectsFile) -> None:
+    def _check(self, staging: Staging, merge: Merge, difference: Difference) -> None:
         """Raises LoaderError if the difference must not be merged."""
         with self._dialect.reading(self._connection):
-            refused = rejects.write_all(report_refused(self._connection, staging, self._locate))
-        self._rejected += refused
-        if self.feed.limits.too_many_rejects(self._rejected, self._read):
-            raise self._too_many(rejects)
+            self.tally.reject_all(report_refused(self._connection, staging, self.tally.locate))
         if not self.options.force:
-            may_be_empty = self.feed.allow_empty and not self._read
+            may_be_empty = self.feed.allow_empty and not self.tally.read
             merge.guard(difference, self.feed.limits.max_shrink, may_be_empty=may_be_empty)
         if difference.kept and (reference := staging.entity.referred_to_by) is not None:
             log.warning(
@@ -340,12 +262,6 @@ class _Loading:
             )
         self._give_up_when_stopped()
 
-    def _too_many(self, rejects: RejectsFile) -> FeedError:
-        return FeedError(
-            f"{self._rejected:,} records were rejected, more than max_rejects = {self.feed.limits.max_rejects} allows; "
-            f"see {rejects.path}"
-        )
-
     def _merge(self, merge: Merge, difference: Difference, validators: Validators) -> Summary:
         counts = self._counts(difference)
 
@@ -353,17 +269,17 @@ class _Loading:
             nonlocal counts
             counts = self._counts(done)
             history.store_validators(connection, self.feed.name, validators)
-            history.end(connection, self.entry, Status.LOADED, counts, warnings=self.warnings)
+            history.end(connection, self.entry, Status.LOADED, counts, warnings=self.tally.warnings)
 
         self._reporter.step("merging")
         locked_seconds = merge.apply(finish, difference)
         if counts.inserted or counts.updated or counts.deleted:
             self._dialect.announce(self._connection)
-        return self.summary(Status.LOADED, counts, locked_seconds=locked_seconds)
+        return self.tally.summary(Status.LOADED, counts, locked_seconds=locked_seconds)
 
     def _counts(self, difference: Difference) -> Counts:
         return replace(
-            self.read_counts,
+            self.tally.counts,
             inserted=difference.inserted,
             updated=difference.updated,
             unchanged=difference.staged - difference.inserted - difference.updated,

@@ -23,8 +23,6 @@ BEAT_INTERVAL = 10.0
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """The days of the week by their number in cron, where Sunday is both 0 and 7."""
 FIELDS = ("minute", "hour", "day", "month", "day_of_week")
-
-
 _MOMENT = timedelta(microseconds=1)
 _MAX_REPEATED = timedelta(hours=3)
 """Longer than any change of clocks repeats times."""

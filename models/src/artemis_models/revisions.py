@@ -111,24 +111,24 @@ def check_reachable(engine: Engine, *, upgradable: bool = False) -> None:
         (served_revision if upgradable else current_revision)(connection)
 
 
-def check_revision(engine: Engine) -> str:
+def check_revision(engine: Engine, *, program: str = "artemis-server") -> str:
     """Returns the revision of the database. Raises DatabaseError when there is none that this program can serve.
 
-    The text of the error says what to do.
+    The text of the error says what to do, such as to run the command `migrate` of `program`.
     """
     if engine.dialect.name == "sqlite":
-        check_exists(engine.url)
+        check_exists(engine.url, program=program)
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
-        return check_connection(connection)
+        return check_connection(connection, program=program)
 
 
-def check_connection(connection: Connection) -> str:
+def check_connection(connection: Connection, *, program: str = "artemis-server") -> str:
     """Returns the revision of the database. Raises DatabaseError when this program cannot serve it."""
     revision = served_revision(connection)
     if revision is None or revision < head_revision():
         raise DatabaseError(
             f"the database has schema revision {revision or 'none'}, and this program needs {head_revision()}: "
-            "run `artemis-server migrate`"
+            f"run `{program} migrate`"
         )
     return revision
 

@@ -48,11 +48,11 @@ def _check(url: URL) -> None:
         raise DatabaseError("an in-memory database cannot be shared; name a file: sqlite:///artemis.db")
 
 
-def check_exists(url: URL) -> None:
-    """Raises DatabaseError when the file does not exist; connecting would create it."""
+def check_exists(url: URL, *, program: str = "artemis-server") -> None:
+    """Raises DatabaseError when the file does not exist; connecting would create it. The text names `program`."""
     path = Path(url.database or "")
     if not path.exists():
-        raise DatabaseError(f"there is no database {path}: `artemis-server migrate` makes it")
+        raise DatabaseError(f"there is no database {path}: `{program} migrate` makes it")
 
 
 def describe(cause: BaseException, url: URL) -> str:

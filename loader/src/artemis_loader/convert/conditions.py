@@ -1,11 +1,11 @@
 """The conditions of `where`: they tell which rows belong to the feed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from artemis_loader.convert.patterns import compile_pattern
 from artemis_loader.convert.row_by_row import InvalidRecord, text_of
-from artemis_loader.feeds import Condition, Feed
+from artemis_loader.feeds import Condition, Feed, Source
 from artemis_loader.files import LocalFile
 from artemis_loader.formats.rows import Fault, Row, Rows, is_unicode, shown
 
@@ -24,7 +24,7 @@ def compile_conditions(feed: Feed, file: LocalFile) -> Keep | None:
 
 
 def _compile(condition: Condition, file: LocalFile) -> Keep:
-    text = text_of("where", condition.source, file)
+    text = text_of(f"where: {' or '.join(_keys(condition.source))}", condition.source, file)
     if condition.equals:
         wanted = frozenset(condition.equals)
         return lambda row: text(row) in wanted
@@ -35,6 +35,14 @@ def _compile(condition: Condition, file: LocalFile) -> Keep:
         pattern = compile_pattern(condition.matches)
         return lambda row: is_unicode(found := text(row)) and pattern.search(found) is not None
     return lambda row: bool(text(row)) is condition.present
+
+
+def _keys(source: Source) -> Iterator[str]:
+    """Yields the keys that a text comes from, as an error names them."""
+    if source.key:
+        yield ".".join(source.key)
+    for part in (*source.join, *source.first):
+        yield from _keys(part)
 
 
 class LeftOut:

@@ -24,7 +24,6 @@ from artemis_loader.records import Record, Value
 _GetRaw: TypeAlias = Callable[[Row], Any]
 _GetText: TypeAlias = Callable[[Row], str]
 
-
 _SHOWN_NAME = 64
 _MAX_ZONES = 512
 """Time zones of records that are cached; the IANA database has about 600 names."""

@@ -14,7 +14,8 @@ from artemis_loader.formats.json_array import value_at
 _MAX_CURSOR = 8192
 """Characters of a cursor, or of a URL."""
 _LINK = re.compile(r'<([^<>]*)>((?:[^,"<]|"(?:[^"\\]|\\.)*")*)')
-_RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*([^\s;="]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+)))?')
+"""Takes a parameter whole, so that a title in quotes hides what looks like another one: `title="; rel=next"`."""
 
 
 class Paging:
@@ -73,8 +74,10 @@ def linked(values: Iterable[str]) -> str:
     """
     for value in values:
         for url, parameters in _LINK.findall(value):
-            relation = _RELATION.search(parameters)
-            if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+            relations = (
+                quoted or token for name, quoted, token in _PARAMETER.findall(parameters) if name.lower() == "rel"
+            )
+            if "next" in next(relations, "").lower().split():  # the first counts
                 return str(url).strip()
     return ""
 

@@ -1,7 +1,6 @@
 """The rejects file: one JSON object a line for each record that was not stored, and why."""
 
 import json
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -27,7 +26,11 @@ class RejectsFile:
         """The first rejects, up to MAX_SHOWN."""
         self._feed = feed
         self._file: IO[str] | None = None
-        if FEED in pattern:
+        self._of_one_feed = FEED in pattern
+
+    def begin(self) -> None:
+        """Removes the file of an earlier load, unless all feeds share it: see `clear`."""
+        if self._of_one_feed:
             clear(str(self.path))
 
     def write(self, reject: Reject) -> None:
@@ -48,10 +51,6 @@ class RejectsFile:
             "record": reject.record,
         }
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-    def write_all(self, rejects: Iterable[Reject]) -> int:
-        """Adds rejects and returns how many there were."""
-        return sum(1 for _ in map(self.write, rejects))
 
     def close(self) -> None:
         """Closes the file if there is one."""

@@ -66,8 +66,7 @@ def try_for_locks(engine: Engine, patience: Patience, name: str, work: Callable[
             )
             time.sleep(patience.pause)
     raise DatabaseError(
-        f"{name} did not get its locks in {patience.attempts} attempts: run `artemis-server migrate` again"
-        f"{_blocker(engine)}"
+        f"{name} did not get its locks in {patience.attempts} attempts: run `migrate` again{_blocker(engine)}"
     )
 
 

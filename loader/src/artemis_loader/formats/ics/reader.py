@@ -15,10 +15,13 @@ from artemis_loader.formats.ics.events import Event, EventReader
 from artemis_loader.formats.ics.lines import Line, Malformed, boundary, name_of, parse, unescape
 from artemis_loader.formats.ics.series import Expander, Occurrence
 from artemis_loader.formats.ics.values import at_midnight
-from artemis_loader.formats.ics.zones import Zones, define, known_zone
+from artemis_loader.formats.ics.zone_names import displayed_zone, known_zone
+from artemis_loader.formats.ics.zones import Zones, define
 from artemis_loader.formats.rows import Fault, Rows
 from artemis_loader.records import FeedWarning
 
+_MESSAGES = {"REPLY", "COUNTER", "DECLINECOUNTER", "REFRESH", "ADD"}
+"""Methods of messages that answer, change or ask for events which the receiver has already (RFC 5546, 1.4)."""
 _PARTS_OF_SERIES = {"RECURRENCE-ID", "RRULE", "RDATE"}
 
 
@@ -75,9 +78,13 @@ class _Reader:
         """Warns of what the calendar's own properties say, and is not done."""
         if self._calendar.version.startswith("1"):
             self._warn(self._calendar.lines["VERSION"], "VERSION: is 1.0, vCalendar; it is read as iCalendar")
-        if self._calendar.method == "CANCEL":
-            reason = "METHOD:CANCEL: only events with STATUS:CANCELLED, or no DTSTART, are left out"
-            self._warn(self._calendar.lines["METHOD"], reason)
+        method = self._calendar.method
+        if method == "CANCEL":
+            reason = "only events with STATUS:CANCELLED, or no DTSTART, are left out"
+            self._warn(self._calendar.lines["METHOD"], f"METHOD:CANCEL: {reason}")
+        elif method in _MESSAGES:
+            reason = "is a message about events that somebody has already; it is read as events"
+            self._warn(self._calendar.lines["METHOD"], f"METHOD:{method}: {reason}")
 
     def _blocks(self, kind: str) -> Iterable[Block]:
         return (block for block in self._calendar.blocks if block.kind == kind)
@@ -101,7 +108,7 @@ class _Reader:
         name, line = self._calendar.time_zone, self._calendar.lines.get("X-WR-TIMEZONE", 0)
         if not name or self._feed.calendar.floating_zone != "calendar":
             return
-        zone = known_zone(name)
+        zone = known_zone(name) or displayed_zone(name)
         if zone is None:
             self._warn(line, f"X-WR-TIMEZONE: {name[:100]!r} is not defined; the zone of the feed is taken instead")
         else:

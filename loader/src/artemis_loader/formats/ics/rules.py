@@ -16,7 +16,6 @@ WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _NUMBERED = ("YEARLY", "MONTHLY")
 """Frequencies with which a day of the week may have a number."""
 _DAY = re.compile(r"([+-]?\d{1,2})?([A-Z]{2})", re.ASCII)
-_MAX_NUMBER = 10**9
 _RANGES = {
     "BYMONTH": (1, 12, False),
     "BYWEEKNO": (1, 53, True),

@@ -1,28 +1,24 @@
-"""Time zones of a calendar: its own (VTIMEZONE, RFC 5545, 3.6.5), and those of the IANA database by their names."""
+"""Time zones of a calendar: its own (VTIMEZONE, RFC 5545, 3.6.5), and others by their names."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from functools import cache, lru_cache, partial
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from functools import partial
 from itertools import islice
-from zoneinfo import ZoneInfo, available_timezones
-
-from tzlocal.windows_tz import win_tz
 
 from artemis_loader.formats.ics.components import Block, Warn
 from artemis_loader.formats.ics.lines import Malformed, Property, shown, unescape
 from artemis_loader.formats.ics.recurrence import expand
 from artemis_loader.formats.ics.rules import Rule, read_rule
 from artemis_loader.formats.ics.values import at_midnight, read_moment, read_offset
+from artemis_loader.formats.ics.zone_names import displayed_zone, known_zone
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST = datetime(1900, 1, 1)
 """The changes of rules before it are left out: Outlook begins all of them in 1601."""
 _FIRST_HORIZON = 2050
 _MAX_ONSETS = 20_000
-_OF_THE_MACHINE = {"localtime", "Factory", "posixrules"}
-"""Files of the IANA database that are no zones, but what the machine has instead."""
 _ZERO = timedelta()
 
 
@@ -176,28 +172,6 @@ def _seconds(moment: datetime) -> int:
     return since.days * 86400 + since.seconds
 
 
-@cache
-def _names() -> dict[str, str]:
-    """Returns the names of zones by how they are looked up: those of Windows, and of the IANA database."""
-    windows = {name.lower(): zone for name, zone in win_tz.items()}
-    iana = {name.lower(): name for name in available_timezones() - _OF_THE_MACHINE}
-    return windows | iana | {"z": "UTC", "tzone://microsoft/utc": "UTC"}
-
-
-@lru_cache(maxsize=1000)
-def known_zone(name: str) -> tzinfo | None:
-    """Returns the zone that a name means by itself: of the IANA database or of Windows, also after a prefix.
-
-    "/example.org/20240101_1/Europe/Berlin" is Europe/Berlin (3.2.19: a leading "/" is a registry that nobody made).
-    """
-    parts = name.strip().strip('"').lower().strip("/").split("/")
-    for begin in range(len(parts)) if name.startswith("/") else (0,):
-        found = _names().get("/".join(parts[begin:]))
-        if found is not None:
-            return UTC if found == "UTC" else ZoneInfo(found)
-    return None
-
-
 class Zones:
     """The zones of one calendar."""
 
@@ -214,7 +188,7 @@ class Zones:
         return self._own.setdefault(name, zone) is zone
 
     def find(self, name: str, warn: Callable[[str], None]) -> tzinfo:
-        """Returns the zone of a name.
+        """Returns the zone of a name, with a warning if that is guessed.
 
         Raises:
             Malformed: it is not defined.
@@ -222,7 +196,7 @@ class Zones:
         zone = self._own.get(name) or known_zone(name)
         if zone is not None:
             return zone
-        zone = self._fallback(name)
+        zone = displayed_zone(name) or self._fallback(name)
         if zone is None:
             raise Malformed(f"the time zone {name[:100]!r} is not defined")
         warn(f"the time zone {name[:100]!r} is not defined; {zone} is taken instead")
