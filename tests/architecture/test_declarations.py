@@ -8,7 +8,7 @@ import artemis.v1
 import pytest
 from artemis_models import create_engine
 from artemis_server.access.roles import required_roles
-from artemis_server.app import Service, page_tokens, services
+from artemis_server.app import Service, methods, page_tokens, services
 from artemis_server.db.connection.database import Database
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -43,10 +43,16 @@ def test_every_method_of_the_contract_has_an_answer(registered: tuple[Service, .
     assert missing == []
 
 
+def test_the_metrics_count_every_method_of_the_contract() -> None:
+    """One that they do not know would count as a method that the server does not have."""
+    expected = {f"{each.full_name}/{method.name}" for each in declared() for method in each.methods}
+    assert expected == {name for name in methods() if name.startswith("artemis.")}
+
+
 def test_every_method_of_the_contract_says_which_role_it_needs() -> None:
     """A server does not start with one that does not."""
-    methods = {f"/{each.full_name}/{method.name}" for each in declared() for method in each.methods}
-    assert methods == required_roles(declared()).keys()
+    expected = {f"/{each.full_name}/{method.name}" for each in declared() for method in each.methods}
+    assert expected == required_roles(declared()).keys()
 
 
 def test_methods_that_get_one_resource_have_threads_of_their_own(registered: tuple[Service, ...]) -> None:

@@ -21,15 +21,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[ArtemisClient]:
+    """A client of the module's server: the shared one, or the module's own."""
     with ArtemisClient(server.target, timeout=PATIENCE) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def channel(server: Server) -> Iterator[grpc.Channel]:
-    """A bare connection, for what the client does not let through."""
+    """A bare connection to the same server, for what the client does not let through."""
     with grpc.insecure_channel(server.target) as channel:
         yield channel
 

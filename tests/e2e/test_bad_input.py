@@ -37,6 +37,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from tests.e2e.refusals import MISSING, STALE
 from tests.e2e.samples import at, event, event_message, user, user_message
 from tests.e2e.servers import PATIENCE, Server, contents, serving
 from tests.e2e.wire import EVENTS, METHODS, refusal, send, status_of
@@ -60,12 +61,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         owner = client.users.create(user())
         client.events.create(event(owner_id=owner.id))
         yield server
-
-
-@pytest.fixture(scope="module")
-def channel(server: Server) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(server.target) as channel:
-        yield channel
 
 
 def refused(channel: grpc.Channel, method: str, request: bytes) -> grpc.Call:
@@ -289,29 +284,27 @@ def test_an_unknown_method_is_unimplemented(channel: grpc.Channel, method: str) 
     assert refused(channel, method, b"").code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-STALE = "AAAAAAAAAAk="
-UNKNOWN = 2**62
 REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
-    (GetEventRequest(id=UNKNOWN), "EVENT_NOT_FOUND", {"id": str(UNKNOWN)}),
-    (GetUserRequest(id=UNKNOWN), "USER_NOT_FOUND", {"id": str(UNKNOWN)}),
+    (GetEventRequest(id=MISSING), "EVENT_NOT_FOUND", {"id": str(MISSING)}),
+    (GetUserRequest(id=MISSING), "USER_NOT_FOUND", {"id": str(MISSING)}),
     (DeleteEventRequest(id=1, etag=STALE), "ETAG_MISMATCH", {"id": "1"}),
     (UpdateEvent(event=EventMessage(id=1, name="x", etag=STALE)), "ETAG_MISMATCH", {"id": "1"}),
     (DeleteUserRequest(id=1), "USER_OWNS_EVENTS", {"id": "1"}),
     (
-        CreateEventRequest(event=event_message(owner_id=UNKNOWN)),
+        CreateEventRequest(event=event_message(owner_id=MISSING)),
         "OWNER_NOT_FOUND",
-        {"id": str(UNKNOWN), "field": "event.owner_id"},
+        {"id": str(MISSING), "field": "event.owner_id"},
     ),
     (
         CreateUserRequest(user=user_message(email="taken7@example.com")),
         "EMAIL_TAKEN",
         {"email": "taken7@example.com", "field": "user.email"},
     ),
-    (BatchGetEventsRequest(ids=[1, UNKNOWN]), "EVENT_NOT_FOUND", {"id": str(UNKNOWN), "field": "ids[1]"}),
+    (BatchGetEventsRequest(ids=[1, MISSING]), "EVENT_NOT_FOUND", {"id": str(MISSING), "field": "ids[1]"}),
     (
-        BatchUpdateEventsRequest(requests=[UpdateEvent(event=EventMessage(id=UNKNOWN, name="x"))]),
+        BatchUpdateEventsRequest(requests=[UpdateEvent(event=EventMessage(id=MISSING, name="x"))]),
         "EVENT_NOT_FOUND",
-        {"id": str(UNKNOWN), "field": "requests[0].event.id"},
+        {"id": str(MISSING), "field": "requests[0].event.id"},
     ),
     (
         BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1), DeleteEventRequest(id=1)]),
@@ -319,9 +312,9 @@ REFUSALS: list[tuple[Message, str, dict[str, str]]] = [
         {"id": "1", "field": "requests[1].id", "earlier": "requests[0]"},
     ),
     (
-        BatchCreateEventsRequest(requests=[CreateEventRequest(event=event_message(owner_id=UNKNOWN))]),
+        BatchCreateEventsRequest(requests=[CreateEventRequest(event=event_message(owner_id=MISSING))]),
         "OWNER_NOT_FOUND",
-        {"id": str(UNKNOWN), "field": "requests[0].event.owner_id"},
+        {"id": str(MISSING), "field": "requests[0].event.owner_id"},
     ),
     (
         BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1, etag=STALE)]),

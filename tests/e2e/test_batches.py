@@ -1,6 +1,6 @@
 """Batches on a real server: all or nothing, in order, and errors that name the one that is to blame."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,6 @@ import grpc
 import pytest
 from artemis.v1 import events_pb2 as pb
 from artemis.v1.events_pb2 import Event as EventMessage
-from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis_client import (
     Aborted,
     ArtemisClient,
@@ -21,15 +20,13 @@ from artemis_client import (
     ResourceExhausted,
     User,
 )
-from artemis_client.errors import from_rpc_error
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
+from tests.e2e.refusals import MISSING, STALE, call, fields, refused
 from tests.e2e.samples import at, event, event_message, moment, sent_part, user
-from tests.e2e.servers import PATIENCE, Server, contents, serving
+from tests.e2e.servers import Server, serving
 
-MISSING = 2**62
-STALE = "AAAAAAAAAAk="  # the etag of version 9, which nothing here reaches
 LONG = "d" * 8192
 
 
@@ -40,48 +37,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target, timeout=PATIENCE) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def stub(server: Server) -> Iterator[EventServiceStub]:
-    """Bare methods, for what the client does not let through."""
-    with grpc.insecure_channel(server.target) as channel:
-        yield EventServiceStub(channel)
-
-
 @pytest.fixture
 def stored(client: ArtemisClient) -> list[Event]:
     """Five events."""
     return client.events.batch_create(event(name=f"Event {number}") for number in range(5))
 
 
-def call(stub: EventServiceStub, request: Message) -> Any:
-    """Returns the response; raises ArtemisError."""
-    try:
-        return getattr(stub, type(request).__name__.removesuffix("Request"))(request, timeout=PATIENCE)
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from None
-
-
-def refused(server: Server, work: Callable[[], object]) -> ArtemisError:
-    """Returns what the work raises, which must have changed nothing."""
-    before = contents(server.database)
-    with pytest.raises(ArtemisError) as caught:
-        work()
-    assert before == contents(server.database)
-    return caught.value
-
-
-def refusal(server: Server, stub: EventServiceStub, request: Message) -> ArtemisError:
-    return refused(server, lambda: call(stub, request))
-
-
-def fields(error: ArtemisError) -> list[str]:
-    return [each.field for each in error.violations]
+def refusal(server: Server, channel: grpc.Channel, request: Message) -> ArtemisError:
+    return refused(server, lambda: call(channel, request))
 
 
 def message(event: Event | EventMessage) -> EventMessage:
@@ -135,9 +98,7 @@ def test_a_batch_of_one_is_as_the_single_call(client: ArtemisClient) -> None:
     assert client.events.batch_delete([created.id]) == [updated]
 
 
-def test_every_request_has_a_mask_of_its_own(
-    client: ArtemisClient, stub: EventServiceStub, stored: list[Event]
-) -> None:
+def test_every_request_has_a_mask_of_its_own(client: ArtemisClient, channel: grpc.Channel, stored: list[Event]) -> None:
     masks: list[list[str]] = [["name"], ["category"], [], ["*"], ["id", "create_time"]]
     request = pb.BatchUpdateEventsRequest(
         requests=[
@@ -149,7 +110,7 @@ def test_every_request_has_a_mask_of_its_own(
         ]
     )
 
-    updated = [*map(Event.from_message, call(stub, request).events)]
+    updated = [*map(Event.from_message, call(channel, request).events)]
 
     assert [(each.name, each.category, each.location == "Elsewhere") for each in updated] == [
         ("New", stored[0].category, False),
@@ -176,15 +137,15 @@ def test_missing_events_may_be_deleted_if_it_is_allowed(client: ArtemisClient, s
 
 
 def test_each_deletion_has_an_etag_and_an_allowance_of_its_own(
-    server: Server, client: ArtemisClient, stub: EventServiceStub, stored: list[Event]
+    server: Server, client: ArtemisClient, channel: grpc.Channel, stored: list[Event]
 ) -> None:
     request = deletes(stored[0].id, MISSING, stored[1].id)
     request.requests[0].etag = stored[0].etag
-    assert fields(refusal(server, stub, request)) == ["requests[1].id"]
+    assert fields(refusal(server, channel, request)) == ["requests[1].id"]
 
     request.requests[1].allow_missing = True
     request.requests[1].etag = STALE
-    assert [*map(Event.from_message, call(stub, request).events)] == [stored[0], Event(), stored[1]]
+    assert [*map(Event.from_message, call(channel, request).events)] == [stored[0], Event(), stored[1]]
     with pytest.raises(NotFound):
         client.events.batch_get([stored[2].id, stored[0].id])
 
@@ -237,14 +198,14 @@ def test_an_event_that_does_not_exist_is_named(
 @pytest.mark.parametrize("etag", [STALE, "x", "🍰"])
 @pytest.mark.parametrize("index", [0, 4])
 def test_a_stale_etag_is_named(
-    server: Server, stub: EventServiceStub, stored: list[Event], index: int, etag: str
+    server: Server, channel: grpc.Channel, stored: list[Event], index: int, etag: str
 ) -> None:
     update = updates(*(Event(id=each.id, name="New", etag=each.etag) for each in stored))
     update.requests[index].event.etag = etag
     delete = deletes(*(each.id for each in stored))
     delete.requests[index].etag = etag
 
-    errors = [refusal(server, stub, update), refusal(server, stub, delete)]
+    errors = [refusal(server, channel, update), refusal(server, channel, delete)]
 
     assert [type(each) for each in errors] == [Aborted] * 2
     assert [each.reason for each in errors] == ["ETAG_MISMATCH"] * 2
@@ -252,9 +213,9 @@ def test_a_stale_etag_is_named(
 
 
 def test_a_stale_etag_aborts_an_update_that_sets_no_field(
-    server: Server, stub: EventServiceStub, stored: list[Event]
+    server: Server, channel: grpc.Channel, stored: list[Event]
 ) -> None:
-    error = refusal(server, stub, updates(Event(id=stored[0].id), Event(id=stored[1].id, etag=STALE)))
+    error = refusal(server, channel, updates(Event(id=stored[0].id), Event(id=stored[1].id, etag=STALE)))
     assert isinstance(error, Aborted)
     assert fields(error) == ["requests[1].event.etag"]
 
@@ -273,50 +234,52 @@ BAD_FIELDS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("field", "value"), BAD_FIELDS)
 def test_a_bad_field_is_named(
-    server: Server, stub: EventServiceStub, stored: list[Event], field: str, value: Any
+    server: Server, channel: grpc.Channel, stored: list[Event], field: str, value: Any
 ) -> None:
     bad = event_message(**{field: value})
     changed = EventMessage(id=stored[3].id, **{field: value})
     update = updates(*(Event(id=each.id, name="New") for each in stored[:3]), changed)
-    errors = [refusal(server, stub, creates(event(), event(), event(), bad)), refusal(server, stub, update)]
+    errors = [refusal(server, channel, creates(event(), event(), event(), bad)), refusal(server, channel, update)]
     update.requests[3].update_mask.paths.append(field)
-    errors.append(refusal(server, stub, update))
+    errors.append(refusal(server, channel, update))
 
     assert [type(each) for each in errors] == [InvalidArgument] * 3
     assert all(f"requests[3].event.{field}" in fields(each) for each in errors), [fields(each) for each in errors]
     assert all(name.startswith("requests[3].event.") for each in errors for name in fields(each))
 
 
-def test_every_bad_event_of_a_batch_is_named(server: Server, stub: EventServiceStub) -> None:
-    error = refusal(server, stub, creates(event(name=""), event(), Event(name="x", end_time=moment(0))))
+def test_every_bad_event_of_a_batch_is_named(server: Server, channel: grpc.Channel) -> None:
+    error = refusal(server, channel, creates(event(name=""), event(), Event(name="x", end_time=moment(0))))
     assert fields(error) == ["requests[0].event.name", "requests[2].event.start_time"]
 
 
 def test_every_event_that_an_update_would_spoil_is_named(
-    server: Server, stub: EventServiceStub, stored: list[Event]
+    server: Server, channel: grpc.Channel, stored: list[Event]
 ) -> None:
     sent = [Event(id=each.id, name=name) for each, name in zip(stored, ("", "x", " ", "x", "n" * 201), strict=True)]
-    error = refusal(server, stub, updates(*sent, mask=("name",)))
+    error = refusal(server, channel, updates(*sent, mask=("name",)))
     assert fields(error) == [f"requests[{index}].event.name" for index in (0, 2, 4)]
 
 
-def test_a_thousand_bad_events_are_told_within_what_trailers_hold(server: Server, stub: EventServiceStub) -> None:
-    error = refusal(server, stub, creates(*(event(name="") for _ in range(1000))))
+def test_a_thousand_bad_events_are_told_within_what_trailers_hold(server: Server, channel: grpc.Channel) -> None:
+    error = refusal(server, channel, creates(*(event(name="") for _ in range(1000))))
     assert fields(error)[:2] == ["requests[0].event.name", "requests[1].event.name"]
 
 
-def test_an_end_before_the_start_is_named(server: Server, stub: EventServiceStub, stored: list[Event]) -> None:
+def test_an_end_before_the_start_is_named(server: Server, channel: grpc.Channel, stored: list[Event]) -> None:
     good, bad = event(), event(start_time=moment(10), end_time=moment(9))
-    error = refusal(server, stub, creates(good, bad))
+    error = refusal(server, channel, creates(good, bad))
     assert fields(error) == ["requests[1].event.end_time"]
-    error = refusal(server, stub, updates(Event(id=stored[0].id, name="x"), Event(id=stored[1].id, end_time=moment(9))))
+    error = refusal(
+        server, channel, updates(Event(id=stored[0].id, name="x"), Event(id=stored[1].id, end_time=moment(9)))
+    )
     assert fields(error) == ["requests[1].event.end_time"]
 
 
-def test_an_unknown_path_is_named(server: Server, stub: EventServiceStub, stored: list[Event]) -> None:
+def test_an_unknown_path_is_named(server: Server, channel: grpc.Channel, stored: list[Event]) -> None:
     request = updates(*(Event(id=each.id, name="New") for each in stored))
     request.requests[2].update_mask.paths.append("nme")
-    error = refusal(server, stub, request)
+    error = refusal(server, channel, request)
     assert (error.reason, fields(error)) == ("UNKNOWN_FIELD", ["requests[2].update_mask"])
 
 
@@ -333,30 +296,30 @@ def test_an_unknown_path_is_named(server: Server, stub: EventServiceStub, stored
     ],
 )
 def test_a_bad_request_of_a_batch_is_named(
-    server: Server, stub: EventServiceStub, request_: Message, field: str
+    server: Server, channel: grpc.Channel, request_: Message, field: str
 ) -> None:
-    error = refusal(server, stub, request_)
+    error = refusal(server, channel, request_)
     assert isinstance(error, InvalidArgument)
     assert fields(error) == [field]
 
 
 @pytest.mark.parametrize("count", [0, 1001])
-def test_batches_are_of_1_to_1000(server: Server, stub: EventServiceStub, count: int) -> None:
+def test_batches_are_of_1_to_1000(server: Server, channel: grpc.Channel, count: int) -> None:
     numbers = range(1, count + 1)
     errors = [
-        refusal(server, stub, pb.BatchGetEventsRequest(ids=numbers)),
-        refusal(server, stub, creates(*(event() for _ in numbers))),
-        refusal(server, stub, updates(*(Event(id=each, name="x") for each in numbers))),
-        refusal(server, stub, deletes(*numbers)),
+        refusal(server, channel, pb.BatchGetEventsRequest(ids=numbers)),
+        refusal(server, channel, creates(*(event() for _ in numbers))),
+        refusal(server, channel, updates(*(Event(id=each, name="x") for each in numbers))),
+        refusal(server, channel, deletes(*numbers)),
     ]
     assert [type(each) for each in errors] == [InvalidArgument] * 4
     assert [fields(each) for each in errors] == [["ids"], ["requests"], ["requests"], ["requests"]]
 
 
-def test_an_event_may_be_changed_once_only(server: Server, stub: EventServiceStub, stored: list[Event]) -> None:
+def test_an_event_may_be_changed_once_only(server: Server, channel: grpc.Channel, stored: list[Event]) -> None:
     first, second = stored[0].id, stored[1].id
-    update = refusal(server, stub, updates(*(Event(id=each, name="x") for each in (first, second, first))))
-    delete = refusal(server, stub, deletes(first, second, second))
+    update = refusal(server, channel, updates(*(Event(id=each, name="x") for each in (first, second, first))))
+    delete = refusal(server, channel, deletes(first, second, second))
     assert [type(each) for each in (update, delete)] == [InvalidArgument] * 2
     assert fields(update) == ["requests[2].event.id"]
     assert fields(delete) == ["requests[2].id"]
@@ -364,7 +327,7 @@ def test_an_event_may_be_changed_once_only(server: Server, stub: EventServiceStu
 
 @pytest.mark.parametrize("option", [{"request_id": str(UUID(int=1))}, {"validate_only": True}], ids=str)
 def test_requests_of_a_batch_have_neither_id_nor_validation_of_their_own(
-    server: Server, stub: EventServiceStub, stored: list[Event], option: dict[str, Any]
+    server: Server, channel: grpc.Channel, stored: list[Event], option: dict[str, Any]
 ) -> None:
     batches: list[Any] = [
         creates(event(), event()),
@@ -374,7 +337,7 @@ def test_requests_of_a_batch_have_neither_id_nor_validation_of_their_own(
     for batch in batches:
         for name, value in option.items():
             setattr(batch.requests[1], name, value)
-        error = refusal(server, stub, batch)
+        error = refusal(server, channel, batch)
         assert isinstance(error, InvalidArgument)
         assert fields(error) == [f"requests[1].{name}" for name in option]
 
@@ -395,27 +358,27 @@ def assert_too_large(error: ArtemisError, field: str) -> None:
 
 
 def test_events_that_do_not_fit_into_a_response_are_not_read(
-    server: Server, client: ArtemisClient, stub: EventServiceStub, large: list[int]
+    server: Server, client: ArtemisClient, channel: grpc.Channel, large: list[int]
 ) -> None:
     assert [each.id for each in client.events.batch_get(large[:300])] == large[:300]
-    assert_too_large(refusal(server, stub, pb.BatchGetEventsRequest(ids=large)), "ids")
-    assert_too_large(refusal(server, stub, pb.BatchGetEventsRequest(ids=[large[0]] * 1000)), "ids")
+    assert_too_large(refusal(server, channel, pb.BatchGetEventsRequest(ids=large)), "ids")
+    assert_too_large(refusal(server, channel, pb.BatchGetEventsRequest(ids=[large[0]] * 1000)), "ids")
 
 
 def test_an_update_whose_response_is_too_large_changes_nothing(
-    server: Server, client: ArtemisClient, stub: EventServiceStub, large: list[int]
+    server: Server, client: ArtemisClient, channel: grpc.Channel, large: list[int]
 ) -> None:
     changes = [Event(id=each, publisher="p") for each in large]
-    assert_too_large(refusal(server, stub, updates(*changes)), "requests")
+    assert_too_large(refusal(server, channel, updates(*changes)), "requests")
     assert len(client.events.batch_update(changes[:300])) == 300
 
 
 def test_an_update_that_grows_too_large_changes_nothing(
-    server: Server, client: ArtemisClient, stub: EventServiceStub
+    server: Server, client: ArtemisClient, channel: grpc.Channel
 ) -> None:
     created = client.events.batch_create([event()] * 400)
     changes = [Event(id=each.id, description=LONG) for each in created]
-    assert_too_large(refusal(server, stub, updates(*changes)), "requests")
+    assert_too_large(refusal(server, channel, updates(*changes)), "requests")
 
 
 def test_an_update_whose_response_is_small_is_made_however_large_the_events_were(client: ArtemisClient) -> None:
@@ -425,17 +388,17 @@ def test_an_update_whose_response_is_small_is_made_however_large_the_events_were
 
 
 def test_a_deletion_whose_response_is_too_large_changes_nothing(
-    server: Server, stub: EventServiceStub, large: list[int]
+    server: Server, channel: grpc.Channel, large: list[int]
 ) -> None:
-    assert_too_large(refusal(server, stub, deletes(*large)), "requests")
+    assert_too_large(refusal(server, channel, deletes(*large)), "requests")
 
 
-def test_a_creation_whose_response_is_too_large_changes_nothing(server: Server, stub: EventServiceStub) -> None:
+def test_a_creation_whose_response_is_too_large_changes_nothing(server: Server, channel: grpc.Channel) -> None:
     """Below the 4 MiB of a request."""
     batch = creates(*[event(description=LONG)] * 450)
-    assert_too_large(refusal(server, stub, batch), "requests")
+    assert_too_large(refusal(server, channel, batch), "requests")
     batch.validate_only = True
-    assert_too_large(refusal(server, stub, batch), "requests")
+    assert_too_large(refusal(server, channel, batch), "requests")
 
 
 def test_a_batch_above_4_mib_is_refused_by_the_transport(server: Server, client: ArtemisClient) -> None:

@@ -24,12 +24,6 @@ def stub(server: Server) -> Iterator[events_pb2_grpc.EventServiceStub]:
         yield events_pb2_grpc.EventServiceStub(channel)
 
 
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target) as client:
-        yield client
-
-
 def test_the_history_of_a_deleted_event_says_what_it_was(
     client: ArtemisClient, stub: events_pb2_grpc.EventServiceStub
 ) -> None:

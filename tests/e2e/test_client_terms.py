@@ -13,12 +13,12 @@ from artemis.v1 import events_pb2
 from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis_client import Aborted, ArtemisClient, Event, InvalidArgument, NotFound, Retry, User, where
 
+from tests.e2e.refusals import MISSING
 from tests.e2e.samples import event, sent_part, user
 from tests.e2e.servers import PATIENCE, Server, serving
 
 pytestmark = pytest.mark.usefixtures("each_client")
 
-MISSING = 2**62
 LONG = "d" * 8192
 HOSTILE = [
     "*",
@@ -43,12 +43,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of its own: other tests would list the thousands of events."""
     with serving(tmp_path_factory.mktemp("terms") / "artemis.db") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def channel(server: Server) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(server.target) as channel:
-        yield channel
 
 
 @pytest.fixture

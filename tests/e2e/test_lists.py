@@ -34,12 +34,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target, timeout=PATIENCE) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def events(server: Server) -> Iterator[events_pb2_grpc.EventServiceStub]:
     with grpc.insecure_channel(server.target) as channel:
         yield events_pb2_grpc.EventServiceStub(channel)

@@ -11,20 +11,17 @@ import pytest
 from artemis.v1 import events_pb2 as events
 from artemis.v1 import users_pb2 as users
 from artemis.v1.events_pb2 import Event as EventMessage
-from artemis.v1.events_pb2_grpc import EventServiceStub
 from artemis.v1.users_pb2 import User as UserMessage
-from artemis.v1.users_pb2_grpc import UserServiceStub
 from artemis_client import ArtemisClient, ArtemisError, InvalidArgument
-from artemis_client.errors import from_rpc_error
 from google.protobuf.message import Message
 
 from tests.e2e.conftest import Serve
+from tests.e2e.refusals import STALE, call, fields
 from tests.e2e.samples import event, event_message, user, user_message
 from tests.e2e.servers import PATIENCE, Server, contents, query, serving
 
 Build = Callable[[ArtemisClient], Any]
 """Stores what a request needs, and returns the request."""
-STALE = "AAAAAAAAAAk="  # the etag of version 9, which nothing here reaches
 
 
 @pytest.fixture(scope="module")
@@ -34,36 +31,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target, timeout=PATIENCE) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def channel(server: Server) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(server.target) as channel:
-        yield channel
-
-
-def call(channel: grpc.Channel, request: Message) -> Any:
-    """Returns the response; raises ArtemisError. Nothing is tried again."""
-    method = type(request).__name__.removesuffix("Request")
-    stub = UserServiceStub(channel) if method.endswith(("User", "Users")) else EventServiceStub(channel)
-    try:
-        return getattr(stub, method)(request, timeout=PATIENCE)
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from None
-
-
 def refusal(channel: grpc.Channel, request: Message) -> ArtemisError:
     with pytest.raises(ArtemisError) as caught:
         call(channel, request)
     return caught.value
-
-
-def fields(error: ArtemisError) -> list[str]:
-    return [each.field for each in error.violations]
 
 
 def create_event(_: ArtemisClient) -> Any:

@@ -1,6 +1,6 @@
 """Batches of users on a real server: all or nothing, and errors that name the user who is to blame."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,25 +8,20 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 from artemis.v1 import users_pb2 as pb
-from artemis.v1.users_pb2_grpc import UserServiceStub
 from artemis_client import (
     Aborted,
     AlreadyExists,
     ArtemisClient,
-    ArtemisError,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
     User,
 )
-from artemis_client.errors import from_rpc_error
 from google.protobuf.message import Message
 
+from tests.e2e.refusals import MISSING, STALE, call, fields, refused
 from tests.e2e.samples import event, user
-from tests.e2e.servers import PATIENCE, Server, contents, serving
-
-MISSING = 2**62
-STALE = "AAAAAAAAAAk="  # the etag of version 9, which nothing here reaches
+from tests.e2e.servers import Server, contents, serving
 
 
 @pytest.fixture(scope="module")
@@ -36,44 +31,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[ArtemisClient]:
-    with ArtemisClient(server.target, timeout=PATIENCE) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def stub(server: Server) -> Iterator[UserServiceStub]:
-    """Bare methods, for what the client does not let through."""
-    with grpc.insecure_channel(server.target) as channel:
-        yield UserServiceStub(channel)
-
-
 @pytest.fixture
 def stored(client: ArtemisClient) -> list[User]:
     """Five users."""
     return client.users.batch_create(user() for _ in range(5))
-
-
-def call(stub: UserServiceStub, request: Message) -> Any:
-    """Returns the response; raises ArtemisError."""
-    try:
-        return getattr(stub, type(request).__name__.removesuffix("Request"))(request, timeout=PATIENCE)
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from None
-
-
-def refused(server: Server, work: Callable[[], object]) -> ArtemisError:
-    """Returns what the work raises, which must have changed nothing."""
-    before = contents(server.database)
-    with pytest.raises(ArtemisError) as caught:
-        work()
-    assert before == contents(server.database)
-    return caught.value
-
-
-def fields(error: ArtemisError) -> list[str]:
-    return [each.field for each in error.violations]
 
 
 def creates(*sent: User) -> pb.BatchCreateUsersRequest:
@@ -141,13 +102,13 @@ def test_an_address_that_is_taken_is_named(
 
 
 def test_an_address_that_two_users_of_a_batch_share_is_named(
-    server: Server, stub: UserServiceStub, stored: list[User]
+    server: Server, channel: grpc.Channel, stored: list[User]
 ) -> None:
     new = user()
     twice = creates(new, user(), replace(new, email=new.email.upper()))
     changed = updates(*(User(id=each.id, email=new.email) for each in stored[:2]))
 
-    errors = [refused(server, lambda: call(stub, twice)), refused(server, lambda: call(stub, changed))]
+    errors = [refused(server, lambda: call(channel, twice)), refused(server, lambda: call(channel, changed))]
 
     assert [type(each) for each in errors] == [AlreadyExists] * 2
     assert [fields(each) for each in errors] == [["requests[2].user.email"], ["requests[1].user.email"]]
@@ -204,13 +165,13 @@ def test_a_user_that_does_not_exist_is_named(server: Server, client: ArtemisClie
     assert [fields(each) for each in errors] == [["ids[1]"], ["requests[1].user.id"]]
 
 
-def test_a_stale_etag_is_named(server: Server, stub: UserServiceStub, stored: list[User]) -> None:
+def test_a_stale_etag_is_named(server: Server, channel: grpc.Channel, stored: list[User]) -> None:
     update = updates(*(User(id=each.id, last_name="New", etag=each.etag) for each in stored))
     update.requests[3].user.etag = STALE
     delete = deletes(*(each.id for each in stored))
     delete.requests[3].etag = STALE
 
-    errors = [refused(server, lambda: call(stub, update)), refused(server, lambda: call(stub, delete))]
+    errors = [refused(server, lambda: call(channel, update)), refused(server, lambda: call(channel, delete))]
 
     assert [type(each) for each in errors] == [Aborted] * 2
     assert [fields(each) for each in errors] == [["requests[3].user.etag"], ["requests[3].etag"]]
@@ -230,20 +191,20 @@ def test_a_stale_etag_is_named(server: Server, stub: UserServiceStub, stored: li
         (deletes(*range(1, 1002)), "requests"),
     ],
 )
-def test_a_bad_request_is_named(server: Server, stub: UserServiceStub, request_: Message, field: str) -> None:
-    error = refused(server, lambda: call(stub, request_))
+def test_a_bad_request_is_named(server: Server, channel: grpc.Channel, request_: Message, field: str) -> None:
+    error = refused(server, lambda: call(channel, request_))
     assert isinstance(error, InvalidArgument)
     assert fields(error) == [field]
 
 
 @pytest.mark.parametrize("option", [{"request_id": str(UUID(int=1))}, {"validate_only": True}], ids=str)
 def test_requests_of_a_batch_have_no_options_of_their_own(
-    server: Server, stub: UserServiceStub, stored: list[User], option: dict[str, Any]
+    server: Server, channel: grpc.Channel, stored: list[User], option: dict[str, Any]
 ) -> None:
     for batch in (creates(user(), user()), updates(*stored), deletes(*(each.id for each in stored))):
         for name, value in option.items():
             setattr(batch.requests[1], name, value)
-        error = refused(server, lambda batch=batch: call(stub, batch))  # type: ignore[misc]  # of one type each time
+        error = refused(server, lambda batch=batch: call(channel, batch))  # type: ignore[misc]  # of one type each time
         assert fields(error) == [f"requests[1].{name}" for name in option]
 
 

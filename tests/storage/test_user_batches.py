@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Thread
-from typing import Any
 
 import pytest
 from artemis.v1.users_pb2 import User
@@ -12,12 +11,11 @@ from artemis_server.db.connection.database import Database
 from artemis_server.db.events import EventStore
 from artemis_server.db.users import UserStore
 from artemis_server.errors import Aborted, AlreadyExists, FailedPrecondition, RequestError
-from sqlalchemy.orm import Session
 
-from tests.storage.samples import new_event, new_user
+from tests.storage.samples import all_stored, change, new_event, new_user
 
 EVENTS, STORE = EventStore(), UserStore()
-ALL = STORE.query("", "")
+stored = partial(all_stored, STORE)
 SIZE = 7
 
 
@@ -31,23 +29,6 @@ def create_some(database: Database, count: int) -> list[User]:
 
 def update_many(database: Database, changes: Sequence[Change[User]]) -> list[User]:
     return database.write(partial(STORE.update_many, changes=changes))
-
-
-def stored(database: Database) -> list[User]:
-    """Returns every user that there is, in the order of the ids."""
-
-    def work(session: Session) -> list[User]:
-        chunks = ALL.scan(session, after=None, limit=10_000)
-        return [STORE.codec.to_message(row) for chunk in chunks for row in chunk]
-
-    return database.read(work)
-
-
-def change(user: User, **fields: Any) -> Change[User]:
-    merged = User()
-    merged.CopyFrom(user)
-    merged.MergeFrom(User(**fields))
-    return Change(merged, tuple(fields))
 
 
 def refused(database: Database, work: Callable[[], object]) -> RequestError:

@@ -38,7 +38,6 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,99}"
 """The name of a token's owner, which can stand in a line of a log and in a TOML file as it is."""
 METRICS_LISTEN = "127.0.0.1:9464"
 """The default address of the metrics: the port is that of OpenTelemetry's exporters for Prometheus."""
-"""The value of --metrics-listen that switches metrics off."""
 _SWITCHES = {
     "migrate": ("bring the database's schema up to date at start", "on for SQLite, off for others"),
     "reflection": ("let grpcurl and others discover the API", "on"),

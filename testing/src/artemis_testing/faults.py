@@ -1,21 +1,16 @@
 """The faults of the calls to come, as a test writes them."""
 
 import grpc
-from artemis.v1 import events_pb2, users_pb2
 from artemis_client.fields import check_text
 
+from artemis_testing.calls import METHODS
 from artemis_testing.process import ServerProcess
 
 MAX_RETRY_AFTER = 86_400
 """Seconds."""
 MAX_DELAY = 25.0
 """Seconds. The server gives a client 30 to read an answer."""
-_METHODS = {
-    method.name: method.server_streaming
-    for file in (events_pb2.DESCRIPTOR, users_pb2.DESCRIPTOR)
-    for service in file.services_by_name.values()
-    for method in service.methods
-}
+_STREAMS = {method.name: method.server_streaming for method in METHODS.values()}
 """The names of all methods, and whether the answer of each is a stream."""
 
 
@@ -110,7 +105,7 @@ class Faults:
 def _check(calls: int, method: str, *, unary: bool = False) -> None:
     if type(calls) is not int or calls < 1:
         raise ValueError(f"calls must be 1 or more, not {calls!r}")
-    if method and method not in _METHODS:
-        raise ValueError(f"there is no method {method!r}; there are {', '.join(_METHODS)}")
-    if method and unary and _METHODS[method]:
+    if method and method not in _STREAMS:
+        raise ValueError(f"there is no method {method!r}; there are {', '.join(_STREAMS)}")
+    if method and unary and _STREAMS[method]:
         raise ValueError(f"the answer of {method} is a stream: use drop_connection or disconnect")

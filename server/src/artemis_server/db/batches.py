@@ -157,7 +157,8 @@ class BatchStore(Store[M]):
         called before that.
         """
         part = range(len(messages)) if part is None else part
-        _SAVEPOINT.execute(session, {})
+        if len(part) > 1:
+            _SAVEPOINT.execute(session, {})
         try:
             execute(slice(part.start, part.stop))
         except Exception as error:
