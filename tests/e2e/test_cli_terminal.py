@@ -70,6 +70,24 @@ def test_a_delete_asks_first(command: Command, client: ArtemisClient) -> None:
     assert list(client.events.list(filter=f"id = {stored.id}")) == []
 
 
+def test_ctrl_c_ends_a_question_also_if_it_interrupts_no_read(command: Command) -> None:
+    """As when it comes just before the read. Here, another thread takes the signal."""
+    program = """
+import signal, sys, threading
+from artemis_client.cli.__main__ import main
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+sys.argv = ["artemis", "events", "delete", "7"]
+main()
+"""
+    with terminal([sys.executable, "-c", program], command.environment(), command.folder) as screen:
+        screen.read_until("Delete event 7 for good? [y/N] ")
+        screen.type("\x03")
+        screen.read()
+        assert screen.process.wait(PATIENCE) == 130
+    assert "Traceback" not in screen.text
+
+
 def test_an_import_shows_its_progress(command: Command) -> None:
     line = {"name": "x", "startTime": "2030-01-01T00:00:00Z", "endTime": "2030-01-01T00:00:00Z"}
     (command.folder / "events.jsonl").write_text(f"{json.dumps(line)}\n" * 10 + "[/bold]\n")

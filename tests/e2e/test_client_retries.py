@@ -1,7 +1,6 @@
 """Calls that the client makes again: servers that go away and come back, and servers that say when to come back."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event as Flag
@@ -16,7 +15,6 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from tests.e2e.conftest import Serve
-from tests.e2e.guard import Guard, guarding
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE
 from tests.e2e.test_client_errors import answering
@@ -49,15 +47,10 @@ class Busy:
             info.retry_delay.FromNanoseconds(round(1e9 * self.seconds))
             packed.Pack(info)
             status.details.append(packed)
-        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        details = ("grpc-status-details-bin", status.SerializeToString())
+        context.set_trailing_metadata((details, ("x-request-id", f"call-{len(self.times)}")))
         context.abort(self.code, "not now")
         raise AssertionError
-
-
-@pytest.fixture
-def guard() -> Iterator[Guard]:
-    with guarding("") as guard:
-        yield guard
 
 
 def test_calls_outlast_a_server_that_is_killed_and_started_again(serve: Serve) -> None:
@@ -80,13 +73,22 @@ def test_calls_outlast_a_server_that_is_killed_and_started_again(serve: Serve) -
         assert [stored, created] == list(client.events.list())
 
 
-def test_a_call_that_stays_unavailable_fails_as_its_last_attempt(guard: Guard) -> None:
-    guard.unavailable = 1_000_000
-    with ArtemisClient(guard.target, timeout=SHORT) as client, pytest.raises(Unavailable, match="not now") as refused:
+def test_a_call_that_stays_unavailable_fails_as_its_last_attempt() -> None:
+    busy = Busy(grpc.StatusCode.UNAVAILABLE, None)
+
+    def refuse(context: grpc.ServicerContext) -> Event:
+        busy.seconds = 2 * PATIENCE if busy.times else None
+        return busy(context)
+
+    with (
+        answering(refuse) as target,
+        ArtemisClient(target, timeout=PATIENCE) as client,
+        pytest.raises(Unavailable, match="not now") as refused,
+    ):
         client.events.get(1)
 
-    assert len(guard.calls) >= 2
-    assert refused.value.request_id == f"call-{len(guard.calls)}"
+    assert len(busy.times) == 2
+    assert refused.value.request_id == "call-2"
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])

@@ -1,16 +1,15 @@
 """The data that a test begins with: what is not given gets a default, so that a test names what it is about."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypedDict
 
 import grpc
-from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
-from artemis_client import Event, User
-from artemis_client.errors import from_rpc_error
+from artemis.v1 import events_pb2, users_pb2
+from artemis_client import ArtemisClient, Event, User
 from google.protobuf.json_format import ParseDict
 
 START = datetime(2030, 1, 1, 9, tzinfo=UTC)
@@ -19,8 +18,8 @@ DURATION = timedelta(hours=1)
 """The time from the start to the end of an event that is not given an end."""
 UNSCRIPTED = "x-artemis-testing"
 """The metadata by which the server knows the calls of the kit: they are not recorded, and no fault meets them."""
-MAX_BATCH = 80
-"""Events or users of one call: events as large as they may be, 35 KiB each, stay below the size of an answer, 3 MiB."""
+TIMEOUT = 30.0
+"""Seconds of one call. The client makes it again on a new connection if a fault has cut the connection."""
 
 
 class EventFields(TypedDict, total=False):
@@ -48,9 +47,8 @@ class Data:
     """Adds events and users by calls of the API. Raises: `artemis_client.ArtemisError`, as the client does."""
 
     def __init__(self, channel: grpc.Channel, token: str | None) -> None:
-        self._events = events_pb2_grpc.EventServiceStub(channel)
-        self._users = users_pb2_grpc.UserServiceStub(channel)
-        self._metadata = ((UNSCRIPTED, "1"), *((("authorization", f"Bearer {token}"),) if token else ()))
+        client = ArtemisClient(channel=channel, token=token, timeout=TIMEOUT)
+        self._client = client.with_metadata({UNSCRIPTED: "1"})
         self.forget()
 
     def forget(self) -> None:
@@ -59,27 +57,11 @@ class Data:
 
     def events(self, events: Iterable[Event]) -> list[Event]:
         """Adds events, in their order; returns them with their ids."""
-        requests = [events_pb2.CreateEventRequest(event=self._complete_event(each).to_message()) for each in events]
-        added: list[Event] = []
-        for some in _batches(requests):
-            batch = events_pb2.BatchCreateEventsRequest(requests=some)
-            added += map(Event.from_message, self._call(self._events.BatchCreateEvents, batch).events)
-        return added
+        return self._client.events.batch_create([self._complete_event(each) for each in events])
 
     def users(self, users: Iterable[User]) -> list[User]:
         """Adds users, in their order; returns them with their ids."""
-        requests = [users_pb2.CreateUserRequest(user=self._complete_user(each).to_message()) for each in users]
-        added: list[User] = []
-        for some in _batches(requests):
-            batch = users_pb2.BatchCreateUsersRequest(requests=some)
-            added += map(User.from_message, self._call(self._users.BatchCreateUsers, batch).users)
-        return added
-
-    def _call(self, method: Any, request: Any) -> Any:
-        try:
-            return method(request, metadata=self._metadata, wait_for_ready=True, timeout=30)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from None
+        return self._client.users.batch_create([self._complete_user(each) for each in users])
 
     def _complete_event(self, event: Event) -> Event:
         _check_kind(event, Event)
@@ -92,10 +74,6 @@ class Data:
         _check_kind(user, User)
         self._user_count += 1
         return replace(user, email=user.email or f"user{self._user_count}@example.com")
-
-
-def _batches(requests: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (requests[start : start + MAX_BATCH] for start in range(0, len(requests), MAX_BATCH))
 
 
 def event_of(fields: EventFields) -> Event:

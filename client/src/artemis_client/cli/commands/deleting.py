@@ -1,8 +1,9 @@
 """`delete`: asks first when a person is there."""
 
 import os
+import select
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -74,9 +75,19 @@ def _confirm(resource: Resource, ids: list[int]) -> None:
 def _answer() -> str:
     """Returns a line from the terminal, also when stdin is a pipe."""
     if sys.stdin.isatty():
-        return sys.stdin.readline()
+        return _line(sys.stdin)
     try:
         with open(os.ctermid(), encoding="utf-8") as terminal:
-            return terminal.readline()
+            return _line(terminal)
     except OSError:
         raise click.UsageError("there is no terminal to ask on; give --yes") from None
+
+
+def _line(terminal: TextIO) -> str:
+    """Returns a line from the terminal, or raises KeyboardInterrupt within 0.1 s of Ctrl-C.
+
+    Python handles signals, and then reads: a Ctrl-C between the two would have no effect until the next key.
+    """
+    while not select.select([terminal], [], [], 0.1)[0]:
+        pass
+    return terminal.readline()
