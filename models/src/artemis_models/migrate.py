@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 def upgrade(engine: Engine, patience: Patience = PATIENCE) -> str:
     """Brings the database to `head_revision()`, and returns the revision that it has then.
 
-    It does nothing when the database is there already, or is newer but may be served by this program. On SQLite it is
-    one transaction, on PostgreSQL one for each revision.
+    It does nothing when the database is there already, or is newer but may be served by this program. Each revision is
+    a transaction of its own, but for those whose steps take long on a big table (`migrations.steps`). A new database of
+    SQLite is made in one transaction.
 
     Raises:
         DatabaseError: the database was migrated beyond what this program can serve, or a lock was not to be had.
@@ -44,10 +45,7 @@ def upgrade(engine: Engine, patience: Patience = PATIENCE) -> str:
             log.info("the schema is at revision %s, and this program needs %s", revision, head_revision())
         return revision
     if engine.dialect.name == "sqlite":
-        with engine.begin() as connection:
-            before = served_revision(connection)  # again: another process may have been first
-            for migration in _announced(before):
-                _run(migration, patience, connection)
+        before = _upgrade_sqlite(engine, patience)
     else:
         with _alone(engine):
             before = _revision(engine)
@@ -112,6 +110,25 @@ def _alone(engine: Engine) -> Iterator[None]:
         yield
 
 
+def _upgrade_sqlite(engine: Engine, patience: Patience) -> str | None:
+    """Brings a file to `head_revision()`, and returns the revision that it had."""
+    with engine.begin() as connection:
+        before = served_revision(connection)  # again: another process may have been first
+        if before is None:
+            for migration in _announced(before):
+                _run(migration, patience, connection)
+    if before is not None:
+        for migration in _announced(before):
+            if _in_transaction(migration):
+                with engine.begin() as connection:
+                    if served_revision(connection) == migration.down_revision:
+                        _run(migration, patience, connection)
+            else:
+                with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+                    _run(migration, patience, connection)
+    return before
+
+
 def _run_on_postgresql(engine: Engine, migration: Script, patience: Patience) -> None:
     if _in_transaction(migration):
         with engine.begin() as connection:
@@ -139,7 +156,7 @@ def _attributes(migration: Script, patience: Patience, *, sqlite: bool) -> dict[
         first.append(
             f"UPDATE schema_compatibility SET oldest_revision = '{oldest}' WHERE oldest_revision < '{oldest}'"  # noqa: S608, four digits
         )
-    return {"patience": patience, "first": first, "in_transaction": sqlite or _in_transaction(migration)}
+    return {"patience": patience, "first": first, "in_transaction": _in_transaction(migration)}
 
 
 def _in_transaction(migration: Script) -> bool:

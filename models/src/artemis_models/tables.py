@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from artemis_models.lengths import LENGTH_CLASS
+
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit integer; SQLite's STRICT tables know it as INTEGER."""
 
@@ -42,6 +44,12 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def _partial(name: str, predicate: str, *columns: Any) -> Index:
+    """Returns an index that has the rows alone for which the predicate holds, so that the others cost nothing."""
+    where = text(predicate)
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
 class User(Base):
@@ -94,8 +102,31 @@ class Event(Base):
         Index("ix_events_publisher", "publisher", "id"),
         Index("ix_events_owner_id", "owner_id", "id"),
         Index("ix_events_source_external_id", "source", "external_id", "id"),
-        Index("ix_events_category_start_time", "category", start_time.desc(), "id"),
-        Index("ix_events_start_time", start_time.desc(), "id"),
+        Index("ix_events_name", "name", "id"),
+        Index("ix_events_update_time", "update_time", "id"),
+        _partial("ix_events_external_id", "external_id <> ''", "external_id", "id"),
+        # Each class of lengths has its own order of start times; what follows the id is there to be read without a row.
+        Index("ix_events_length_start_time", text(f"({LENGTH_CLASS})"), "start_time", "id", "end_time"),
+        Index("ix_events_length_end_time", text(f"({LENGTH_CLASS})"), "end_time", "id", "start_time"),
+        Index("ix_events_category_length", "category", text(f"({LENGTH_CLASS})"), "start_time", "id", "end_time"),
+        Index(
+            "ix_events_publisher_length",
+            "publisher",
+            text(f"({LENGTH_CLASS})"),
+            "start_time",
+            "id",
+            "end_time",
+            "category",
+        ),
+        _partial(
+            "ix_events_owner_id_length",
+            "owner_id IS NOT NULL",
+            "owner_id",
+            text(f"({LENGTH_CLASS})"),
+            "start_time",
+            "id",
+            "end_time",
+        ),
         {"sqlite_autoincrement": True, "sqlite_strict": True},
     )
 

@@ -1,12 +1,13 @@
 """Steps of migrations that take long on a big table, beside servers that read and write it.
 
-The migration that calls them sets `in_transaction = False`. On PostgreSQL its steps are committed one by one then, and
-after a failure it runs again from the start; so each step can be repeated. On SQLite nothing changes.
+The migration that calls them sets `in_transaction = False`. Its steps are committed one by one then, and after a failure
+it runs again from the start; so each step can be repeated. A new database of SQLite is made in one transaction all the same.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from alembic import op
@@ -16,30 +17,56 @@ from sqlalchemy import Connection, text
 
 PROGRESS = 10.0
 """Seconds between two lines of the log about a step that goes on."""
-_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"
+_IS_MADE = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = :name",
+    "postgresql": "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)",
+}
+"""The query that tells by the dialect's name whether an index is there: true, none, or false for an INVALID one."""
 
 log = logging.getLogger(__name__)
 
 
 def create_index(name: str, table: str, columns: list[Any], **options: Any) -> None:
-    """Makes an index, on PostgreSQL CONCURRENTLY: it blocks no write. `options` are those of `op.create_index`.
+    """Makes an index, unless it is there. `options` are those of `op.create_index`.
 
-    An attempt that failed or was killed leaves an INVALID index, which slows writes and answers nothing. It is dropped
-    first (PostgreSQL, "CREATE INDEX").
+    On PostgreSQL it is made CONCURRENTLY and blocks no write. An attempt that failed or was killed leaves an INVALID
+    index, which slows writes and answers nothing. It is dropped first (PostgreSQL, "CREATE INDEX"). On SQLite, which
+    leaves nothing of such an attempt, writes wait until the index is made, and reads go on.
     """
     context = op.get_context()
-    if context.dialect.name == "sqlite":
-        op.create_index(name, table, columns, **options)
-        return
-    found = None if context.as_sql else op.get_bind().execute(text(_IS_VALID), {"name": name}).scalar()
+    query = text(_IS_MADE[context.dialect.name])
+    found = None if context.as_sql else op.get_bind().execute(query, {"name": name}).scalar()
     if found:
         return
+    if context.dialect.name == "sqlite":
+        with _announced(f"{name} of {table}; writes wait for it, and reads go on", quiet=_is_empty(table)):
+            op.create_index(name, table, columns, **options)
+        return
+    with _announced(f"{name} of {table}; pg_stat_progress_create_index shows how far it is"):
+        if context.as_sql or found is False:
+            op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
+        op.create_index(name, table, columns, postgresql_concurrently=True, **options)
+
+
+@contextmanager
+def _announced(index: str, *, quiet: bool = False) -> Iterator[None]:
     begun = time.monotonic()
-    log.info("building the index %s of %s; pg_stat_progress_create_index shows how far it is", name, table)
-    if context.as_sql or found is False:
-        op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
-    op.create_index(name, table, columns, postgresql_concurrently=True, **options)
-    log.info("built the index %s in %.1f s", name, time.monotonic() - begun)
+    if not quiet:
+        log.info("building the index %s", index)
+    yield
+    if not quiet:
+        log.info("built the index in %.1f s", time.monotonic() - begun)
+
+
+def _is_empty(table: str) -> bool:
+    if op.get_context().as_sql:
+        return True
+    return not op.get_bind().execute(text(f"SELECT EXISTS (SELECT 1 FROM {table})")).scalar()  # noqa: S608, a table's name
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drops an index, if it is there: on PostgreSQL CONCURRENTLY, so that nobody waits."""
+    op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
 
 
 def update_in_batches(table: str, statement: str, size: int = 5000) -> None:

@@ -73,3 +73,15 @@ Node: TypeAlias = And | Or | Not | Compare | Matches | Present | HasEtag
 
 ALWAYS = And(())
 NEVER = Or(())
+
+
+def fields(node: Node) -> frozenset[str]:
+    """Returns the names of the fields that a tree looks at."""
+    match node:
+        case And(terms) | Or(terms):
+            return frozenset().union(*map(fields, terms))
+        case Not(term):
+            return fields(term)
+        case HasEtag():
+            return frozenset({"etag"})
+    return frozenset({node.field})

@@ -45,7 +45,7 @@ def parameterize(node: Node, values: Values) -> Node:  # noqa: PLR0911, one for 
         case HasEtag(etag):
             return parameterize(Compare("version", Operator.EQ, etags.to_version(etag)), values)
         case Matches(field, text, open_start=False, open_end=True):
-            begins, end = Compare(field, Operator.GE, text), _successor(text)
+            begins, end = Compare(field, Operator.GE, text), successor(text)
             return parameterize(And((begins, Compare(field, Operator.LT, end))) if end else begins, values)
         case Matches(field, text, open_start=False):
             return parameterize(Compare(field, Operator.EQ, text), values)
@@ -130,7 +130,7 @@ class _Writer:
         return f"{self._column(field)} IS NOT NULL" if self._columns[field].nullable else "1 = 1"
 
 
-def _successor(text: str) -> str:
+def successor(text: str) -> str:
     """Returns the least text, by code point, above all that begin with this one; empty if there is none."""
     head = text.rstrip(chr(_LAST_CODE_POINT))
     if not head:

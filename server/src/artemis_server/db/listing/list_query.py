@@ -7,8 +7,11 @@ from typing import Any
 from sqlalchemy import Select, Table, bindparam
 from sqlalchemy.orm import Session
 
+from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
+from artemis_server.db.listing.paths import Path, PathCount, PathSelect
+from artemis_server.db.listing.plans import Option, Plan, plan
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node
@@ -23,32 +26,57 @@ class Query:
     def __init__(self, where: Node, keys: tuple[SortKey, ...], selected: tuple[str, ...], table: Table) -> None:
         self._values: Values = {}
         self._shape = parameterize(where, self._values), keys, selected, table
+        self._table = table
         self._indexes = [selected.index(key.field.name) for key in keys]
+        self._kept = len(self._values) <= MAX_KEPT_VALUES
+        self._box = box_of(where)
+        self._plan = plan(where, keys, table) if self._kept else Plan(None, ())
 
     def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
         """Returns an iterator of the rows after a position, at most `limit`, a chunk at a time.
 
         The rows are one snapshot. Close the iterator to stop early.
         """
-        kept = len(self._values) <= MAX_KEPT_VALUES
+        taken = self._plan.choose(lambda option: self._count(session, option))
         unset = None if after is None else tuple(value is None for value in after)
-        statement = (_statement if kept else _statement.__wrapped__)(*self._shape, unset)
+        statement = (_statement if self._kept else _statement.__wrapped__)(*self._shape, unset, taken)
         bounds = {f"after_{index}": value for index, value in enumerate(after or ())}
+        if taken is not None:
+            bounds |= taken.values(self._box, after)
         return statement.chunks(session, {**self._values, **bounds, "max_rows": limit})
 
     def position(self, row: Row) -> Position:
         """Returns the position of a row in the list."""
         return [row[index] for index in self._indexes]
 
+    def _count(self, session: Session, option: Option) -> int:
+        """Returns the number of entries of an index that a path has, at most one more than are worth reading."""
+        values = {**option.path.values(self._box, None), "max_rows": option.max_entries + 1}
+        found = _count(option.path, self._table).first(session, values)
+        return int(found[0]) if found else 0
+
+
+@lru_cache(maxsize=256)
+def _count(path: Path, table: Table) -> Statement:
+    return Statement(PathCount(path, table))
+
 
 @lru_cache(maxsize=256)
 def _statement(
-    where: Node, keys: tuple[SortKey, ...], selected: tuple[str, ...], table: Table, unset: tuple[bool, ...] | None
+    where: Node,
+    keys: tuple[SortKey, ...],
+    selected: tuple[str, ...],
+    table: Table,
+    unset: tuple[bool, ...] | None,
+    path: Path | None,
 ) -> Statement:
     """Returns the statement for the rows after a position, of whose values these are None. Each value is a parameter.
 
-    Filters that differ in nothing but values share a statement: compiling it costs as much as reading a page.
+    Filters that differ in nothing but values share a statement: compiling it costs as much as reading a page. Without a
+    path, the engine finds its own.
     """
+    if path is not None:
+        return Statement(PathSelect(path, where, table, selected, unset))
     columns = dict(table.c)
     keyset = Keyset(keys, columns)
     statement: Select[Any] = Select(*(columns[name] for name in selected))

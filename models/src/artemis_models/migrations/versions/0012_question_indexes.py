@@ -1,0 +1,42 @@
+"""Give events an index for each question that people ask (docs/adr/0048).
+
+Revision ID: 0012
+Revises: 0011
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from artemis_models.migrations import steps
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+oldest_revision = "0009"
+in_transaction = False
+
+_BOUNDS = [3_600_000_000 * 4**number for number in range(11)]
+_CASES = " ".join(f"WHEN end_time - start_time <= {bound} THEN {number}" for number, bound in enumerate(_BOUNDS))
+LENGTH = sa.text(f"(CASE {_CASES} ELSE 11 END)")
+MADE: tuple[tuple[str, list[Any], str], ...] = (
+    ("ix_events_name", ["name", "id"], ""),
+    ("ix_events_update_time", ["update_time", "id"], ""),
+    ("ix_events_external_id", ["external_id", "id"], "external_id <> ''"),
+    ("ix_events_length_start_time", [LENGTH, "start_time", "id", "end_time"], ""),
+    ("ix_events_length_end_time", [LENGTH, "end_time", "id", "start_time"], ""),
+    ("ix_events_category_length", ["category", LENGTH, "start_time", "id", "end_time"], ""),
+    ("ix_events_publisher_length", ["publisher", LENGTH, "start_time", "id", "end_time", "category"], ""),
+    ("ix_events_owner_id_length", ["owner_id", LENGTH, "start_time", "id", "end_time"], "owner_id IS NOT NULL"),
+)
+REPLACED = ("ix_events_start_time", "ix_events_category_start_time")
+
+
+def upgrade() -> None:
+    """Make the indexes, and drop those that they replace."""
+    for name, columns, predicate in MADE:
+        where = {"sqlite_where": sa.text(predicate), "postgresql_where": sa.text(predicate)} if predicate else {}
+        steps.create_index(name, "events", columns, **where)
+    for name in REPLACED:
+        steps.drop_index(name, "events")

@@ -1,0 +1,248 @@
+"""Paths to the rows of a page: ranges of an index that are read in the order of the list, or collected and sorted.
+
+An index that begins with the class of lengths has a range for each class. Within a class, bounds of the start of an
+event bound its end as well, and the reverse, so that a question about both is one small range.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from artemis_models import CLASSES, LENGTH_CLASS, lengths
+from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from artemis_server.db.listing.bounds import INT64_MAX, INT64_MIN, Bounds, Box
+from artemis_server.db.listing.filter_sql import Condition
+from artemis_server.db.listing.indexes import Access
+from artemis_server.db.listing.keyset import Keyset, Position
+from artemis_server.db.statements import Values
+from artemis_server.query.orders import SortKey
+from artemis_server.query.tree import ALWAYS, Node
+
+_FIRST, _TIES, _BEYOND = "from the first", "at the place", "beyond the place"
+"""Parts of the rows: all of a first page, and of a later one those with the key of the row before it, and the rest."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way to the rows of a page."""
+
+    access: Access
+    keys: tuple[SortKey, ...]
+    """The sort keys of the list."""
+    ordered: bool
+    """True if each range has the rows in the order of the list, so that reading ends with the page."""
+    has_low: bool
+    """True if the range of the column `access.key` has a lower end on the first page."""
+    has_high: bool
+
+    @property
+    def descending(self) -> bool:
+        """True if the ranges are read backwards."""
+        return self.ordered and next(key.descending for key in self.keys if key.field.name == self.access.key)
+
+    @property
+    def by_id(self) -> bool:
+        """True if the id alone orders the rows of a range."""
+        return self.ordered and self.access.key == "id"
+
+    @property
+    def ties_by_id(self) -> bool:
+        """True if the id alone orders the rows of a range that have the same key."""
+        return self.ordered and self.keys[-2:][0].field.name == self.access.key
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of its ranges."""
+        return CLASSES if self.access.classed else (0,)
+
+    def values(self, box: Box, after: Position | None) -> Values:
+        """Returns the values of the parameters that are not the filter's."""
+        values: Values = {f"equal_{place}": box[name].low for place, name in enumerate(self.access.equal)}
+        ends = {number: self._range(box, number) for number in self.numbers}
+        if after is not None and self.ordered:
+            place = after[[key.field.name for key in self.keys].index(self.access.key)]
+            values["place"] = place
+            ends = {number: self._beyond(bounds, place) for number, bounds in ends.items()}
+        for number, bounds in ends.items():
+            values |= {f"low_{number}": bounds.low, f"high_{number}": bounds.high}
+        return values
+
+    def _beyond(self, bounds: Bounds, place: Any) -> Bounds:
+        """Returns the bounds of the rows beyond a place, of which the one towards it is excluded."""
+        if self.descending:
+            return Bounds(bounds.low, place if bounds.high is None else min(place, _moved(bounds.high, 1)))
+        return Bounds(place if bounds.low is None else max(place, _moved(bounds.low, -1)), bounds.high)
+
+    def _range(self, box: Box, number: int) -> Bounds:
+        """Returns the bounds of the key in a range."""
+        bounds = box.get(self.access.key, Bounds())
+        if not self.access.classed:
+            return bounds
+        shortest, longest = lengths(number)
+        if self.access.key == "start_time":
+            ends = box.get("end_time", Bounds())
+            derived = Bounds(_moved(ends.low, -longest), _moved(ends.high, -shortest))
+        else:
+            starts = box.get("start_time", Bounds())
+            derived = Bounds(_moved(starts.low, shortest), _moved(starts.high, longest))
+        return bounds.within(derived)
+
+
+def path(access: Access, keys: tuple[SortKey, ...], box: Box, *, ordered: bool) -> Path:
+    """Returns the path that uses an index for the rows within a box."""
+    names = ("start_time", "end_time") if access.classed else (access.key,)
+    found = [box.get(name, Bounds()) for name in names]
+    has_low = any(bounds.low is not None for bounds in found)
+    return Path(access, keys, ordered, has_low, any(bounds.high is not None for bounds in found))
+
+
+def _moved(value: Any, length: int) -> Any:
+    """Returns a time that is some microseconds later; a text, which bounds nothing but itself, as it is."""
+    return min(max(value + length, INT64_MIN), INT64_MAX) if isinstance(value, int) else value
+
+
+class PathSelect(ClauseElement):
+    """The statement that reads a page by a path. The filter is one of `parameterize`."""
+
+    inherit_cache = False
+
+    def __init__(
+        self,
+        taken: Path,
+        where: Node,
+        table: Table,
+        selected: tuple[str, ...],
+        unset: tuple[bool, ...] | None,
+    ) -> None:
+        """`unset` tells which values of the position before the page are None; it is None on the first page."""
+        self.path = taken
+        self.where = where
+        self.table = table
+        self.selected = selected
+        self.unset = unset
+
+
+class PathCount(ClauseElement):
+    """The statement that counts the entries of an index in the ranges of a path, up to `max_rows`."""
+
+    inherit_cache = False
+
+    def __init__(self, taken: Path, table: Table) -> None:
+        self.path = taken
+        self.table = table
+
+
+@compiles(PathSelect)
+def _select(element: PathSelect, compiler: SQLCompiler, **options: Any) -> str:
+    return _Writer(element.path, element.table, compiler, options).page(element)
+
+
+@compiles(PathCount)
+def _count(element: PathCount, compiler: SQLCompiler, **options: Any) -> str:
+    writer = _Writer(element.path, element.table, compiler, options)
+    ranges = " UNION ALL ".join(writer.ranges("1", (), _FIRST))
+    return f"SELECT count(*) FROM ({ranges} LIMIT {writer.parameter('max_rows')}) AS entries"  # noqa: S608, names of ours
+
+
+class _Writer:
+    """Writes the statements of a path."""
+
+    def __init__(self, taken: Path, table: Table, compiler: SQLCompiler, options: dict[str, Any]) -> None:
+        self._path = taken
+        self._access = taken.access
+        self._table = table
+        self._sqlite = compiler.dialect.name == "sqlite"
+        self._compiler = compiler
+        self._options = options
+
+    def page(self, element: PathSelect) -> str:
+        """Returns the statement of a page.
+
+        An index in the order of the list gives the rows of a first page at once. Otherwise the keys of the page are
+        found first, in the index alone if it has all that the filter needs, and then their rows.
+        """
+        columns, path = dict(self._table.c), self._path
+        conditions = [] if element.where == ALWAYS else [self._process(Condition(element.where, columns))]
+        keyset = Keyset(path.keys, columns)
+        selected, order = self._names(element.selected), ", ".join(map(self._process, keyset.order()))
+        limit = f"LIMIT {self.parameter('max_rows')}"
+        if path.by_id or (path.ordered and not path.access.classed and element.unset is None):
+            (rows,) = self.ranges(selected, conditions, _FIRST if element.unset is None else _BEYOND)
+            return f"{rows} ORDER BY {order} {limit}"
+        keys = self._names([key.field.name for key in path.keys])
+        places = ", ".join(f"{place}{_direction(key)}" for place, key in enumerate(path.keys, 1))
+
+        def part(part: str, *more: str) -> str:
+            ranges = " UNION ALL ".join(self.ranges(keys, [*conditions, *more], part))
+            if not path.ordered and not self._sqlite:
+                ranges = f"SELECT * FROM ({ranges} OFFSET 0) AS chosen"  # noqa: S608, OFFSET: no index by the order
+            return f"{ranges} ORDER BY {places} {limit}"
+
+        if element.unset is None:
+            page = part(_FIRST)
+        else:
+            after = self._process(keyset.after(element.unset))
+            page = part(_FIRST, after)
+            if path.ordered:  # many rows may have the key of the row before the page; the rest is read if they are few
+                ties, rest = part(_TIES, *([] if path.ties_by_id else [after])), part(_BEYOND)
+                page = f"SELECT * FROM ({ties}) AS ties UNION ALL SELECT * FROM ({rest}) AS rest {limit}"  # noqa: S608
+        join = "CROSS JOIN" if self._sqlite else "JOIN"  # SQLite reads the left side of a CROSS JOIN first
+        return (
+            f"SELECT {selected} FROM ({page}) AS page {join} {self._table.name}"  # noqa: S608, names of ours
+            f" ON {self._column('id')} = page.id ORDER BY {order}"
+        )
+
+    def ranges(self, selected: str, conditions: Sequence[str], part: str) -> Iterator[str]:
+        """Yields a SELECT for each range: of the rows in it for which the conditions hold."""
+        name, index = self._table.name, self._access.index
+        hint = "" if not self._sqlite else f" INDEXED BY {index.name}" if index.name else " NOT INDEXED"
+        fixed = [
+            f"{self._column(each)} = {self.parameter(f'equal_{at}')}" for at, each in enumerate(self._access.equal)
+        ]
+        fixed += [index.predicate] if index.predicate else []
+        # In SQLite no index is used for what has a plus before it: the range is the narrowest.
+        checked = [f"+({each})" if self._sqlite else each for each in conditions]
+        for number in self._path.numbers:
+            classed = [f"({LENGTH_CLASS}) = {number}"] if self._access.classed else []
+            terms = [*fixed, *classed, *self._ends(number, part), *checked]
+            where = f" WHERE {' AND '.join(terms)}" if terms else ""
+            yield f"SELECT {selected} FROM {name}{hint}{where}"  # noqa: S608, names of ours
+
+    def _ends(self, number: int, part: str) -> Iterator[str]:
+        """Yields the conditions of the ends of a range."""
+        key, path = self._column(self._access.key), self._path
+        loose = ""
+        if part == _TIES:
+            yield f"{key} = {self.parameter('place')}"
+            loose = "+" if self._sqlite else ""
+            if path.ties_by_id:
+                sign = "<" if path.keys[-1].descending else ">"
+                yield f"{self._column('id')} {sign} {self.parameter(f'after_{len(path.keys) - 1}')}"
+        ends = {">": (path.has_low, f"low_{number}"), "<": (path.has_high, f"high_{number}")}
+        for sign, (given, parameter) in ends.items():
+            if part == _BEYOND and (sign == "<") == path.descending:
+                yield f"{key} {sign} {self.parameter(parameter)}"
+            elif given:
+                yield f"{loose}{key} {sign}= {self.parameter(parameter)}"
+
+    def _names(self, names: Sequence[str]) -> str:
+        return ", ".join(map(self._column, names))
+
+    def parameter(self, name: str) -> str:
+        """Returns a bound parameter."""
+        return self._process(bindparam(name))
+
+    def _column(self, name: str) -> str:
+        return self._process(self._table.c[name])
+
+    def _process(self, element: ColumnElement[Any]) -> str:
+        return str(self._compiler.process(element, **self._options))
+
+
+def _direction(key: SortKey) -> str:
+    if not key.field.nullable:
+        return " DESC" if key.descending else ""
+    return " DESC NULLS LAST" if key.descending else " NULLS FIRST"
