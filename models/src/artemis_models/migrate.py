@@ -1,10 +1,12 @@
 """The upgrade of a database, revision by revision, while servers may go on beside it (docs/adr/0032)."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import StringIO
+from itertools import count
 from pathlib import Path
 
 from alembic import command
@@ -24,6 +26,8 @@ from artemis_models.revisions import (
 
 LOCK = 0x617274656D6973
 """The advisory lock that a migration of a PostgreSQL database holds."""
+LOCK_PAUSE = 0.2
+"""Seconds between two attempts to get it."""
 
 log = logging.getLogger(__name__)
 
@@ -100,14 +104,18 @@ def _alone(engine: Engine) -> Iterator[None]:
     """Waits until no other process migrates this database, and keeps others waiting.
 
     The lock is a transaction's, so that it works through a pooler. CREATE INDEX CONCURRENTLY waits for transactions
-    that have a snapshot. This one must have none while it is idle, and statements with parameters keep theirs.
+    that have a snapshot. The one with the lock must have none while it is idle, and statements with parameters keep
+    theirs; those that wait for the lock ask for it again and again, because a statement that waits has one too.
     """
-    with engine.begin() as connection:
-        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-        if not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({LOCK})").scalar():
+    for attempt in count():
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            if connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({LOCK})").scalar():
+                yield
+                return
+        if not attempt:
             log.info("another process migrates the database: waiting until it ends")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-        yield
+        time.sleep(LOCK_PAUSE)
 
 
 def _upgrade_sqlite(engine: Engine, patience: Patience) -> str | None:

@@ -2,18 +2,30 @@
 
 from alembic import context
 from artemis_models.tables import Base
+from sqlalchemy import Column, Index
+from sqlalchemy.schema import SchemaItem
 
 attributes = context.config.attributes
+
+
+def _is_compared(item: SchemaItem, *_: object) -> bool:
+    """Tells whether Alembic compares a part of the schema with the models.
+
+    It does not know of `ddl_if`, and takes an expression that PostgreSQL writes in its own way for another one.
+    """
+    dialect = context.get_context().dialect.name
+    if isinstance(item, Index) and not all(isinstance(each, Column) for each in item.expressions):
+        return False
+    return bool(item.info.get("only", dialect) == dialect)
+
+
 context.configure(
     connection=attributes.get("connection"),
     dialect_name=attributes.get("dialect"),
     target_metadata=Base.metadata,
     literal_binds=context.is_offline_mode(),
     render_as_batch=True,
-    # Alembic does not know of `ddl_if`.
-    include_object=lambda item, *_: (
-        item.info.get("only", context.get_context().dialect.name) == context.get_context().dialect.name
-    ),
+    include_object=_is_compared,
     transactional_ddl=attributes.get("in_transaction", True),  # true of SQLite, too, after an explicit BEGIN
 )
 with context.begin_transaction():

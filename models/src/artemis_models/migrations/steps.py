@@ -1,7 +1,8 @@
 """Steps of migrations that take long on a big table, beside servers that read and write it.
 
-The migration that calls them sets `in_transaction = False`. Its steps are committed one by one then, and after a failure
-it runs again from the start; so each step can be repeated. A new database of SQLite is made in one transaction all the same.
+The migration that calls them sets `in_transaction = False`. Its steps are committed one by one then, and after a
+failure it runs again from the start; so each step can be repeated. A new database of SQLite is made in one transaction
+all the same.
 """
 
 import logging
