@@ -10,7 +10,20 @@ from functools import lru_cache
 from random import randrange
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Table, Text, bindparam, cast, exists, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Table,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from artemis_server.db.listing.filter_sql import Condition, parameterize
@@ -74,16 +87,21 @@ class _Statements:
 
 @dataclass(frozen=True)
 class _Sample:
-    """A parameter with ids, as an engine takes it: the function whose rows are the ids, and what it is given."""
+    """Ids as the rows of a table, of a parameter that an engine can take."""
 
-    rows: Callable[[], Any]
+    table: Callable[[], TableValuedAlias]
     to_parameter: Callable[[list[int]], Any]
 
 
-_SAMPLES = {
-    "sqlite": _Sample(lambda: func.json_each(bindparam("sample", type_=Text)), json.dumps),
-    "postgresql": _Sample(lambda: func.unnest(cast(bindparam("sample"), ARRAY(BigInteger))), lambda ids: ids),
-}
+def _json_each() -> TableValuedAlias:
+    return func.json_each(bindparam("sample", type_=Text)).table_valued("value")
+
+
+def _unnest() -> TableValuedAlias:
+    return func.unnest(cast(bindparam("sample"), ARRAY(BigInteger))).table_valued("value").render_derived()
+
+
+_SAMPLES = {"sqlite": _Sample(_json_each, json.dumps), "postgresql": _Sample(_unnest, lambda ids: ids)}
 
 
 @lru_cache(maxsize=256)
@@ -93,9 +111,9 @@ def _statements(where: Node, table: Table, dialect: str) -> _Statements:
     The last one asks for each id whether its row exists and matches, so that no engine begins with another index.
     """
     conditions: list[ColumnElement[bool]] = [] if where == ALWAYS else [Condition(where, dict(table.c))]
-    matches = select(literal(1)).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
-    sample = _SAMPLES[dialect].rows().table_valued("value")
-    matching = exists(select(literal(1)).select_from(table).where(table.c.id == sample.c.value, *conditions))
+    matches = select(literal_column("1")).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
+    sample = _SAMPLES[dialect].table()
+    matching = exists(select(literal_column("1")).select_from(table).where(table.c.id == sample.c.value, *conditions))
     return _Statements(
         bounded=Statement(select(func.count()).select_from(matches)),
         extent=Statement(select(func.min(table.c.id), func.max(table.c.id))),
