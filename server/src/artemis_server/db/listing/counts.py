@@ -21,7 +21,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
-    literal,
+    literal_column,
     select,
 )
 from sqlalchemy.orm import Session
