@@ -1,4 +1,4 @@
-"""Update masks: which fields an update changes."""
+"""Field masks: which fields an update changes, or a read returns."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ _NAMED_BY = "id"
 _CONDITION = "etag"
 
 
-def field_mask(paths: Iterable[str] | None) -> FieldMask | None:
-    """Returns the mask of these paths, None for None. Raises TypeError if they are one string."""
+def field_mask(paths: Iterable[str] | None, name: str = "update_mask") -> FieldMask | None:
+    """Returns the mask of these paths, None for None. Raises TypeError, with its name, if they are one string."""
     if isinstance(paths, str):
-        raise TypeError(f"update_mask must be several paths, such as [{paths!r}], not the string {paths!r}")
+        raise TypeError(f"{name} must be several paths, such as [{paths!r}], not the string {paths!r}")
     return None if paths is None else FieldMask(paths=paths)
 
 

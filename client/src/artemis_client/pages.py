@@ -28,11 +28,16 @@ class Page(Generic[Resource]):
     `next_page_token`, given to `list` as its `page_token` with the same filter and order, continues after this page; it
     is empty on the last one. `resume_token`, given to `watch`, delivers every change that the list does not show; only
     the first page of a list of events has it.
+
+    `total_size` is the number of resources on all pages, if the list was asked for it; only the first page has it. It
+    is exact up to 10,000. Above that it is an estimate, and `total_size_estimated` is True.
     """
 
     items: Sequence[Resource]
     next_page_token: str
     resume_token: str = ""
+    total_size: int | None = None
+    total_size_estimated: bool = False
 
 
 class Found(dict[int, Identified]):

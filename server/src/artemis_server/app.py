@@ -125,18 +125,22 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
     resume_tokens = ResumeTokens(tokens.key)
     events, users = EventStore(), UserStore()
     history = History(database, tokens)
+    event_resources, user_resources = Resources(database, events), Resources(database, users)
+    event_batches, user_batches = Batches(database, events), Batches(database, users)
     return (
         Service(
             descriptor=events_pb2.DESCRIPTOR.services_by_name["EventService"],
             register=events_pb2_grpc.add_EventServiceServicer_to_server,
             servicer=EventServicer(
-                Resources(database, events),
+                event_resources,
                 Lists(database, events, tokens, resume_tokens),
-                Batches(database, events),
+                event_batches,
                 history,
                 watches,
             ),
             checks={
+                "GetEvent": event_resources.check_get,
+                "BatchGetEvents": event_batches.check_get,
                 "ListEvents": Lists(database, events, tokens).check,
                 "ListEventChanges": history.check,
                 "WatchEvents": watches.check,
@@ -146,8 +150,12 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
         Service(
             descriptor=users_pb2.DESCRIPTOR.services_by_name["UserService"],
             register=users_pb2_grpc.add_UserServiceServicer_to_server,
-            servicer=UserServicer(Resources(database, users), Lists(database, users, tokens), Batches(database, users)),
-            checks={"ListUsers": Lists(database, users, tokens).check},
+            servicer=UserServicer(user_resources, Lists(database, users, tokens), user_batches),
+            checks={
+                "GetUser": user_resources.check_get,
+                "BatchGetUsers": user_batches.check_get,
+                "ListUsers": Lists(database, users, tokens).check,
+            },
             get_methods=("GetUser",),
         ),
     )

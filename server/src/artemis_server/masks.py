@@ -1,4 +1,4 @@
-"""Update masks: which fields an update sets, and the resource that results from it (AIP-134, 161, 203)."""
+"""Field masks: which fields an update sets, and what results (AIP-134, 161, 203); which a read returns (AIP-157)."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -24,30 +24,50 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
         InvalidArgument: the mask has a path that the message has not, or "*" beside other paths.
     """
     fields, unknown = split(mask, message)
+    _refuse(unknown, "update_mask", message.DESCRIPTOR.name)
+    return fields
+
+
+def read_fields(mask: FieldMask, descriptor: Descriptor) -> tuple[str, ...] | None:
+    """Returns the fields of a message that a read returns, in the order of their declaration; None for all of them.
+
+    The mask ["start_time", "name", "name"] gives ("name", "start_time"). An empty one and ["*"] give None.
+
+    Raises:
+        InvalidArgument: the mask has a path that the message has not, or "*" beside other paths.
+    """
+    paths = set(mask.paths)
+    if not paths or paths == {ALL}:
+        return None
+    known = field_names(descriptor)
+    _refuse(sorted(paths - known), "read_mask", descriptor.name)
+    return None if paths == known else tuple(field.name for field in descriptor.fields if field.name in paths)
+
+
+def _refuse(unknown: Sequence[str], mask: str, kind: str) -> None:
+    """Raises InvalidArgument if there are unknown paths in the mask of this name."""
     if ALL in unknown:
         raise InvalidArgument(
             Violation(
-                field="update_mask",
+                field=mask,
                 description=f'"{ALL}" stands for all fields: it must be the only path',
-                rule="update_mask.star",
+                rule=f"{mask}.star",
                 values={"path": ALL},
             )
         )
     if unknown:
-        kind = message.DESCRIPTOR.name
         raise InvalidArgument(
             *(
                 Violation(
-                    field="update_mask",
+                    field=mask,
                     description=f'{kind} has no field "{path}"',
-                    rule="update_mask.path",
+                    rule=f"{mask}.path",
                     values={"path": path},
                 )
                 for path in unknown
             ),
             reason="UNKNOWN_FIELD",
         )
-    return fields
 
 
 def split(mask: FieldMask, message: Message) -> tuple[tuple[str, ...], list[str]]:

@@ -19,7 +19,7 @@ M = TypeVar("M", bound=Message)
 MAX_ITEMS = 1000
 """The most elements of a repeated field of a request. The rules of the contract allow no more."""
 MAX_PATHS = 250
-"""The most paths of an update mask, which may repeat some: no resource has as many fields."""
+"""The most paths of a field mask, which may repeat some: no resource has as many fields."""
 MAX_FIELDS = 100_000
 """The most fields that are looked at: a full batch may have a hundred in each request."""
 _TIDY = 4096  # bytes of a request in which unknown fields do not matter

@@ -17,6 +17,9 @@ class ListRequest(AnyRequest, Protocol):
 
     page_token: str
 
+    def ClearField(self, field_name: Any, /) -> None:  # noqa: N802 - protobuf's name for it
+        """Clears a field."""
+
 
 Resource = TypeVar("Resource")
 Request = TypeVar("Request", bound=AnyRequest)
@@ -55,6 +58,8 @@ class AsyncPages(AsyncIterator[Page[Resource]], Generic[Resource]):
                 raise StopAsyncIteration
             page = self._page(await self._caller.call(self._method, self._request, self._timeout))
             self._request.page_token = page.next_page_token
+            if page.total_size is not None:  # to count once is enough
+                self._request.ClearField("return_total_size")
             self._ended = not page.next_page_token
             return page
 

@@ -40,10 +40,10 @@ class AsyncUserClient(AsyncResources[User]):
         )
         return User.from_message(await self._write(self._stub.CreateUser, request, timeout))
 
-    async def get(self, user_id: int, *, timeout: float | None = None) -> User:
-        """Returns the user with this id."""
+    async def get(self, user_id: int, *, read_mask: Iterable[str] | None = None, timeout: float | None = None) -> User:
+        """Returns the user with this id, or with `read_mask` these fields of it; the others have their defaults."""
         check_integer("user_id", user_id)
-        request = users_pb2.GetUserRequest(id=user_id)
+        request = users_pb2.GetUserRequest(id=user_id, read_mask=field_mask(read_mask, "read_mask"))
         return User.from_message(await self._call(self._stub.GetUser, request, timeout))
 
     def list(
@@ -53,6 +53,8 @@ class AsyncUserClient(AsyncResources[User]):
         order_by: str = "",
         page_size: int = 0,
         page_token: str = "",
+        read_mask: Iterable[str] | None = None,
+        return_total_size: bool = False,
         timeout: float | None = None,
     ) -> AsyncPager[User]:
         """Returns the users that match `filter` in the order of `order_by`. Without these it returns all, by id.
@@ -61,9 +63,17 @@ class AsyncUserClient(AsyncResources[User]):
         filters with values that cannot break out. A loop gets the users; `pages()` of the result yields pages with
         their tokens, and `page_token` continues after a page. Pages are fetched as they are needed; the timeout is one
         page's.
+
+        With `read_mask`, such as ["id", "email"], the server reads and sends these fields alone; the others have their
+        defaults. With `return_total_size`, the first page has a `total_size`.
         """
         request = users_pb2.ListUsersRequest(
-            filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+            filter=filter,
+            order_by=order_by,
+            page_size=page_size,
+            page_token=page_token,
+            read_mask=field_mask(read_mask, "read_mask"),
+            return_total_size=return_total_size,
         )
         return AsyncPager(AsyncPages(self._caller, self._stub.ListUsers, request, _page, timeout))
 
@@ -114,12 +124,15 @@ class AsyncUserClient(AsyncResources[User]):
         )
         return User.from_message(await self._write(self._stub.DeleteUser, request, timeout))
 
-    async def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[User]:
-        """Returns the users with these ids, in their order. If any does not exist, NotFound is raised.
+    async def batch_get(
+        self, ids: Iterable[int], *, read_mask: Iterable[str] | None = None, timeout: float | None = None
+    ) -> builtins.list[User]:
+        """Returns the users with these ids, in their order, or with `read_mask` these fields of them.
 
-        `get_many` tells which do not exist.
+        If any does not exist, NotFound is raised. `get_many` tells which do not exist.
         """
-        return await self._read_many(self._stub.BatchGetUsers, users_pb2.BatchGetUsersRequest, ids, _users, timeout)
+        batch = partial(users_pb2.BatchGetUsersRequest, read_mask=field_mask(read_mask, "read_mask"))
+        return await self._read_many(self._stub.BatchGetUsers, batch, ids, _users, timeout)
 
     async def batch_create(
         self,
@@ -188,7 +201,12 @@ class AsyncUserClient(AsyncResources[User]):
 
 
 def _page(response: users_pb2.ListUsersResponse) -> Page[User]:
-    return Page(items=[*map(User.from_message, response.users)], next_page_token=response.next_page_token)
+    return Page(
+        items=[*map(User.from_message, response.users)],
+        next_page_token=response.next_page_token,
+        total_size=response.total_size if response.HasField("total_size") else None,
+        total_size_estimated=response.total_size_estimated,
+    )
 
 
 def _users(

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from artemis_client._async.source import AsyncEventSource
 from artemis_client.calls import OneReader
 from artemis_client.errors import Cancelled
@@ -24,11 +26,17 @@ class AsyncWatch(AsyncIterator[EventChange]):
         RuntimeError: the client was made elsewhere, such as before a fork, or another reader waits.
     """
 
-    def __init__(self, source: AsyncEventSource, resume_token: str, filter: str) -> None:  # noqa: A002 - its name
+    def __init__(
+        self,
+        source: AsyncEventSource,
+        resume_token: str,
+        filter: str,  # noqa: A002 - its name
+        read_mask: FieldMask | None = None,
+    ) -> None:
         self._source = source
         self._resume_token = resume_token
         self._is_closed = False
-        self._batches = source.batches(Progress(resume_token, filter))
+        self._batches = source.batches(Progress(resume_token, filter, read_mask))
         self._changes = deque[EventChange]()
         self._reached = resume_token
         self._reader = OneReader()

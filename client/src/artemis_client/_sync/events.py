@@ -44,10 +44,10 @@ class EventClient(Resources[Event]):
         )
         return Event.from_message(self._write(self._stub.CreateEvent, request, timeout))
 
-    def get(self, event_id: int, *, timeout: float | None = None) -> Event:
-        """Returns the event with this id."""
+    def get(self, event_id: int, *, read_mask: Iterable[str] | None = None, timeout: float | None = None) -> Event:
+        """Returns the event with this id, or with `read_mask` these fields of it; the others have their defaults."""
         check_integer("event_id", event_id)
-        request = events_pb2.GetEventRequest(id=event_id)
+        request = events_pb2.GetEventRequest(id=event_id, read_mask=field_mask(read_mask, "read_mask"))
         return Event.from_message(self._call(self._stub.GetEvent, request, timeout))
 
     def list(
@@ -57,6 +57,8 @@ class EventClient(Resources[Event]):
         order_by: str = "",
         page_size: int = 0,
         page_token: str = "",
+        read_mask: Iterable[str] | None = None,
+        return_total_size: bool = False,
         timeout: float | None = None,
     ) -> Pager[Event]:
         """Returns the events that match `filter` in the order of `order_by`. Without these it returns all, by id.
@@ -65,9 +67,17 @@ class EventClient(Resources[Event]):
         with values that cannot break out. A loop gets the events; `pages()` of the result yields pages with their
         tokens, and `page_token` continues after a page. Pages are fetched as they are needed; the timeout is one
         page's.
+
+        With `read_mask`, such as ["id", "name"], the server reads and sends these fields alone; the others have their
+        defaults. With `return_total_size`, the first page has a `total_size`.
         """
         request = events_pb2.ListEventsRequest(
-            filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+            filter=filter,
+            order_by=order_by,
+            page_size=page_size,
+            page_token=page_token,
+            read_mask=field_mask(read_mask, "read_mask"),
+            return_total_size=return_total_size,
         )
         return Pager(Pages(self._caller, self._stub.ListEvents, request, _page, timeout))
 
@@ -118,12 +128,15 @@ class EventClient(Resources[Event]):
         )
         return Event.from_message(self._write(self._stub.DeleteEvent, request, timeout))
 
-    def batch_get(self, ids: Iterable[int], *, timeout: float | None = None) -> builtins.list[Event]:
-        """Returns the events with these ids, in their order. If any does not exist, NotFound is raised.
+    def batch_get(
+        self, ids: Iterable[int], *, read_mask: Iterable[str] | None = None, timeout: float | None = None
+    ) -> builtins.list[Event]:
+        """Returns the events with these ids, in their order, or with `read_mask` these fields of them.
 
-        `get_many` tells which do not exist.
+        If any does not exist, NotFound is raised. `get_many` tells which do not exist.
         """
-        return self._read_many(self._stub.BatchGetEvents, events_pb2.BatchGetEventsRequest, ids, _events, timeout)
+        batch = partial(events_pb2.BatchGetEventsRequest, read_mask=field_mask(read_mask, "read_mask"))
+        return self._read_many(self._stub.BatchGetEvents, batch, ids, _events, timeout)
 
     def batch_create(
         self,
@@ -181,13 +194,22 @@ class EventClient(Resources[Event]):
         batch = partial(events_pb2.BatchDeleteEventsRequest, validate_only=validate_only)
         return self._write_many(self._stub.BatchDeleteEvents, batch, requests, request_id, _events, timeout)
 
-    def history(self, event_id: int, *, page_size: int = 0, timeout: float | None = None) -> Pager[EventChange]:
+    def history(
+        self,
+        event_id: int,
+        *,
+        page_size: int = 0,
+        read_mask: Iterable[str] | None = None,
+        timeout: float | None = None,
+    ) -> Pager[EventChange]:
         """Returns the changes of one event that the server has kept, the newest first, also of a deleted event.
 
-        Pages are fetched as they are needed; the timeout is one page's.
+        With `read_mask`, the events in the changes have these fields alone. Pages are fetched as they are needed; the
+        timeout is one page's.
         """
         check_integer("event_id", event_id)
-        request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size)
+        mask = field_mask(read_mask, "read_mask")
+        request = events_pb2.ListEventChangesRequest(id=event_id, page_size=page_size, read_mask=mask)
         return Pager(Pages(self._caller, self._stub.ListEventChanges, request, _changes, timeout))
 
     def watch(
@@ -195,16 +217,17 @@ class EventClient(Resources[Event]):
         resume_token: str | None = None,
         filter: str | None = None,  # noqa: A002 - the contract's name for it
         *,
+        read_mask: Iterable[str] | None = None,
         timeout: float | None = None,
     ) -> Watch:
         """Returns the changes of events, or of those that match `filter`, as they are committed.
 
         With `resume_token`, a token of a list or of an earlier watch, the changes after that list or watch come first.
         Without it, the first change is the first one that is committed after this method has returned. The method
-        calls the server once, within the timeout.
+        calls the server once, within the timeout. With `read_mask`, the events in the changes have these fields alone.
         """
-        source = self._source()
-        return Watch(source, resume_token or source.resume_token(timeout), filter or "")
+        source, mask = self._source(), field_mask(read_mask, "read_mask")
+        return Watch(source, resume_token or source.resume_token(timeout), filter or "", mask)
 
     def list_and_watch(
         self,
@@ -244,6 +267,8 @@ def _page(response: events_pb2.ListEventsResponse) -> Page[Event]:
         items=[*map(Event.from_message, response.events)],
         next_page_token=response.next_page_token,
         resume_token=response.resume_token,
+        total_size=response.total_size if response.HasField("total_size") else None,
+        total_size_estimated=response.total_size_estimated,
     )
 
 

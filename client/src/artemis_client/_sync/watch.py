@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from artemis_client._sync.source import EventSource
 from artemis_client.calls import OneReader
 from artemis_client.errors import Cancelled
@@ -25,11 +27,17 @@ class Watch(Iterator[EventChange]):
         RuntimeError: the client was made elsewhere, such as before a fork, or another reader waits.
     """
 
-    def __init__(self, source: EventSource, resume_token: str, filter: str) -> None:  # noqa: A002 - its name
+    def __init__(
+        self,
+        source: EventSource,
+        resume_token: str,
+        filter: str,  # noqa: A002 - its name
+        read_mask: FieldMask | None = None,
+    ) -> None:
         self._source = source
         self._resume_token = resume_token
         self._is_closed = False
-        self._batches = source.batches(Progress(resume_token, filter))
+        self._batches = source.batches(Progress(resume_token, filter, read_mask))
         self._changes = deque[EventChange]()
         self._reached = resume_token
         self._reader = OneReader()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import grpc
 from artemis.v1.events_pb2 import EventChange, WatchEventsRequest, WatchEventsResponse
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from artemis_client.errors import ArtemisError, Unavailable
 from artemis_client.retries import Attempts
@@ -39,8 +40,13 @@ class Progress:
     after others: two streams may order transactions that have no event in common differently.
     """
 
-    def __init__(self, resume_token: str, filter: str) -> None:  # noqa: A002 - the contract's name for it
-        self._request = WatchEventsRequest(resume_token=resume_token, filter=filter)
+    def __init__(
+        self,
+        resume_token: str,
+        filter: str,  # noqa: A002 - the contract's name for it
+        read_mask: FieldMask | None = None,
+    ) -> None:
+        self._request = WatchEventsRequest(resume_token=resume_token, filter=filter, read_mask=read_mask)
         self._unfinished: list[WatchEventsResponse] = []
         self._attempts = Attempts(math.inf)
         self._refused = False

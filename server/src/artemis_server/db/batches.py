@@ -1,17 +1,18 @@
 """Batches of rows: a few statements, however many rows there are. The transaction makes a batch all or none."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 from google.protobuf.message import Message
-from sqlalchemy import Select, bindparam, delete, select, text, update
+from sqlalchemy import bindparam, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from artemis_server.contract import ETAG, MAX_RESPONSE_BYTES
 from artemis_server.db import etags, times
+from artemis_server.db.columns import Fields
 from artemis_server.db.connection.driver_errors import broken_constraint
 from artemis_server.db.ids import allocate
 from artemis_server.db.statements import MAX_FETCH, Statement, Values
@@ -47,16 +48,20 @@ class BatchStore(Store[M]):
             vacated = {self.unique_field: bindparam("vacated"), "version": self._columns.version + 1}
             self._vacate = Statement(update(self._table).where(*self._matches(conditional=False)).values(vacated))
 
-    def find_many(self, session: Session, ids: Iterable[int], field: str) -> dict[int, M]:
-        """Returns the rows that there are, by id.
+    def find_many(self, session: Session, ids: Iterable[int], field: str, fields: Fields = None) -> dict[int, M]:
+        """Returns the rows that there are, or these fields of them, by id.
 
         Raises:
             InvalidArgument: they are too large for one response; `field` is to blame.
         """
         found: dict[int, M] = {}
         space = MAX_RESPONSE_BYTES
-        for message in self._read(session, select(*self._row).where(self._columns.id.in_(set(ids)))):
-            found[_id(message)] = message
+        names = self.codec.columns(fields, {"id"})
+        fill, id_place = self.codec.fill_of(names, fields), names.index("id")
+        chosen = select(*(self._columns[name] for name in names)).where(self._columns.id.in_(set(ids)))
+        for row in session.execute(chosen).yield_per(MAX_FETCH):
+            message = found[row[id_place]] = self.message()
+            fill(message, tuple(row))
             space -= message.ByteSize()
             if space < 0:
                 raise _too_large(field)
@@ -66,11 +71,8 @@ class BatchStore(Store[M]):
         """Returns those of the rows that exist, by id; nobody else can change them until the transaction ends."""
         statement = select(*self._row).where(self._columns.id.in_(set(ids)))
         in_order = statement.order_by(self._columns.id).with_for_update()  # in one order, or two could deadlock
-        return {_id(message): message for message in self._read(session, in_order)}
-
-    def _read(self, session: Session, statement: "Select[Any]") -> Iterator[M]:
-        for row in session.execute(statement).yield_per(MAX_FETCH):
-            yield self.codec.to_message(tuple(row))
+        rows = session.execute(in_order).yield_per(MAX_FETCH)
+        return {_id(message): message for message in (self.codec.to_message(tuple(row)) for row in rows)}
 
     def expect(self, found: Mapping[int, M], row_id: int, etag: str, path: str) -> M:
         """Returns the row with this id.

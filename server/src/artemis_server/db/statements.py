@@ -5,7 +5,8 @@ connection, which the session holds, costs little more than the row. It is the s
 same SQL and bound parameters. Rows are plain tuples.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal, Protocol, cast
 
@@ -31,6 +32,7 @@ MAX_FETCH = 128
 """The number of rows that are fetched at a time: enough for a page of 100 and the row after it."""
 MAX_INSERTED = 100
 """The number of rows of one INSERT. Each of their values is a parameter, of which SQLite allows 32,766."""
+_BEGIN = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
 Row = tuple[Any, ...]
@@ -160,6 +162,17 @@ def driver_connection(session: Session) -> Driver:
     """
     session.info[_DRIVER] = found = _find(session)
     return found[0]
+
+
+@contextmanager
+def snapshot(session: Session) -> Iterator[None]:
+    """Makes the statements in the block read one snapshot, in a session whose connection is in autocommit."""
+    driver = driver_connection(session)
+    driver.execute(_BEGIN[session.get_bind().dialect.name]).close()
+    try:
+        yield
+    finally:
+        driver.execute("ROLLBACK").close()
 
 
 def _find(session: Session) -> tuple[Driver, Dialect]:

@@ -6,6 +6,7 @@ rows: in a page, building the messages costs more than the query.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
@@ -18,20 +19,31 @@ from sqlalchemy.orm import Session
 
 from artemis_server.contract import ETAG
 from artemis_server.db import etags, times
-from artemis_server.db.columns import RowCodec
+from artemis_server.db.columns import Fields, Fill, RowCodec
 from artemis_server.db.connection.driver_errors import Constraint, broken_constraint
 from artemis_server.db.idempotency import RequestKey, insert_once
 from artemis_server.db.ids import next_id
+from artemis_server.db.listing.counts import Count
 from artemis_server.db.listing.list_query import Query
 from artemis_server.db.listing.predicate import Predicate, predicate
 from artemis_server.db.statements import ATTRIBUTION, PRINCIPAL_NAME, Row, Statement, Values, principal_name
 from artemis_server.errors import Aborted, NotFound, RequestError, attempt_both
 from artemis_server.query.filters import filter_parser
-from artemis_server.query.orders import order_parser
-from artemis_server.query.tree import ALWAYS
+from artemis_server.query.orders import SortKey, order_parser
+from artemis_server.query.tree import ALWAYS, Node
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A list, and the part of its rows that is read."""
+
+    query: Query
+    fill: Fill
+    """Sets the fields of a message from a row of the query."""
+    count: Count
 
 
 class Store(ABC, Generic[M]):
@@ -48,6 +60,7 @@ class Store(ABC, Generic[M]):
 
     def __init__(self) -> None:
         descriptor = cast("Descriptor", self.message.DESCRIPTOR)
+        self.descriptor = descriptor
         self.kind = descriptor.name.lower()
         self.codec = RowCodec(self.message)
         self._table = cast("Table", self.model.__table__)
@@ -63,7 +76,9 @@ class Store(ABC, Generic[M]):
         self._get, self._lock = Statement(by_id), Statement(by_id.with_for_update())
         self._parse_filter = filter_parser(descriptor, self.searched_fields)
         self._parse_order = order_parser(descriptor)
-        self._query = lru_cache(maxsize=128)(self._build_query)
+        self._get_part = lru_cache(maxsize=128)(self._build_get_part)
+        self.parse = lru_cache(maxsize=128)(self._parse)
+        self.listing = lru_cache(maxsize=128)(self._build_listing)
         self._update = lru_cache(maxsize=256)(self._build_update)
         self._delete = {
             conditional: Statement(delete(self.model).where(*self._matches(conditional)).returning(*self._row))
@@ -112,9 +127,14 @@ class Store(ABC, Generic[M]):
                 return found
         return made
 
-    def get(self, session: Session, row_id: int) -> M:
-        """Returns the row with this id. Raises NotFound if there is none."""
-        return self.codec.to_message(self._found(self._get.first(session, {"row_id": row_id}), row_id))
+    def get(self, session: Session, row_id: int, fields: Fields = None) -> M:
+        """Returns the row with this id, or these fields of it. Raises NotFound if there is none."""
+        if fields is None:
+            return self.codec.to_message(self._found(self._get.first(session, {"row_id": row_id}), row_id))
+        statement, fill = self._get_part(fields)
+        message = self.message()
+        fill(message, self._found(statement.first(session, {"row_id": row_id}), row_id))
+        return message
 
     def lock(self, session: Session, row_id: int) -> M:
         """Returns the row with this id, which nobody else can change until the transaction ends.
@@ -204,11 +224,24 @@ class Store(ABC, Generic[M]):
         Raises:
             InvalidArgument: the filter or the order cannot be understood, or neither can.
         """
-        return self._query(filter_text, order_by)
+        return self.listing(filter_text, order_by, None).query
 
-    def _build_query(self, filter_text: str, order_by: str) -> Query:
-        where, keys = attempt_both(lambda: self._parse_filter(filter_text), lambda: self._parse_order(order_by))
-        return Query(where, keys, self.codec.names, self._table)
+    def _parse(self, filter_text: str, order_by: str) -> tuple[Node, tuple[SortKey, ...]]:
+        return attempt_both(lambda: self._parse_filter(filter_text), lambda: self._parse_order(order_by))
+
+    def _build_listing(self, filter_text: str, order_by: str, fields: Fields) -> Listing:
+        where, keys = self.parse(filter_text, order_by)
+        selected = self.codec.columns(fields, {key.field.name for key in keys})
+        return Listing(
+            query=Query(where, keys, selected, self._table),
+            fill=self.codec.fill_of(selected, fields),
+            count=Count(where, self._table),
+        )
+
+    def _build_get_part(self, fields: tuple[str, ...]) -> tuple[Statement, Fill]:
+        columns = self.codec.columns(fields)
+        by_id = select(*(self._columns[name] for name in columns)).where(self._columns.id == bindparam("row_id"))
+        return Statement(by_id), self.codec.fill_of(columns, fields)
 
     def _build_update(self, paths: tuple[str, ...], conditional: bool) -> Statement:
         statement = update(self.model).where(*self._matches(conditional)).returning(*self._row)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
@@ -28,6 +29,18 @@ class BatchRequest(Write, Protocol[Write_co]):
         """The writes."""
 
 
+class BatchGetRequest(Protocol):
+    """A request for several resources."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The ids of the resources."""
+
+    @property
+    def read_mask(self) -> FieldMask:
+        """The fields to return."""
+
+
 class Batches(Generic[M]):
     """Answers the batch methods for the resources of one store. Requests are valid already."""
 
@@ -36,11 +49,12 @@ class Batches(Generic[M]):
         self._store = store
         self._plural = f"{store.kind}s"
 
-    def get(self, ids: Sequence[int], response: type[R], context: grpc.ServicerContext) -> R:
-        """Returns the resources, in the order of the ids."""
+    def get(self, request: BatchGetRequest, response: type[R], context: grpc.ServicerContext) -> R:
+        """Returns the resources, or the fields of them that the mask names, in the order of the ids."""
+        ids, fields = request.ids, masks.read_fields(request.read_mask, self._store.descriptor)
 
         def work(session: Session) -> dict[int, M]:
-            found = self._store.find_many(session, ids=ids, field="ids")
+            found = self._store.find_many(session, ids=ids, field="ids", fields=fields)
             for index, row_id in enumerate(ids):
                 if row_id not in found:
                     raise self._store.not_found(row_id).at(f"ids[{index}]")
@@ -48,6 +62,10 @@ class Batches(Generic[M]):
 
         found = self._database.read(work, context)
         return self._answer(response, "ids", [found[row_id] for row_id in ids])
+
+    def check_get(self, request: BatchGetRequest) -> None:
+        """Raises InvalidArgument if the mask is bad."""
+        masks.read_fields(request.read_mask, self._store.descriptor)
 
     def create(self, batch: BatchRequest[Write], response: type[R], context: grpc.ServicerContext) -> R:
         """Stores the resources and returns them."""

@@ -42,7 +42,7 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
 
     def GetEvent(self, request: events_pb2.GetEventRequest, context: grpc.ServicerContext) -> Event:
         """Returns an event."""
-        return self._events.get(request.id, context)
+        return self._events.get(request, context)
 
     def ListEvents(
         self, request: events_pb2.ListEventsRequest, context: grpc.ServicerContext
@@ -62,7 +62,7 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         self, request: events_pb2.BatchGetEventsRequest, context: grpc.ServicerContext
     ) -> events_pb2.BatchGetEventsResponse:
         """Returns events by their ids."""
-        return self._batches.get(request.ids, events_pb2.BatchGetEventsResponse, context)
+        return self._batches.get(request, events_pb2.BatchGetEventsResponse, context)
 
     def BatchCreateEvents(
         self, request: events_pb2.BatchCreateEventsRequest, context: grpc.ServicerContext

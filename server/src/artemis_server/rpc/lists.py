@@ -1,21 +1,24 @@
 """Pages of one kind of resource (AIP-132, 158, 160), whatever the resource is."""
 
 import json
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
 from artemis.v1 import events_pb2
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
+from artemis_server import masks
 from artemis_server.db.changes import log
-from artemis_server.db.changes.records import CODEC, fill
+from artemis_server.db.changes.records import fill, fill_event_of
+from artemis_server.db.columns import Fields
 from artemis_server.db.connection.database import Database
 from artemis_server.db.listing.keyset import Position
-from artemis_server.db.listing.list_query import Query
-from artemis_server.db.statements import Row
-from artemis_server.db.store import Store
+from artemis_server.db.statements import Row, snapshot
+from artemis_server.db.store import Listing, Store
 from artemis_server.errors import attempt_both
 from artemis_server.rpc import pages
 from artemis_server.rpc.lanes import yield_core
@@ -32,6 +35,11 @@ class ListRequest(Protocol):
     page_token: str
     filter: str
     order_by: str
+    return_total_size: bool
+
+    @property
+    def read_mask(self) -> FieldMask:
+        """The fields to return."""
 
 
 class Lists(Generic[M]):
@@ -49,43 +57,52 @@ class Lists(Generic[M]):
 
     def page(self, request: ListRequest, response: type[R], context: grpc.ServicerContext) -> R:
         """Returns a response of this type with the resources of the page, and the token of the next page if any."""
-        listing = self._listing(request)
-        query, after = self._parse(request, listing)
+        bound_to = self._bound_to(request)
+        listing, after = self._parse(request, bound_to)
         size = pages.page_size(request.page_size)
 
         resume_tokens = self._resume_tokens if after is None else None
 
         def read(session: Session) -> tuple[Any, Position | None]:
             page: Any = response()  # a new one each time: a read is done again when its connection was broken
-            if resume_tokens:  # before the rows, so that no change is missed
-                page.resume_token = resume_tokens.encode(log.current_position(session))
-            return page, self._add_resources(page, session, query, after, size)
+            with snapshot(session) if request.return_total_size else nullcontext():
+                if resume_tokens:  # before the rows, so that no change is missed
+                    page.resume_token = resume_tokens.encode(log.current_position(session))
+                if request.return_total_size:  # before the rows, too, because it is a part of the size of the page
+                    total = listing.count.total(session)
+                    page.total_size, page.total_size_estimated = total.rows, total.estimated
+                return page, self._add_resources(page, session, listing, after, size)
 
         page, last = self._database.read(read, context)
         if last is not None:
-            page.next_page_token = self._tokens.encode(last, listing)
+            page.next_page_token = self._tokens.encode(last, bound_to)
         return cast("R", page)
 
     def check(self, request: ListRequest) -> None:
-        """Raises InvalidArgument if the filter, the order or the page token is bad, with a violation for each."""
-        self._parse(request, self._listing(request))
+        """Raises InvalidArgument if the filter, order, page token or mask is bad, with a violation for each."""
+        self._parse(request, self._bound_to(request))
 
-    def _listing(self, request: ListRequest) -> str:
+    def _bound_to(self, request: ListRequest) -> str:
+        """Returns what the page tokens of a list are bound to. A mask changes neither the rows nor their order."""
         return json.dumps([self._store.kind, request.filter, request.order_by])
 
-    def _parse(self, request: ListRequest, listing: str) -> tuple[Query, Position | None]:
-        return attempt_both(
-            lambda: self._store.query(request.filter, request.order_by),
-            lambda: self._tokens.decode(request.page_token, listing) if request.page_token else None,
+    def _parse(self, request: ListRequest, bound_to: str) -> tuple[Listing, Position | None]:
+        (_, after), fields = attempt_both(
+            lambda: attempt_both(
+                lambda: self._store.parse(request.filter, request.order_by),
+                lambda: self._tokens.decode(request.page_token, bound_to) if request.page_token else None,
+            ),
+            lambda: masks.read_fields(request.read_mask, self._store.descriptor),
         )
+        return self._store.listing(request.filter, request.order_by, fields), after
 
     def _add_resources(
-        self, page: Message, session: Session, query: Query, after: Position | None, size: int
+        self, page: Message, session: Session, listing: Listing, after: Position | None, size: int
     ) -> Position | None:
         """Adds resources from one snapshot to the page; returns the position of the last one if there are more."""
         rows: list[Row] = []
         resources = getattr(page, self._plural)
-        fill, add = self._store.codec.fill, resources.add
+        query, fill, add = listing.query, listing.fill, resources.add
         with closing(query.scan(session, after=after, limit=size + 1)) as chunks:
             for chunk in chunks:
                 for row in chunk:
@@ -108,7 +125,8 @@ class History:
         self, request: events_pb2.ListEventChangesRequest, context: grpc.ServicerContext
     ) -> events_pb2.ListEventChangesResponse:
         """Returns a page of the changes of an event, the newest first."""
-        before = self._before(request)
+        before, fields = self._parse(request)
+        fill_event = fill_event_of(fields)
         size = pages.page_size(request.page_size)
 
         def read(session: Session) -> tuple[events_pb2.ListEventChangesResponse, int | None]:
@@ -116,9 +134,10 @@ class History:
             changes = log.list_changes(session, request.id, before, size + 1)
             for change in changes:
                 message = page.changes.add()
-                fill(message, change)
+                fill(message, change, fill_event)
                 if change.previous is not None:
-                    CODEC.fill(message.previous_event, change.previous)
+                    message.previous_event.SetInParent()
+                    fill_event(message.previous_event, change.previous)
             more = pages.trim(page, page.changes, size)
             return page, changes[len(page.changes) - 1].id if more else None
 
@@ -128,8 +147,14 @@ class History:
         return page
 
     def check(self, request: events_pb2.ListEventChangesRequest) -> None:
-        """Raises InvalidArgument if the page token is bad."""
-        self._before(request)
+        """Raises InvalidArgument if the page token or the mask is bad, with a violation for each."""
+        self._parse(request)
+
+    def _parse(self, request: events_pb2.ListEventChangesRequest) -> tuple[int, Fields]:
+        return attempt_both(
+            lambda: self._before(request),
+            lambda: masks.read_fields(request.read_mask, cast("Descriptor", events_pb2.Event.DESCRIPTOR)),
+        )
 
     def _before(self, request: events_pb2.ListEventChangesRequest) -> int:
         if not request.page_token:

@@ -26,6 +26,16 @@ class UpdateRequest(Write, Protocol):
         """The fields to set."""
 
 
+class GetRequest(Protocol):
+    """A request for a resource."""
+
+    id: int
+
+    @property
+    def read_mask(self) -> FieldMask:
+        """The fields to return."""
+
+
 class DeleteRequest(Write, Protocol):
     """A request to delete a resource."""
 
@@ -51,9 +61,14 @@ class Resources(Generic[M]):
         write = self._database.dry_run if request.validate_only else self._database.write_statement
         return write(work, context)
 
-    def get(self, resource_id: int, context: grpc.ServicerContext) -> M:
-        """Returns the resource."""
-        return self._database.read(partial(self._store.get, row_id=resource_id), context)
+    def get(self, request: GetRequest, context: grpc.ServicerContext) -> M:
+        """Returns the resource, or the fields of it that the mask names."""
+        fields = masks.read_fields(request.read_mask, self._store.descriptor)
+        return self._database.read(partial(self._store.get, row_id=request.id, fields=fields), context)
+
+    def check_get(self, request: GetRequest) -> None:
+        """Raises InvalidArgument if the mask is bad."""
+        masks.read_fields(request.read_mask, self._store.descriptor)
 
     def update(self, request: UpdateRequest, context: grpc.ServicerContext) -> M:
         """Updates the fields in the mask and returns the resource as it now is."""

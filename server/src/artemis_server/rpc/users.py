@@ -23,7 +23,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
 
     def GetUser(self, request: users_pb2.GetUserRequest, context: grpc.ServicerContext) -> User:
         """Returns a user."""
-        return self._users.get(request.id, context)
+        return self._users.get(request, context)
 
     def ListUsers(
         self, request: users_pb2.ListUsersRequest, context: grpc.ServicerContext
@@ -43,7 +43,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.BatchGetUsersRequest, context: grpc.ServicerContext
     ) -> users_pb2.BatchGetUsersResponse:
         """Returns users by their ids."""
-        return self._batches.get(request.ids, users_pb2.BatchGetUsersResponse, context)
+        return self._batches.get(request, users_pb2.BatchGetUsersResponse, context)
 
     def BatchCreateUsers(
         self, request: users_pb2.BatchCreateUsersRequest, context: grpc.ServicerContext

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from artemis.v1.events_pb2 import EventChange, WatchEventsResponse
 
-from artemis_server.db.changes.records import Change, Page, Position, fill
+from artemis_server.db.changes.records import CODEC, Change, Page, Position, fill
+from artemis_server.db.columns import Fill
 from artemis_server.db.statements import Row
 
 MAX_ENTRY = 256 * 2**10
@@ -36,11 +37,21 @@ class Entry:
     size: int
     """Bytes."""
 
-    def choose(self, matches: Matches | None) -> Iterable[bytes]:
-        """Returns the frames of the changes that a watcher with this filter receives."""
-        if matches is None:
+    def choose(self, matches: Matches | None, fill_event: Fill | None = None) -> Iterable[bytes]:
+        """Returns the frames of the changes that a watcher with this filter receives.
+
+        `fill_event` sets the fields of an event that the watcher wants; None stands for all of them.
+        """
+        if matches is None and fill_event is None:
             return self.frames
-        return _chosen(zip(self.changes, self.frames, strict=True), matches)
+        return self._chosen(matches, fill_event)
+
+    def _chosen(self, matches: Matches | None, fill_event: Fill | None) -> Iterator[bytes]:
+        for change, frame in zip(self.changes, self.frames, strict=True):
+            kind = change.type if matches is None else _kind(change, matches)
+            if kind is not None:
+                shown = change if kind == change.type else replace(change, type=kind)
+                yield frame if shown is change and fill_event is None else _frame(shown, fill_event or CODEC.fill)
 
 
 def entries(page: Page) -> list[Entry]:
@@ -74,13 +85,6 @@ def token_frame(token: str) -> bytes:
     return WatchEventsResponse(resume_token=token).SerializeToString()
 
 
-def _chosen(changes: Iterable[tuple[Change, bytes]], matches: Matches) -> Iterator[bytes]:
-    for change, frame in changes:
-        kind = _kind(change, matches)
-        if kind is not None:
-            yield frame if kind == change.type else _frame(replace(change, type=kind))
-
-
 def _kind(change: Change, matches: Matches) -> int | None:
     """Returns the kind of a change for a watcher with a filter; None if the watcher does not receive it."""
     after = matches(change.state)
@@ -94,7 +98,7 @@ def _kind(change: Change, matches: Matches) -> int | None:
     return _DELETED if before else None
 
 
-def _frame(change: Change) -> bytes:
+def _frame(change: Change, fill_event: Fill = CODEC.fill) -> bytes:
     response = WatchEventsResponse()
-    fill(response.changes.add(), change)
+    fill(response.changes.add(), change, fill_event)
     return response.SerializeToString()

@@ -291,7 +291,7 @@ class Hub:
     def _message(self, watcher: Watcher, batch: Sequence[Entry]) -> bytes:
         """Returns the bytes of a response, or none if the filter drops everything."""
         last = batch[-1]
-        frames = [frame for entry in batch for frame in entry.choose(watcher.matches)]
+        frames = [frame for entry in batch for frame in entry.choose(watcher.matches, watcher.fill_event)]
         if not last.complete:
             watcher.within |= bool(frames)
             return b"".join(frames)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from artemis_server.db.changes.records import Page, Position
 from artemis_server.db.connection.database import Database
-from artemis_server.db.statements import driver_connection
+from artemis_server.db.statements import snapshot
 from artemis_server.errors import OutOfRange, RequestError
 from artemis_server.watch.entries import entries
 from artemis_server.watch.hub import Hub
@@ -101,12 +101,8 @@ class Tail:
         """
         # Before the snapshot, so that none of them is beyond it.
         joining = {watcher.position for watcher in self._hub.joining() if watcher.position is not None}
-        driver = driver_connection(session)
-        driver.execute(_BEGIN[session.get_bind().dialect.name]).close()
-        try:
+        with snapshot(session):
             return self._read_snapshot(session, joining)
-        finally:
-            driver.execute("ROLLBACK").close()
 
     def _read_snapshot(
         self, session: Session, joining: Iterable[Position]
@@ -144,6 +140,3 @@ class Tail:
             self._failing = True
             text = error.message if isinstance(error, RequestError) else repr(error)
             log.warning("watches wait for the database: %s", text)
-
-
-_BEGIN = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}

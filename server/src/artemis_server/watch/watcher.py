@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from artemis_server.db.changes.records import Position
+from artemis_server.db.columns import Fill
 from artemis_server.errors import RequestError
 from artemis_server.watch.entries import Entry, Matches
 
@@ -62,6 +63,8 @@ class Watcher:
     stream: Stream
     matches: Matches | None = None
     """The filter; None lets everything through."""
+    fill_event: Fill | None = None
+    """Sets the fields of an event that it is sent; None for all of them."""
     position: Position | None = None
     """The position up to which the log was read for it; None until it has begun to read from the end."""
     phase: Phase = Phase.READING

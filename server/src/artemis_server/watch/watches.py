@@ -3,11 +3,15 @@
 import math
 import time
 from collections.abc import Callable
+from typing import cast
 
 import grpc
-from artemis.v1.events_pb2 import WatchEventsRequest
+from artemis.v1.events_pb2 import Event, WatchEventsRequest
+from google.protobuf.descriptor import Descriptor
 
-from artemis_server.db.changes.records import Position
+from artemis_server import masks
+from artemis_server.db.changes.records import Position, fill_event_of
+from artemis_server.db.columns import Fill
 from artemis_server.db.connection.database import Database
 from artemis_server.errors import attempt_both
 from artemis_server.rpc.incoming import IncomingCall
@@ -91,7 +95,7 @@ class Watches:
         self._readers.stop()
 
     def check(self, request: WatchEventsRequest) -> None:
-        """Raises InvalidArgument if the filter or the token is bad, with a violation for each."""
+        """Raises InvalidArgument if the filter, the token or the mask is bad, with a violation for each."""
         self._parse(request)
 
     def open(self, request: WatchEventsRequest, context: grpc.ServicerContext, call: IncomingCall) -> None:
@@ -101,16 +105,24 @@ class Watches:
             ResourceExhausted: there are too many watches.
             Unavailable: the server stops.
         """
-        matches, position = self._parse(request)
+        matches, position, fill_event = self._parse(request)
         watcher = Watcher(
-            stream=CallStream(call, self._recheck), matches=matches, position=position, sent_position=position
+            stream=CallStream(call, self._recheck),
+            matches=matches,
+            fill_event=fill_event,
+            position=position,
+            sent_position=position,
         )
         self._hub.add(watcher, self._max_watchers)
         if not context.add_callback(lambda: self._hub.remove(watcher)):
             self._hub.remove(watcher)  # it has ended already
 
-    def _parse(self, request: WatchEventsRequest) -> tuple[Matches | None, Position | None]:
-        return attempt_both(
-            lambda: self._predicate(request.filter),
-            lambda: self._changes.position(request.resume_token) if request.resume_token else None,
+    def _parse(self, request: WatchEventsRequest) -> tuple[Matches | None, Position | None, Fill | None]:
+        (matches, position), fields = attempt_both(
+            lambda: attempt_both(
+                lambda: self._predicate(request.filter),
+                lambda: self._changes.position(request.resume_token) if request.resume_token else None,
+            ),
+            lambda: masks.read_fields(request.read_mask, cast("Descriptor", Event.DESCRIPTOR)),
         )
+        return matches, position, None if fields is None else fill_event_of(fields)

@@ -9,7 +9,7 @@ from operator import itemgetter
 from artemis.v1.events_pb2 import Event, EventChange
 
 from artemis_server.db import times
-from artemis_server.db.columns import RowCodec
+from artemis_server.db.columns import Fields, Fill, RowCodec
 from artemis_server.db.statements import Row, Values
 from artemis_server.errors import OutOfRange
 
@@ -51,10 +51,16 @@ class Change:
         return None if self.raw_previous is None else _to_row(self.raw_previous)
 
 
-def fill(message: EventChange, change: Change) -> None:
+def fill_event_of(fields: Fields) -> Fill:
+    """Returns the function that sets these fields of an event from a row that `CODEC` understands."""
+    return CODEC.fill_of(CODEC.names, fields)
+
+
+def fill(message: EventChange, change: Change, fill_event: Fill = CODEC.fill) -> None:
     """Sets every field of an empty message but `previous_event`."""
     message.type = change.type  # type: ignore[assignment]
-    CODEC.fill(message.event, change.state)
+    message.event.SetInParent()  # also if no field of it is set
+    fill_event(message.event, change.state)
     message.change_time.seconds, rest = divmod(change.time, times.MICROS)
     message.change_time.nanos = rest * 1000
     message.principal = change.principal

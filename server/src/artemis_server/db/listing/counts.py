@@ -1,0 +1,126 @@
+"""Totals: the number of rows that a filter chooses, exact up to a bound, and above it an estimate (AIP-158).
+
+The estimate needs no statistics and is made alike on every engine: it draws ids at random and looks them up.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from random import randrange
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Table,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.orm import Session
+
+from artemis_server.db.listing.filter_sql import Condition, parameterize
+from artemis_server.db.listing.list_query import MAX_KEPT_VALUES
+from artemis_server.db.statements import Statement, Values
+from artemis_server.query.tree import ALWAYS, Node
+
+MAX_EXACT = 10_000
+"""The most rows that are counted."""
+SAMPLE_SIZE = 4_000
+"""The number of ids that an estimate looks up."""
+MAX_TOTAL = 2**31 - 1
+"""The largest total: the contract has it as an int32, as AIP-158 does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """The number of rows that a filter chooses."""
+
+    rows: int
+    estimated: bool
+
+
+class Count:
+    """Counts the rows of a table that a filter chooses."""
+
+    def __init__(self, where: Node, table: Table) -> None:
+        self._values: Values = {}
+        self._shape = parameterize(where, self._values), table
+
+    def total(self, session: Session) -> Total:
+        """Returns the number of rows, by one statement or by three. A snapshot makes them see the same rows."""
+        kept = len(self._values) <= MAX_KEPT_VALUES
+        dialect = session.get_bind().dialect.name
+        statements = (_statements if kept else _statements.__wrapped__)(*self._shape, dialect)
+        found = _number(statements.bounded, session, {**self._values, "max_rows": MAX_EXACT + 1})
+        if found <= MAX_EXACT:
+            return Total(rows=found, estimated=False)
+        lowest, highest = statements.extent.first(session, {}) or (0, 0)
+        span = highest - lowest + 1
+        sample = _SAMPLES[dialect].to_parameter(sample_ids(lowest, span))
+        matching = _number(statements.sampled, session, {**self._values, "sample": sample})
+        estimate = max(matching * span // SAMPLE_SIZE, MAX_EXACT + 1)
+        return Total(rows=min(estimate, MAX_TOTAL), estimated=True)
+
+
+def sample_ids(lowest: int, span: int) -> list[int]:
+    """Returns SAMPLE_SIZE random ids of the `span` ids from the lowest on: one of each of as many equal parts.
+
+    A part each makes the error smaller where events of a kind have ids that are close to each other.
+    """
+    return [lowest + (part * span + randrange(span)) // SAMPLE_SIZE for part in range(SAMPLE_SIZE)]  # noqa: S311
+
+
+@dataclass(frozen=True)
+class _Statements:
+    bounded: Statement
+    extent: Statement
+    sampled: Statement
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Ids as the rows of a table, of a parameter that an engine can take."""
+
+    table: Callable[[], TableValuedAlias]
+    to_parameter: Callable[[list[int]], Any]
+
+
+def _json_each() -> TableValuedAlias:
+    return func.json_each(bindparam("sample", type_=Text)).table_valued("value")
+
+
+def _unnest() -> TableValuedAlias:
+    return func.unnest(cast(bindparam("sample"), ARRAY(BigInteger))).table_valued("value").render_derived()
+
+
+_SAMPLES = {"sqlite": _Sample(_json_each, json.dumps), "postgresql": _Sample(_unnest, lambda ids: ids)}
+
+
+@lru_cache(maxsize=256)
+def _statements(where: Node, table: Table, dialect: str) -> _Statements:
+    """Returns the statements that count. Each value is a parameter, so filters that differ in values share them.
+
+    The last one asks for each id whether its row exists and matches, so that no engine begins with another index.
+    """
+    conditions: list[ColumnElement[bool]] = [] if where == ALWAYS else [Condition(where, dict(table.c))]
+    matches = select(literal_column("1")).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
+    sample = _SAMPLES[dialect].table()
+    matching = exists(select(literal_column("1")).select_from(table).where(table.c.id == sample.c.value, *conditions))
+    return _Statements(
+        bounded=Statement(select(func.count()).select_from(matches)),
+        extent=Statement(select(func.min(table.c.id), func.max(table.c.id))),
+        sampled=Statement(select(func.count()).select_from(sample).where(matching)),
+    )
+
+
+def _number(statement: Statement, session: Session, values: Values) -> int:
+    (number,) = statement.first(session, values) or (0,)
+    return int(number)
