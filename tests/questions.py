@@ -20,12 +20,22 @@ from tests.benchmarks.generate import (
     external_id,
 )
 
+FEW_CHANGED, MANY_CHANGED = 100, 10_000
 HOUR, DAY, WEEK, MONTH = 3600, 86_400, 7 * 86_400, 30 * 86_400
 FIRST = FIRST_START * MICROS
 LAST = (FIRST_START + DAYS * DAY) * MICROS
 _EPOCH = datetime(1970, 1, 1)
 OVERLAP = 'start_time < "{end}" AND end_time > "{begin}"'
 CATEGORY, PUBLISHER, OWNER = 'category = "{category}"', 'publisher = "{publisher}"', "owner_id = {owner}"
+
+START, END = "ix_events_start_time", "ix_events_end_time"
+CATEGORY_START, PUBLISHER_START = "ix_events_category_start_time", "ix_events_publisher_start_time"
+OWNER_START = "ix_events_owner_id_start_time"
+UPDATE_TIME, NAME, EXTERNAL_ID = "ix_events_update_time", "ix_events_name", "ix_events_external_id"
+SOURCE = "ix_events_source_external_id"
+BY_CATEGORY, BY_PUBLISHER, BY_OWNER = "ix_events_category", "ix_events_publisher", "ix_events_owner_id"
+TEXT = "event_text"
+"""A part of the names of the indexes of text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +76,8 @@ class Question:
     """True if the rows are few, so that they are collected and sorted."""
     walks: bool = False
     """True if so many rows match that reading in the order of the list soon finds a page of them."""
+    indexes: tuple[str, ...] = ()
+    """The indexes of which one is meant for the question; none if the order of the ids is."""
     bounded: bool = False
     """True if the question is one of the documented slow ones, which only the deadline bounds."""
 
@@ -116,80 +128,145 @@ def to_text(micros: int) -> str:
 def _overlaps() -> tuple[Question, ...]:
     windows = {"an hour": HOUR, "a day": DAY, "a week": WEEK, "a month": MONTH}
     return tuple(
-        Question(title=f"on within {name}, by {order}", filter=OVERLAP, order_by=order, window=window)
+        Question(
+            title=f"on within {name}, by {order}", filter=OVERLAP, order_by=order, window=window, indexes=(START, END)
+        )
         for order in ("start_time", "end_time", "start_time desc")
         for name, window in windows.items()
     )
 
 
 def _narrowed_overlaps() -> tuple[Question, ...]:
-    equalities = {"a category": CATEGORY, "a publisher": PUBLISHER, "an owner": OWNER}
+    equalities = {
+        "a category": (CATEGORY, CATEGORY_START),
+        "a publisher": (PUBLISHER, PUBLISHER_START),
+        "an owner": (OWNER, OWNER_START),
+    }
     return tuple(
         Question(
             title=f"on within {name} with {what}, by {order}",
             filter=f"{equality} AND {OVERLAP}",
             order_by=order,
             window=window,
+            indexes=(index, START, END),
         )
         for order in ("start_time", "end_time")
-        for what, equality in equalities.items()
+        for what, (equality, index) in equalities.items()
         for name, window in {"a day": DAY, "a month": MONTH}.items()
     )
 
 
-_CHANGED = 'update_time > "{changed}"'
-QUESTIONS = (
-    Question(title="all, by id"),
-    *(Question(title=f"all, by {order}", order_by=order) for order in ("start_time", "start_time desc", "end_time")),
-    Question(title="all, by update_time", order_by="update_time"),
-    Question(title="all, by name", order_by="name"),
-    *_overlaps(),
-    *_narrowed_overlaps(),
-    Question(title="on within a day, by id", filter=OVERLAP, window=DAY, sorts=True),
-    Question(title="runs now or is next, by end_time", filter='end_time > "{begin}"', order_by="end_time"),
-    *(
+def _changes() -> tuple[Question, ...]:
+    return tuple(
         Question(
             title=f"changed since, {count:,} rows, by {order or 'id'}",
-            filter=_CHANGED,
+            filter='update_time > "{changed}"',
             order_by=order,
             changed=count,
             sorts=not order,
+            walks=not order,
+            indexes=(UPDATE_TIME,) if order or count == FEW_CHANGED else (),
         )
         for order in ("update_time", "")
-        for count in (100, 10_000)
+        for count in (FEW_CHANGED, MANY_CHANGED)
+    )
+
+
+def _texts() -> tuple[Question, ...]:
+    absent, frequent, part = '"{absent}"', '"laptop"', 'name:"{number}"'
+    by_start = "start_time"
+    return (
+        Question(title="a text that nothing has, by id", filter=absent, sorts=True, indexes=(TEXT,)),
+        Question(
+            title="a text that nothing has, by start_time",
+            filter=absent,
+            order_by=by_start,
+            sorts=True,
+            indexes=(TEXT,),
+        ),
+        Question(title="a frequent text, by id", filter=frequent, walks=True),
+        Question(title="a frequent text, by start_time", filter=frequent, order_by=by_start, walks=True),
+        Question(
+            title="a frequent text within a day, by start_time",
+            filter=f"{frequent} AND {OVERLAP}",
+            order_by=by_start,
+            window=DAY,
+        ),
+        Question(title="a rare part of a name, by id", filter=part, sorts=True, indexes=(TEXT,)),
+        Question(
+            title="a rare part of a name, by start_time", filter=part, order_by=by_start, sorts=True, indexes=(TEXT,)
+        ),
+        Question(title="a part of a location, by id", filter='location:"Kyoto"', walks=True),
+        Question(title="an end of a name, by id", filter='name = "* {number}"', sorts=True, indexes=(TEXT,)),
+        Question(title="two characters that nothing has, by id", filter='name:"zq"', walks=True, bounded=True),
+    )
+
+
+def _names() -> tuple[Question, ...]:
+    beginning = 'name = "{beginning} *"'
+    return (
+        Question(title="all, by name", order_by="name", indexes=(NAME,)),
+        Question(title="a frequent beginning of a name, by name", filter=beginning, order_by="name", indexes=(NAME,)),
+        Question(title="a frequent beginning of a name, by id", filter=beginning, walks=True, sorts=True),
+        Question(title="a rare beginning of a name, by id", filter='name = "{name}*"', sorts=True, indexes=(NAME,)),
+        Question(title="a name", filter='name = "{name}"', indexes=(NAME,)),
+    )
+
+
+def _equalities() -> tuple[Question, ...]:
+    both = f"{CATEGORY} AND {PUBLISHER}"
+    by_start = "start_time"
+    return (
+        Question(title="an external_id", filter='external_id = "{external_id}"', indexes=(EXTERNAL_ID,)),
+        Question(
+            title="a source and an external_id",
+            filter='source = "{source}" AND external_id = "{external_id}"',
+            indexes=(SOURCE, EXTERNAL_ID),
+        ),
+        Question(title="a category, by id", filter=CATEGORY, indexes=(BY_CATEGORY, "pk_events")),
+        Question(title="a publisher, by id", filter=PUBLISHER, indexes=(BY_PUBLISHER,)),
+        Question(title="an owner, by id", filter=OWNER, indexes=(BY_OWNER,)),
+        Question(
+            title="a category, by start_time desc",
+            filter=CATEGORY,
+            order_by="start_time desc",
+            indexes=(CATEGORY_START,),
+        ),
+        Question(title="an owner, by start_time", filter=OWNER, order_by=by_start, indexes=(OWNER_START,)),
+        Question(
+            title="a category and a publisher since a time, by start_time",
+            filter=f'{both} AND start_time >= "{{begin}}"',
+            order_by=by_start,
+            indexes=(PUBLISHER_START,),
+        ),
+        Question(
+            title="a category and a publisher, by start_time",
+            filter=both,
+            order_by=by_start,
+            indexes=(PUBLISHER_START,),
+        ),
+    )
+
+
+QUESTIONS = (
+    Question(title="all, by id"),
+    *(
+        Question(title=f"all, by {order}", order_by=order, indexes=(index,))
+        for order, index in {
+            "start_time": START,
+            "start_time desc": START,
+            "end_time": END,
+            "update_time": UPDATE_TIME,
+        }.items()
     ),
-    Question(title="a text that nothing has, by id", filter='"{absent}"', sorts=True),
-    Question(title="a text that nothing has, by start_time", filter='"{absent}"', order_by="start_time", sorts=True),
-    Question(title="a frequent text, by id", filter='"laptop"', walks=True),
-    Question(title="a frequent text, by start_time", filter='"laptop"', order_by="start_time", walks=True),
+    *_overlaps(),
+    *_narrowed_overlaps(),
+    Question(title="on within a day, by id", filter=OVERLAP, window=DAY, sorts=True, indexes=(START, END)),
     Question(
-        title="a frequent text within a day, by start_time",
-        filter=f'"laptop" AND {OVERLAP}',
-        order_by="start_time",
-        window=DAY,
+        title="runs now or is next, by end_time", filter='end_time > "{begin}"', order_by="end_time", indexes=(END,)
     ),
-    Question(title="a rare part of a name, by id", filter='name:"{number}"', sorts=True),
-    Question(title="a rare part of a name, by start_time", filter='name:"{number}"', order_by="start_time", sorts=True),
-    Question(title="a part of a location, by id", filter='location:"Kyoto"', walks=True),
-    Question(title="an end of a name, by id", filter='name = "* {number}"', sorts=True),
-    Question(title="two characters that nothing has, by id", filter='name:"zq"', walks=True, bounded=True),
-    Question(title="a frequent beginning of a name, by name", filter='name = "{beginning} *"', order_by="name"),
-    Question(title="a frequent beginning of a name, by id", filter='name = "{beginning} *"', walks=True),
-    Question(title="a rare beginning of a name, by id", filter='name = "{name}*"', sorts=True),
-    Question(title="a name", filter='name = "{name}"'),
-    Question(title="an external_id", filter='external_id = "{external_id}"'),
-    Question(title="a source and an external_id", filter='source = "{source}" AND external_id = "{external_id}"'),
-    Question(title="a category, by id", filter=CATEGORY),
-    Question(title="a publisher, by id", filter=PUBLISHER),
-    Question(title="an owner, by id", filter=OWNER),
-    Question(title="a category, by start_time desc", filter=CATEGORY, order_by="start_time desc"),
-    Question(title="an owner, by start_time", filter=OWNER, order_by="start_time"),
-    Question(
-        title="a category and a publisher since a time, by start_time",
-        filter=f'{CATEGORY} AND {PUBLISHER} AND start_time >= "{{begin}}"',
-        order_by="start_time",
-    ),
-    Question(
-        title="a category and a publisher, by start_time", filter=f"{CATEGORY} AND {PUBLISHER}", order_by="start_time"
-    ),
+    *_changes(),
+    *_texts(),
+    *_names(),
+    *_equalities(),
 )

@@ -37,7 +37,7 @@ from psycopg.sql import SQL, Identifier
 from tests.benchmarks import generate
 from tests.benchmarks.__main__ import serving
 from tests.benchmarks.deployment import deployed
-from tests.questions import QUESTIONS, Facts, Question
+from tests.questions import FEW_CHANGED, MANY_CHANGED, QUESTIONS, Facts, Question
 
 FEW = 10_000
 PAGE_SIZE = 50
@@ -48,7 +48,6 @@ MAX_P50, MAX_P99, MAX_RATIO = 10.0, 50.0, 1.5
 SIMILAR = 0.8
 """The share from which on two numbers of rows are about equal."""
 TIMEOUT = 120.0
-FEW_CHANGED = (100, 10_000)
 Calls = list[Callable[[], Message]]
 
 
@@ -79,7 +78,9 @@ class Database(NamedTuple):
         newest = "SELECT update_time FROM events ORDER BY update_time DESC LIMIT 1 OFFSET "
         named = f"SELECT name FROM events WHERE id > {FEW // 10} AND id % {max(1, self.rows // FEW)} = 0 LIMIT 5000"  # noqa: S608
         with closing(self.connect()) as connection:
-            found = {count: connection.execute(f"{newest}{count}").fetchone() for count in (0, *FEW_CHANGED)}
+            found = {
+                count: connection.execute(f"{newest}{count}").fetchone() for count in (0, FEW_CHANGED, MANY_CHANGED)
+            }
             names = tuple(row[0] for row in connection.execute(named))
         changed = {count: row[0] if row else 0 for count, row in found.items()}
         return Facts(rows=self.rows, changed=changed, last_update=changed[0], names=names)

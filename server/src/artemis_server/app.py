@@ -115,10 +115,12 @@ def page_tokens(database: Database) -> PageTokens:
     return PageTokens(lambda: database.read(secrets.page_token_key))
 
 
-def services(database: Database, tokens: PageTokens, watches: Watches | None = None) -> tuple[Service, ...]:
+def services(
+    database: Database, tokens: PageTokens, watches: Watches | None = None, *, slow: float = 0
+) -> tuple[Service, ...]:
     """Returns every service of the contract on this database. A new entity needs an entry here, and no other.
 
-    `watches` are those of the process, if it serves.
+    `watches` are those of the process, if it serves. Lists that take `slow` seconds are logged.
     """
     if watches is None:
         watches = watches_of(database, tokens)
@@ -131,7 +133,7 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
             register=events_pb2_grpc.add_EventServiceServicer_to_server,
             servicer=EventServicer(
                 Resources(database, events),
-                Lists(database, events, tokens, resume_tokens),
+                Lists(database, events, tokens, resume_tokens, slow=slow),
                 Batches(database, events),
                 history,
                 watches,
@@ -146,7 +148,9 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
         Service(
             descriptor=users_pb2.DESCRIPTOR.services_by_name["UserService"],
             register=users_pb2_grpc.add_UserServiceServicer_to_server,
-            servicer=UserServicer(Resources(database, users), Lists(database, users, tokens), Batches(database, users)),
+            servicer=UserServicer(
+                Resources(database, users), Lists(database, users, tokens, slow=slow), Batches(database, users)
+            ),
             checks={"ListUsers": Lists(database, users, tokens).check},
             get_methods=("GetUser",),
         ),
@@ -187,7 +191,7 @@ class Application:
         self._database = Database(engine, turn, telemetry, self._replicas)
         self._tokens = page_tokens(self._database)
         self._watches = self._make_watches()
-        contract = services(self._database, self._tokens, self._watches)
+        contract = services(self._database, self._tokens, self._watches, slow=settings.log_slow)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._check, self._database.disconnect, self._database.doubt)
