@@ -1,4 +1,4 @@
-"""Filters without their values, for the log: it has the structure of a filter, and nothing that a caller keeps secret."""
+"""Filters without their values, for the log, which has the structure of a filter and nothing that a caller wrote."""
 
 from artemis_server.query.tree import ALWAYS, And, Compare, HasEtag, Matches, Node, Not, Or, Present
 
@@ -24,10 +24,8 @@ def normalized(node: Node) -> str:  # noqa: PLR0911, one for each kind of node
             return "etag = ?"
         case Present(field):
             return f"{field} : *"
-        case Matches(field, _, open_start=True, open_end=True):
-            return f"{field} : ?"
-        case Matches(field, _, open_start, open_end):
-            return f"{field} = {'*' * open_start}?{'*' * open_end}"
+        case Matches():
+            return _match(node)
 
 
 def _operand(node: Node) -> str:
@@ -36,3 +34,9 @@ def _operand(node: Node) -> str:
         return "always"
     text = normalized(node)
     return f"({text})" if isinstance(node, And | Or) and len(node.terms) > 1 else text
+
+
+def _match(node: Matches) -> str:
+    if node.open_start and node.open_end:
+        return f"{node.field} : ?"
+    return f"{node.field} = {'*' * node.open_start}?{'*' * node.open_end}"
