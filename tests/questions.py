@@ -72,8 +72,6 @@ class Question:
     order_by: str = ""
     window: int = 0
     changed: int = 0
-    sorts: bool = False
-    """True if the rows are few, so that they are collected and sorted."""
     walks: bool = False
     """True if so many rows match that reading in the order of the list soon finds a page of them."""
     indexes: tuple[str, ...] = ()
@@ -163,7 +161,6 @@ def _changes() -> tuple[Question, ...]:
             filter='update_time > "{changed}"',
             order_by=order,
             changed=count,
-            sorts=not order,
             walks=not order,
             indexes=(UPDATE_TIME,) if order or count == FEW_CHANGED else (),
         )
@@ -176,12 +173,11 @@ def _texts() -> tuple[Question, ...]:
     absent, frequent, part = '"{absent}"', '"laptop"', 'name:"{number}"'
     by_start = "start_time"
     return (
-        Question(title="a text that nothing has, by id", filter=absent, sorts=True, indexes=TEXT),
+        Question(title="a text that nothing has, by id", filter=absent, indexes=TEXT),
         Question(
             title="a text that nothing has, by start_time",
             filter=absent,
             order_by=by_start,
-            sorts=True,
             indexes=TEXT,
         ),
         Question(title="a frequent text, by id", filter=frequent, walks=True),
@@ -192,12 +188,10 @@ def _texts() -> tuple[Question, ...]:
             order_by=by_start,
             window=DAY,
         ),
-        Question(title="a rare part of a name, by id", filter=part, sorts=True, indexes=TEXT),
-        Question(
-            title="a rare part of a name, by start_time", filter=part, order_by=by_start, sorts=True, indexes=TEXT
-        ),
+        Question(title="a rare part of a name, by id", filter=part, indexes=TEXT),
+        Question(title="a rare part of a name, by start_time", filter=part, order_by=by_start, indexes=TEXT),
         Question(title="a part of a location, by id", filter='location:"Kyoto"', walks=True),
-        Question(title="an end of a name, by id", filter='name = "* {number}"', sorts=True, indexes=TEXT),
+        Question(title="an end of a name, by id", filter='name = "* {number}"', indexes=TEXT),
         Question(title="two characters that nothing has, by id", filter='name:"zq"', walks=True, bounded=True),
     )
 
@@ -207,8 +201,8 @@ def _names() -> tuple[Question, ...]:
     return (
         Question(title="all, by name", order_by="name", indexes=(NAME,)),
         Question(title="a frequent beginning of a name, by name", filter=beginning, order_by="name", indexes=(NAME,)),
-        Question(title="a frequent beginning of a name, by id", filter=beginning, walks=True, sorts=True),
-        Question(title="a rare beginning of a name, by id", filter='name = "{name}*"', sorts=True, indexes=(NAME,)),
+        Question(title="a frequent beginning of a name, by id", filter=beginning, walks=True),
+        Question(title="a rare beginning of a name, by id", filter='name = "{name}*"', indexes=(NAME,)),
         Question(title="a name", filter='name = "{name}"', indexes=(NAME,)),
     )
 
@@ -261,7 +255,7 @@ QUESTIONS = (
     ),
     *_overlaps(),
     *_narrowed_overlaps(),
-    Question(title="on within a day, by id", filter=OVERLAP, window=DAY, sorts=True, indexes=(START, END)),
+    Question(title="on within a day, by id", filter=OVERLAP, window=DAY, indexes=(START, END)),
     Question(
         title="runs now or is next, by end_time", filter='end_time > "{begin}"', order_by="end_time", indexes=(END,)
     ),
