@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from artemis_server import logs, supervisor
 from artemis_server.access import files
-from artemis_server.logs import INTERVAL, Formatter, Output, Throttle, utc
+from artemis_server.logs import INTERVAL, MAX_KINDS, Formatter, Output, Throttle, utc
 
 
 class Clock:
@@ -73,6 +73,27 @@ def test_another_failure_is_logged_at_once() -> None:
     log.warning("something else")
 
     assert lines.texts == ["the database failed: first", "request failed", "request failed", "something else"]
+
+
+def test_one_line_of_code_may_log_about_different_things() -> None:
+    lines = Lines(Clock())
+    log = logging_to(lines)
+    for thing in ("id = ?", "name = ?", "id = ?"):
+        log.warning("slow: %s", thing, extra={"alike": thing})
+
+    assert lines.texts == ["slow: id = ?", "slow: name = ?"]
+
+
+def test_things_without_end_do_not_fill_the_memory() -> None:
+    """Callers can make up as many filters as they like."""
+    clock = Clock()
+    throttle = Throttle(clock)
+    for number in range(3 * MAX_KINDS):
+        clock.now += 2 * INTERVAL / MAX_KINDS
+        warning = logging.LogRecord("test", logging.WARNING, "", 0, "slow", (), None)
+        warning.alike = number
+        assert throttle.filter(warning)
+    assert len(throttle._logged) <= MAX_KINDS
 
 
 def test_what_is_no_failure_is_always_logged() -> None:

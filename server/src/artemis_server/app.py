@@ -115,10 +115,12 @@ def page_tokens(database: Database) -> PageTokens:
     return PageTokens(lambda: database.read(secrets.page_token_key))
 
 
-def services(database: Database, tokens: PageTokens, watches: Watches | None = None) -> tuple[Service, ...]:
+def services(
+    database: Database, tokens: PageTokens, watches: Watches | None = None, *, slow: float = 0
+) -> tuple[Service, ...]:
     """Returns every service of the contract on this database. A new entity needs an entry here, and no other.
 
-    `watches` are those of the process, if it serves.
+    `watches` are those of the process, if it serves. Lists that take `slow` seconds are logged.
     """
     if watches is None:
         watches = watches_of(database, tokens)
@@ -126,22 +128,18 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
     events, users = EventStore(), UserStore()
     history = History(database, tokens)
     event_resources, user_resources = Resources(database, events), Resources(database, users)
+    event_lists = Lists(database, events, tokens, resume_tokens, slow=slow)
+    user_lists = Lists(database, users, tokens, slow=slow)
     event_batches, user_batches = Batches(database, events), Batches(database, users)
     return (
         Service(
             descriptor=events_pb2.DESCRIPTOR.services_by_name["EventService"],
             register=events_pb2_grpc.add_EventServiceServicer_to_server,
-            servicer=EventServicer(
-                event_resources,
-                Lists(database, events, tokens, resume_tokens),
-                event_batches,
-                history,
-                watches,
-            ),
+            servicer=EventServicer(event_resources, event_lists, event_batches, history, watches),
             checks={
                 "GetEvent": event_resources.check_get,
                 "BatchGetEvents": event_batches.check_get,
-                "ListEvents": Lists(database, events, tokens).check,
+                "ListEvents": event_lists.check,
                 "ListEventChanges": history.check,
                 "WatchEvents": watches.check,
             },
@@ -150,11 +148,11 @@ def services(database: Database, tokens: PageTokens, watches: Watches | None = N
         Service(
             descriptor=users_pb2.DESCRIPTOR.services_by_name["UserService"],
             register=users_pb2_grpc.add_UserServiceServicer_to_server,
-            servicer=UserServicer(user_resources, Lists(database, users, tokens), user_batches),
+            servicer=UserServicer(user_resources, user_lists, user_batches),
             checks={
                 "GetUser": user_resources.check_get,
                 "BatchGetUsers": user_batches.check_get,
-                "ListUsers": Lists(database, users, tokens).check,
+                "ListUsers": user_lists.check,
             },
             get_methods=("GetUser",),
         ),
@@ -195,7 +193,7 @@ class Application:
         self._database = Database(engine, turn, telemetry, self._replicas)
         self._tokens = page_tokens(self._database)
         self._watches = self._make_watches()
-        contract = services(self._database, self._tokens, self._watches)
+        contract = services(self._database, self._tokens, self._watches, slow=settings.log_slow)
         names = [service.descriptor.full_name for service in contract]
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._check, self._database.disconnect, self._database.doubt)

@@ -25,6 +25,8 @@ import msgspec
 FORMATS = ("console", "json")
 INTERVAL = 1.0
 """Seconds between two lines about the same failure."""
+MAX_KINDS = 1000
+"""Failures that are remembered. Beyond them, those before the last INTERVAL are forgotten, with their counts."""
 UNTHROTTLED = ("artemis_server.supervisor", "artemis_server.access.files")
 """Loggers whose lines are never dropped: callers cannot cause them, and each is about another worker or file."""
 AUDIT = "artemis_server.audit"
@@ -235,7 +237,8 @@ def _shown(value: object) -> str:
 class Throttle(logging.Filter):
     """Drops warnings and errors that are like one of the last INTERVAL seconds; the next one tells how many there were.
 
-    Two are alike if one line of code logged both, about exceptions of one type:
+    Two are alike if one line of code logged both, about exceptions of one type, and with the same text in
+    `extra={"alike": ...}`, if there is one:
 
         the database failed: unable to open database file
         the database failed: disk I/O error (and 5210 like it since the last line)
@@ -254,9 +257,12 @@ class Throttle(logging.Filter):
         """Tells whether to log the record, and adds to its text how many like it were dropped."""
         if record.levelno < logging.WARNING or record.name in UNTHROTTLED:
             return True
-        kind = (record.pathname, record.lineno, record.exc_info and record.exc_info[0])
+        alike = getattr(record, "alike", None)
+        kind = (record.pathname, record.lineno, record.exc_info and record.exc_info[0], alike)
         with self._lock:
             now = self._clock()
+            if len(self._logged) >= MAX_KINDS:
+                self._logged = {kind: last for kind, last in self._logged.items() if now - last[0] < INTERVAL}
             last, dropped = self._logged.get(kind, (now - INTERVAL, 0))
             if now - last < INTERVAL:
                 self._logged[kind] = last, dropped + 1

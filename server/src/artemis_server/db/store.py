@@ -29,6 +29,7 @@ from artemis_server.db.listing.predicate import Predicate, predicate
 from artemis_server.db.statements import ATTRIBUTION, PRINCIPAL_NAME, Row, Statement, Values, principal_name
 from artemis_server.errors import Aborted, NotFound, RequestError, attempt_both
 from artemis_server.query.filters import filter_parser
+from artemis_server.query.normalized import normalized
 from artemis_server.query.orders import SortKey, order_parser
 from artemis_server.query.tree import ALWAYS, Node
 
@@ -98,6 +99,10 @@ class Store(ABC, Generic[M]):
         tree = self._parse_filter(filter_text)
         places = {name: place for place, name in enumerate(self.codec.names)}
         return None if tree == ALWAYS else predicate(tree, places)
+
+    def normalized(self, filter_text: str) -> str:
+        """Returns a filter without its values, as `query.normalized` writes it. Raises InvalidArgument: it is bad."""
+        return normalized(self._parse_filter(filter_text))
 
     def create(self, session: Session, message: M, key: RequestKey | None = None) -> M:
         """Stores the writable fields of the message as a new row and returns it as it was stored.

@@ -1,6 +1,8 @@
 """Pages of one kind of resource (AIP-132, 158, 160), whatever the resource is."""
 
 import json
+import logging
+import time
 from contextlib import closing, nullcontext
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -24,6 +26,7 @@ from artemis_server.rpc import pages
 from artemis_server.rpc.lanes import yield_core
 from artemis_server.rpc.pages import PageTokens, ResumeTokens
 
+_slow_lists = logging.getLogger(__name__)
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
 
@@ -46,14 +49,24 @@ class Lists(Generic[M]):
     """Answers the List method for the resources of one store. Requests are valid already."""
 
     def __init__(
-        self, database: Database, store: Store[M], tokens: PageTokens, resume_tokens: ResumeTokens | None = None
+        self,
+        database: Database,
+        store: Store[M],
+        tokens: PageTokens,
+        resume_tokens: ResumeTokens | None = None,
+        *,
+        slow: float = 0,
     ) -> None:
-        """`resume_tokens` makes the tokens of a list whose changes can be watched."""
+        """`resume_tokens` makes the tokens of a list whose changes can be watched.
+
+        A list that takes `slow` seconds has a line in the log that says why; 0: none has.
+        """
         self._database = database
         self._store = store
         self._tokens = tokens
         self._resume_tokens = resume_tokens
         self._plural = f"{store.kind}s"
+        self._slow = slow or float("inf")
 
     def page(self, request: ListRequest, response: type[R], context: grpc.ServicerContext) -> R:
         """Returns a response of this type with the resources of the page, and the token of the next page if any."""
@@ -73,10 +86,33 @@ class Lists(Generic[M]):
                     page.total_size, page.total_size_estimated = total.rows, total.estimated
                 return page, self._add_resources(page, session, listing, after, size)
 
-        page, last = self._database.read(read, context)
+        began = time.monotonic()
+        try:
+            page, last = self._database.read(read, context)
+        finally:  # also when it took longer than the caller waits
+            seconds = time.monotonic() - began
+            if seconds >= self._slow:
+                self._log_slow(request, seconds, getattr(context, "request_id", ""))
         if last is not None:
             page.next_page_token = self._tokens.encode(last, bound_to)
         return cast("R", page)
+
+    def _log_slow(self, request: ListRequest, seconds: float, request_id: str, plan: str = "") -> None:
+        """Logs a list without the values in its filter: at most one line a second for each filter and order.
+
+        `plan` names the index that the rows were read from.
+        """
+        message = self._store.message.DESCRIPTOR
+        filter_text = self._store.normalized(request.filter)
+        fields = {
+            "method": f"{message.file.package}.{message.name}Service/List{message.name}s",
+            "duration_ms": round(1000 * seconds, 3),
+            "request_id": request_id,
+            "filter": filter_text,
+            "order_by": request.order_by,
+            **({"plan": plan} if plan else {}),
+        }
+        _slow_lists.warning("slow list", extra={"fields": fields, "alike": f"{filter_text}; {request.order_by}"})
 
     def check(self, request: ListRequest) -> None:
         """Raises InvalidArgument if the filter, order, page token or mask is bad, with a violation for each."""
