@@ -1,6 +1,7 @@
 """Alembic's entry: runs a migration on the connection that `artemis_models.migrate` hands over, or prints it."""
 
 from alembic import context
+from artemis_models import text_index
 from artemis_models.tables import Base
 
 attributes = context.config.attributes
@@ -10,9 +11,10 @@ context.configure(
     target_metadata=Base.metadata,
     literal_binds=context.is_offline_mode(),
     render_as_batch=True,
-    # Alembic does not know of `ddl_if`.
-    include_object=lambda item, *_: (
+    # Alembic does not know of `ddl_if`, and the models do not have the index of texts.
+    include_object=lambda item, name, *_: (
         item.info.get("only", context.get_context().dialect.name) == context.get_context().dialect.name
+        and not (name or "").startswith((text_index.OBJECTS, text_index.INDEX))
     ),
     transactional_ddl=attributes.get("in_transaction", True),  # true of SQLite, too, after an explicit BEGIN
 )
