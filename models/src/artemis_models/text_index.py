@@ -65,7 +65,7 @@ _SCHEMA = """
     SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
     WHERE extname = 'pg_trgm'
 """
-_IS_VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{INDEX}')"
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_events_text')"
 _REFUSALS = ("42501", "25006", "0A000")
 """The codes of PostgreSQL for a user who may not, for a server that only reads, and for a file that is not there."""
 _NO_INDEX = "without an index, searches in text read all events"

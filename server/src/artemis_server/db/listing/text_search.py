@@ -47,9 +47,9 @@ class Search:
 def searches(where: Node) -> tuple[Search, ...]:
     """Returns searches that hold for each event for which the filter holds, and that the index can answer.
 
-        name:"robot" AND category = "x"     (Search(("name",), "robot"),)
-        "robot" start_time > "2026-11-24"   (Search(("name", "description"), "robot"),)
-        NOT "robot"; "ab"; category:robot   ()
+    name:"robot" AND category = "x"     (Search(("name",), "robot"),)
+    "robot" start_time > "2026-11-24"   (Search(("name", "description"), "robot"),)
+    NOT "robot"; "ab"; category:robot   ()
     """
     return tuple(dict.fromkeys(_searches(where)))
 
@@ -57,7 +57,7 @@ def searches(where: Node) -> tuple[Search, ...]:
 def match(found: tuple[Search, ...]) -> str:
     """Returns the query of FTS5 for all of these searches, of which there is at least one.
 
-        (Search(("name", "location"), 'a"bc'),)     {name location} : ("a""b" AND """bc")
+        (Search(("name", "location"), "abcd"),)     {name location} : ("abc" AND "bcd")
 
     It asks for the trigrams of a text in any place, because the index does not have their places.
     """
