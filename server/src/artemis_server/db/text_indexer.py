@@ -8,7 +8,6 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from artemis_models import text_index
@@ -135,12 +134,15 @@ def merge(session: Session) -> bool:
 
 
 class TextIndexer:
-    """A thread that indexes what waits, in one of the processes that share a turn."""
+    """A thread that indexes what waits, in one of the processes that share a turn.
 
-    def __init__(self, database: Database, turn: Turn, clock: Callable[[], float] = time.monotonic) -> None:
+    It looks at the queue every `interval` seconds.
+    """
+
+    def __init__(self, database: Database, turn: Turn, interval: float = INTERVAL) -> None:
         self._database = database
         self._turn = turn
-        self._clock = clock
+        self._interval = interval
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="text-indexer")
         self._told = 0.0
@@ -159,7 +161,7 @@ class TextIndexer:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL):
+        while not self._stopping.wait(self._interval):
             try:
                 if self._turn.lead() and self._database.poll(text_search.is_available, INTERNAL):
                     self._round()
@@ -174,28 +176,28 @@ class TextIndexer:
         while queue.waiting and not self._stopping.is_set():
             if queue.busy and queue.waiting <= MAX_WAITING:
                 return
-            began = self._clock()
+            began = time.monotonic()
             more = self._database.write(_step)
             while more and not self._stopping.is_set():
                 more = self._database.write(merge)
             queue = self._look()
             if queue.busy:
-                self._stopping.wait(self._clock() - began)  # others get as much time
+                self._stopping.wait(time.monotonic() - began)  # others get as much time
             if queue.waiting > MAX_WAITING:
                 self._tell()
 
     def _look(self) -> _Queue:
         """Looks how many events wait, and whether others have changed many since the last look."""
         count, newest = self._database.poll(_look, INTERNAL)
-        now = self._clock()
+        now = time.monotonic()
         seen, self._seen = self._seen, (newest, now)
         return _Queue(waiting=count, busy=newest - seen[0] > BUSY_RATE * (now - seen[1]))
 
     def _tell(self) -> None:
         """Logs how many wait, if they are many and it is time."""
-        if self._clock() - self._told < PROGRESS:
+        if time.monotonic() - self._told < PROGRESS:
             return
-        self._told = self._clock()
+        self._told = time.monotonic()
         count = self._database.poll(waiting, INTERNAL)
         if count > MANY:
             log.info("the texts of %d events wait to be indexed", count)
