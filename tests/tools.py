@@ -9,6 +9,7 @@ import pytest
 PACKAGES = {
     "bash": "Debian's package bash",
     "grpcurl": "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
+    "initdb": "Debian's package postgresql",
     "jq": "Debian's package jq",
     "openssl": "Debian's package openssl",
     "pgbouncer": "Debian's package pgbouncer",
@@ -17,7 +18,11 @@ PACKAGES = {
     "systemd-analyze": "Debian's package systemd",
 }
 """Each program, and the source that has it."""
-_MORE_FOLDERS = (Path.home() / "go" / "bin", Path("/usr/sbin"))
+_MORE_FOLDERS = (
+    Path.home() / "go" / "bin",
+    Path("/usr/sbin"),
+    *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
+)
 """Folders of such programs that the PATH of a user often lacks."""
 
 

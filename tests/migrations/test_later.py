@@ -146,7 +146,8 @@ def test_each_revision_is_a_line_of_the_log(engine: Engine, add: Add, caplog: py
     revision = add("pass", name="Add nothing")
     with caplog.at_level(logging.INFO, "artemis_models"):
         upgrade(engine)
-    assert [record.getMessage() for record in caplog.records] == [
+    # The wheel's PostgreSQL has no pg_trgm, which has a line of its own.
+    assert [record.getMessage() for record in caplog.records if record.module == "migrate"] == [
         f"revision {revision} of {revision}: Add nothing.",
         f"migrated the schema from revision {before} to {revision}",
     ]
@@ -198,7 +199,7 @@ def test_an_update_in_batches_changes_every_row(engine: Engine, add: Add, caplog
     with caplog.at_level(logging.INFO, "artemis_models.migrations.steps"):
         upgrade(engine)
     assert values(engine, "SELECT location FROM events ORDER BY id") == [f"event {number}" for number in range(5)]
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if record.module == "steps"] == [
         f"updating events: {share} % of the ids are done" for share in (0, 40, 80)
     ]
 

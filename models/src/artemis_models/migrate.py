@@ -13,6 +13,7 @@ from alembic import command
 from alembic.script import Script
 from sqlalchemy import Connection, Engine
 
+from artemis_models import text_index
 from artemis_models.errors import AUTOCOMMIT
 from artemis_models.migrations.locks import PATIENCE, Patience, try_for_locks
 from artemis_models.revisions import (
@@ -37,25 +38,29 @@ def upgrade(engine: Engine, patience: Patience = PATIENCE) -> str:
 
     It does nothing when the database is there already, or is newer but may be served by this program. Each revision is
     a transaction of its own, but for those whose steps take long on a big table (`migrations.steps`). A new database of
-    SQLite is made in one transaction.
+    SQLite is made in one transaction. It also makes the index of texts, if that was impossible
+    before (`text_index`).
 
     Raises:
         DatabaseError: the database was migrated beyond what this program can serve, or a lock was not to be had.
         sqlalchemy.exc.DBAPIError: the database failed; the revisions that the log names as made stay.
     """
     revision = _revision(engine)
-    if revision is not None and revision >= head_revision():
-        if revision > head_revision():
-            log.info("the schema is at revision %s, and this program needs %s", revision, head_revision())
+    if revision is not None and revision > head_revision():
+        log.info("the schema is at revision %s, and this program needs %s", revision, head_revision())
+        return revision
+    if revision == head_revision() and text_index.lack(engine) is None:
         return revision
     if engine.dialect.name == "sqlite":
         before = _upgrade_sqlite(engine, patience)
+        text_index.ensure(engine)
     else:
         with _alone(engine):
             before = _revision(engine)
             for migration in _announced(before):
                 work = partial(_run_on_postgresql, engine, migration, patience)
                 try_for_locks(engine, patience, f"the migration to revision {migration.revision}", work)
+            text_index.ensure(engine)
     if _after(before):
         log.info("migrated the schema from revision %s to %s", before or "none", head_revision())
     return max(before or "", head_revision())

@@ -6,7 +6,7 @@ Every table that has a column `version` has the trigger; that of events also log
 
 from sqlalchemy import DDL, Table, event
 
-from artemis_models import change_log
+from artemis_models import change_log, text_index
 from artemis_models.tables import Base
 
 _SQLITE = """
@@ -41,6 +41,8 @@ for _table in Base.metadata.tables.values():
 
 _events = Base.metadata.tables["events"]
 for _text in change_log.sqlite_triggers(_events.columns.keys()):
+    _after_create(_events, "sqlite", _text)
+for _text in text_index.SQLITE:
     _after_create(_events, "sqlite", _text)
 for _text in (change_log.POSTGRESQL_FUNCTION, change_log.POSTGRESQL_SEARCH_PATH, *change_log.POSTGRESQL_TRIGGERS):
     _after_create(_events, "postgresql", _text)

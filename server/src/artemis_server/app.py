@@ -24,6 +24,7 @@ from artemis_server.db.connection.turn import Turn
 from artemis_server.db.events import EventStore
 from artemis_server.db.replicas.engines import replica_engines
 from artemis_server.db.replicas.routing import Replicas
+from artemis_server.db.text_indexer import TextIndexer
 from artemis_server.db.users import UserStore
 from artemis_server.health import HealthMonitor, HealthServicer
 from artemis_server.pruning import Pruner
@@ -190,6 +191,7 @@ class Application:
         self._telemetry = telemetry
         self._access = access or AccessControl(settings)
         self._replicas = replicas_of(settings, engine, telemetry)
+        turn = turn or Turn()
         self._database = Database(engine, turn, telemetry, self._replicas)
         self._tokens = page_tokens(self._database)
         self._watches = self._make_watches()
@@ -198,6 +200,7 @@ class Application:
         self._health = HealthServicer()
         self._monitor = HealthMonitor(self._health, names, self._check, self._database.disconnect, self._database.doubt)
         self._pruner = Pruner(self._database, settings.change_retention)
+        self._indexer = TextIndexer(self._database, turn)
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles) if self._access.authenticates else None
         self._gate = AccessGate(self._access, roles) if self._access.authenticates else None
@@ -307,6 +310,7 @@ class Application:
             )
         )
         self._pruner.start()
+        self._indexer.start()
         self._watches.start()
         self._calls.start()
         self._probes.start()
@@ -335,6 +339,7 @@ class Application:
             self._calls.drain(margin)
         self._watches.stop(max(MIN_WATCH_END, end - time.monotonic()))
         self._access.stop()
+        self._indexer.stop(max(MIN_CLOSE, end - time.monotonic()))
         self._pruner.stop(max(MIN_CLOSE, end - time.monotonic()))
         self._database.close(max(MIN_CLOSE, end - time.monotonic()))
         self._telemetry.stop()

@@ -24,6 +24,7 @@ from artemis_models import (
     head_revision,
     join_attempts,
     pooler_of,
+    text_index,
     tune_allocator,
     tune_garbage_collector,
     upgrade,
@@ -117,6 +118,8 @@ def _serve(settings: Settings, engine: Engine) -> int:
     log.info("artemis-server %s starts", version("artemis-server"))
     if migrating:
         upgrade(engine)
+    elif (missing := text_index.lack(engine)) is not None:
+        log.warning("%s", missing)
     workers = count_workers(settings, engine)
     metrics = share_metrics(settings, workers)
     if workers == 1:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 _POLL = 0.0005
 """Seconds between two tries of a turn that another process has. A commit takes several times as long."""
 _WANTED = struct.Struct("d")
-_NOW, _NEXT = 0, 1
-"""The bytes of the file whose locks are the present turn and the next one."""
+_NOW, _NEXT, _LEAD = 0, 1, 2
+"""The bytes of the file whose locks are the present turn, the next one, and the lead."""
 
 
 class Turn:
@@ -45,6 +45,10 @@ class Turn:
     def release(self) -> None:
         """Gives the turn to the next process that waits for it. Without a turn, it does nothing."""
 
+    def lead(self) -> bool:
+        """Tells whether this process is the one that does the work in the background, until it ends."""
+        return True
+
 
 class SharedTurn(Turn):
     """A turn that one process has at a time.
@@ -69,6 +73,10 @@ class SharedTurn(Turn):
     def release(self) -> None:
         """Gives the turn to the next process that waits for it. Without a turn, it does nothing."""
         self._unlock(_NOW)
+
+    def lead(self) -> bool:
+        """Tells whether this process is the one that does the work in the background, until it ends."""
+        return self._lock(_LEAD)
 
     def _wait(self, byte: int, waits: Callable[[], bool]) -> bool:
         while not self._lock(byte):

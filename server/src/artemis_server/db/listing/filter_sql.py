@@ -4,6 +4,7 @@ Every expression is true or false and never NULL, so that NOT means what it mean
 compares by code point, with regard to case, on every engine (LIKE does not).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,8 +22,9 @@ Column = ColumnElement[Any]
 Columns = Mapping[str, Column]
 _SURROGATES = range(0xD800, 0xE000)  # no text has them
 _LAST_CODE_POINT = 0x10FFFF
-_POSITIONS = {"sqlite": "instr", "postgresql": "strpos"}
-"""By the dialect's name, the function that tells where a text first has a part, from 1; 0 if it has not."""
+_LIKE = "{}_like"
+"""The name of the parameter that is a pattern for the text of the parameter with this name."""
+_SPECIAL = re.compile(r"[\\%_]")
 
 
 def parameterize(node: Node, values: Values) -> Node:  # noqa: PLR0911, one for each kind of node
@@ -50,13 +52,23 @@ def parameterize(node: Node, values: Values) -> Node:  # noqa: PLR0911, one for 
         case Matches(field, text, open_start=False):
             return parameterize(Compare(field, Operator.EQ, text), values)
         case Matches(text=text):
-            return replace(node, text=_add(text, values)) if text else ALWAYS
+            return replace(node, text=_add_pattern(node, values)) if text else ALWAYS
     return node
 
 
 def _add(value: int | str, values: Values) -> str:
     name = f"value_{len(values)}"
     values[name] = value
+    return name
+
+
+def _add_pattern(node: Matches, values: Values) -> str:
+    r"""Adds the text of a node, and beside it its pattern for LIKE: for `name:"50%"` the text 50% and %50\%%.
+
+    PostgreSQL finds a pattern by its index of texts, and SQLite's LIKE has no regard to case.
+    """
+    name = _add(node.text, values)
+    values[_LIKE.format(name)] = "%" + _SPECIAL.sub(r"\\\g<0>", node.text) + "%" * node.open_end
     return name
 
 
@@ -85,7 +97,7 @@ class _Writer:
     def __init__(self, compiler: SQLCompiler, columns: Columns, options: Mapping[str, Any]) -> None:
         self._columns = columns
         self._process: Callable[[ColumnElement[Any]], str] = partial(compiler.process, **options)
-        self._position = _POSITIONS[compiler.dialect.name]
+        self._sqlite = compiler.dialect.name == "sqlite"
 
     def sql(self, node: Node) -> str:
         """Returns the SQL of a node: `id > 5 AND -day` gives "(events.id > ? AND NOT (...))"."""
@@ -113,9 +125,12 @@ class _Writer:
         return f"({self._column(node.field)} IS NOT NULL AND {comparison})"  # false, and not NULL
 
     def _match(self, node: Matches) -> str:
-        text, part = self._column(node.field), self._process(bindparam(node.text, type_=Text()))
+        text = self._column(node.field)
+        if not self._sqlite:
+            return f"{text} LIKE {self._process(bindparam(_LIKE.format(node.text), type_=Text()))}"
+        part = self._process(bindparam(node.text, type_=Text()))
         if node.open_end:
-            return f"{self._position}({text}, {part}) > 0"
+            return f"instr({text}, {part}) > 0"
         return f"substr({text}, length({text}) - length({part}) + 1) = {part}"
 
     def _joined(self, operator: str, terms: tuple[Node, ...], empty: str) -> str:

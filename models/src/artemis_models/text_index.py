@@ -1,0 +1,157 @@
+"""The index of texts of events, which stands beside the tables (docs/adr/0050).
+
+SQLite has `event_texts`, an FTS5 table of trigrams, and `event_text_queue`: the events whose texts changed since they
+were indexed. Triggers write the queue alone, so that a `sqlite3` without FTS5 can still write events; the server's
+indexer takes rows from it. A search reads both, and checks every event that it finds. PostgreSQL has a GIN index of
+pg_trgm, which it keeps in step itself. Neither is needed: without it, a search reads every event.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from artemis_models.errors import AUTOCOMMIT
+
+COLUMNS = ("name", "description", "location")
+"""The columns of events that are indexed."""
+OBJECTS = "event_text"
+"""The names of the tables on SQLite begin with it."""
+INDEX = "ix_events_text"
+"""The name of the index on PostgreSQL."""
+
+SQLITE_INDEX = (
+    # Without the texts, their sizes and the places of trigrams in them, which no search needs.
+    "CREATE VIRTUAL TABLE event_texts USING fts5(name, description, location, "
+    "content='', columnsize=0, detail=column, tokenize='trigram case_sensitive 1')",
+    # The indexer merges in small steps, so that no transaction is long (FTS5, "The 'automerge' configuration option").
+    "INSERT INTO event_texts (event_texts, rank) VALUES ('automerge', 0)",
+    "INSERT INTO event_texts (event_texts, rank) VALUES ('crisismerge', 100)",
+    "INSERT INTO event_texts (event_texts, rank) VALUES ('usermerge', 8)",
+)
+SQLITE_QUEUE = """\
+CREATE TABLE event_text_queue (
+  event_id INTEGER PRIMARY KEY,
+  name TEXT,
+  description TEXT,
+  location TEXT
+) STRICT"""
+"""The texts are those that the index has. They are NULL for an event that the index does not have.
+
+The first change of an event after it was indexed adds its row, and later ones leave that as it is.
+"""
+_OLD = """\
+  INSERT INTO event_text_queue (event_id, name, description, location)
+  VALUES (OLD.id, OLD.name, OLD.description, OLD.location) ON CONFLICT DO NOTHING;"""
+_NEW = "  INSERT INTO event_text_queue (event_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;"
+_CHANGED = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in ("id", *COLUMNS))
+SQLITE_TRIGGERS = (
+    # OR REPLACE runs no DELETE trigger for the row that it replaces. That leaves trigrams of its old texts in the
+    # index, which is harmless: the search checks what it finds.
+    f"CREATE TRIGGER event_text_created AFTER INSERT ON events BEGIN\n{_NEW}\nEND",
+    # Not UPDATE OF: it does not fire for SET rowid = 7, which changes the id.
+    f"CREATE TRIGGER event_text_updated AFTER UPDATE ON events WHEN {_CHANGED} BEGIN\n{_OLD}\n{_NEW}\nEND",
+    f"CREATE TRIGGER event_text_deleted AFTER DELETE ON events BEGIN\n{_OLD}\nEND",
+)
+SQLITE_FILL = "INSERT INTO event_text_queue (event_id) SELECT id FROM events"
+SQLITE = (*SQLITE_INDEX, SQLITE_QUEUE, *SQLITE_TRIGGERS, SQLITE_FILL)
+"""The statements that make the index, with all events in its queue."""
+
+_AVAILABLE = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
+_SCHEMA = """
+    SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE extname = 'pg_trgm'
+"""
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_events_text')"
+_REFUSALS = ("42501", "25006", "0A000")
+"""The codes of PostgreSQL for a user who may not, for a server that only reads, and for a file that is not there."""
+_NO_INDEX = "without an index, searches in text read all events"
+
+log = logging.getLogger(__name__)
+
+
+def ensure(engine: Engine) -> None:
+    """Makes the index, where the database has the schema of this program and lacks it. It may run beside servers.
+
+    If it cannot be made, the log says what to do.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the database failed.
+    """
+    missing = lack(engine)
+    if missing is not None:
+        if engine.dialect.name == "postgresql":
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                _make_on_postgresql(connection)
+        else:
+            with engine.begin() as connection:
+                make_on_sqlite(connection)
+        missing = lack(engine)
+    if missing is not None:
+        log.warning("%s", missing)
+
+
+def lack(engine: Engine) -> str | None:
+    """Returns a line that says what is missing, and what to do about it; None if the database has the index."""
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        if engine.dialect.name == "sqlite":
+            return None if _is_made(connection) and has_fts5(connection) else _lack_on_sqlite()
+        return None if connection.exec_driver_sql(_IS_VALID).scalar() else _lack_on_postgresql(connection)
+
+
+def has_fts5(connection: Connection) -> bool:
+    """Tells whether this program's SQLite can use the index."""
+    return connection.exec_driver_sql("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").scalar() is not None
+
+
+def make_on_sqlite(connection: Connection) -> None:
+    """Makes the index, unless it is there or this program's SQLite cannot use it."""
+    if has_fts5(connection) and not _is_made(connection):
+        for statement in SQLITE:
+            connection.exec_driver_sql(statement)
+
+
+def _is_made(connection: Connection) -> bool:
+    return connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'event_texts'").scalar() is not None
+
+
+def _lack_on_sqlite() -> str:
+    return f"{_NO_INDEX}: SQLite {sqlite3.sqlite_version} here has no FTS5; use one that has it, and run `migrate`"
+
+
+def _lack_on_postgresql(connection: Connection) -> str:
+    if connection.exec_driver_sql(_AVAILABLE).scalar() is None:
+        return f"{_NO_INDEX}: install the extension pg_trgm (package postgresql-contrib), and run `migrate`"
+    if connection.exec_driver_sql(_SCHEMA).scalar() is None:
+        return f"{_NO_INDEX}: a superuser has to run CREATE EXTENSION pg_trgm in this database; then run `migrate`"
+    return f"{_NO_INDEX}: the index {INDEX} is missing; run `migrate`"
+
+
+def _make_on_postgresql(connection: Connection) -> None:
+    """Makes the index, and the extension before it, unless this user or this server cannot."""
+    try:
+        if connection.exec_driver_sql(_AVAILABLE).scalar() is not None:
+            connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in _REFUSALS:
+            raise
+    schema = connection.exec_driver_sql(_SCHEMA).scalar()
+    if schema is None:
+        return
+    anew = connection.exec_driver_sql(_IS_VALID).scalar() is False
+    begun = time.monotonic()
+    log.info("building the index %s of events; pg_stat_progress_create_index shows how far it is", INDEX)
+    for statement in postgresql_statements(schema, anew=anew):
+        connection.exec_driver_sql(statement)
+    log.info("built the index %s in %.1f s", INDEX, time.monotonic() - begun)
+
+
+def postgresql_statements(schema: str, *, anew: bool) -> Iterator[str]:
+    """Yields the statements that make the index with the extension in a schema; `anew`, if one is not valid."""
+    if anew:  # a build that failed or was killed leaves an index that slows writes and answers nothing
+        yield f"DROP INDEX CONCURRENTLY {INDEX}"
+    columns = ", ".join(f"{column} {schema}.gin_trgm_ops" for column in COLUMNS)
+    yield f"CREATE INDEX CONCURRENTLY {INDEX} ON events USING gin ({columns})"
