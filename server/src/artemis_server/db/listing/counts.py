@@ -26,8 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from artemis_server.db.listing.filter_sql import Condition, parameterize
-from artemis_server.db.listing.list_query import MAX_KEPT_VALUES
+from artemis_server.db.listing.filter_sql import Condition
+from artemis_server.db.listing.list_query import Planned
+from artemis_server.db.listing.plans import AnyPath
 from artemis_server.db.statements import Statement, Values
 from artemis_server.query.tree import ALWAYS, Node
 
@@ -51,21 +52,24 @@ class Count:
     """Counts the rows of a table that a filter chooses."""
 
     def __init__(self, where: Node, table: Table) -> None:
-        self._values: Values = {}
-        self._shape = parameterize(where, self._values), table
+        self._planned = Planned(where, (), table)
+        self._table = table
 
     def total(self, session: Session) -> Total:
         """Returns the number of rows, by one statement or by three. A snapshot makes them see the same rows."""
-        kept = len(self._values) <= MAX_KEPT_VALUES
-        dialect = session.get_bind().dialect.name
-        statements = (_statements if kept else _statements.__wrapped__)(*self._shape, dialect)
-        found = _number(statements.bounded, session, {**self._values, "max_rows": MAX_EXACT + 1})
+        planned, dialect = self._planned, session.get_bind().dialect.name
+        path = planned.choose(session)
+        statements = (_statements if planned.kept else _statements.__wrapped__)(
+            planned.where, self._table, dialect, path
+        )
+        bounds = {} if path is None else path.values(planned.box, None)
+        found = _number(statements.bounded, session, {**planned.values, **bounds, "max_rows": MAX_EXACT + 1})
         if found <= MAX_EXACT:
             return Total(rows=found, estimated=False)
         lowest, highest = statements.extent.first(session, {}) or (0, 0)
         span = highest - lowest + 1
         sample = _SAMPLES[dialect].to_parameter(sample_ids(lowest, span))
-        matching = _number(statements.sampled, session, {**self._values, "sample": sample})
+        matching = _number(statements.sampled, session, {**planned.values, "sample": sample})
         estimate = max(matching * span // SAMPLE_SIZE, MAX_EXACT + 1)
         return Total(rows=min(estimate, MAX_TOTAL), estimated=True)
 
@@ -105,17 +109,18 @@ _SAMPLES = {"sqlite": _Sample(_json_each, json.dumps), "postgresql": _Sample(_un
 
 
 @lru_cache(maxsize=256)
-def _statements(where: Node, table: Table, dialect: str) -> _Statements:
+def _statements(where: Node, table: Table, dialect: str, path: AnyPath | None) -> _Statements:
     """Returns the statements that count. Each value is a parameter, so filters that differ in values share them.
 
     The last one asks for each id whether its row exists and matches, so that no engine begins with another index.
     """
     conditions: list[ColumnElement[bool]] = [] if where == ALWAYS else [Condition(where, dict(table.c))]
-    matches = select(literal_column("1")).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
+    rows = select(literal_column("1")).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
+    bounded = select(func.count()).select_from(rows) if path is None else path.count(table, where)
     sample = _SAMPLES[dialect].table()
     matching = exists(select(literal_column("1")).select_from(table).where(table.c.id == sample.c.value, *conditions))
     return _Statements(
-        bounded=Statement(select(func.count()).select_from(matches)),
+        bounded=Statement(bounded),
         extent=Statement(select(func.min(table.c.id), func.max(table.c.id))),
         sampled=Statement(select(func.count()).select_from(sample).where(matching)),
     )

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.listing.paths import Path, PathCount, PathSelect
-from artemis_server.db.listing.plans import Option, Plan, plan
+from artemis_server.db.listing.plans import AnyPath, Option, Plan, plan
+from artemis_server.db.listing.text_search import is_available, searches
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node
@@ -20,45 +20,70 @@ MAX_KEPT_VALUES = 50
 """The most values in a filter whose statement is kept. Few filters are longer; the longest have 100 values."""
 
 
+class Planned:
+    """The plans of a list, of which one is taken when it is read."""
+
+    def __init__(self, where: Node, keys: tuple[SortKey, ...], table: Table) -> None:
+        self.values: Values = {}
+        """The values of the filter's parameters."""
+        self.where = parameterize(where, self.values)
+        """The filter with the names of parameters instead of values."""
+        self.kept = len(self.values) <= MAX_KEPT_VALUES
+        """True if the statements of the list are kept, and are planned."""
+        self.box = box_of(where)
+        self._table = table
+        self._plan = plan(where, keys, table) if self.kept else Plan(None, ())
+        found = searches(where) if self.kept and table.name == "events" else ()
+        self._text_plan = plan(where, keys, table, found) if found else None
+
+    def choose(self, session: Session) -> AnyPath | None:
+        """Returns the path to take; None if the engine is left to itself."""
+        chosen = self._plan
+        if self._text_plan and session.get_bind().dialect.name == "sqlite" and is_available(session):
+            chosen = self._text_plan
+        return chosen.choose(lambda option: self._count(session, option))
+
+    def _count(self, session: Session, option: Option) -> int:
+        """Returns the number of entries of an index that a path has, at most one more than are worth reading."""
+        values = {**option.path.values(self.box, None), "max_rows": option.max_entries + 1}
+        found = _count(option.path, self._table).first(session, values)
+        return int(found[0]) if found else 0
+
+
 class Query:
     """A list of the rows of one table. `selected` names the columns of a row."""
 
     def __init__(self, where: Node, keys: tuple[SortKey, ...], selected: tuple[str, ...], table: Table) -> None:
-        self._values: Values = {}
-        self._shape = parameterize(where, self._values), keys, selected, table
-        self._table = table
+        self._planned = Planned(where, keys, table)
+        self._shape = self._planned.where, keys, selected, table
         self._indexes = [selected.index(key.field.name) for key in keys]
-        self._kept = len(self._values) <= MAX_KEPT_VALUES
-        self._box = box_of(where)
-        self._plan = plan(where, keys, table) if self._kept else Plan(None, ())
 
     def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
         """Returns an iterator of the rows after a position, at most `limit`, a chunk at a time.
 
         The rows are one snapshot. Close the iterator to stop early.
         """
-        taken = self._plan.choose(lambda option: self._count(session, option))
+        path = self._planned.choose(session)
         unset = None if after is None else tuple(value is None for value in after)
-        statement = (_statement if self._kept else _statement.__wrapped__)(*self._shape, unset, taken)
+        statement = (_statement if self._planned.kept else _statement.__wrapped__)(*self._shape, unset, path)
         bounds = {f"after_{index}": value for index, value in enumerate(after or ())}
-        if taken is not None:
-            bounds |= taken.values(self._box, after)
-        return statement.chunks(session, {**self._values, **bounds, "max_rows": limit})
+        if path is not None:
+            bounds |= path.values(self._planned.box, after)
+        return statement.chunks(session, {**self._planned.values, **bounds, "max_rows": limit})
 
     def position(self, row: Row) -> Position:
         """Returns the position of a row in the list."""
         return [row[index] for index in self._indexes]
 
-    def _count(self, session: Session, option: Option) -> int:
-        """Returns the number of entries of an index that a path has, at most one more than are worth reading."""
-        values = {**option.path.values(self._box, None), "max_rows": option.max_entries + 1}
-        found = _count(option.path, self._table).first(session, values)
-        return int(found[0]) if found else 0
+    def path(self, session: Session) -> str:
+        """Returns the path that `scan` would take, in words for an operator."""
+        path = self._planned.choose(session)
+        return "no index" if path is None else str(path)
 
 
 @lru_cache(maxsize=256)
-def _count(path: Path, table: Table) -> Statement:
-    return Statement(PathCount(path, table))
+def _count(path: AnyPath, table: Table) -> Statement:
+    return Statement(path.count(table))
 
 
 @lru_cache(maxsize=256)
@@ -68,7 +93,7 @@ def _statement(
     selected: tuple[str, ...],
     table: Table,
     unset: tuple[bool, ...] | None,
-    path: Path | None,
+    path: AnyPath | None,
 ) -> Statement:
     """Returns the statement for the rows after a position, of whose values these are None. Each value is a parameter.
 
@@ -76,7 +101,7 @@ def _statement(
     path, the engine finds its own.
     """
     if path is not None:
-        return Statement(PathSelect(path, where, table, selected, unset))
+        return Statement(path.select(where, table, selected, unset))
     columns = dict(table.c)
     keyset = Keyset(keys, columns)
     statement: Select[Any] = Select(*(columns[name] for name in selected))

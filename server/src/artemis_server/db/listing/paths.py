@@ -70,6 +70,22 @@ class Path:
             values |= {f"low_{number}": bounds.low, f"high_{number}": bounds.high}
         return values
 
+    def select(
+        self, where: Node, table: Table, selected: tuple[str, ...], unset: tuple[bool, ...] | None
+    ) -> ClauseElement:
+        """Returns the statement that reads a page. The filter is one of `parameterize`.
+
+        `unset` tells which values of the position before the page are None; it is None on the first page.
+        """
+        return _Select(self, where, table, selected, unset)
+
+    def count(self, table: Table, where: Node = ALWAYS) -> ClauseElement:
+        """Returns the statement that counts, up to `max_rows`, the rows in its ranges that a filter chooses."""
+        return _Count(self, table, where)
+
+    def __str__(self) -> str:
+        return f"{self.access.index.name or 'primary key'}, {'in order' if self.ordered else 'sorted'}"
+
     def _beyond(self, bounds: Bounds, place: Any) -> Bounds:
         """Returns the bounds of the rows beyond a place, of which the one towards it is excluded."""
         if self.descending:
@@ -104,46 +120,35 @@ def _moved(value: Any, length: int) -> Any:
     return min(max(value + length, INT64_MIN), INT64_MAX) if isinstance(value, int) else value
 
 
-class PathSelect(ClauseElement):
-    """The statement that reads a page by a path. The filter is one of `parameterize`."""
+@dataclass(eq=False)
+class _Select(ClauseElement):
+    path: Path
+    where: Node
+    table: Table
+    selected: tuple[str, ...]
+    unset: tuple[bool, ...] | None
 
     inherit_cache = False
 
-    def __init__(
-        self,
-        taken: Path,
-        where: Node,
-        table: Table,
-        selected: tuple[str, ...],
-        unset: tuple[bool, ...] | None,
-    ) -> None:
-        """`unset` tells which values of the position before the page are None; it is None on the first page."""
-        self.path = taken
-        self.where = where
-        self.table = table
-        self.selected = selected
-        self.unset = unset
 
-
-class PathCount(ClauseElement):
-    """The statement that counts the entries of an index in the ranges of a path, up to `max_rows`."""
+@dataclass(eq=False)
+class _Count(ClauseElement):
+    path: Path
+    table: Table
+    where: Node
 
     inherit_cache = False
 
-    def __init__(self, taken: Path, table: Table) -> None:
-        self.path = taken
-        self.table = table
 
-
-@compiles(PathSelect)
-def _select(element: PathSelect, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_Select)
+def _select(element: _Select, compiler: SQLCompiler, **options: Any) -> str:
     return _Writer(element.path, element.table, compiler, options).page(element)
 
 
-@compiles(PathCount)
-def _count(element: PathCount, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_Count)
+def _count(element: _Count, compiler: SQLCompiler, **options: Any) -> str:
     writer = _Writer(element.path, element.table, compiler, options)
-    ranges = " UNION ALL ".join(writer.ranges("1", (), _FIRST))
+    ranges = " UNION ALL ".join(writer.ranges("1", writer.conditions(element.where), _FIRST))
     return f"SELECT count(*) FROM ({ranges} LIMIT {writer.parameter('max_rows')}) AS entries"  # noqa: S608, names of ours
 
 
@@ -158,14 +163,14 @@ class _Writer:
         self._compiler = compiler
         self._options = options
 
-    def page(self, element: PathSelect) -> str:
+    def page(self, element: _Select) -> str:
         """Returns the statement of a page.
 
         An index in the order of the list gives the rows of a first page at once. Otherwise the keys of the page are
         found first, in the index alone if it has all that the filter needs, and then their rows.
         """
         columns, path = dict(self._table.c), self._path
-        conditions = [] if element.where == ALWAYS else [self._process(Condition(element.where, columns))]
+        conditions = self.conditions(element.where)
         keyset = Keyset(path.keys, columns)
         selected, order = self._names(element.selected), ", ".join(map(self._process, keyset.order()))
         limit = f"LIMIT {self.parameter('max_rows')}"
@@ -194,6 +199,10 @@ class _Writer:
             f"SELECT {selected} FROM ({page}) AS page {join} {self._table.name}"  # noqa: S608, names of ours
             f" ON {self._column('id')} = page.id ORDER BY {order}"
         )
+
+    def conditions(self, where: Node) -> list[str]:
+        """Returns the condition that a filter is; none if it chooses all rows."""
+        return [] if where == ALWAYS else [self._process(Condition(where, dict(self._table.c)))]
 
     def ranges(self, selected: str, conditions: Sequence[str], part: str) -> Iterator[str]:
         """Yields a SELECT for each range: of the rows in it for which the conditions hold."""

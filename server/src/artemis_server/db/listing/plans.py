@@ -7,12 +7,15 @@ rows are collected by the one that has the fewest, and sorted. Counting the entr
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import TypeAlias
 
 from sqlalchemy import Table
 
 from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.indexes import Access, access, indexes_of
 from artemis_server.db.listing.paths import Path, path
+from artemis_server.db.listing.text_paths import TextPath
+from artemis_server.db.listing.text_search import Search, match
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import Node, fields
 
@@ -22,11 +25,16 @@ ROW_COST = 8
 """The cost of a row that is read, in entries of an index."""
 
 
+AnyPath: TypeAlias = Path | TextPath
+_TEXTS = "texts"
+"""Stands among the columns of a filter for the searches that the index of texts can answer."""
+
+
 @dataclass(frozen=True)
 class Option:
     """A path that a plan may take."""
 
-    path: Path
+    path: AnyPath
     cost: int
     """The cost of an entry: of reading the row as well, unless the index has all that the list needs to choose."""
 
@@ -45,33 +53,43 @@ class Plan:
     collecting: tuple[Option, ...]
     """Paths by indexes for which the filter has bounds that the walk does not use."""
 
-    def choose(self, count: Callable[[Option], int]) -> Path | None:
+    def choose(self, count: Callable[[Option], int]) -> AnyPath | None:
         """Returns the path to take. `count` tells how many entries a path has, or any number above `max_entries`."""
+        if self.walk is None and len(self.collecting) == 1:
+            return self.collecting[0].path
         if self.collecting:
             options = [*([self.walk] if self.walk else []), *self.collecting]
             counted = ((count(each), each) for each in options)
             costs = [(found * each.cost, each) for found, each in counted if found <= each.max_entries]
             if costs:
                 return min(costs, key=itemgetter(0))[1].path
-        return self.walk.path if self.walk else None
+        # Without an order to walk in, more rows are still fewer than all.
+        return self.walk.path if self.walk else self.collecting[0].path if self.collecting else None
 
 
-def plan(where: Node, keys: tuple[SortKey, ...], table: Table) -> Plan:
-    """Returns the plan of a list."""
+def plan(where: Node, keys: tuple[SortKey, ...], table: Table, searches: tuple[Search, ...] = ()) -> Plan:
+    """Returns the plan of a list, or without keys, that of a count.
+
+    `searches` are those that the index of texts can answer on this database.
+    """
     box = box_of(where)
     needed = {key.field.name for key in keys} | fields(where)
-    uses = [found for index in indexes_of(table) if (found := access(index, box))]
+    uses = [use for index in indexes_of(table) if (use := access(index, box))]
 
     def option(use: Access, *, ordered: bool) -> Option:
         return Option(path(use, keys, box, ordered=ordered), 1 if use.covers(needed) else ROW_COST)
 
-    walks = [option(use, ordered=True) for use in uses if _walkable(use, keys)]
-    walk = min(walks, key=lambda each: (-len(each.path.access.used(box)), each.cost), default=None)
-    served = walk.path.access.used(box) if walk else frozenset[str]()
-    return Plan(walk, tuple(option(use, ordered=False) for use in uses if not use.used(box) <= served))
+    walks = [(use.used(box), option(use, ordered=True)) for use in uses if _walkable(use, keys)]
+    found = [(use.used(box), option(use, ordered=False)) for use in uses]
+    if searches:
+        by_text = TextPath(keys, match(searches))
+        (walks if by_text.ordered else found).append((frozenset({_TEXTS}), Option(by_text, ROW_COST)))
+    served, walk = min(walks, key=lambda each: (-len(each[0]), each[1].cost), default=(frozenset[str](), None))
+    others = sorted(((used, each) for used, each in found if not used <= served), key=lambda each: -len(each[0]))
+    return Plan(walk, tuple(each for _, each in others))
 
 
 def _walkable(use: Access, keys: tuple[SortKey, ...]) -> bool:
     """Tells whether the index has the rows in the order of the first key that has several values."""
     varying = [key.field for key in keys if key.field.name not in use.equal]
-    return varying[0].name == use.key and not varying[0].nullable
+    return bool(varying) and varying[0].name == use.key and not varying[0].nullable
