@@ -1,0 +1,146 @@
+"""The index of texts on a PostgreSQL that has pg_trgm: how it is made, and that it gives the answers of none."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
+from typing import Any
+
+import artemis_models
+import pytest
+from artemis_models import create_engine, text_index, upgrade
+from artemis_server.db.events import EventStore
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import URL, Engine, insert, text
+from sqlalchemy.orm import Session
+
+from tests.conftest import cloned
+from tests.contrib import contrib_postgresql
+from tests.storage.test_query_properties import TABLES, Filter, Row, has, owners, patterns, words
+from tests.storage.test_query_properties import store as store_rows
+from tests.tools import needs
+
+pytestmark = needs("initdb")
+STORE = EventStore()
+STABLE = settings(max_examples=50, suppress_health_check=list(HealthCheck))
+VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_events_text')"
+MISSING = "without an index, searches in text read all events"
+
+
+@pytest.fixture(scope="module")
+def contrib() -> Iterator[URL]:
+    """The URL of the server."""
+    with contrib_postgresql() as url:
+        yield url
+
+
+@pytest.fixture
+def empty(contrib: URL) -> Iterator[Engine]:
+    """A database without tables."""
+    with cloned(contrib, "template1") as url:
+        engine = create_engine(url.render_as_string(hide_password=False))
+        yield engine
+        engine.dispose()
+
+
+def value(engine: Engine, statement: str) -> Any:
+    with engine.connect() as connection:
+        return connection.exec_driver_sql(statement).scalar()
+
+
+def run(engine: Engine, *statements: str) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+@pytest.fixture(scope="module")
+def template(contrib: URL) -> Iterator[str]:
+    """The name of a migrated database that no test opens."""
+    with cloned(contrib, "template1") as url:
+        engine = create_engine(url.render_as_string(hide_password=False))
+        upgrade(engine)
+        engine.dispose()
+        yield str(url.database)
+
+
+@pytest.fixture
+def migrated(contrib: URL, template: str) -> Iterator[Engine]:
+    """A migrated database."""
+    with cloned(contrib, template) as url:
+        engine = create_engine(url.render_as_string(hide_password=False))
+        yield engine
+        engine.dispose()
+
+
+def test_migrate_makes_the_extension_and_the_index(migrated: Engine) -> None:
+    assert value(migrated, VALID) is True
+    assert text_index.lack(migrated) is None
+
+
+def test_an_extension_in_a_schema_of_its_own_is_used(empty: Engine) -> None:
+    run(empty, 'CREATE SCHEMA "of extensions"', 'CREATE EXTENSION pg_trgm SCHEMA "of extensions"')
+    upgrade(empty)
+    assert value(empty, VALID) is True
+
+
+def test_an_index_that_was_not_finished_is_made_anew(migrated: Engine) -> None:
+    run(migrated, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_events_text'::regclass")
+    assert text_index.lack(migrated) == f"{MISSING}: the index ix_events_text is missing; run `migrate`"
+    upgrade(migrated)
+    assert value(migrated, VALID) is True
+
+
+def test_a_user_who_may_not_make_the_extension_is_told_what_to_do(
+    empty: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as later:
+        run(empty, "CREATE ROLE artemis LOGIN", "GRANT ALL ON SCHEMA public TO artemis")
+        later.callback(run, empty, "DROP OWNED BY artemis", "DROP ROLE artemis")
+        user = create_engine(empty.url.set(username="artemis").render_as_string(hide_password=False))
+        later.callback(user.dispose)
+        upgrade(user)
+        advice = f"{MISSING}: a superuser has to run CREATE EXTENSION pg_trgm in this database; then run `migrate`"
+        assert advice in caplog.messages
+        run(empty, "CREATE EXTENSION pg_trgm")
+        upgrade(user)
+        assert value(empty, VALID) is True
+
+
+@pytest.fixture
+def session(migrated: Engine) -> Iterator[Session]:
+    """One transaction, of which nothing is kept, and whose statements use an index if one can be used."""
+    with Session(migrated) as session:
+        session.execute(insert(artemis_models.User), owners())
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        yield session
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> tuple[str, str]:
+    """Returns a text, and a part of it or another one."""
+    whole = draw(st.text("roboRO%_\\é\u0301😀 -", min_size=3, max_size=12))
+    start = draw(st.integers(0, len(whole) - 3))
+    part = draw(st.sampled_from([whole[start : start + 5], whole.swapcase()]))
+    return whole, part
+
+
+@STABLE
+@given(rows=TABLES, drawn=parts(), searched=words() | has() | patterns())
+def test_the_index_changes_no_answer(
+    session: Session, rows: list[Row], drawn: tuple[str, str], searched: Filter
+) -> None:
+    whole, part = drawn
+    rows[0]["name"] = whole
+    store_rows(session, rows)
+    quoted = part.replace("\\", "\\\\")
+    for each in (searched, Filter(f'name:"{quoted}"', lambda row: part in row["name"])):
+        found = STORE.query(each.text, "").scan(session, after=None, limit=1000)
+        assert sorted(row["id"] for row in rows if each.holds(row)) == [row[0] for row in chain.from_iterable(found)]
+
+
+@pytest.mark.parametrize("field", text_index.COLUMNS)
+def test_a_search_uses_the_index(session: Session, field: str) -> None:
+    statement = text(f"EXPLAIN SELECT id FROM events WHERE {field} LIKE '%robotics%'")  # noqa: S608, a column
+    plan = session.execute(statement).scalars().all()
+    assert [line for line in plan if "ix_events_text" in line]
