@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -28,7 +28,18 @@ def updated_fields(mask: FieldMask, message: Message) -> tuple[str, ...]:
     return fields
 
 
-def read_fields(mask: FieldMask, descriptor: Descriptor) -> tuple[str, ...] | None:
+class PartialRead(Protocol):
+    """A request to read resources, which may name the fields to return."""
+
+    @property
+    def read_mask(self) -> FieldMask:
+        """The fields to return."""
+
+    def HasField(self, field_name: Any) -> bool:  # noqa: N802, protobuf's name for it
+        """Tells whether a field is set."""
+
+
+def read_fields(request: PartialRead, descriptor: Descriptor) -> tuple[str, ...] | None:
     """Returns the fields of a message that a read returns, in the order of their declaration; None for all of them.
 
     The mask ["start_time", "name", "name"] gives ("name", "start_time"). An empty one and ["*"] give None.
@@ -36,12 +47,14 @@ def read_fields(mask: FieldMask, descriptor: Descriptor) -> tuple[str, ...] | No
     Raises:
         InvalidArgument: the mask has a path that the message has not, or "*" beside other paths.
     """
-    paths = set(mask.paths)
+    if not request.HasField("read_mask"):  # it is cheaper to ask first, and most requests have none
+        return None
+    paths = set(request.read_mask.paths)
     if not paths or paths == {ALL}:
         return None
     known = field_names(descriptor)
     _refuse(sorted(paths - known), "read_mask", descriptor.name)
-    return None if paths == known else tuple(field.name for field in descriptor.fields if field.name in paths)
+    return None if paths == known else tuple(name for name in _declared_names(descriptor) if name in paths)
 
 
 def _refuse(unknown: Sequence[str], mask: str, kind: str) -> None:
@@ -86,6 +99,12 @@ def split(mask: FieldMask, message: Message) -> tuple[tuple[str, ...], list[str]
 def field_names(descriptor: "Descriptor") -> frozenset[str]:
     """Returns the names of the fields of a message."""
     return frozenset(descriptor.fields_by_name)
+
+
+@cache
+def _declared_names(descriptor: "Descriptor") -> tuple[str, ...]:
+    """Returns the names of the fields of a message, in the order of their declaration."""
+    return tuple(field.name for field in descriptor.fields)
 
 
 def merge(stored: M, sent: M, paths: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
@@ -29,16 +28,12 @@ class BatchRequest(Write, Protocol[Write_co]):
         """The writes."""
 
 
-class BatchGetRequest(Protocol):
+class BatchGetRequest(masks.PartialRead, Protocol):
     """A request for several resources."""
 
     @property
     def ids(self) -> Sequence[int]:
         """The ids of the resources."""
-
-    @property
-    def read_mask(self) -> FieldMask:
-        """The fields to return."""
 
 
 class Batches(Generic[M]):
@@ -51,7 +46,7 @@ class Batches(Generic[M]):
 
     def get(self, request: BatchGetRequest, response: type[R], context: grpc.ServicerContext) -> R:
         """Returns the resources, or the fields of them that the mask names, in the order of the ids."""
-        ids, fields = request.ids, masks.read_fields(request.read_mask, self._store.descriptor)
+        ids, fields = request.ids, masks.read_fields(request, self._store.descriptor)
 
         def work(session: Session) -> dict[int, M]:
             found = self._store.find_many(session, ids=ids, field="ids", fields=fields)
@@ -65,7 +60,7 @@ class Batches(Generic[M]):
 
     def check_get(self, request: BatchGetRequest) -> None:
         """Raises InvalidArgument if the mask is bad."""
-        masks.read_fields(request.read_mask, self._store.descriptor)
+        masks.read_fields(request, self._store.descriptor)
 
     def create(self, batch: BatchRequest[Write], response: type[R], context: grpc.ServicerContext) -> R:
         """Stores the resources and returns them."""

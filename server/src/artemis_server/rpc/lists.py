@@ -9,7 +9,6 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import grpc
 from artemis.v1 import events_pb2
 from google.protobuf.descriptor import Descriptor
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
@@ -31,7 +30,7 @@ M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
 
 
-class ListRequest(Protocol):
+class ListRequest(masks.PartialRead, Protocol):
     """A request for a page of resources."""
 
     page_size: int
@@ -39,10 +38,6 @@ class ListRequest(Protocol):
     filter: str
     order_by: str
     return_total_size: bool
-
-    @property
-    def read_mask(self) -> FieldMask:
-        """The fields to return."""
 
 
 class Lists(Generic[M]):
@@ -128,7 +123,7 @@ class Lists(Generic[M]):
                 lambda: self._store.parse(request.filter, request.order_by),
                 lambda: self._tokens.decode(request.page_token, bound_to) if request.page_token else None,
             ),
-            lambda: masks.read_fields(request.read_mask, self._store.descriptor),
+            lambda: masks.read_fields(request, self._store.descriptor),
         )
         return self._store.listing(request.filter, request.order_by, fields), after
 
@@ -189,7 +184,7 @@ class History:
     def _parse(self, request: events_pb2.ListEventChangesRequest) -> tuple[int, Fields]:
         return attempt_both(
             lambda: self._before(request),
-            lambda: masks.read_fields(request.read_mask, cast("Descriptor", events_pb2.Event.DESCRIPTOR)),
+            lambda: masks.read_fields(request, cast("Descriptor", events_pb2.Event.DESCRIPTOR)),
         )
 
     def _before(self, request: events_pb2.ListEventChangesRequest) -> int:

@@ -26,14 +26,10 @@ class UpdateRequest(Write, Protocol):
         """The fields to set."""
 
 
-class GetRequest(Protocol):
+class GetRequest(masks.PartialRead, Protocol):
     """A request for a resource."""
 
     id: int
-
-    @property
-    def read_mask(self) -> FieldMask:
-        """The fields to return."""
 
 
 class DeleteRequest(Write, Protocol):
@@ -63,12 +59,12 @@ class Resources(Generic[M]):
 
     def get(self, request: GetRequest, context: grpc.ServicerContext) -> M:
         """Returns the resource, or the fields of it that the mask names."""
-        fields = masks.read_fields(request.read_mask, self._store.descriptor)
+        fields = masks.read_fields(request, self._store.descriptor)
         return self._database.read(partial(self._store.get, row_id=request.id, fields=fields), context)
 
     def check_get(self, request: GetRequest) -> None:
         """Raises InvalidArgument if the mask is bad."""
-        masks.read_fields(request.read_mask, self._store.descriptor)
+        masks.read_fields(request, self._store.descriptor)
 
     def update(self, request: UpdateRequest, context: grpc.ServicerContext) -> M:
         """Updates the fields in the mask and returns the resource as it now is."""

@@ -123,6 +123,6 @@ class Watches:
                 lambda: self._predicate(request.filter),
                 lambda: self._changes.position(request.resume_token) if request.resume_token else None,
             ),
-            lambda: masks.read_fields(request.read_mask, cast("Descriptor", Event.DESCRIPTOR)),
+            lambda: masks.read_fields(request, cast("Descriptor", Event.DESCRIPTOR)),
         )
         return matches, position, None if fields is None else fill_event_of(fields)

@@ -117,11 +117,13 @@ def _statements(where: Node, table: Table, dialect: str, path: AnyPath | None) -
     conditions: list[ColumnElement[bool]] = [] if where == ALWAYS else [Condition(where, dict(table.c))]
     rows = select(literal_column("1")).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
     bounded = select(func.count()).select_from(rows) if path is None else path.count(table, where)
+    # SQLite looks up the least id or the greatest one, and for both in one query reads all rows.
+    lowest, highest = (select(end(table.c.id)).scalar_subquery() for end in (func.min, func.max))
     sample = _SAMPLES[dialect].table()
     matching = exists(select(literal_column("1")).select_from(table).where(table.c.id == sample.c.value, *conditions))
     return _Statements(
         bounded=Statement(bounded),
-        extent=Statement(select(func.min(table.c.id), func.max(table.c.id))),
+        extent=Statement(select(lowest, highest)),
         sampled=Statement(select(func.count()).select_from(sample).where(matching)),
     )
 
