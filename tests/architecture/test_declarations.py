@@ -62,9 +62,9 @@ def test_methods_that_get_one_resource_have_threads_of_their_own(registered: tup
         assert getters == set(each.get_methods)
 
 
-def test_lists_check_all_of_their_fields_at_once(registered: tuple[Service, ...]) -> None:
-    """A method whose request has a token adds its own violations to those of the contract."""
-    tokens = {"page_token", "resume_token"}
+def test_reads_check_all_of_their_fields_at_once(registered: tuple[Service, ...]) -> None:
+    """A method whose request has a token or a read mask adds its own violations to those of the contract."""
+    checked = {"page_token", "resume_token", "read_mask"}
     for each in registered:
-        lists = {method.name for method in each.descriptor.methods if tokens & set(method.input_type.fields_by_name)}
-        assert lists == set(each.checks)
+        reads = {method.name for method in each.descriptor.methods if checked & set(method.input_type.fields_by_name)}
+        assert reads == set(each.checks)

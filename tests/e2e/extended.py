@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from artemis_client import ArtemisClient, entities
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -40,6 +41,9 @@ def check_entity(channel: grpc.Channel) -> None:
     stored = stub.CreateVenue(venues.CreateVenueRequest(venue=venues.Venue(name="Town hall")))
     assert stored.etag
     assert stored == stub.GetVenue(venues.GetVenueRequest(id=stored.id))
+    bare = stub.GetVenue(venues.GetVenueRequest(id=stored.id, read_mask=FieldMask(paths=["name"])))
+    assert bare == venues.Venue(name="Town hall")
+    assert stub.ListVenues(venues.ListVenuesRequest(return_total_size=True)).total_size == 1
     made: Any = vars(entities)["Venue"].from_message(stored)
     assert (made.id, made.name, made.create_time.utcoffset()) == (stored.id, "Town hall", timedelta(0))
     assert [stored] == list(stub.ListVenues(venues.ListVenuesRequest(filter="hall")).venues)

@@ -14,6 +14,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
 
 MESSAGES = (Event, User)
 
@@ -38,6 +40,26 @@ def test_every_field_of_a_message_is_set_from_the_column_of_its_name(message: ty
             assert value == Timestamp(seconds=seconds, nanos=micros * 1000)
         else:
             assert value == (etags.from_version(row["version"]) if field.name == "etag" else row[field.name])
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+@given(st.data())
+def test_some_fields_are_set_as_all_are_whatever_other_columns_the_row_has(
+    message: type[Message], data: st.DataObject
+) -> None:
+    codec, row = RowCodec(message), sample(message)
+    names = [field.name for field in cast("Descriptor", message.DESCRIPTOR).fields]
+    chosen = data.draw(st.sets(st.sampled_from(names), min_size=1))
+    also = data.draw(st.sets(st.sampled_from([name for name in names if name != "etag"])))
+    fields = tuple(name for name in names if name in chosen)
+    columns = codec.columns(fields, also)
+    filled, whole = message(), codec.to_message(tuple(row.values()))
+    codec.fill_of(columns, fields)(filled, tuple(row[name] for name in columns))
+
+    assert columns == tuple(name for name, field in zip(codec.names, names, strict=True) if field in chosen | also)
+    for name in set(names) - chosen:
+        whole.ClearField(name)
+    assert whole == filled
 
 
 @pytest.mark.parametrize("message", MESSAGES)

@@ -1,14 +1,14 @@
 """Update masks: what they name, and what merging makes of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from artemis.v1.events_pb2 import Event
+from artemis.v1.events_pb2 import Event, GetEventRequest
 from artemis.v1.users_pb2 import User
 from artemis_server import contract, masks
 from artemis_server.errors import InvalidArgument
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,6 +20,7 @@ WRITABLE: dict[type[Message], tuple[str, ...]] = {
     kind: tuple(field.name for field in kind.DESCRIPTOR.fields if field.name not in CALLERS_CANNOT_SET)
     for kind in (Event, User)
 }
+EVENT = cast("Descriptor", Event.DESCRIPTOR)
 EVENT_FIELDS = tuple(field.name for field in Event.DESCRIPTOR.fields)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=3)
 TIMES = st.builds(Timestamp, seconds=st.integers(-2, 2), nanos=st.integers(0, 2))
@@ -134,3 +135,40 @@ def test_every_unknown_path_is_told() -> None:
 def test_a_star_beside_other_paths_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r'"\*" stands for all fields: it must be the only path'):
         masks.updated_fields(FieldMask(paths=["*", "name"]), Event())
+
+
+@given(st.lists(st.sampled_from(EVENT_FIELDS)))
+def test_a_read_mask_gives_its_fields_once_and_in_their_order(paths: list[str]) -> None:
+    fields = masks.read_fields(GetEventRequest(id=1, read_mask=FieldMask(paths=paths)), EVENT)
+    expected = tuple(name for name in EVENT_FIELDS if name in paths)
+    assert fields == (None if expected in ((), EVENT_FIELDS) else expected)
+
+
+@pytest.mark.parametrize("request_", [GetEventRequest(), GetEventRequest(read_mask=FieldMask(paths=["*"]))])
+def test_a_read_without_a_mask_or_with_a_star_returns_all_fields(request_: GetEventRequest) -> None:
+    assert masks.read_fields(request_, EVENT) is None
+
+
+@pytest.mark.parametrize(
+    ("paths", "unknown"),
+    [
+        (["name", "nme", "x", "x"], ["nme", "x"]),
+        (["start_time.seconds"], ["start_time.seconds"]),
+        ([""], [""]),
+        (["NAME"], ["NAME"]),
+        (["name,id"], ["name,id"]),
+        (["event.name"], ["event.name"]),
+    ],
+)
+def test_each_unknown_path_of_a_read_mask_is_a_violation(paths: list[str], unknown: list[str]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        masks.read_fields(GetEventRequest(read_mask=FieldMask(paths=paths)), EVENT)
+    assert caught.value.reason == "UNKNOWN_FIELD"
+    assert [violation.field for violation in caught.value.violations] == ["read_mask"] * len(unknown)
+    assert [violation.values["path"] for violation in caught.value.violations] == unknown
+
+
+def test_a_star_beside_other_paths_of_a_read_mask_is_refused() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        masks.read_fields(GetEventRequest(read_mask=FieldMask(paths=["name", "*"])), EVENT)
+    assert [violation.rule for violation in caught.value.violations] == ["read_mask.star"]

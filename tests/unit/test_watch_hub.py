@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from artemis.v1.events_pb2 import EventChange, WatchEventsResponse
-from artemis_server.db.changes.records import Change, Page, Position, Transaction
+from artemis.v1.events_pb2 import Event, EventChange, WatchEventsResponse
+from artemis_server.db.changes.records import Change, Page, Position, Transaction, fill_event_of
 from artemis_server.errors import RequestError
 from artemis_server.watch.entries import MAX_ENTRY, Entry, entries
 from artemis_server.watch.hub import Hub, Limits
@@ -191,6 +191,26 @@ def test_a_transaction_of_several_responses_ends_with_a_token_though_the_filter_
     setting.hub.publish(entries(page(part(2, change(2)))), at(2))
     client.wait_for(lambda each: len(each.responses) == 3)
     assert client.tokens() == ["0", "", "2"]
+
+
+def test_a_mask_trims_the_events_that_a_watcher_is_sent_whatever_its_filter(make: Make) -> None:
+    """A filter may use the fields that the mask leaves out, and other watchers receive whole events."""
+    setting, whole, some, none = make(), Client(), Client(), Client()
+    for client, matches, fields in (
+        (whole, None, None),
+        (some, lambda row: row[0] != 2, ("name",)),
+        (none, None, ("owner_id",)),
+    ):
+        setting.follow(client, matches).fill_event = fill_event_of(fields) if fields else None
+    setting.hub.publish(entries(page(part(1, change(1, "a"), change(2, "b"), change(3, "c")))), at(1))
+    for client in (whole, some, none):
+        client.wait_for(lambda each: len(each.responses) == 2)
+    sent = [change.event for change in whole.responses[1].changes]
+    trimmed = [Event(name=event.name) for event in sent if event.id != 2]
+    assert [change.event for change in some.responses[1].changes] == trimmed
+    bare = none.responses[1].changes
+    assert [(change.HasField("event"), change.event) for change in bare] == [(True, Event())] * 3
+    assert (some.tokens(), none.tokens()) == (whole.tokens(), whole.tokens())
 
 
 def test_checkpoints_come_on_time_though_the_filter_drops_everything(make: Make) -> None:
