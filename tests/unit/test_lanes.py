@@ -66,10 +66,10 @@ class Server:
         )
         self.lane = calls.lane("slow", threads=1, share=share, large_answers=True)
         self.slow.experimental_thread_pool = self.lane  # type: ignore[attr-defined]
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         calls.start()
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
 
     def call(self, method: str, request: bytes = b"x") -> bytes:
         answer: bytes = self.begin(method, request).result()
