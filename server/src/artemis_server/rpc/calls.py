@@ -15,7 +15,7 @@ import grpc
 
 from artemis_server.db.connection.database import Submit
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, Unavailable
-from artemis_server.rpc.incoming import IncomingCall
+from artemis_server.rpc.incoming import TOO_MUCH_METADATA, IncomingCall
 from artemis_server.rpc.lanes import GroupLane, Lane, grpc_status
 from artemis_server.rpc.rates import Rates
 from artemis_server.rpc.waiting import SWEEP_INTERVAL, Arrivals, Waiting
@@ -45,6 +45,8 @@ class Limits:
     """The longest that a call may take to be answered, whatever deadline its client sets."""
     client_rate: int = 0
     """Calls per second of each client; 0 is any number."""
+    metadata: int = 2**14
+    """Bytes of the metadata of a call. gRPC refuses more itself, once the client has acknowledged its settings."""
 
 
 class Observer(Protocol):
@@ -176,6 +178,9 @@ class Calls:
             observer.begun(call)
         call.on_code = self._tell_end
         call.on_end(self._forget)
+        if call.metadata_bytes > self._limits.metadata:
+            self._drop(call)
+            return
         refusal = self._refusal(lane) or (self._gate and self._gate.check(call)) or self._over_rate(call)
         if refusal is not None:
             call.refuse(refusal)
@@ -184,6 +189,12 @@ class Calls:
         else:
             self.unverified.add(call, 1)
             self._gate.verify(call, partial(self._receive, call, lane))
+
+    def _drop(self, call: IncomingCall) -> None:
+        """Ends a call with too much metadata, of which there may be 16 MiB, also if its client reads no answer."""
+        call.refuse(TOO_MUCH_METADATA)
+        call.mark_answered()
+        call.cancel()
 
     def _over_rate(self, call: IncomingCall) -> grpc.Status | None:
         """Returns the error of a client that calls too often. A client is a principal, or an address without one."""
