@@ -4,8 +4,9 @@ import gzip
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -22,7 +23,7 @@ from tests.benchmarks.load import (
     WINDOW_UPDATE,
     frame,
 )
-from tests.robustness.peer import CONTINUATION, CREATE, GET, PRIORITY, Peer, block, data, integer, message, text
+from tests.robustness.peer import CONTINUATION, CREATE, DELETE, GET, PRIORITY, Peer, block, data, integer, message, text
 from tests.robustness.victim import Victim
 
 BURST = 500
@@ -90,10 +91,13 @@ def empty_continuations(victim: Victim) -> None:
 
 
 def hpack_bomb(victim: Victim) -> None:
-    """Enters a header of 4,000 bytes into the table and names it 16,000 times in each call: 64 MB from 16 KB."""
+    """Enters a header of 4,000 bytes into the table and names it 16,000 times in each call: 64 MB from 16 KB.
+
+    The limit of headers holds by then: the client has acknowledged it.
+    """
     with Peer(victim.port, timeout=victim.seconds) as peer:
-        enter = b"\x40" + text("x-bomb") + text("y" * 3900)
-        peer.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(GET) + enter))
+        victim.expect(peer.acknowledged.wait(20), "the server sent no SETTINGS")
+        _enter(peer)
         bomb = block(GET) + b"\xbe" * 16_000
         end, sent = time.monotonic() + victim.seconds, 0
         for stream in range(3, 2**31, 2):
@@ -101,6 +105,30 @@ def hpack_bomb(victim: Victim) -> None:
                 break
             sent += 1
         victim.note(calls=sent, closed=peer.closed.is_set())
+
+
+def hpack_bomb_unacknowledged(victim: Victim) -> None:
+    """Opens 100 calls with 4 to 10 MB of headers each on each of 3 connections that never acknowledge the limit.
+
+    gRPC has the limit of the protocol until then, 16 MiB. Calls of the same method wait for the headers before them.
+    """
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Peer(victim.port, acknowledges=False)) for _ in range(3)]
+        for peer in peers:
+            _enter(peer)
+            for number in range(victim.size(100)):
+                stream, _ = peer.head(DELETE)
+                bomb = block(DELETE) + b"\xbe" * (1000 + 15 * number)
+                peer.send(frame(HEADERS, END_HEADERS, stream, bomb))
+        time.sleep(victim.seconds)
+        victim.note(codes=dict(sum((peer.codes() for peer in peers), start=Counter[str]())))
+
+
+def _enter(peer: Peer) -> None:
+    """Enters a header of 4,000 bytes into the table of a connection, by the first call on it."""
+    enter = b"\x40" + text("x-bomb") + text("y" * 3900)
+    stream, _ = peer.head(GET)
+    peer.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block(GET) + enter))
 
 
 def hpack_tables(victim: Victim) -> None:

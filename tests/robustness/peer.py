@@ -39,6 +39,7 @@ STATUS = re.compile(rb"\x0bgrpc-status.(\d+)", re.DOTALL)
 """The status in a block of headers without compression: name, length of the value, value."""
 GET = "/artemis.v1.EventService/GetEvent"
 CREATE = "/artemis.v1.EventService/CreateEvent"
+DELETE = "/artemis.v1.EventService/DeleteEvent"
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 TIMEOUT = 10.0
@@ -84,8 +85,17 @@ def message(body: bytes, *, compressed: bool = False) -> bytes:
 class Peer:
     """A connection. `outcomes` has the code and the seconds of each call that ended: `0`, `8`, `RST 7`."""
 
-    def __init__(self, port: int, *, window: int = MAX_WINDOW, reads: bool = True, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        window: int = MAX_WINDOW,
+        reads: bool = True,
+        acknowledges: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> None:
         self.port = port
+        self._acknowledges = acknowledges
         self.outcomes: list[tuple[str, float]] = []
         self.frames: Counter[int] = Counter()
         self.closed = threading.Event()
@@ -180,8 +190,9 @@ class Peer:
             self.widened[stream] += int.from_bytes(payload, "big")
         elif kind == SETTINGS and not flags & ACK:
             self.initial_window = dict(SETTING.iter_unpack(payload)).get(INITIAL_WINDOW_SIZE, self.initial_window)
-            self.send(frame(SETTINGS, ACK, 0))
-            self.acknowledged.set()
+            if self._acknowledges:
+                self.send(frame(SETTINGS, ACK, 0))
+                self.acknowledged.set()
         elif kind == PING and not flags & ACK:
             self.send(frame(PING, ACK, 0, payload))
 

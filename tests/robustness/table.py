@@ -170,6 +170,12 @@ ATTACKS = (
     Attack(name="continuations", does="headers that never end", attack=floods.continuations),
     Attack(name="continuations-empty", does="empty CONTINUATION frames", attack=floods.empty_continuations),
     Attack(name="hpack-bomb", does="16 KB that stand for 64 MB of headers", attack=floods.hpack_bomb, bounds=FRAMES),
+    Attack(
+        name="hpack-bomb-unacknowledged",
+        does="300 open calls with 4 to 10 MB of headers each, before the client acknowledges their limit",
+        attack=floods.hpack_bomb_unacknowledged,
+        bounds=FRAMES,
+    ),
     Attack(name="hpack-tables", does="tables that change, and long integers", attack=floods.hpack_tables),
     Attack(name="long-headers", does="1 MB of headers", attack=floods.long_headers),
     Attack(

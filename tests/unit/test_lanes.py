@@ -21,7 +21,9 @@ from artemis_server.rpc.waiting import Waiting
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from tests.benchmarks.load import END_HEADERS, HEADERS, MAX_FRAME, frame
 from tests.e2e.servers import PATIENCE
+from tests.robustness.peer import CONTINUATION, Peer, block
 
 Code = grpc.StatusCode
 Behavior = Callable[[bytes, grpc.ServicerContext], bytes]
@@ -66,10 +68,10 @@ class Server:
         )
         self.lane = calls.lane("slow", threads=1, share=share, large_answers=True)
         self.slow.experimental_thread_pool = self.lane  # type: ignore[attr-defined]
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         calls.start()
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
 
     def call(self, method: str, request: bytes = b"x") -> bytes:
         answer: bytes = self.begin(method, request).result()
@@ -234,6 +236,24 @@ def test_failed_calls_leave_their_streams_without_the_garbage_collector(serve: S
         assert {failure(server.begin("fail")) for _ in range(60)} == {(Code.INTERNAL, "INTERNAL")}
     finally:
         gc.enable()
+
+
+def test_a_call_with_too_much_metadata_is_dropped_also_before_its_client_knows_the_limit(serve: Serve) -> None:
+    """The core of gRPC refuses such a call only after its client has acknowledged the limit."""
+    server = serve()
+    with Peer(server.port, acknowledges=False) as peer:
+        stream, _ = peer.head("/test/echo")
+        more = [(f"x-{number}", "v" * 90) for number in range(400)]
+        headers = block("/test/echo", *more)
+        peer.send(frame(HEADERS, 0, stream, headers[:MAX_FRAME]))
+        for begin in range(MAX_FRAME, len(headers), MAX_FRAME):
+            last = begin + MAX_FRAME >= len(headers)
+            flags = END_HEADERS if last else 0
+            peer.send(frame(CONTINUATION, flags, stream, headers[begin : begin + MAX_FRAME]))
+        assert peer.wait(1, PATIENCE)
+        assert set(peer.codes()) <= {"8", "RST 8"}
+    assert len(server.calls.incomplete) == 0
+    assert server.call("echo") == b"x"
 
 
 def test_a_call_that_takes_too_long_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

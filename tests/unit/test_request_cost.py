@@ -1,9 +1,14 @@
 """No request of 4 MiB costs more than half a second of CPU or 100 MiB, whatever it holds (docs/adr/0022)."""
 
+import itertools
 import subprocess
 import sys
 
 import pytest
+from artemis.v1 import events_pb2
+from artemis_server.contract import MAX_RESPONSE_BYTES
+from artemis_server.db.batches import FRAME_BYTES, check_size
+from artemis_server.errors import InvalidArgument
 
 SECONDS, MEBIBYTES = 0.5, 100
 PROGRAM = """
@@ -51,3 +56,11 @@ def test_no_request_costs_more_than_its_share(kind: str, prefix: str, unit: str)
     seconds, mebibytes = map(float, ended.stdout.split())
     assert seconds <= SECONDS
     assert mebibytes <= MEBIBYTES
+
+
+def test_the_size_of_a_response_is_counted_no_further_than_the_limit() -> None:
+    event = events_pb2.Event(description="x" * 8192)
+    messages = itertools.repeat(event, 1000)
+    with pytest.raises(InvalidArgument):
+        check_size(messages, "ids")
+    assert 1000 - len(list(messages)) == MAX_RESPONSE_BYTES // (event.ByteSize() + FRAME_BYTES) + 1

@@ -36,6 +36,14 @@ def paths(count: int) -> bytes:
     return sized(2, sized(1, b"a") * count)
 
 
+@pytest.mark.parametrize("size", [0, 0x7F, 0x80, 0x3FFF, 0x4000, 0x1FFFFF])
+def test_texts_of_any_length_are_stepped_over(size: int) -> None:
+    raw = sized(1, sized(3, b"x" * size)) + b"\x0a\x80\x00" + b"\x0a\x00" * 998
+    assert len(bounded(CreateEvents.FromString)(raw).requests) == MAX_ITEMS
+    with pytest.raises(InvalidArgument):
+        bounded(CreateEvents.FromString)(raw + b"\x0a\x00")
+
+
 @pytest.mark.parametrize(
     ("kind", "raw", "field", "limit"),
     [

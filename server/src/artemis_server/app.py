@@ -74,6 +74,8 @@ MAX_HANDSHAKE = 10.0
 """Seconds in which a connection must begin to speak HTTP/2."""
 MAX_PENDING = 1_000_000
 """Calls that gRPC keeps until its thread of events has time for them; the streams of each connection are fewer."""
+MAX_METADATA = 2
+"""The multiple of the metadata's limit above which gRPC refuses all calls; in between it refuses some."""
 MAX_INTERRUPT = 1.0
 """Seconds before the end of the grace at which a stop ends the statements that still run."""
 MIN_CLOSE = 0.5
@@ -204,7 +206,12 @@ class Application:
         roles = required_roles(service.descriptor for service in contract)
         audit = Audit(roles) if self._access.authenticates else None
         self._gate = AccessGate(self._access, roles) if self._access.authenticates else None
-        limits = Limits(settings.max_concurrent_rpcs, settings.max_deadline, settings.max_client_rate)
+        limits = Limits(
+            settings.max_concurrent_rpcs,
+            settings.max_deadline,
+            settings.max_client_rate,
+            MAX_METADATA * settings.max_metadata_size,
+        )
         self._calls = Calls(
             limits,
             telemetry.observers,
@@ -391,7 +398,7 @@ def channel_options(settings: Settings, *, share_port: bool) -> list[tuple[str, 
         ("grpc.so_reuseport", int(share_port)),
         ("grpc.max_receive_message_length", settings.max_request_size),
         ("grpc.max_metadata_size", settings.max_metadata_size),
-        ("grpc.absolute_max_metadata_size", 2 * settings.max_metadata_size),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA * settings.max_metadata_size),
         ("grpc.max_concurrent_streams", settings.max_streams),
         ("grpc.keepalive_permit_without_calls", 1),
         # Else gRPC takes in more of each request than a thread will read, for as long as a client sends fast.

@@ -30,6 +30,8 @@ _GROUPS = {3: 1, 4: -1}
 Span: TypeAlias = tuple[int, int]
 """The positions where a part of the request begins and ends."""
 _PATHS = "google.protobuf.FieldMask.paths"
+_MORE = 0x80
+"""The bit of a byte of a varint after which another byte follows."""
 _CONTINUED = bytes(range(0x80, 0x100))
 """All bytes of a varint but its last one."""
 
@@ -117,7 +119,8 @@ class _Walk:
             self._left -= 1
             if self._left < 0:
                 raise _too_many(path.rstrip("."), f"the request must have no more than {MAX_FIELDS} fields", MAX_FIELDS)
-            tag, begin = self._varint(position, end)
+            first = self._raw[position]
+            tag, begin = (first, position + 1) if first < _MORE else self._varint(position, end)
             wire_type = tag & 7
             begin, position = self._value(wire_type, begin, end)
             if position > end:
@@ -133,10 +136,9 @@ class _Walk:
 
     def _value(self, wire_type: int, position: int, end: int) -> Span:
         """Returns where the value begins and ends; a group begins and ends at its tags."""
+        if wire_type == _LENGTH_DELIMITED:
+            return self._delimited(position, end)
         match wire_type:
-            case 2:
-                length, begin = self._varint(position, end)
-                return begin, begin + length
             case 0:
                 return position, self._varint(position, end)[1]
             case 1:
@@ -146,6 +148,17 @@ class _Walk:
             case 3 | 4:
                 return position, position
         raise DecodeError
+
+    def _delimited(self, position: int, end: int) -> Span:
+        """Returns where a value with a length begins and ends. Most lengths have one byte or two."""
+        raw = self._raw
+        if position + 1 < end and raw[position] & raw[position + 1] < _MORE:
+            length, begin = raw[position], position + 1
+            if length >= _MORE:
+                length, begin = length - _MORE + raw[begin] * _MORE, begin + 1
+        else:
+            length, begin = self._varint(position, end)
+        return begin, begin + length
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """Returns the number at a position, and the position after it: the bytes AC 02 are 300."""

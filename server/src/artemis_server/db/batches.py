@@ -199,10 +199,14 @@ class BatchStore(Store[M]):
 def check_size(messages: Iterable[Message], field: str) -> None:
     """Raises InvalidArgument if a response with these messages would be too large; `field` is to blame.
 
-    It is called before the response copies them: a message of 32 KiB a thousand times is 32 MiB.
+    It is called before the response copies them: a message of 32 KiB a thousand times is 32 MiB. It looks no further
+    than the limit, because protobuf writes a message to learn its size.
     """
-    if sum(message.ByteSize() + FRAME_BYTES for message in messages) > MAX_RESPONSE_BYTES:
-        raise _too_large(field)
+    space = MAX_RESPONSE_BYTES
+    for message in messages:
+        space -= message.ByteSize() + FRAME_BYTES
+        if space < 0:
+            raise _too_large(field)
 
 
 def _too_large(field: str) -> InvalidArgument:

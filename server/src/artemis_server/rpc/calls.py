@@ -15,15 +15,16 @@ import grpc
 
 from artemis_server.db.connection.database import Submit
 from artemis_server.errors import DeadlineExceeded, ResourceExhausted, Unavailable
-from artemis_server.rpc.incoming import IncomingCall
+from artemis_server.rpc.incoming import TOO_MUCH_METADATA, IncomingCall
 from artemis_server.rpc.lanes import GroupLane, Lane, grpc_status
 from artemis_server.rpc.rates import Rates
-from artemis_server.rpc.waiting import SWEEP_INTERVAL, Waiting
+from artemis_server.rpc.waiting import SWEEP_INTERVAL, Arrivals, Waiting
 
 MAX_UNVERIFIED = 1024  # calls that wait until their principal is known
 MAX_VERIFICATION = 10.0  # seconds of that wait, in which new keys of JWTs may have to be asked for
 MIN_ARRIVAL, MAX_ARRIVAL = 0.5, 10.0  # seconds that a request may take to arrive: while too many are late, and else
-MAX_INCOMPLETE = 32  # calls that wait for their request; gRPC may have received almost all of each
+MAX_INCOMPLETE = 32  # calls whose requests are received; gRPC may have almost all of each
+MAX_QUEUED = 256  # calls whose requests are not yet received
 MAX_WAITING = 64 * 2**20  # bytes of the requests that have a thread or wait for one
 MAX_UNREAD = 64 * 2**20  # bytes of answers that clients have not read
 COPIES = 2  # gRPC keeps the bytes of an answer that Python gave it, and a copy
@@ -44,6 +45,8 @@ class Limits:
     """The longest that a call may take to be answered, whatever deadline its client sets."""
     client_rate: int = 0
     """Calls per second of each client; 0 is any number."""
+    metadata: int = 2**14
+    """Bytes of the metadata of a call. gRPC refuses more itself, once the client has acknowledged its settings."""
 
 
 class Observer(Protocol):
@@ -96,6 +99,8 @@ class Calls:
         self.incomplete = Waiting(
             MAX_INCOMPLETE, self._end_incomplete, min_seconds=MIN_ARRIVAL, max_seconds=MAX_ARRIVAL
         )
+        self.queued = Waiting(MAX_QUEUED, self._end_queued, max_seconds=MAX_ARRIVAL)
+        self.arrivals = Arrivals(self.incomplete, self.queued)
         self.unread = Waiting(MAX_UNREAD, self._end_unread, min_seconds=MIN_READING, max_seconds=MAX_READING)
         self._stuck: dict[IncomingCall, bytes] = {}
         """The connections whose clients do not read, by a call that was cancelled for it and has not ended."""
@@ -158,7 +163,7 @@ class Calls:
         """
         self._draining = True
         self.unverified.end_all()
-        self.incomplete.end_all()
+        self.arrivals.end_all()
         for lane in self._lanes:
             lane.refuse_queue(_SHUTTING_DOWN)
         end = time.monotonic() + grace
@@ -173,6 +178,9 @@ class Calls:
             observer.begun(call)
         call.on_code = self._tell_end
         call.on_end(self._forget)
+        if call.metadata_bytes > self._limits.metadata:
+            self._drop(call)
+            return
         refusal = self._refusal(lane) or (self._gate and self._gate.check(call)) or self._over_rate(call)
         if refusal is not None:
             call.refuse(refusal)
@@ -181,6 +189,12 @@ class Calls:
         else:
             self.unverified.add(call, 1)
             self._gate.verify(call, partial(self._receive, call, lane))
+
+    def _drop(self, call: IncomingCall) -> None:
+        """Ends a call with too much metadata, of which there may be 16 MiB, also if its client reads no answer."""
+        call.refuse(TOO_MUCH_METADATA)
+        call.mark_answered()
+        call.cancel()
 
     def _over_rate(self, call: IncomingCall) -> grpc.Status | None:
         """Returns the error of a client that calls too often. A client is a principal, or an address without one."""
@@ -191,10 +205,7 @@ class Calls:
 
     def _receive(self, call: IncomingCall, lane: Lane) -> None:
         self.unverified.discard(call)
-        self.incomplete.add(call, 1)
-        call.receive(partial(self._accept, lane=lane))
-        if call.ended:  # before it was added
-            self.incomplete.discard(call)
+        self.arrivals.add(call, partial(call.receive, partial(self._accept, lane=lane)))
 
     def mark_answered(self, call: IncomingCall) -> None:
         """Moves a call with an answer to those that wait until their client has read it. A stream does not wait."""
@@ -219,7 +230,7 @@ class Calls:
             self._audit(call)
 
     def _accept(self, call: IncomingCall, lane: Lane) -> None:
-        self.incomplete.discard(call)
+        self.arrivals.discard(call)
         lane = lane.lane_of(call)
         refusal = self._refusal(lane)
         if refusal is None and self._request_bytes + call.request_size > MAX_WAITING:
@@ -235,7 +246,7 @@ class Calls:
 
     def _forget(self, call: IncomingCall) -> None:
         self.unverified.discard(call)
-        self.incomplete.discard(call)
+        self.arrivals.discard(call)
         if self.unread.discard(call) > MAX_LAG and call.answer_size <= MAX_SMALL:
             self._crowded_until = time.monotonic() + MIN_CROWDED
         self._stuck.pop(call, None)
@@ -271,6 +282,9 @@ class Calls:
     def _end_unverified(self, call: IncomingCall) -> None:
         call.refuse(_SHUTTING_DOWN if self._draining else _UNVERIFIED)
 
+    def _end_queued(self, call: IncomingCall) -> None:
+        call.refuse(_SHUTTING_DOWN if self._draining else _TOO_MANY)
+
     def _end_incomplete(self, call: IncomingCall) -> None:
         call.refuse(_SHUTTING_DOWN if self._draining else _LATE)
 
@@ -288,7 +302,7 @@ class Calls:
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_INTERVAL):
             self.unverified.end_late()
-            self.incomplete.end_late()
+            self.arrivals.sweep()
             self.unread.end_late()
             latest = time.monotonic() - self._limits.seconds
             for lane in self._lanes:

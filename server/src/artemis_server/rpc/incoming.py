@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 from urllib.parse import unquote
 
@@ -158,6 +159,11 @@ class IncomingCall:
     def metadata(self) -> "_Metadata":
         """The metadata of the call; empty once it is answered and has ended."""
         return () if self._event is None else self._event.invocation_metadata
+
+    @property
+    def metadata_bytes(self) -> int:
+        """The number of bytes of the metadata."""
+        return sum(map(len, chain.from_iterable(self.metadata)))
 
     @property
     def auth_context(self) -> "Mapping[str, Sequence[bytes]]":
@@ -425,5 +431,7 @@ def _status(code: grpc.StatusCode, details: str) -> grpc.Status:
 
 
 _NO_REQUEST = _status(grpc.StatusCode.UNIMPLEMENTED, "the call has no request message")
+TOO_MUCH_METADATA = _status(grpc.StatusCode.RESOURCE_EXHAUSTED, "the call has too much metadata")
+"""The error of a call whose metadata gRPC would have refused, had the client acknowledged the limit before."""
 _UNKNOWN = _status(grpc.StatusCode.UNKNOWN, "the server cannot take the call")
 _MALFORMED = _status(grpc.StatusCode.INVALID_ARGUMENT, "the request is not a valid protobuf message")

@@ -42,6 +42,11 @@ _PAUSE = 0.01  # seconds
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine, between two looks at whether the server stops
 _ATTRIBUTE = "UPDATE change_context SET transaction_id = transaction_id + 1, principal = ?"
 """Tells the triggers that log changes (`artemis_models.change_log`) that a transaction begins, and whose it is."""
+_PRAGMAS = {
+    "temp_store": "memory",  # of what a statement with triggers would take back
+    "cache_size": -32_768,  # KiB: a batch changes a page of each index for each event, and would write them twice
+    "wal_autocheckpoint": 8_192,  # pages, 32 MiB: those that many commits change are copied into the file once
+}
 _LOCK_WAIT = 100  # milliseconds that SQLite waits for a lock before the writer sees whether anybody still waits for it
 
 log = logging.getLogger(__name__)
@@ -242,8 +247,8 @@ class _WriteConnection:
         (patience,) = self._driver.execute("PRAGMA busy_timeout").fetchone()
         self._driver.execute(f"PRAGMA busy_timeout = {min(patience, _LOCK_WAIT)}").close()
         self._patience = patience / 1000  # seconds
-        # A statement with triggers keeps what it would take back in a temporary file, or here in memory.
-        self._driver.execute("PRAGMA temp_store = memory").close()
+        for pragma, value in _PRAGMAS.items():
+            self._driver.execute(f"PRAGMA {pragma} = {value}").close()
         self._driver.set_progress_handler(interrupted.is_set, _INSTRUCTIONS)
         self._file = SqliteFile(str(engine.url.database))
         self._identity = self._file.identity()
