@@ -35,7 +35,8 @@ test: .venv/.dev $(FLOORS) $(GENERATOR) ## Run the tests (one of them: make test
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ARGS)
 
 acceptance: .venv/.dev $(FLOORS) $(GENERATOR) ## Try what users hold: pages, images, oldest dependencies, older clients
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m acceptance $(ARGS)
+	PYTHONDONTWRITEBYTECODE= HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} \
+		$(BIN)/python -m pytest -m 'acceptance or thorough or hypothesis' $(ARGS)
 
 lint: .venv/.dev .venv-proto/.done type ## Check style, imports, types, the contract and its stubs
 	$(BIN)/ruff check

@@ -21,6 +21,7 @@ from hypothesis import settings
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL, Engine, make_url
 
+from tests.depth import QUICK, THOROUGH
 from tests.pool import Pool
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ EXTERNAL = "ARTEMIS_TEST_POSTGRES_URL"
 """The variable that names a PostgreSQL server, with a user who may create databases; without it, one is started."""
 
 
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
-settings.register_profile("random", max_examples=1000, database=None, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+settings.register_profile("quick", max_examples=QUICK, derandomize=True, database=None, deadline=None)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=THOROUGH)
+settings.register_profile("random", max_examples=10 * THOROUGH, database=None, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ TABLE = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[^`]+)`", TABLE)))
 
 
+@cache
 def names_in(path: Path) -> set[str]:
     """Returns the names of the test functions in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ MIN_STOP = {"server": SERVER.shutdown_grace + STOP_MARGIN, "loader": LOADER.shut
 OWN = ("server", "loader")
 
 
+@cache
 def read(path: Path) -> list[Any]:
     """Returns the documents of a YAML file; 0440 is an octal number, as Kubernetes reads it (YAML 1.1)."""
     yaml = YAML(typ="safe")
@@ -47,11 +49,18 @@ def read(path: Path) -> list[Any]:
     return found
 
 
-(COMPOSE,) = read(ROOT / "compose.yaml")
-(HA,) = read(DEPLOY / "ha" / "compose.yaml")
-(PATRONI,) = read(DEPLOY / "ha" / "patroni.yml")
-KUBERNETES = read(DEPLOY / "kubernetes.yaml")
-(PROMETHEUS,) = read(DEPLOY / "prometheus.yml")
+def only(path: Path) -> Any:
+    """Returns the document of a YAML file that has one."""
+    (document,) = read(path)
+    return document
+
+
+# Functions, because to read them takes half a second, in each process that collects the tests.
+compose = partial(only, ROOT / "compose.yaml")
+ha = partial(only, DEPLOY / "ha" / "compose.yaml")
+patroni = partial(only, DEPLOY / "ha" / "patroni.yml")
+kubernetes = partial(read, DEPLOY / "kubernetes.yaml")
+prometheus = partial(only, DEPLOY / "prometheus.yml")
 UNITS = {name: (DEPLOY / f"artemis-{name}.service").read_text(encoding="utf-8") for name in OWN}
 
 
@@ -68,7 +77,7 @@ def seconds(text: str) -> float:
 
 def kind(name: str, called: str) -> dict[str, Any]:
     """Returns the resource of Kubernetes of this kind and name."""
-    (found,) = [each for each in KUBERNETES if (each["kind"], each["metadata"]["name"]) == (name, called)]
+    (found,) = [each for each in kubernetes() if (each["kind"], each["metadata"]["name"]) == (name, called)]
     return dict(found)
 
 
@@ -77,7 +86,7 @@ def pod(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pods() -> Iterator[dict[str, Any]]:
-    return (pod(each) for each in KUBERNETES if "template" in each["spec"])
+    return (pod(each) for each in kubernetes() if "template" in each["spec"])
 
 
 def value(unit: str, key: str) -> str:
@@ -103,40 +112,40 @@ def passes(*command: "str | Path") -> None:
 def test_compose_sets_settings_that_exist() -> None:
     for name in (*OWN, "migrate"):
         program = "artemis-loader" if name == "loader" else "artemis-server"
-        assert set(COMPOSE["services"][name]["environment"]) <= known(program), name
+        assert set(compose()["services"][name]["environment"]) <= known(program), name
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_compose_asks_for_the_health_and_gives_a_stop_its_time(name: str) -> None:
-    service = COMPOSE["services"][name]
+    service = compose()["services"][name]
     _, *command = service["healthcheck"]["test"]
     assert command[: len(HEALTH[name])] == HEALTH[name]
     assert_understood(command)
     assert seconds(service["stop_grace_period"]) > MIN_STOP[name]
 
 
-@pytest.mark.parametrize("compose", [COMPOSE, HA], ids=["one machine", "high availability"])
-def test_compose_limits_and_checks_all_that_goes_on_running(compose: dict[str, Any]) -> None:
-    for name, service in compose["services"].items():
+@pytest.mark.parametrize("document", [compose, ha], ids=["one machine", "high availability"])
+def test_compose_limits_and_checks_all_that_goes_on_running(document: Callable[[], Any]) -> None:
+    for name, service in document()["services"].items():
         if service.get("restart") == "unless-stopped":
             assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
             assert service["healthcheck"]["test"], name
 
 
 def test_compose_runs_two_servers_on_the_ports_of_this_machine() -> None:
-    server = COMPOSE["services"]["server"]
+    server = compose()["services"]["server"]
     assert server["deploy"]["replicas"] == 2
     assert server["ports"] == ["127.0.0.1:50051-50052:50051"]
 
 
 def test_the_database_of_compose_has_connections_for_all_servers_and_the_loader() -> None:
-    (limit,) = re.findall(r"max_connections=(\d+)", " ".join(COMPOSE["services"]["database"]["command"]))
-    replicas = COMPOSE["services"]["server"]["deploy"]["replicas"]
+    (limit,) = re.findall(r"max_connections=(\d+)", " ".join(compose()["services"]["database"]["command"]))
+    replicas = compose()["services"]["server"]["deploy"]["replicas"]
     assert replicas * max_connections(SERVER) + 20 <= int(limit)
 
 
 def test_the_servers_of_high_availability_know_every_node() -> None:
-    services = HA["services"]
+    services = ha()["services"]
     nodes = sorted(name for name, each in services.items() if "PATRONI_NAME" in each.get("environment", {}))
     for name in ("server", "migrate"):
         environment = services[name]["environment"]
@@ -147,17 +156,17 @@ def test_the_servers_of_high_availability_know_every_node() -> None:
 
 
 def test_a_commit_of_high_availability_waits_for_a_standby_and_there_is_room_for_the_servers() -> None:
-    settings = PATRONI["bootstrap"]["dcs"]
+    settings = patroni()["bootstrap"]["dcs"]
     assert (settings["synchronous_mode"], settings["synchronous_mode_strict"]) == ("quorum", True)
     assert settings["postgresql"]["parameters"]["synchronous_commit"] == "on"
-    replicas = HA["services"]["server"]["deploy"]["replicas"]
+    replicas = ha()["services"]["server"]["deploy"]["replicas"]
     assert replicas * max_connections(SERVER) + 20 <= settings["postgresql"]["parameters"]["max_connections"]
 
 
 def test_compose_mounts_what_is_there_or_made_by_its_page() -> None:
     sources = {
         volume.partition(":")[0]
-        for service in COMPOSE["services"].values()
+        for service in compose()["services"].values()
         for volume in service.get("volumes", [])
         if volume.startswith("./")
     }
@@ -166,16 +175,16 @@ def test_compose_mounts_what_is_there_or_made_by_its_page() -> None:
 
 
 def test_the_rejects_of_compose_are_in_a_volume_that_the_image_has_a_folder_for() -> None:
-    assert "rejects:/data/rejects" in COMPOSE["services"]["loader"]["volumes"]
-    assert {"database", "rejects", "prometheus"} <= COMPOSE["volumes"].keys()
+    assert "rejects:/data/rejects" in compose()["services"]["loader"]["volumes"]
+    assert {"database", "rejects", "prometheus"} <= compose()["volumes"].keys()
     assert " /data/rejects " in (ROOT / "loader" / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_prometheus_scrapes_every_server_and_the_loader_of_compose(name: str) -> None:
-    (job,) = [each for each in PROMETHEUS["scrape_configs"] if each["job_name"] == f"artemis-{name}"]
+    (job,) = [each for each in prometheus()["scrape_configs"] if each["job_name"] == f"artemis-{name}"]
     (found,) = job["dns_sd_configs"]
-    environment = COMPOSE["services"][name]["environment"]
+    environment = compose()["services"][name]["environment"]
     assert found["names"] == [name]
     assert environment["ARTEMIS_METRICS_LISTEN"] == f"0.0.0.0:{found['port']}"
 

@@ -5,9 +5,11 @@ import re
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -113,12 +115,15 @@ class Server:
 
 @contextmanager
 def serving(
-    database: Path | str, *flags: str, listen: str = "127.0.0.1:0", python: Path | None = None
+    database: Path | str, *flags: str, listen: str = "127.0.0.1:0", python: Path | None = None, new: bool = False
 ) -> Iterator[Server]:
     """Runs `artemis-server serve` on a database file, or the database of a URL, and yields it once it listens.
 
-    With another interpreter, if one is named.
+    A file that is not there is made before, unless it is to be `new` to the server. With another interpreter, if one is
+    named, the server makes the file as well: it may be of another release.
     """
+    if isinstance(database, Path) and not (database.exists() or new or python or "--no-migrate" in flags):
+        database.write_bytes(_migrated())
     command = [*_command("serve", database, *flags), "--listen", listen]
     server = Server(_started(command, python), Path(database))
     try:
@@ -126,6 +131,16 @@ def serving(
         yield server
     finally:
         server.end()
+
+
+@cache
+def _migrated() -> bytes:
+    """Returns a database file that is empty but for its schema. To migrate one takes longer than to start a server."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "artemis.db"
+        migrated = run("migrate", path)
+        assert migrated.returncode == 0, migrated.stderr
+        return path.read_bytes()
 
 
 def run(name: str, database: Path | str, *flags: str) -> "subprocess.CompletedProcess[str]":

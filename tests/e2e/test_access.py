@@ -378,6 +378,7 @@ def test_each_worker_follows_the_files_by_itself(tmp_path: Path) -> None:
         assert count(found, "artemis_calls_refused_total", reason="CREDENTIALS_INVALID") == 16
 
 
+@pytest.mark.acceptance
 @pytest.mark.long
 def test_certificates_and_tokens_change_while_callers_call(tmp_path: Path) -> None:
     """No call fails, and a revoked token is refused soon."""

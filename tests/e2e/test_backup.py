@@ -45,6 +45,7 @@ def filled(database: Path) -> str:
     return f"sqlite:///{database}"
 
 
+@pytest.mark.acceptance
 def test_a_backup_under_load_has_all_that_was_acknowledged_before_and_serves(serve: Serve, tmp_path: Path) -> None:
     server = serve()
     copy = tmp_path / "copy.db"

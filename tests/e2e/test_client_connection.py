@@ -18,6 +18,7 @@ from grpc_health.v1.health import HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
+from tests.depth import examples
 from tests.e2e import blocking
 from tests.e2e.guard import Guard, guarding
 from tests.e2e.servers import PATIENCE
@@ -64,6 +65,7 @@ def test_a_client_with_metadata_ends_with_the_one_that_it_was_made_of(guard: Gua
         other.events.get(1)
 
 
+@pytest.mark.thorough
 @THREADS
 def test_threads_may_use_a_client_while_another_one_closes_it() -> None:
     """All views and watches are closed with it. The threads take turns as often as they can, so that they meet."""
@@ -71,7 +73,7 @@ def test_threads_may_use_a_client_while_another_one_closes_it() -> None:
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(3) as pool:
-            for _ in range(20):
+            for _ in range(examples(20)):
                 client = ArtemisClient("127.0.0.1:1")
                 made = [client.with_metadata({}) for _ in range(200)]
                 threads = [pool.submit(lambda: [client.with_metadata({}) for _ in range(100)]) for _ in range(3)]  # noqa: B023 - the threads end within the round

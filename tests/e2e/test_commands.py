@@ -174,6 +174,11 @@ def test_migrate_makes_the_schema_and_a_second_time_changes_nothing(database_pat
     assert before[1]
 
 
+def test_a_server_makes_the_file_that_is_not_there(database_path: Path) -> None:
+    with serving(database_path, new=True):
+        assert query(database_path, "SELECT version_num FROM alembic_version") == [(head_revision(),)]
+
+
 def test_printing_the_statements_makes_no_file(database_path: Path) -> None:
     printed = run("migrate", database_path, "--sql")
     assert printed.returncode == 0

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from artemis_client import Aborted, AlreadyExists, ArtemisClient, Event, User
 
+from tests.depth import examples
 from tests.e2e.samples import event, sent_part, user
 from tests.e2e.servers import PATIENCE, Server, query, serving
 
 CALLERS = 64
-CREATES = 40  # by each caller
+CREATES = examples(40)  # by each caller
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def callers(server: Server) -> Iterator[list[ArtemisClient]]:
         client.close()
 
 
+@pytest.mark.thorough
 def test_concurrent_creates_are_all_kept_under_ids_of_their_own(server: Server, callers: list[ArtemisClient]) -> None:
     def create(caller: int) -> list[Event]:
         sent = [event(name=f"{caller}/{number}") for number in range(CREATES)]

@@ -10,10 +10,11 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
 from tests.e2e.wire import REQUESTS, refusal
 
 BUGS = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
-FUZZ = settings(max_examples=30)
+FUZZ = settings(max_examples=examples(30))
 TEXTS = st.one_of(
     st.text(max_size=20),
     st.sampled_from(["*", "id", "name", "email", "etag", "ada@example.com", "AAAAAAAAAAE="]),
@@ -48,6 +49,7 @@ def value(field: Any) -> st.SearchStrategy[Any]:
     return NUMBERS.filter(lambda number: -(2**31) <= number < 2**31) if small else NUMBERS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", REQUESTS)
 def test_no_message_is_answered_with_unknown_or_internal(channel: grpc.Channel, method: str) -> None:
     @FUZZ
@@ -59,6 +61,7 @@ def test_no_message_is_answered_with_unknown_or_internal(channel: grpc.Channel, 
     send_one()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", REQUESTS)
 def test_no_bytes_are_answered_with_unknown_or_internal(channel: grpc.Channel, method: str) -> None:
     @FUZZ

@@ -106,7 +106,9 @@ class Grpcurl:
         return run(str(find("grpcurl")), "-plaintext", *arguments)
 
 
-@pytest.fixture(params=[BufCurl, pytest.param(Grpcurl, marks=needs("grpcurl"))])
+@pytest.fixture(
+    params=[pytest.param(BufCurl, marks=pytest.mark.acceptance), pytest.param(Grpcurl, marks=needs("grpcurl"))]
+)
 def tool(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Tool:
     made: Tool = request.param(server.target, tmp_path)
     return made

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from artemis_client import ArtemisClient
 
+from tests.depth import examples
 from tests.e2e.loaders import Loader, loading
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, serving
 
 MANY = 3_000
 PAGE = 1_000
-KILLS = 10
+KILLS = examples(10)
 WRITERS = 16
 
 
@@ -52,6 +53,7 @@ def test_kill_9_at_a_step_leaves_the_old_feed_or_the_new_one(loader: Loader, ste
     assert loader.statuses() == ["loaded", "interrupted", "loaded"] or step == "merging"
 
 
+@pytest.mark.thorough
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_kill_9_at_a_random_moment_leaves_the_old_feed_or_the_new_one(loader: Loader) -> None:

@@ -59,6 +59,7 @@ def sleep(session: Session) -> None:
     session.execute(text("SELECT pg_sleep(60)"))
 
 
+@pytest.mark.acceptance
 def test_callers_with_deadlines_share_the_pool_with_a_client_that_has_none(pooled_url: str) -> None:
     """Each caller reads and writes, and some are late. The other client's statements never end early."""
     database, store = Database(create_engine(pooled_url, connections=CALLERS)), EventStore()
@@ -98,6 +99,7 @@ def test_callers_with_deadlines_share_the_pool_with_a_client_that_has_none(poole
     assert set(statements) == {"0"}
 
 
+@pytest.mark.acceptance
 def test_no_call_of_64_callers_fails(pooled_url: str) -> None:
     """They share 4 connections, and get, create and list at once. `measure` raises unless every call ends with OK."""
     requests = {
@@ -219,6 +221,7 @@ def test_a_load_in_transaction_mode_is_refused_in_a_line(
     assert "pool_mode = session" in line
 
 
+@pytest.mark.acceptance
 def test_a_load_in_session_mode_succeeds(
     postgresql_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

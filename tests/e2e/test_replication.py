@@ -127,6 +127,7 @@ def test_a_commit_past_the_server_fails_as_well(without_standbys: Cluster, optio
     engine.dispose()
 
 
+@pytest.mark.acceptance
 def test_writes_follow_the_primary(nodes: Cluster, channel: grpc.Channel) -> None:
     """The primary is killed; then its successor is made read-only while its connections stay, and a third takes over.
 

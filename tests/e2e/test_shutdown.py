@@ -1,6 +1,7 @@
 """The end of a server, ordered or not, while requests come in: what was acknowledged is kept."""
 
 import grpc
+import pytest
 from artemis_client import ArtemisClient, Unavailable
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
@@ -31,6 +32,7 @@ def test_sigterm_under_load_ends_well_and_finishes_what_was_accepted(serve: Serv
     assert server.log.text.endswith("stopped\n")
 
 
+@pytest.mark.acceptance
 def test_sigterm_under_load_refuses_the_rest_as_unavailable(serve: Serve) -> None:
     """Not as cancelled, which is what a caller does: the call may be made again, on another server."""
     server = serve()

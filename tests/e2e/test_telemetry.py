@@ -144,6 +144,7 @@ def test_prometheus_accepts_the_alert_rules() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.acceptance
 @needs("prometheus")
 def test_a_real_prometheus_reads_the_metrics(watched: Server, tmp_path: Path) -> None:
     target = url_of(watched).split("/")[2]

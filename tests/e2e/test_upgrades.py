@@ -7,6 +7,7 @@ import pytest
 from tests.robustness.upgrades import next_release, take_over
 
 
+@pytest.mark.acceptance
 @pytest.mark.long
 @pytest.mark.timeout(170)
 def test_a_release_takes_over_from_the_last_one_without_an_error(postgresql_url: str, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def database(request: pytest.FixtureRequest, database_path: Path) -> Path | str:
     return database_path if request.param == "sqlite" else str(request.getfixturevalue("postgresql_url"))
 
 
+@pytest.mark.acceptance
 def test_a_mirror_is_in_step_with_writers_over_the_death_of_its_server(database: Path | str) -> None:
     done = threading.Event()
 

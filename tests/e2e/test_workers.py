@@ -88,6 +88,7 @@ def started(server: Server, count: int) -> None:
     server.log.wait_for("(?s)" + "healthy: serving.*" * count)
 
 
+@pytest.mark.acceptance
 def test_a_renewal_under_load_replaces_every_worker_and_shows_no_error(serve: Serve) -> None:
     server = serve("--workers", "2")
     before = workers(server)
@@ -107,6 +108,7 @@ def test_a_renewal_under_load_replaces_every_worker_and_shows_no_error(serve: Se
     assert acknowledged == {each for (each,) in query(server.database, "SELECT id FROM events")}
 
 
+@pytest.mark.acceptance
 def test_workers_that_are_killed_under_load_come_back_and_callers_see_no_error(server: Server) -> None:
     with load_on(server.target, threads=8) as load:
         for killed in range(1, 4):

@@ -85,15 +85,14 @@ def set_revision(engine: Engine, revision: str, oldest: str) -> None:
     ],
 )
 def test_a_revision_that_this_program_cannot_serve_is_refused_and_left_alone(
-    empty: Engine, revision: str, oldest: str, message: str
+    engine: Engine, revision: str, oldest: str, message: str
 ) -> None:
-    upgrade(empty)
-    set_revision(empty, revision, oldest)
-    before = everything(empty)
+    set_revision(engine, revision, oldest)
+    before = everything(engine)
     for use in (upgrade, check_revision):
         with pytest.raises(DatabaseError, match=message):
-            use(empty)
-    assert before == everything(empty)
+            use(engine)
+    assert before == everything(engine)
 
 
 def test_a_newer_revision_that_still_serves_this_program_is_taken_as_it_is(empty: Engine) -> None:

@@ -16,7 +16,16 @@ def program() -> Iterator[Program]:
         yield program
 
 
-@pytest.mark.parametrize("attack", [each for each in ATTACKS if each.short], ids=lambda attack: attack.name)
+LONG = {"bad-messages", "batch-get-zeros", "files-deleted", "filter-parentheses", "pings", "stop-with-lists"}
+"""The attacks that take the processor for seconds, also in the short form."""
+SHORT = [
+    pytest.param(each, id=each.name, marks=[pytest.mark.acceptance] * (each.name in LONG))
+    for each in ATTACKS
+    if each.short
+]
+
+
+@pytest.mark.parametrize("attack", SHORT)
 def test_an_attack_stays_within_its_bounds(program: Program, attack: Attack) -> None:
     result = program.attack(attack)
 

@@ -30,6 +30,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
+from tests.depth import examples
+
 Row = dict[str, Any]
 STORE = EventStore()
 EVENTS = cast("sqlalchemy.Table", artemis_models.Event.__table__)
@@ -301,10 +303,11 @@ FILTERS = st.lists(expressions(2), min_size=3, max_size=3)
 """Several for each table: to make a table costs more than to ask for its rows."""
 
 
+@pytest.mark.thorough
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_filter_chooses_the_rows_that_it_says(session: Session) -> None:
-    @settings(STABLE, max_examples=EXAMPLES[session.get_bind().dialect.name])
+    @settings(STABLE, max_examples=examples(EXAMPLES[session.get_bind().dialect.name]))
     @given(FILTERS, TABLES)
     def check(filters: list[Filter], table: list[Row]) -> None:
         store(session, table)
@@ -449,6 +452,7 @@ def listing(database: Database) -> Callable[[ListEventsRequest], ListEventsRespo
     return lambda request: lists.page(request, ListEventsResponse, context)
 
 
+@pytest.mark.thorough
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_pages_skip_and_repeat_no_row_whatever_else_changes(engine: Engine, database: Database) -> None:
@@ -456,7 +460,7 @@ def test_pages_skip_and_repeat_no_row_whatever_else_changes(engine: Engine, data
     answer = listing(database)
     database.write(lambda session: session.execute(insert(artemis_models.User), owners()) and None)
 
-    @settings(STABLE, max_examples=EXAMPLES[engine.dialect.name])
+    @settings(STABLE, max_examples=examples(EXAMPLES[engine.dialect.name]))
     @given(
         orders(),
         st.lists(SORTED_FIELDS, max_size=10),

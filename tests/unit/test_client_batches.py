@@ -15,6 +15,8 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
+
 ID = "7f2c1c64-6f1d-4c5e-9d0a-0b8a1f3e5d21"
 TOO_LARGE = InvalidArgument(
     grpc.StatusCode.INVALID_ARGUMENT, "requests: too large", [ErrorInfo(reason="RESPONSE_TOO_LARGE")]
@@ -56,7 +58,7 @@ def test_a_part_has_1000_items_at_most(count: int, expected: list[int]) -> None:
     assert [number for part in ids(requests) for number in part] == list(range(1, count + 1))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(st.integers(0, 2 * MAX_BYTES) | st.integers(0, 40_000), max_size=60))
 def test_a_part_is_small_enough_or_has_one_item(sizes: list[int]) -> None:
     requests = all_of(Parts(sized(sizes), create))

@@ -28,6 +28,8 @@ from google.protobuf.message import Message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
+
 events = filter_parser(cast("Descriptor", Event.DESCRIPTOR), ("name", "description"))
 users = filter_parser(cast("Descriptor", User.DESCRIPTOR), ("email", "first_name", "last_name"))
 
@@ -567,7 +569,7 @@ TEXTS = st.one_of(
 DESCRIPTION = re.compile(r"at position [1-9][0-9]*: .", re.DOTALL)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(TEXTS)
 @example("(" * 10_000)
 @example("-" * 10_000)

@@ -13,6 +13,7 @@ from artemis_server import health as monitored
 from artemis_server.health import HealthMonitor, HealthServicer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.depth import examples
 from tests.e2e.servers import watch_health
 from tests.robustness.peer import WATCH, Peer
 
@@ -124,6 +125,7 @@ def test_a_server_that_stops_is_not_serving_for_good() -> None:
     assert response.status == NOT_SERVING
 
 
+@pytest.mark.thorough
 def test_watches_that_end_while_others_are_told_do_not_stop_the_server() -> None:
     """One thread of gRPC both ends watches and confirms what they are told: neither may wait for the other."""
     servicer = HealthServicer()
@@ -140,7 +142,7 @@ def test_watches_that_end_while_others_are_told_do_not_stop_the_server() -> None
         def change() -> None:
             updates = watch_health(channel)
             assert next(updates) == SERVING
-            for status in [NOT_SERVING, SERVING] * 200:
+            for status in [NOT_SERVING, SERVING] * examples(200):
                 servicer.set("", status)
                 assert next(updates) == status
             changed.set()

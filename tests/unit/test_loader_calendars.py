@@ -18,6 +18,8 @@ from artemis_loader.records import FeedWarning, Record, Reject
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
+
 FIELDS = read_fields(TomlTable("fields", {}), ENTITIES["events"], FORMATS["ics"])
 YEARS = Window(first=date(2016, 1, 1), last=date(2025, 12, 31))
 START = "DTSTART:20240701T100000Z"
@@ -740,7 +742,7 @@ PIECES = [b"\r\n ", b";", b":", b",", b'"', b"\\", b"0", b"9999", b"-", b"Z", b"
 
 
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE)), st.integers(0, 12), st.sampled_from(PIECES)), max_size=5))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_gives_records_rejects_or_warnings(tmp_path: Path, changes: list[tuple[int, int, bytes]]) -> None:
     data = SAMPLE
     for place, length, piece in changes:

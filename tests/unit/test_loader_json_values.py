@@ -8,6 +8,8 @@ from artemis_loader.formats import json_values
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
+
 NUMBERS = (
     "0",
     "-0",
@@ -47,7 +49,7 @@ def edited(text: str, edits: list[tuple[int, int, bytes]]) -> bytes:
     return data
 
 
-@settings(deadline=None, max_examples=500)  # the machine may be busy
+@settings(deadline=None, max_examples=examples(500))  # the machine may be busy
 @given(VALUES, EDITS, st.sampled_from(["", "\n", "\r\n", " \t"]))
 @example('{"a": 1, "a": 2}', [], "\n")
 def test_the_quick_decoder_takes_nothing_otherwise_than_the_usual_one(
@@ -57,7 +59,7 @@ def test_the_quick_decoder_takes_nothing_otherwise_than_the_usual_one(
     assert repr(json_values.decode_any_line(data)) == repr(json_values.decode_line(data))
 
 
-@settings(deadline=None, max_examples=500)  # the machine may be busy
+@settings(deadline=None, max_examples=examples(500))  # the machine may be busy
 @given(VALUES, EDITS, st.sampled_from(["", "\n", "\r\n", " \t"]))
 def test_a_line_that_can_be_used_is_json(text: str, edits: list[tuple[int, int, bytes]], end: str) -> None:
     data = edited(text + end, edits)

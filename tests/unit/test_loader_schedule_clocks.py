@@ -11,6 +11,8 @@ from artemis_loader.schedule import next_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
+
 MINUTE = timedelta(minutes=1)
 
 
@@ -76,7 +78,7 @@ CHANGES = st.sampled_from(
 
 
 @given(zone=ZONES, day=CHANGES, hour=st.integers(0, 23), minute=st.integers(0, 59))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_daily_feed_is_due_once_on_each_day(zone: str, day: tuple[int, int, int], hour: int, minute: int) -> None:
     found = due_from(f"{minute} {hour} * * *", zone, datetime(*day, tzinfo=UTC) - timedelta(days=2))
     times = [next(found) for _ in range(6)]
@@ -85,7 +87,7 @@ def test_a_daily_feed_is_due_once_on_each_day(zone: str, day: tuple[int, int, in
 
 
 @given(zone=ZONES, day=CHANGES, step=st.sampled_from(["0", "*/15", "7,8", "*/25", "59"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_an_hourly_feed_is_due_whenever_the_clocks_show_it(zone: str, day: tuple[int, int, int], step: str) -> None:
     """As a walk through all minutes finds it."""
     start = datetime(*day, tzinfo=UTC)

@@ -14,6 +14,8 @@ from google.protobuf.descriptor import Descriptor
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
+
 events = order_parser(cast("Descriptor", Event.DESCRIPTOR))
 users = order_parser(cast("Descriptor", User.DESCRIPTOR))
 
@@ -161,7 +163,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(TEXTS)
 @example("name," * 10_000)
 @example("(" * 10_000)

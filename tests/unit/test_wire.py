@@ -10,7 +10,7 @@ from artemis_server.errors import InvalidArgument
 from artemis_server.wire import MAX_FIELDS, MAX_ITEMS, MAX_PATHS, bounded
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 GetEvents, CreateEvents = events_pb2.BatchGetEventsRequest, events_pb2.BatchCreateEventsRequest
@@ -108,7 +108,6 @@ FILLING = b"\x7a\x7f" + bytes(127)  # an unknown field, so that a short message 
 BROKEN = st.tuples(MESSAGES, st.binary(max_size=12), MESSAGES).map(b"".join)
 
 
-@settings(max_examples=100)
 @given(st.one_of(MESSAGES, BROKEN, st.binary(max_size=300)))
 @example(b"\x0b\x0c" * 100)
 @example(b"\x80" * 300)

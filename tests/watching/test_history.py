@@ -13,6 +13,7 @@ from tests.watching.run import run
 SECONDS = 1.0
 
 
+@pytest.mark.acceptance
 @pytest.mark.long
 def test_every_watcher_receives_every_change_once_in_order_and_whole_though_a_server_is_killed(
     database_url: str, tmp_path: Path

@@ -1,0 +1,16 @@
+"""How much a test tries: all of it in `make acceptance`, and a quarter in `make test`, which is to be quick."""
+
+from hypothesis import settings
+
+THOROUGH = 100
+"""The examples of a test that sets no number, in `make acceptance`."""
+QUICK = THOROUGH // 4
+"""The same in `make test`."""
+
+
+def examples(count: int) -> int:
+    """Returns the number of examples, or of rounds, for a test that tries `count` in `make acceptance`.
+
+    A test that uses it without Hypothesis is marked `thorough`, so that `make acceptance` runs it as well.
+    """
+    return max(1, count * settings().max_examples // THOROUGH)
