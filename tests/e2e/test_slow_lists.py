@@ -33,7 +33,8 @@ def test_a_slow_list_has_a_line_with_its_filter_and_no_values(sqlite_file: Path)
         assert (first["filter"], first["order_by"]) == ("category = ? AND owner_id > ?", "start_time desc")
         assert first["duration_ms"] > 0
         assert len(first["request_id"]) == 16
-        assert (second["filter"], second["order_by"]) == ("", "")
+        assert first["index"] == "ix_events_category_length, in order"
+        assert (second["filter"], second["order_by"], second["index"]) == ("", "", "primary key, in order")
         assert (third["method"], third["filter"]) == ("artemis.v1.UserService/ListUsers", "email = ?*")
         assert "secret" not in server.log.text
         assert "77" not in first["filter"]

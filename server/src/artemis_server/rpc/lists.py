@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -79,23 +80,23 @@ class Lists(Generic[M]):
                 if request.return_total_size:  # before the rows, too, because it is a part of the size of the page
                     total = listing.count.total(session)
                     page.total_size, page.total_size_estimated = total.rows, total.estimated
-                return page, self._add_resources(page, session, listing, after, size)
+                return page, self._add_resources(page, session, listing, after, size, paths.append)
 
-        began = time.monotonic()
+        began, paths = time.monotonic(), list[str]()
         try:
             page, last = self._database.read(read, context)
         finally:  # also when it took longer than the caller waits
             seconds = time.monotonic() - began
             if seconds >= self._slow:
-                self._log_slow(request, seconds, getattr(context, "request_id", ""))
+                self._log_slow(request, seconds, getattr(context, "request_id", ""), paths)
         if last is not None:
             page.next_page_token = self._tokens.encode(last, bound_to)
         return cast("R", page)
 
-    def _log_slow(self, request: ListRequest, seconds: float, request_id: str, plan: str = "") -> None:
+    def _log_slow(self, request: ListRequest, seconds: float, request_id: str, paths: Sequence[str]) -> None:
         """Logs a list without the values in its filter: at most one line a second for each filter and order.
 
-        `plan` names the index that the rows were read from.
+        The last of `paths`, if any, names the index that the rows were read by.
         """
         message = self._store.message.DESCRIPTOR
         filter_text = self._store.normalized(request.filter)
@@ -105,7 +106,7 @@ class Lists(Generic[M]):
             "request_id": request_id,
             "filter": filter_text,
             "order_by": request.order_by,
-            **({"plan": plan} if plan else {}),
+            **({"index": paths[-1]} if paths else {}),
         }
         _slow_lists.warning("slow list", extra={"fields": fields, "alike": f"{filter_text}; {request.order_by}"})
 
@@ -128,13 +129,19 @@ class Lists(Generic[M]):
         return self._store.listing(request.filter, request.order_by, fields), after
 
     def _add_resources(
-        self, page: Message, session: Session, listing: Listing, after: Position | None, size: int
+        self,
+        page: Message,
+        session: Session,
+        listing: Listing,
+        after: Position | None,
+        size: int,
+        on_path: Callable[[str], object],
     ) -> Position | None:
         """Adds resources from one snapshot to the page; returns the position of the last one if there are more."""
         rows: list[Row] = []
         resources = getattr(page, self._plural)
         query, fill, add = listing.query, listing.fill, resources.add
-        with closing(query.scan(session, after=after, limit=size + 1)) as chunks:
+        with closing(query.scan(session, after=after, limit=size + 1, on_path=on_path)) as chunks:
             for chunk in chunks:
                 for row in chunk:
                     fill(add(), row)

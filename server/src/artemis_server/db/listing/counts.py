@@ -58,7 +58,7 @@ class Count:
     def total(self, session: Session) -> Total:
         """Returns the number of rows, by one statement or by three. A snapshot makes them see the same rows."""
         planned, dialect = self._planned, session.get_bind().dialect.name
-        path = planned.choose(session)
+        path = planned.choose(session).path
         statements = (_statements if planned.kept else _statements.__wrapped__)(
             planned.where, self._table, dialect, path
         )

@@ -1,16 +1,17 @@
 """Lists: the rows that a filter chooses, in an order, a page at a time."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, Table, bindparam
 from sqlalchemy.orm import Session
 
-from artemis_server.db.listing.bounds import box_of
+from artemis_server.db.listing.bounds import Box, box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.listing.plans import AnyPath, Option, Plan, plan
+from artemis_server.db.listing.paths import Path
+from artemis_server.db.listing.plans import MAX_TRIED, AnyPath, Choice, Option, Plan, plan
 from artemis_server.db.listing.text_search import is_available, searches
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
@@ -36,8 +37,8 @@ class Planned:
         found = searches(where) if self.kept and table.name == "events" else ()
         self._text_plan = plan(where, keys, table, found) if found else None
 
-    def choose(self, session: Session) -> AnyPath | None:
-        """Returns the path to take; None if the engine is left to itself."""
+    def choose(self, session: Session) -> Choice:
+        """Returns the path to take."""
         chosen = self._plan
         if self._text_plan and session.get_bind().dialect.name == "sqlite" and is_available(session):
             chosen = self._text_plan
@@ -58,27 +59,39 @@ class Query:
         self._shape = self._planned.where, keys, selected, table
         self._indexes = [selected.index(key.field.name) for key in keys]
 
-    def scan(self, session: Session, *, after: Position | None, limit: int) -> Generator[Sequence[Row]]:
+    def scan(
+        self, session: Session, *, after: Position | None, limit: int, on_path: Callable[[str], object] = len
+    ) -> Generator[Sequence[Row]]:
         """Returns an iterator of the rows after a position, at most `limit`, a chunk at a time.
 
-        The rows are one snapshot. Close the iterator to stop early.
+        The rows are one snapshot. Close the iterator to stop early. `on_path` is told the index that the rows are read
+        by, in words for an operator.
         """
-        path = self._planned.choose(session)
+        path, instead = self._planned.choose(session)
+        if isinstance(path, Path) and instead is not None:
+            near, box = path.near(self._planned.box, after, MAX_TRIED)
+            rows = [row for chunk in self._rows(session, near, box, after, limit) for row in chunk]
+            if len(rows) == limit:
+                on_path(str(near))
+                yield rows
+                return
+            path = instead
+        on_path("no index" if path is None else str(path))
+        yield from self._rows(session, path, self._planned.box, after, limit)
+
+    def _rows(
+        self, session: Session, path: AnyPath | None, box: Box, after: Position | None, limit: int
+    ) -> Generator[Sequence[Row]]:
         unset = None if after is None else tuple(value is None for value in after)
         statement = (_statement if self._planned.kept else _statement.__wrapped__)(*self._shape, unset, path)
-        bounds = {f"after_{index}": value for index, value in enumerate(after or ())}
+        values = {f"after_{index}": value for index, value in enumerate(after or ())}
         if path is not None:
-            bounds |= path.values(self._planned.box, after)
-        return statement.chunks(session, {**self._planned.values, **bounds, "max_rows": limit})
+            values |= path.values(box, after)
+        return statement.chunks(session, {**self._planned.values, **values, "max_rows": limit})
 
     def position(self, row: Row) -> Position:
         """Returns the position of a row in the list."""
         return [row[index] for index in self._indexes]
-
-    def path(self, session: Session) -> str:
-        """Returns the path that `scan` would take, in words for an operator."""
-        path = self._planned.choose(session)
-        return "no index" if path is None else str(path)
 
 
 @lru_cache(maxsize=256)

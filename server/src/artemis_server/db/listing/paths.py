@@ -6,7 +6,7 @@ event bound its end as well, and the reverse, so that a question about both is o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from artemis_models import CLASSES, LENGTH_CLASS, lengths
 from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam
@@ -69,6 +69,17 @@ class Path:
         for number, bounds in ends.items():
             values |= {f"low_{number}": bounds.low, f"high_{number}": bounds.high}
         return values
+
+    def near(self, box: Box, after: Position | None, size: int) -> "tuple[Path, Box]":
+        """Returns the path by the id for the next ids only, at most `size`, and the box of these."""
+        bounds, place = box.get("id", Bounds()), cast("int", after[-1]) if after else None
+        if self.descending:
+            last = bounds.high if place is None else place
+            ids = Bounds(None if last is None else last - size)
+        else:
+            ids = Bounds(None, size + (place if place is not None else bounds.low or 0))
+        box = {**box, "id": ids.within(bounds)}
+        return path(self.access, self.keys, box, ordered=True), box
 
     def select(
         self, where: Node, table: Table, selected: tuple[str, ...], unset: tuple[bool, ...] | None

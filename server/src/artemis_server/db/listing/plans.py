@@ -7,7 +7,7 @@ rows are collected by the one that has the fewest, and sorted. Counting the entr
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Table
 
@@ -25,6 +25,8 @@ ROW_COST = 8
 """The cost of a row that is read, in entries of an index."""
 
 
+MAX_TRIED = 10_000
+"""The ids that are looked at before many rows are collected."""
 AnyPath: TypeAlias = Path | TextPath
 _TEXTS = "texts"
 """Stands among the columns of a filter for the searches that the index of texts can answer."""
@@ -44,6 +46,18 @@ class Option:
         return MAX_COST // self.cost
 
 
+class Choice(NamedTuple):
+    """The path that a list takes."""
+
+    path: AnyPath | None
+    """None if the engine is left to itself."""
+    instead: AnyPath | None = None
+    """The path to take if the first MAX_TRIED ids of `path`, which goes by the id, have too few rows for the page.
+
+    Ids grow with time, and so do the values of other columns: the rows that a filter chooses may all be at the end.
+    """
+
+
 @dataclass(frozen=True)
 class Plan:
     """The paths to choose from; none if the engine is left to itself."""
@@ -53,18 +67,22 @@ class Plan:
     collecting: tuple[Option, ...]
     """Paths by indexes for which the filter has bounds that the walk does not use."""
 
-    def choose(self, count: Callable[[Option], int]) -> AnyPath | None:
+    def choose(self, count: Callable[[Option], int]) -> Choice:
         """Returns the path to take. `count` tells how many entries a path has, or any number above `max_entries`."""
+        if not self.collecting:
+            return Choice(self.walk.path if self.walk else None)
         if self.walk is None and len(self.collecting) == 1:
-            return self.collecting[0].path
-        if self.collecting:
-            options = [*([self.walk] if self.walk else []), *self.collecting]
-            counted = ((count(each), each) for each in options)
-            costs = [(found * each.cost, each) for found, each in counted if found <= each.max_entries]
-            if costs:
-                return min(costs, key=itemgetter(0))[1].path
-        # Without an order to walk in, more rows are still fewer than all.
-        return self.walk.path if self.walk else self.collecting[0].path if self.collecting else None
+            return Choice(self.collecting[0].path)
+        options = [*([self.walk] if self.walk else []), *self.collecting]
+        counted = ((count(each), each) for each in options)
+        costs = [(found * each.cost, each) for found, each in counted if found <= each.max_entries]
+        if costs:
+            return Choice(min(costs, key=itemgetter(0))[1].path)
+        if self.walk is None:  # many rows are still fewer than all
+            return Choice(self.collecting[0].path)
+        covering = (each.path for each in self.collecting if each.cost == 1)
+        by_id = isinstance(self.walk.path, Path) and self.walk.path.by_id and not self.walk.path.access.equal
+        return Choice(self.walk.path, next(covering, None) if by_id else None)
 
 
 def plan(where: Node, keys: tuple[SortKey, ...], table: Table, searches: tuple[Search, ...] = ()) -> Plan:
