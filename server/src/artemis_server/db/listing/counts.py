@@ -6,7 +6,7 @@ The estimate needs no statistics and is made alike on every engine: it draws ids
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import randrange
 from typing import Any
 
@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from artemis_server.db.listing.filter_sql import Condition
 from artemis_server.db.listing.list_query import Planned
-from artemis_server.db.listing.plans import AnyPath
+from artemis_server.db.listing.plans import MAX_COST, AnyPath
 from artemis_server.db.statements import Statement, Values
 from artemis_server.query.tree import ALWAYS, Node
 
@@ -58,7 +58,8 @@ class Count:
     def total(self, session: Session) -> Total:
         """Returns the number of rows, by one statement or by three. A snapshot makes them see the same rows."""
         planned, dialect = self._planned, session.get_bind().dialect.name
-        path = planned.choose(session).path
+        plan = planned.plan(session)
+        path = plan.sole or plan.cheapest(partial(planned.count, session), MAX_COST) or plan.dearest
         statements = (_statements if planned.kept else _statements.__wrapped__)(
             planned.where, self._table, dialect, path
         )

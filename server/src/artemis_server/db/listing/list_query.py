@@ -1,7 +1,7 @@
 """Lists: the rows that a filter chooses, in an order, a page at a time."""
 
 from collections.abc import Callable, Generator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Select, Table, bindparam
@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from artemis_server.db.listing.bounds import Box, box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.listing.paths import Path
-from artemis_server.db.listing.plans import MAX_TRIED, AnyPath, Choice, Option, Plan, plan
+from artemis_server.db.listing.plans import LOW_COST, MAX_COST, AnyPath, Option, Plan, plan
 from artemis_server.db.listing.text_search import is_available, searches
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
@@ -19,6 +18,11 @@ from artemis_server.query.tree import ALWAYS, Node
 
 MAX_KEPT_VALUES = 50
 """The most values in a filter whose statement is kept. Few filters are longer; the longest have 100 values."""
+FEW_IDS, MANY_IDS = 1_000, 10_000
+"""The next ids that are looked at before many rows are collected, and before very many.
+
+Ids grow with time, and so do the values of other columns: the rows that a filter chooses may all be at the end.
+"""
 
 
 class Planned:
@@ -37,16 +41,14 @@ class Planned:
         found = searches(where) if self.kept and table.name == "events" else ()
         self._text_plan = plan(where, keys, table, found) if found else None
 
-    def choose(self, session: Session) -> Choice:
-        """Returns the path to take."""
-        chosen = self._plan
-        if self._text_plan and session.get_bind().dialect.name == "sqlite" and is_available(session):
-            chosen = self._text_plan
-        return chosen.choose(lambda option: self._count(session, option))
+    def plan(self, session: Session) -> Plan:
+        """Returns the plan for a database."""
+        by_text = self._text_plan and session.get_bind().dialect.name == "sqlite" and is_available(session)
+        return self._text_plan if self._text_plan and by_text else self._plan
 
-    def _count(self, session: Session, option: Option) -> int:
-        """Returns the number of entries of an index that a path has, at most one more than are worth reading."""
-        values = {**option.path.values(self.box, None), "max_rows": option.max_entries + 1}
+    def count(self, session: Session, option: Option, limit: int) -> int:
+        """Returns the number of entries of an index that a path has, at most one more than the limit."""
+        values = {**option.path.values(self.box, None), "max_rows": limit + 1}
         found = _count(option.path, self._table).first(session, values)
         return int(found[0]) if found else 0
 
@@ -67,17 +69,21 @@ class Query:
         The rows are one snapshot. Close the iterator to stop early. `on_path` is told the index that the rows are read
         by, in words for an operator.
         """
-        path, instead = self._planned.choose(session)
-        if isinstance(path, Path) and instead is not None:
-            near, box = path.near(self._planned.box, after, MAX_TRIED)
-            rows = [row for chunk in self._rows(session, near, box, after, limit) for row in chunk]
-            if len(rows) == limit:
-                on_path(str(near))
-                yield rows
-                return
-            path = instead
+        planned = self._planned
+        plan, count = planned.plan(session), partial(planned.count, session)
+        path = plan.sole
+        for max_cost, ids in (LOW_COST, FEW_IDS), (MAX_COST, MANY_IDS):
+            path = path or plan.cheapest(count, max_cost)
+            if path is None and plan.by_id:
+                near, box = plan.by_id.near(planned.box, after, ids)
+                rows = [row for chunk in self._rows(session, near, box, after, limit) for row in chunk]
+                if len(rows) == limit:
+                    on_path(str(near))
+                    yield rows
+                    return
+        path = path or plan.dearest
         on_path("no index" if path is None else str(path))
-        yield from self._rows(session, path, self._planned.box, after, limit)
+        yield from self._rows(session, path, planned.box, after, limit)
 
     def _rows(
         self, session: Session, path: AnyPath | None, box: Box, after: Position | None, limit: int

@@ -192,7 +192,10 @@ class _Writer:
         places = ", ".join(f"{place}{_direction(key)}" for place, key in enumerate(path.keys, 1))
 
         def part(part: str, *more: str) -> str:
-            ranges = " UNION ALL ".join(self.ranges(keys, [*conditions, *more], part))
+            selects = list(self.ranges(keys, [*conditions, *more], part))
+            if path.ordered and len(selects) > 1 and not self._sqlite:  # it merges what says its order
+                selects = [f"({each} ORDER BY {places})" for each in selects]
+            ranges = " UNION ALL ".join(selects)
             if not path.ordered and not self._sqlite:
                 ranges = f"SELECT * FROM ({ranges} OFFSET 0) AS chosen"  # noqa: S608, OFFSET: no index by the order
             return f"{ranges} ORDER BY {places} {limit}"

@@ -7,7 +7,7 @@ rows are collected by the one that has the fewest, and sorted. Counting the entr
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from sqlalchemy import Table
 
@@ -19,14 +19,15 @@ from artemis_server.db.listing.text_search import Search, match
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import Node, fields
 
-MAX_COST = 80_000
-"""The most that collecting rows for a page may cost, in entries of an index that are read; about 10 ms."""
+LOW_COST, MAX_COST = 1_000, 80_000
+"""What collecting rows for a page costs when no other way need be looked for, and what it costs at most.
+
+The unit is an entry of an index that is read: 0.1 and 10 ms in all.
+"""
 ROW_COST = 8
 """The cost of a row that is read, in entries of an index."""
 
 
-MAX_TRIED = 10_000
-"""The ids that are looked at before many rows are collected."""
 AnyPath: TypeAlias = Path | TextPath
 _TEXTS = "texts"
 """Stands among the columns of a filter for the searches that the index of texts can answer."""
@@ -40,49 +41,47 @@ class Option:
     cost: int
     """The cost of an entry: of reading the row as well, unless the index has all that the list needs to choose."""
 
-    @property
-    def max_entries(self) -> int:
-        """The most entries that are worth reading."""
-        return MAX_COST // self.cost
 
-
-class Choice(NamedTuple):
-    """The path that a list takes."""
-
-    path: AnyPath | None
-    """None if the engine is left to itself."""
-    instead: AnyPath | None = None
-    """The path to take if the first MAX_TRIED ids of `path`, which goes by the id, have too few rows for the page.
-
-    Ids grow with time, and so do the values of other columns: the rows that a filter chooses may all be at the end.
-    """
+Count: TypeAlias = Callable[[Option, int], int]
+"""Returns the number of entries that a path has, or any number above the limit if it has more."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The paths to choose from; none if the engine is left to itself."""
+    """The paths of a list to choose from; none if the engine is left to itself."""
 
     walk: Option | None
     """A path in the order of the list."""
     collecting: tuple[Option, ...]
     """Paths by indexes for which the filter has bounds that the walk does not use."""
 
-    def choose(self, count: Callable[[Option], int]) -> Choice:
-        """Returns the path to take. `count` tells how many entries a path has, or any number above `max_entries`."""
-        if not self.collecting:
-            return Choice(self.walk.path if self.walk else None)
-        if self.walk is None and len(self.collecting) == 1:
-            return Choice(self.collecting[0].path)
+    @property
+    def sole(self) -> AnyPath | None:
+        """The path if there is one."""
         options = [*([self.walk] if self.walk else []), *self.collecting]
-        counted = ((count(each), each) for each in options)
-        costs = [(found * each.cost, each) for found, each in counted if found <= each.max_entries]
-        if costs:
-            return Choice(min(costs, key=itemgetter(0))[1].path)
-        if self.walk is None:  # many rows are still fewer than all
-            return Choice(self.collecting[0].path)
-        covering = (each.path for each in self.collecting if each.cost == 1)
-        by_id = isinstance(self.walk.path, Path) and self.walk.path.by_id and not self.walk.path.access.equal
-        return Choice(self.walk.path, next(covering, None) if by_id else None)
+        return options[0].path if len(options) == 1 else None
+
+    @property
+    def by_id(self) -> Path | None:
+        """The walk, if it goes through all rows by the id: then it is known where some of them end."""
+        walk = self.walk.path if self.walk else None
+        return walk if isinstance(walk, Path) and walk.by_id and not walk.access.equal else None
+
+    def cheapest(self, count: Count, max_cost: int) -> AnyPath | None:
+        """Returns the path that reads least; None if each costs more, or no path is better than the walk."""
+        costs = []
+        for option in (*self.collecting, *([self.walk] if self.walk and not self.by_id else [])):
+            limit = max_cost // option.cost
+            if (found := count(option, limit)) <= limit:
+                costs.append((found * option.cost, option.path))
+        return min(costs, key=itemgetter(0))[1] if costs else None
+
+    @property
+    def dearest(self) -> AnyPath | None:
+        """The path to take if each costs more: many rows that an index alone tells of, or the walk, or many rows."""
+        covering = (each.path for each in self.collecting if self.by_id and each.cost == 1)
+        others = (each.path for each in (self.walk, *self.collecting) if each)
+        return next(covering, next(others, None))
 
 
 def plan(where: Node, keys: tuple[SortKey, ...], table: Table, searches: tuple[Search, ...] = ()) -> Plan:
