@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Select, Table, bindparam
 from sqlalchemy.orm import Session
 
-from artemis_server.db.listing.bounds import Box, box_of
+from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
+from artemis_server.db.listing.paths import Path
 from artemis_server.db.listing.plans import LOW_COST, MAX_COST, AnyPath, Option, Plan, plan
 from artemis_server.db.listing.text_search import is_available, searches
 from artemis_server.db.statements import Row, Statement, Values
@@ -18,10 +19,11 @@ from artemis_server.query.tree import ALWAYS, Node
 
 MAX_KEPT_VALUES = 50
 """The most values in a filter whose statement is kept. Few filters are longer; the longest have 100 values."""
-FEW_IDS, MANY_IDS = 1_000, 10_000
-"""The next ids that are looked at before many rows are collected, and before very many.
+FEW_ROWS, MANY_ROWS = 500, 10_000
+"""The next rows in the order of a list that are looked at before many rows are collected, and before very many.
 
-Ids grow with time, and so do the values of other columns: the rows that a filter chooses may all be at the end.
+It is a look at some because the rows that a filter chooses may all be at the other end: what changed lately has the
+last ids.
 """
 
 
@@ -69,31 +71,33 @@ class Query:
         The rows are one snapshot. Close the iterator to stop early. `on_path` is told the index that the rows are read
         by, in words for an operator.
         """
-        planned = self._planned
-        plan, count = planned.plan(session), partial(planned.count, session)
+        plan, count = self._planned.plan(session), partial(self._planned.count, session)
         path = plan.sole
-        for max_cost, ids in (LOW_COST, FEW_IDS), (MAX_COST, MANY_IDS):
+        for max_cost, tried in (LOW_COST, FEW_ROWS), (MAX_COST, MANY_ROWS):
             path = path or plan.cheapest(count, max_cost)
-            if path is None and plan.by_id:
-                near, box = plan.by_id.near(planned.box, after, ids)
-                rows = [row for chunk in self._rows(session, near, box, after, limit) for row in chunk]
+            if path is None and plan.tried is not None:
+                rows = [row for chunk in self._rows(session, plan.tried, after, limit, tried) for row in chunk]
                 if len(rows) == limit:
-                    on_path(str(near))
+                    on_path(str(plan.tried))
                     yield rows
                     return
         path = path or plan.dearest
         on_path("no index" if path is None else str(path))
-        yield from self._rows(session, path, planned.box, after, limit)
+        yield from self._rows(session, path, after, limit)
 
     def _rows(
-        self, session: Session, path: AnyPath | None, box: Box, after: Position | None, limit: int
+        self, session: Session, path: AnyPath | None, after: Position | None, limit: int, tried: int = 0
     ) -> Generator[Sequence[Row]]:
+        """Returns the rows of the page by a path, or those among the next `tried` rows."""
         unset = None if after is None else tuple(value is None for value in after)
-        statement = (_statement if self._planned.kept else _statement.__wrapped__)(*self._shape, unset, path)
+        statement = (_statement if self._planned.kept else _statement.__wrapped__)(
+            *self._shape, unset, path, bool(tried)
+        )
         values = {f"after_{index}": value for index, value in enumerate(after or ())}
         if path is not None:
-            values |= path.values(box, after)
-        return statement.chunks(session, {**self._planned.values, **values, "max_rows": limit})
+            values |= path.values(self._planned.box, after)
+        values |= {"max_rows": limit, "max_tried": tried}
+        return statement.chunks(session, {**self._planned.values, **values})
 
     def position(self, row: Row) -> Position:
         """Returns the position of a row in the list."""
@@ -113,12 +117,15 @@ def _statement(
     table: Table,
     unset: tuple[bool, ...] | None,
     path: AnyPath | None,
+    tried: bool,
 ) -> Statement:
     """Returns the statement for the rows after a position, of whose values these are None. Each value is a parameter.
 
     Filters that differ in nothing but values share a statement: compiling it costs as much as reading a page. Without a
     path, the engine finds its own.
     """
+    if isinstance(path, Path):
+        return Statement(path.select(where, table, selected, unset, tried=tried))
     if path is not None:
         return Statement(path.select(where, table, selected, unset))
     columns = dict(table.c)

@@ -6,7 +6,7 @@ event bound its end as well, and the reverse, so that a question about both is o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from artemis_models import CLASSES, LENGTH_CLASS, lengths
 from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam
@@ -70,25 +70,21 @@ class Path:
             values |= {f"low_{number}": bounds.low, f"high_{number}": bounds.high}
         return values
 
-    def near(self, box: Box, after: Position | None, size: int) -> "tuple[Path, Box]":
-        """Returns the path by the id for the next ids only, at most `size`, and the box of these."""
-        bounds, place = box.get("id", Bounds()), cast("int", after[-1]) if after else None
-        if self.descending:
-            last = bounds.high if place is None else place
-            ids = Bounds(None if last is None else last - size)
-        else:
-            ids = Bounds(None, size + (place if place is not None else bounds.low or 0))
-        box = {**box, "id": ids.within(bounds)}
-        return path(self.access, self.keys, box, ordered=True), box
-
     def select(
-        self, where: Node, table: Table, selected: tuple[str, ...], unset: tuple[bool, ...] | None
+        self,
+        where: Node,
+        table: Table,
+        selected: tuple[str, ...],
+        unset: tuple[bool, ...] | None,
+        *,
+        tried: bool = False,
     ) -> ClauseElement:
         """Returns the statement that reads a page. The filter is one of `parameterize`.
 
-        `unset` tells which values of the position before the page are None; it is None on the first page.
+        `unset` tells which values of the position before the page are None; it is None on the first page. With `tried`,
+        the filter is looked for in the next `max_tried` rows alone.
         """
-        return _Select(self, where, table, selected, unset)
+        return _Select(self, where, table, selected, unset, tried)
 
     def count(self, table: Table, where: Node = ALWAYS) -> ClauseElement:
         """Returns the statement that counts, up to `max_rows`, the rows in its ranges that a filter chooses."""
@@ -138,6 +134,7 @@ class _Select(ClauseElement):
     table: Table
     selected: tuple[str, ...]
     unset: tuple[bool, ...] | None
+    tried: bool
 
     inherit_cache = False
 
@@ -180,39 +177,50 @@ class _Writer:
         An index in the order of the list gives the rows of a first page at once. Otherwise the keys of the page are
         found first, in the index alone if it has all that the filter needs, and then their rows.
         """
-        columns, path = dict(self._table.c), self._path
+        path, first = self._path, element.unset is None
         conditions = self.conditions(element.where)
-        keyset = Keyset(path.keys, columns)
+        keyset = Keyset(path.keys, dict(self._table.c))
         selected, order = self._names(element.selected), ", ".join(map(self._process, keyset.order()))
         limit = f"LIMIT {self.parameter('max_rows')}"
-        if path.by_id or (path.ordered and not path.access.classed and element.unset is None):
-            (rows,) = self.ranges(selected, conditions, _FIRST if element.unset is None else _BEYOND)
+        after = [] if element.unset is None else [self._process(keyset.after(element.unset))]
+        join = "CROSS JOIN" if self._sqlite else "JOIN"  # SQLite reads the left side of a CROSS JOIN first
+        joined = f"AS page {join} {self._table.name} ON {self._column('id')} = page.id"
+        if element.tried:
+            page = self._keys(after, [], f"LIMIT {self.parameter('max_tried')}")
+            where = " AND ".join(conditions)
+            return f"SELECT {selected} FROM ({page}) {joined} WHERE {where} ORDER BY {order} {limit}"  # noqa: S608, ours
+        if path.by_id or (path.ordered and not path.access.classed and first):
+            (rows,) = self.ranges(selected, conditions, _FIRST if first else _BEYOND)
             return f"{rows} ORDER BY {order} {limit}"
+        page = self._keys(after, conditions, limit)
+        return f"SELECT {selected} FROM ({page}) {joined} ORDER BY {order}"  # noqa: S608, names of ours
+
+    def _keys(self, after: list[str], conditions: list[str], limit: str) -> str:
+        """Returns the statement of the keys of a page; `after` is the condition of a row before it, if any."""
+        path = self._path
+        if not after:
+            return self._part(_FIRST, conditions, limit)
+        if not path.ordered:
+            return self._part(_FIRST, [*conditions, *after], limit)
+        if path.by_id:
+            return self._part(_BEYOND, conditions, limit)
+        # Many rows may have the key of the row before the page; the others are read if they are few.
+        ties = self._part(_TIES, [*conditions, *([] if path.ties_by_id else after)], limit)
+        rest = self._part(_BEYOND, conditions, limit)
+        return f"SELECT * FROM ({ties}) AS ties UNION ALL SELECT * FROM ({rest}) AS rest {limit}"  # noqa: S608, ours
+
+    def _part(self, part: str, conditions: list[str], limit: str) -> str:
+        """Returns the statement of the keys of rows of a part, in the order of the list."""
+        path = self._path
         keys = self._names([key.field.name for key in path.keys])
         places = ", ".join(f"{place}{_direction(key)}" for place, key in enumerate(path.keys, 1))
-
-        def part(part: str, *more: str) -> str:
-            selects = list(self.ranges(keys, [*conditions, *more], part))
-            if path.ordered and len(selects) > 1 and not self._sqlite:  # it merges what says its order
-                selects = [f"({each} ORDER BY {places})" for each in selects]
-            ranges = " UNION ALL ".join(selects)
-            if not path.ordered and not self._sqlite:
-                ranges = f"SELECT * FROM ({ranges} OFFSET 0) AS chosen"  # noqa: S608, OFFSET: no index by the order
-            return f"{ranges} ORDER BY {places} {limit}"
-
-        if element.unset is None:
-            page = part(_FIRST)
-        else:
-            after = self._process(keyset.after(element.unset))
-            page = part(_FIRST, after)
-            if path.ordered:  # many rows may have the key of the row before the page; the rest is read if they are few
-                ties, rest = part(_TIES, *([] if path.ties_by_id else [after])), part(_BEYOND)
-                page = f"SELECT * FROM ({ties}) AS ties UNION ALL SELECT * FROM ({rest}) AS rest {limit}"  # noqa: S608
-        join = "CROSS JOIN" if self._sqlite else "JOIN"  # SQLite reads the left side of a CROSS JOIN first
-        return (
-            f"SELECT {selected} FROM ({page}) AS page {join} {self._table.name}"  # noqa: S608, names of ours
-            f" ON {self._column('id')} = page.id ORDER BY {order}"
-        )
+        selects = list(self.ranges(keys, conditions, part))
+        if path.ordered and len(selects) > 1 and not self._sqlite:  # it merges what says its order
+            selects = [f"({each} ORDER BY {places})" for each in selects]
+        ranges = " UNION ALL ".join(selects)
+        if not path.ordered and not self._sqlite:
+            ranges = f"SELECT * FROM ({ranges} OFFSET 0) AS chosen"  # noqa: S608, OFFSET: no index by the order
+        return f"{ranges} ORDER BY {places} {limit}"
 
     def conditions(self, where: Node) -> list[str]:
         """Returns the condition that a filter is; none if it chooses all rows."""

@@ -41,6 +41,13 @@ class Option:
     cost: int
     """The cost of an entry: of reading the row as well, unless the index has all that the list needs to choose."""
 
+    @property
+    def bounded(self) -> bool:
+        """True if the path has not all rows."""
+        return isinstance(self.path, TextPath) or bool(
+            self.path.access.equal or self.path.has_low or self.path.has_high
+        )
+
 
 Count: TypeAlias = Callable[[Option, int], int]
 """Returns the number of entries that a path has, or any number above the limit if it has more."""
@@ -61,25 +68,25 @@ class Plan:
         options = [*([self.walk] if self.walk else []), *self.collecting]
         return options[0].path if len(options) == 1 else None
 
-    @property
-    def by_id(self) -> Path | None:
-        """The walk, if it goes through all rows by the id: then it is known where some of them end."""
-        walk = self.walk.path if self.walk else None
-        return walk if isinstance(walk, Path) and walk.by_id and not walk.access.equal else None
-
     def cheapest(self, count: Count, max_cost: int) -> AnyPath | None:
-        """Returns the path that reads least; None if each costs more, or no path is better than the walk."""
+        """Returns the path that reads least; None if each costs more."""
         costs = []
-        for option in (*self.collecting, *([self.walk] if self.walk and not self.by_id else [])):
+        for option in (*self.collecting, *([self.walk] if self.walk and self.walk.bounded else [])):
             limit = max_cost // option.cost
             if (found := count(option, limit)) <= limit:
                 costs.append((found * option.cost, option.path))
         return min(costs, key=itemgetter(0))[1] if costs else None
 
     @property
+    def tried(self) -> Path | None:
+        """The walk, if a look at its next rows may save more."""
+        walk = self.walk.path if self.walk and self.collecting else None
+        return walk if isinstance(walk, Path) else None
+
+    @property
     def dearest(self) -> AnyPath | None:
-        """The path to take if each costs more: many rows that an index alone tells of, or the walk, or many rows."""
-        covering = (each.path for each in self.collecting if self.by_id and each.cost == 1)
+        """The path to take if each costs more: many entries of an index without their rows, or the walk."""
+        covering = (each.path for each in self.collecting if each.cost == 1)
         others = (each.path for each in (self.walk, *self.collecting) if each)
         return next(covering, next(others, None))
 

@@ -16,6 +16,8 @@ from artemis_server.query.tree import And, Compare, Matches, Node, Operator, Or
 
 MIN_CHARACTERS = 3
 """The characters of a trigram. A shorter text has none, and the index does not find it."""
+MAX_TRIGRAMS = 12
+"""The most trigrams of a text that are asked for; the others add little."""
 SQLITE_CANDIDATES = (
     "SELECT rowid AS id FROM event_texts WHERE event_texts MATCH :match AND rowid > :after "
     "UNION SELECT event_id FROM event_text_queue WHERE event_id > :after ORDER BY 1 LIMIT :max_candidates"
@@ -80,6 +82,8 @@ def _searches(node: Node) -> Iterator[Search]:
 def _search(node: Node) -> Search | None:
     """Returns the search that holds wherever the node holds; None if the index has no answer."""
     match node:
+        case Matches("name", open_start=False) | Compare("name"):
+            return None  # it has an index of its own
         case Matches(field, text) | Compare(field, Operator.EQ, str(text)) if field in text_index.COLUMNS:
             return Search((field,), text) if any(_trigrams(text)) else None
         case Or(terms):
@@ -100,5 +104,9 @@ def _trigrams(text: str) -> Iterator[str]:
 
 
 def _all(text: str) -> str:
-    quoted = (trigram.replace('"', '""') for trigram in _trigrams(text))
-    return " AND ".join(f'"{trigram}"' for trigram in dict.fromkeys(quoted))
+    """Returns the query for the trigrams of a text, for MAX_TRIGRAMS of them if they are more: each takes time."""
+    quoted = list(dict.fromkeys(trigram.replace('"', '""') for trigram in _trigrams(text)))
+    last = len(quoted) - 1
+    if last >= MAX_TRIGRAMS:
+        quoted = [quoted[place * last // (MAX_TRIGRAMS - 1)] for place in range(MAX_TRIGRAMS)]
+    return " AND ".join(f'"{trigram}"' for trigram in quoted)
