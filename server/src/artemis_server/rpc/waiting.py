@@ -125,8 +125,8 @@ class Arrivals:
             receive()
         else:
             connection = call.connection
-            self._queue[call] = connection, receive
             self._queued.add(call, 1)
+            self._queue[call] = connection, receive  # from now on another thread may take it
             self._begin(connection)
         if call.ended:  # before it was added
             self.discard(call)
@@ -140,8 +140,9 @@ class Arrivals:
         else:
             self._begun.discard(call)
         if self._queue:
-            if self._queue.pop(call, None) is not None:
-                self._queued.discard(call)
+            with self._lock:
+                if self._queue.pop(call, None) is not None:
+                    self._queued.discard(call)
             if not large:
                 self._begin(call.connection)
 
