@@ -8,7 +8,6 @@ pg_trgm, which it keeps in step itself. Neither is needed: without it, a search 
 
 import logging
 import sqlite3
-import string
 import time
 from collections.abc import Iterator
 
@@ -60,14 +59,6 @@ SQLITE_TRIGGERS = (
 SQLITE_FILL = "INSERT INTO event_text_queue (event_id) SELECT id FROM events"
 SQLITE = (*SQLITE_INDEX, SQLITE_QUEUE, *SQLITE_TRIGGERS, SQLITE_FILL)
 """The statements that make the index, with all events in its queue."""
-
-CAPITALS = {capital: str(index % 10) for index, capital in enumerate(string.ascii_uppercase)}
-"""The digit for which each capital letter stands in PostgreSQL's index: Robot is indexed as 7obot.
-
-pg_trgm has no regard to case. So a search for "robot" would read all events that have Robot.
-"""
-POSTGRESQL_TEXT = f"translate({{}}, '{''.join(CAPITALS)}', '{''.join(CAPITALS.values())}')"
-"""The expression that is indexed for a column."""
 
 _AVAILABLE = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
 _SCHEMA = """
@@ -162,5 +153,5 @@ def postgresql_statements(schema: str, *, anew: bool) -> Iterator[str]:
     """Yields the statements that make the index with the extension in a schema; `anew`, if one is not valid."""
     if anew:  # a build that failed or was killed leaves an index that slows writes and answers nothing
         yield f"DROP INDEX CONCURRENTLY {INDEX}"
-    columns = ", ".join(f"({POSTGRESQL_TEXT.format(column)}) {schema}.gin_trgm_ops" for column in COLUMNS)
+    columns = ", ".join(f"{column} {schema}.gin_trgm_ops" for column in COLUMNS)
     yield f"CREATE INDEX CONCURRENTLY {INDEX} ON events USING gin ({columns})"

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from artemis_models import text_index
 from sqlalchemy import ColumnElement, Text, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -23,11 +22,8 @@ Column = ColumnElement[Any]
 Columns = Mapping[str, Column]
 _SURROGATES = range(0xD800, 0xE000)  # no text has them
 _LAST_CODE_POINT = 0x10FFFF
-_POSITIONS = {"sqlite": "instr", "postgresql": "strpos"}
-"""By the dialect's name, the function that tells where a text first has a part, from 1; 0 if it has not."""
 _LIKE = "{}_like"
 """The name of the parameter that is a pattern for the text of the parameter with this name."""
-_INDEXED = str.maketrans(text_index.CAPITALS)
 _SPECIAL = re.compile(r"[\\%_]")
 
 
@@ -67,19 +63,13 @@ def _add(value: int | str, values: Values) -> str:
 
 
 def _add_pattern(node: Matches, values: Values) -> str:
-    r"""Adds the text of a node, and the pattern that PostgreSQL's index has an answer for, if there may be one.
+    r"""Adds the text of a node, and beside it its pattern for LIKE: for `name:"50%"` the text 50% and %50\%%.
 
-    For `name:"Go_1"` these are the text Go_1 and the pattern %6o\_1%: `text_index.CAPITALS` says why.
+    PostgreSQL finds a pattern by its index of texts, and SQLite's LIKE has no regard to case.
     """
     name = _add(node.text, values)
-    if _is_indexed(node.field):
-        indexed = node.text.translate(_INDEXED)
-        values[_LIKE.format(name)] = "%" + _SPECIAL.sub(r"\\\g<0>", indexed) + "%" * node.open_end
+    values[_LIKE.format(name)] = "%" + _SPECIAL.sub(r"\\\g<0>", node.text) + "%" * node.open_end
     return name
-
-
-def _is_indexed(field: str) -> bool:
-    return field in text_index.COLUMNS
 
 
 class Condition(ColumnElement[bool]):
@@ -107,7 +97,7 @@ class _Writer:
     def __init__(self, compiler: SQLCompiler, columns: Columns, options: Mapping[str, Any]) -> None:
         self._columns = columns
         self._process: Callable[[ColumnElement[Any]], str] = partial(compiler.process, **options)
-        self._position = _POSITIONS[compiler.dialect.name]
+        self._sqlite = compiler.dialect.name == "sqlite"
 
     def sql(self, node: Node) -> str:
         """Returns the SQL of a node: `id > 5 AND -day` gives "(events.id > ? AND NOT (...))"."""
@@ -135,15 +125,13 @@ class _Writer:
         return f"({self._column(node.field)} IS NOT NULL AND {comparison})"  # false, and not NULL
 
     def _match(self, node: Matches) -> str:
-        text, part = self._column(node.field), self._process(bindparam(node.text, type_=Text()))
+        text = self._column(node.field)
+        if not self._sqlite:
+            return f"{text} LIKE {self._process(bindparam(_LIKE.format(node.text), type_=Text()))}"
+        part = self._process(bindparam(node.text, type_=Text()))
         if node.open_end:
-            exact = f"{self._position}({text}, {part}) > 0"
-        else:
-            exact = f"substr({text}, length({text}) - length({part}) + 1) = {part}"
-        if self._position == "instr" or not _is_indexed(node.field):
-            return exact
-        pattern = self._process(bindparam(_LIKE.format(node.text), type_=Text()))
-        return f"({text_index.POSTGRESQL_TEXT.format(text)} LIKE {pattern} AND {exact})"
+            return f"instr({text}, {part}) > 0"
+        return f"substr({text}, length({text}) - length({part}) + 1) = {part}"
 
     def _joined(self, operator: str, terms: tuple[Node, ...], empty: str) -> str:
         return f"({operator.join(map(self.sql, terms))})" if terms else empty
