@@ -98,7 +98,9 @@ def lack(engine: Engine) -> str | None:
     """Returns a line that says what is missing, and what to do about it; None if the database has the index."""
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         if engine.dialect.name == "sqlite":
-            return None if _is_made(connection) and has_fts5(connection) else _lack_on_sqlite()
+            if not has_fts5(connection):
+                return f"{_NO_INDEX}: SQLite {sqlite3.sqlite_version} has no FTS5; run `migrate` where it has"
+            return None if _is_made(connection) else f"{_NO_INDEX}: run `migrate`"
         return None if connection.exec_driver_sql(_IS_VALID).scalar() else _lack_on_postgresql(connection)
 
 
@@ -116,10 +118,6 @@ def make_on_sqlite(connection: Connection) -> None:
 
 def _is_made(connection: Connection) -> bool:
     return connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'event_texts'").scalar() is not None
-
-
-def _lack_on_sqlite() -> str:
-    return f"{_NO_INDEX}: SQLite {sqlite3.sqlite_version} here has no FTS5; use one that has it, and run `migrate`"
 
 
 def _lack_on_postgresql(connection: Connection) -> str:

@@ -67,7 +67,7 @@ _COUNT = Statement(text("SELECT count(*) FROM event_text_queue"))
 _LOOK = Statement(
     text(
         "SELECT (SELECT count(*) FROM (SELECT 1 FROM event_text_queue LIMIT :max_rows)), "
-        "(SELECT max(id) FROM event_changes)"
+        "(SELECT coalesce(max(id), 0) FROM event_changes)"
     )
 )
 _FORGET = Statement(text("INSERT INTO event_texts (event_texts) VALUES ('delete-all')"))
