@@ -106,7 +106,10 @@ def test_a_user_who_may_not_make_the_extension_is_told_what_to_do(
         upgrade(user)
         advice = f"{MISSING}: a superuser has to run CREATE EXTENSION pg_trgm in this database; then run `migrate`"
         assert advice in caplog.messages
-        run(empty, "CREATE EXTENSION pg_trgm")
+        run(empty, "CREATE EXTENSION pg_trgm", "ALTER TABLE events OWNER TO postgres")
+        upgrade(user)
+        assert "the index ix_events_text cannot be made: must be owner of table events" in caplog.messages
+        run(empty, "ALTER TABLE events OWNER TO artemis")
         upgrade(user)
         assert value(empty, VALID) is True
 

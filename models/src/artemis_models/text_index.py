@@ -129,20 +129,29 @@ def _lack_on_postgresql(connection: Connection) -> str:
 
 
 def _make_on_postgresql(connection: Connection) -> None:
-    """Makes the index, and the extension before it, unless this user or this server cannot."""
+    """Makes the index, and the extension before it, unless this user or this server may not."""
     try:
         if connection.exec_driver_sql(_AVAILABLE).scalar() is not None:
             connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) not in _REFUSALS:
-            raise
-    schema = connection.exec_driver_sql(_SCHEMA).scalar()
-    if schema is None:
-        return
-    anew = connection.exec_driver_sql(_IS_VALID).scalar() is False
+        _pass_over(error)
+    try:
+        if schema := connection.exec_driver_sql(_SCHEMA).scalar():
+            _build(connection, schema)
+    except DBAPIError as error:
+        _pass_over(error)
+
+
+def _pass_over(error: DBAPIError) -> None:
+    if getattr(error.orig, "sqlstate", None) not in _REFUSALS:
+        raise error
+    log.warning("the index %s cannot be made: %s", INDEX, str(error.orig).partition("\n")[0])
+
+
+def _build(connection: Connection, schema: str) -> None:
     begun = time.monotonic()
     log.info("building the index %s of events; pg_stat_progress_create_index shows how far it is", INDEX)
-    for statement in postgresql_statements(schema, anew=anew):
+    for statement in postgresql_statements(schema, anew=connection.exec_driver_sql(_IS_VALID).scalar() is False):
         connection.exec_driver_sql(statement)
     log.info("built the index %s in %.1f s", INDEX, time.monotonic() - begun)
 
