@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -26,7 +27,7 @@ from artemis_server.settings import Settings
 
 from tests.e2e.conftest import Serve
 from tests.e2e.load import load_on
-from tests.e2e.samples import event_message
+from tests.e2e.samples import event, event_message
 from tests.e2e.servers import PATIENCE, Server, query, run, serving
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
@@ -81,6 +82,20 @@ def test_workers_on_postgresql_are_one_server_to_callers(postgresql_url: str) ->
     with serving(postgresql_url, "--workers", "2") as server:
         check_one_server(server.target)
         assert server.stop() == 0
+
+
+def test_a_worker_indexes_the_texts_of_what_is_created_also_after_one_was_killed(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    with ArtemisClient(server.target) as client:
+        for kill in (False, True):
+            client.events.batch_create([event()] * 1000)
+            if kill:
+                os.kill(min(workers(server)), signal.SIGKILL)
+            give_up = time.monotonic() + PATIENCE
+            while query(server.database, "SELECT 1 FROM event_text_queue LIMIT 1") and time.monotonic() < give_up:
+                pass
+            assert query(server.database, "SELECT count(*) FROM event_text_queue") == [(0,)]
+    assert server.stop() == 0
 
 
 def started(server: Server, count: int) -> None:

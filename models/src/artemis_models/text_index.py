@@ -98,7 +98,9 @@ def lack(engine: Engine) -> str | None:
     """Returns a line that says what is missing, and what to do about it; None if the database has the index."""
     with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
         if engine.dialect.name == "sqlite":
-            return None if _is_made(connection) and has_fts5(connection) else _lack_on_sqlite()
+            if not has_fts5(connection):
+                return f"{_NO_INDEX}: SQLite {sqlite3.sqlite_version} has no FTS5; run `migrate` where it has"
+            return None if _is_made(connection) else f"{_NO_INDEX}: run `migrate`"
         return None if connection.exec_driver_sql(_IS_VALID).scalar() else _lack_on_postgresql(connection)
 
 
@@ -118,10 +120,6 @@ def _is_made(connection: Connection) -> bool:
     return connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'event_texts'").scalar() is not None
 
 
-def _lack_on_sqlite() -> str:
-    return f"{_NO_INDEX}: SQLite {sqlite3.sqlite_version} here has no FTS5; use one that has it, and run `migrate`"
-
-
 def _lack_on_postgresql(connection: Connection) -> str:
     if connection.exec_driver_sql(_AVAILABLE).scalar() is None:
         return f"{_NO_INDEX}: install the extension pg_trgm (package postgresql-contrib), and run `migrate`"
@@ -131,20 +129,29 @@ def _lack_on_postgresql(connection: Connection) -> str:
 
 
 def _make_on_postgresql(connection: Connection) -> None:
-    """Makes the index, and the extension before it, unless this user or this server cannot."""
+    """Makes the index, and the extension before it, unless this user or this server may not."""
     try:
         if connection.exec_driver_sql(_AVAILABLE).scalar() is not None:
             connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) not in _REFUSALS:
-            raise
-    schema = connection.exec_driver_sql(_SCHEMA).scalar()
-    if schema is None:
-        return
-    anew = connection.exec_driver_sql(_IS_VALID).scalar() is False
+        _pass_over(error)
+    try:
+        if schema := connection.exec_driver_sql(_SCHEMA).scalar():
+            _build(connection, schema)
+    except DBAPIError as error:
+        _pass_over(error)
+
+
+def _pass_over(error: DBAPIError) -> None:
+    if getattr(error.orig, "sqlstate", None) not in _REFUSALS:
+        raise error
+    log.warning("the index %s cannot be made: %s", INDEX, str(error.orig).partition("\n")[0])
+
+
+def _build(connection: Connection, schema: str) -> None:
     begun = time.monotonic()
     log.info("building the index %s of events; pg_stat_progress_create_index shows how far it is", INDEX)
-    for statement in postgresql_statements(schema, anew=anew):
+    for statement in postgresql_statements(schema, anew=connection.exec_driver_sql(_IS_VALID).scalar() is False):
         connection.exec_driver_sql(statement)
     log.info("built the index %s in %.1f s", INDEX, time.monotonic() - begun)
 
