@@ -108,8 +108,8 @@ _SAMPLES = {"sqlite": _Sample(_json_each, json.dumps), "postgresql": _Sample(_un
 def _statements(where: Node, table: Table, dialect: str) -> _Statements:
     """Returns the statements that count. Each value is a parameter, so filters that differ in values share them.
 
-    The last one looks up the row of each id in a subquery. With EXISTS or a join, PostgreSQL that has no statistics yet,
-    as after a load, would read the whole table instead.
+    The last one looks up the row of each id in a subquery. With EXISTS or a join, PostgreSQL that has no statistics
+    yet, as after a load, would read the whole table instead.
     """
     conditions: list[ColumnElement[bool]] = [] if where == ALWAYS else [Condition(where, dict(table.c))]
     matches = select(literal_column("1")).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
