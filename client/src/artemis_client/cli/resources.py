@@ -102,13 +102,13 @@ class Calls:
         """Yields the resources of all pages."""
         yield from _messages(self._part.list(**options))
 
-    def get(self, ids: Sequence[int]) -> Iterator[Message]:
+    def get(self, ids: Sequence[int], **options: Any) -> Iterator[Message]:
         """Yields the resources with these ids, in their order."""
         if len(ids) == 1:
-            yield from _messages(self._part.get(each) for each in ids)
+            yield from _messages(self._part.get(each, **options) for each in ids)
             return
         for some in chunks(ids):
-            yield from _messages(self._part.batch_get(some))
+            yield from _messages(self._part.batch_get(some, **options))
 
     def create(self, message: Message, **options: Any) -> Message:
         """Creates one."""

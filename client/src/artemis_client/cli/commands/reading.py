@@ -29,7 +29,7 @@ def get(name: str) -> Command:
         style = style_of(view, format, columns)
         wanted = read_ids(ids)
         with calls(resource) as client:
-            found = client.get(wanted)
+            found = client.get(wanted, read_mask=style.columns)
             if len(ids) == 1 and STDIN not in ids:
                 write_one(next(found), view, style)
             else:
@@ -49,7 +49,8 @@ def list_(name: str) -> Command:
     def run(limit: int | None, format: str | None, columns: str | None, **request: Any) -> None:  # noqa: A002 - likewise
         style = style_of(view, format, columns)
         with calls(resource) as client:
-            found = client.list(**request, page_size=min(limit or MAX_BATCH, MAX_BATCH))
+            size = min(limit or MAX_BATCH, MAX_BATCH)
+            found = client.list(**request, page_size=size, read_mask=style.columns)
             write_all(islice(found, limit), view, style)
 
     filter_help = f"Choose the {name}, such as 'create_time > \"2030-01-01\"'. docs/filters.md has the language."

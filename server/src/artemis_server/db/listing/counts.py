@@ -14,12 +14,12 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    Select,
     Table,
     TableValuedAlias,
     Text,
     bindparam,
     cast,
-    exists,
     func,
     literal_column,
     select,
@@ -113,7 +113,8 @@ _SAMPLES = {"sqlite": _Sample(_json_each, json.dumps), "postgresql": _Sample(_un
 def _statements(where: Node, table: Table, dialect: str, path: AnyPath | None) -> _Statements:
     """Returns the statements that count. Each value is a parameter, so filters that differ in values share them.
 
-    The last one asks for each id whether its row exists and matches, so that no engine begins with another index.
+    The last one looks up the row of each id in a subquery. With EXISTS or a join, PostgreSQL that has no statistics
+    yet, as after a load, would read the whole table instead.
     """
     conditions: list[ColumnElement[bool]] = [] if where == ALWAYS else [Condition(where, dict(table.c))]
     rows = select(literal_column("1")).select_from(table).where(*conditions).limit(bindparam("max_rows")).subquery()
@@ -121,11 +122,14 @@ def _statements(where: Node, table: Table, dialect: str, path: AnyPath | None) -
     # SQLite looks up the least id or the greatest one, and for both in one query reads all rows.
     lowest, highest = (select(end(table.c.id)).scalar_subquery() for end in (func.min, func.max))
     sample = _SAMPLES[dialect].table()
-    matching = exists(select(literal_column("1")).select_from(table).where(table.c.id == sample.c.value, *conditions))
+    looked_up: Select[Any] = (
+        select(literal_column("1")).select_from(table).where(table.c.id == sample.c.value, *conditions)
+    )
+    matching = looked_up.correlate(sample).scalar_subquery()
     return _Statements(
         bounded=Statement(bounded),
         extent=Statement(select(lowest, highest)),
-        sampled=Statement(select(func.count()).select_from(sample).where(matching)),
+        sampled=Statement(select(func.count(matching)).select_from(sample)),
     )
 
 
