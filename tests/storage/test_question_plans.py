@@ -32,7 +32,7 @@ from tests.tools import find
 ROWS, PAGE = 10_000, 50
 MAX_STEPS = 40_000
 """Instructions of SQLite for a page. A page from an index takes 2,000, and to read every row takes 70,000 and more."""
-MAX_READ = 4000
+MAX_READ = 6000
 """Rows that PostgreSQL's scans may read for a page."""
 COUNTS = "SELECT count(*) FROM (SELECT"
 """The begin of statements that count rows up to a limit, so that their scans are none of a whole table."""

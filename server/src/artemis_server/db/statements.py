@@ -60,8 +60,10 @@ def principal_name(session: Session) -> str:
 class Statement:
     """A statement whose parameters are named binds. It raises the driver's own errors (PEP 249)."""
 
-    def __init__(self, clause: ClauseElement) -> None:
+    def __init__(self, clause: ClauseElement, *, planned_anew: bool = False) -> None:
+        """With `planned_anew`, PostgreSQL makes a plan for the values of each execution, also after many of them."""
         self._clause = clause
+        self._planned_anew = planned_anew
         self._compiled: dict[str, _Compiled] = {}
 
     def first(self, session: Session, values: Values) -> Row | None:
@@ -123,6 +125,8 @@ class Statement:
 
     def _execute(self, session: Session, values: Values) -> DBAPICursor:
         driver, compiled = self._prepare(session)
+        if self._planned_anew and compiled.prepares:
+            return driver.execute(compiled.sql, compiled.positional(values), prepare=False)
         return driver.execute(compiled.sql, compiled.positional(values))
 
     def _prepare(self, session: Session) -> "tuple[Driver, _Compiled]":
@@ -145,6 +149,8 @@ class _Compiled:
             dialect=cast("type[DefaultDialect]", type(dialect))(paramstyle=_POSITIONAL[dialect.name])
         )
         self.sql = str(compiler)
+        self.prepares = dialect.name == "postgresql"
+        """True if the driver prepares statements that are executed often."""
         self._names: list[str] = compiler.positiontup
         self._constants = {name: value for name, value in compiler.params.items() if value is not None}
 

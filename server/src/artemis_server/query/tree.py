@@ -85,3 +85,15 @@ def fields(node: Node) -> frozenset[str]:
         case HasEtag():
             return frozenset({"etag"})
     return frozenset({node.field})
+
+
+def searches_text(node: Node) -> bool:
+    """Tells whether a tree looks for texts anywhere in others: how many rows have one depends on the text."""
+    match node:
+        case And(terms) | Or(terms):
+            return any(map(searches_text, terms))
+        case Not(term):
+            return searches_text(term)
+        case Matches(open_start=True):
+            return True
+    return False

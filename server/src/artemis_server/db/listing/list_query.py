@@ -15,7 +15,7 @@ from artemis_server.db.listing.plans import LOW_COST, MAX_COST, AnyPath, Option,
 from artemis_server.db.listing.text_search import is_available, searches
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
-from artemis_server.query.tree import ALWAYS, Node
+from artemis_server.query.tree import ALWAYS, Node, searches_text
 
 MAX_KEPT_VALUES = 50
 """The most values in a filter whose statement is kept. Few filters are longer; the longest have 100 values."""
@@ -125,7 +125,8 @@ def _statement(
     path, the engine finds its own.
     """
     if isinstance(path, Path):
-        return Statement(path.select(where, table, selected, unset, tried=tried))
+        clause = path.select(where, table, selected, unset, tried=tried)
+        return Statement(clause, planned_anew=searches_text(where))
     if path is not None:
         return Statement(path.select(where, table, selected, unset))
     columns = dict(table.c)
@@ -135,4 +136,5 @@ def _statement(
         statement = statement.where(Condition(where, columns))
     if unset is not None:
         statement = statement.where(keyset.after(unset))
-    return Statement(statement.order_by(*keyset.order()).limit(bindparam("max_rows")))
+    clause = statement.order_by(*keyset.order()).limit(bindparam("max_rows"))
+    return Statement(clause, planned_anew=searches_text(where))
