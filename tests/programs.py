@@ -15,6 +15,7 @@ from pathlib import Path
 from artemis_loader import locks
 from artemis_loader.locks import LoadRunning, lock_path, only_load
 from artemis_models import create_engine, upgrade
+from artemis_server import cli
 
 from tests.e2e.processes import Process
 from tests.e2e.servers import PATIENCE, environment
@@ -78,6 +79,17 @@ def upgrade_the_database(gate: str, url: str) -> None:
     engine = create_engine(url)
     _wait(gate)
     upgrade(engine)
+
+
+def serve_without_opentelemetry(url: str) -> None:
+    """Serves as where OpenTelemetry is not installed."""
+    sys.modules["opentelemetry"] = None  # type: ignore[assignment]
+    sys.exit(cli.main(["serve", "--database-url", url]))
+
+
+def print_the_modules_of(package: str) -> None:
+    """Prints the modules of a package that have been imported with the commands, none of which has run."""
+    print([name for name in sys.modules if name.partition(".")[0] == package])  # noqa: T201, the test reads it
 
 
 def wait_for_a_signal() -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,7 @@ def _process(command: list[str], env: dict[str, str], folder: Path, inside: int)
 
     def take_terminal() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored if the tests run in a shell's background
 
     return subprocess.Popen(
         command, stdin=inside, stdout=inside, stderr=inside, start_new_session=True, preexec_fn=take_terminal,

@@ -105,7 +105,8 @@ class Process:
     def send_signal(self, number: int) -> None:
         """Sends a signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # the nursery has waited for it, and reports that next
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Asks it to end."""

@@ -5,11 +5,9 @@ import re
 import signal
 import sqlite3
 import subprocess
-import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +15,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from tests.e2e.processes import Process
+from tests.template import migrated
 
 PATIENCE = 60.0
 """Seconds that anything here may take, on a machine that is busy with other things."""
@@ -123,7 +122,7 @@ def serving(
     named, the server makes the file as well: it may be of another release.
     """
     if isinstance(database, Path) and not (database.exists() or new or python or "--no-migrate" in flags):
-        database.write_bytes(_migrated())
+        database.write_bytes(migrated())
     command = [*_command("serve", database, *flags), "--listen", listen]
     server = Server(_started(command, python), Path(database))
     try:
@@ -131,16 +130,6 @@ def serving(
         yield server
     finally:
         server.end()
-
-
-@cache
-def _migrated() -> bytes:
-    """Returns a database file that is empty but for its schema. To migrate one takes longer than to start a server."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "artemis.db"
-        migrated = run("migrate", path)
-        assert migrated.returncode == 0, migrated.stderr
-        return path.read_bytes()
 
 
 def run(name: str, database: Path | str, *flags: str) -> "subprocess.CompletedProcess[str]":

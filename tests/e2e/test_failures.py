@@ -78,7 +78,7 @@ def test_a_file_that_is_cut_short_does_not_end_the_server(serve: Serve) -> None:
 
 def test_health_says_whether_the_database_can_be_written(serve: Serve, tmp_path: Path) -> None:
     """A full disk shows once a write failed. When there is room again, the server serves by itself."""
-    server = serve()
+    server = serve(new=True)  # which leaves a log, as `no_room` needs it
     with grpc.insecure_channel(server.target) as channel:
         wait_for_health(channel, HealthCheckResponse.SERVING)
         with no_room(server):

@@ -75,6 +75,7 @@ def test_kill_9_at_a_random_moment_leaves_the_old_feed_or_the_new_one(loader: Lo
         old = new
 
 
+@pytest.mark.acceptance
 def test_readers_see_one_feed_or_the_other_and_writers_no_error(loader: Loader) -> None:
     """A page is one snapshot: what the API answers is of one feed, too."""
     loader.publish(MANY + 5, "New")

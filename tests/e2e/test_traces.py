@@ -1,7 +1,6 @@
 """Traces: the spans of real calls, in process and through a collector that speaks OTLP."""
 
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from tests.e2e.processes import Process
 from tests.e2e.samples import event, event_message
 from tests.e2e.servers import PATIENCE, environment, serving
 
@@ -192,18 +192,15 @@ def test_an_exporter_that_there_is_not_is_named(variables: dict[str, str], text:
         wanted(variables)
 
 
-SERVE = "from artemis_server.cli import main; sys.exit(main(['serve', '--database-url', 'sqlite:////nowhere/x.db']))"
-
-
-def python(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", f"import sys; {code}"]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False, env=environment() | variables
-    )
+def program(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Runs one of `tests.programs`."""
+    process = Process(["tests.programs", *command], environment() | variables)
+    out, err = process.communicate(PATIENCE)
+    return subprocess.CompletedProcess(command, process.wait(PATIENCE), out, err)
 
 
 def test_without_the_extra_one_line_says_what_to_install() -> None:
-    ended = python(f"sys.modules['opentelemetry'] = None; {SERVE}", OTEL_TRACES_EXPORTER="otlp")
+    ended = program("serve_without_opentelemetry", "sqlite:////nowhere/x.db", OTEL_TRACES_EXPORTER="otlp")
     expected = (
         "artemis-server: OTEL_* asks for traces, and OpenTelemetry is not installed: pip install artemis-server[otel]"
     )
@@ -211,5 +208,5 @@ def test_without_the_extra_one_line_says_what_to_install() -> None:
 
 
 def test_without_traces_nothing_of_opentelemetry_is_imported() -> None:
-    ended = python("import artemis_server.cli; print([name for name in sys.modules if 'opentelemetry' in name])")
-    assert ended.stdout == "[]\n"
+    assert program("print_the_modules_of", "opentelemetry").stdout == "[]\n"
+    assert program("print_the_modules_of", "artemis_server").stdout != "[]\n", "the program can tell"

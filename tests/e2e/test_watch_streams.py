@@ -72,7 +72,7 @@ def token_of(stub: Stub) -> str:
 def test_a_token_of_another_database_a_changed_one_and_a_bad_filter_are_refused(stub: Stub, serve: Serve) -> None:
     token = token_of(stub)
     changed = token[:-5] + ("A" if token[-5] != "A" else "B") + token[-4:]
-    with grpc.insecure_channel(serve().target) as channel:
+    with grpc.insecure_channel(serve(new=True).target) as channel:
         foreign = token_of(Stub(channel))
     bad_token = Code.INVALID_ARGUMENT, "INVALID_RESUME_TOKEN"
     assert failure(watch(stub, changed)) == bad_token

@@ -42,11 +42,11 @@ print(time.process_time() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_
     ("kind", "prefix", "unit"),
     [
         pytest.param("BatchGetEventsRequest", "0a", "00", id="packed ids"),
-        pytest.param("BatchCreateEventsRequest", "", "0a00", id="empty requests"),
-        pytest.param("BatchUpdateEventsRequest", "", "0a020a00", id="empty events"),
-        pytest.param("UpdateEventRequest", "12", "0a0161", id="paths"),
+        pytest.param("BatchCreateEventsRequest", "", "0a00", id="empty requests", marks=pytest.mark.acceptance),
+        pytest.param("BatchUpdateEventsRequest", "", "0a020a00", id="empty events", marks=pytest.mark.acceptance),
+        pytest.param("UpdateEventRequest", "12", "0a0161", id="paths", marks=pytest.mark.acceptance),
         pytest.param("BatchCreateEventsRequest", "0a0a", "7b7c", id="unknown groups"),
-        pytest.param("CreateEventRequest", "0a12", "c2a0", id="a blank name"),
+        pytest.param("CreateEventRequest", "0a12", "c2a0", id="a blank name", marks=pytest.mark.acceptance),
     ],
 )
 def test_no_request_costs_more_than_its_share(kind: str, prefix: str, unit: str) -> None:
