@@ -9,7 +9,6 @@ from artemis_models.engine import create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
 from artemis_models.garbage_collector import tune_garbage_collector
 from artemis_models.hosts import hosts_of, join_attempts
-from artemis_models.lengths import CLASSES, LENGTH_CLASS, lengths
 from artemis_models.migrate import upgrade, upgrade_sql
 from artemis_models.poolers import Pooler, check_session, pooler_of
 from artemis_models.postgresql import is_unreplicated
@@ -37,8 +36,6 @@ from artemis_models.tables import (
 
 __all__ = [
     "AUTOCOMMIT",
-    "CLASSES",
-    "LENGTH_CLASS",
     "Base",
     "ChangeContext",
     "DatabaseError",
@@ -64,7 +61,6 @@ __all__ = [
     "hosts_of",
     "is_unreplicated",
     "join_attempts",
-    "lengths",
     "next_update_time",
     "pooler_of",
     "sequence_repair",

@@ -18,6 +18,6 @@ _LONGEST = 2**60
 """More than the microseconds from the year 1 to the year 9999."""
 
 
-def lengths(number: int) -> tuple[int, int]:
+def extremes(number: int) -> tuple[int, int]:
     """Returns the least and the greatest length of an event of a class, in microseconds."""
     return MAX_LENGTHS[number - 1] + 1 if number else 0, (*MAX_LENGTHS, _LONGEST)[number]

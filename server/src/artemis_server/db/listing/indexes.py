@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
-from artemis_models import LENGTH_CLASS
+from artemis_models import lengths
 from sqlalchemy import Column, Table, TextClause
 
 from artemis_server.db.listing.bounds import Bounds, Box
@@ -62,7 +62,7 @@ def indexes_of(table: Table) -> tuple[TableIndex, ...]:
 def _column(expression: object) -> str | None:
     if isinstance(expression, Column):
         return str(expression.name)
-    if isinstance(expression, TextClause) and expression.text == f"({LENGTH_CLASS})":
+    if isinstance(expression, TextClause) and expression.text == f"({lengths.LENGTH_CLASS})":
         return LENGTH
     return None
 

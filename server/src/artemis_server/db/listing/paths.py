@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from artemis_models import CLASSES, LENGTH_CLASS, lengths
+from artemis_models import lengths
 from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -56,7 +56,7 @@ class Path:
     @property
     def numbers(self) -> Sequence[int]:
         """The numbers of its ranges."""
-        return CLASSES if self.access.classed else (0,)
+        return lengths.CLASSES if self.access.classed else (0,)
 
     def values(self, box: Box, after: Position | None) -> Values:
         """Returns the values of the parameters that are not the filter's."""
@@ -104,7 +104,7 @@ class Path:
         bounds = box.get(self.access.key, Bounds())
         if not self.access.classed:
             return bounds
-        shortest, longest = lengths(number)
+        shortest, longest = lengths.extremes(number)
         if self.access.key == "start_time":
             ends = box.get("end_time", Bounds())
             derived = Bounds(_moved(ends.low, -longest), _moved(ends.high, -shortest))
@@ -237,7 +237,7 @@ class _Writer:
         # In SQLite no index is used for what has a plus before it: the range is the narrowest.
         checked = [f"+({each})" if self._sqlite else each for each in conditions]
         for number in self._path.numbers:
-            classed = [f"({LENGTH_CLASS}) = {number}"] if self._access.classed else []
+            classed = [f"({lengths.LENGTH_CLASS}) = {number}"] if self._access.classed else []
             terms = [*fixed, *classed, *self._ends(number, part), *checked]
             where = f" WHERE {' AND '.join(terms)}" if terms else ""
             yield f"SELECT {selected} FROM {name}{hint}{where}"  # noqa: S608, names of ours
