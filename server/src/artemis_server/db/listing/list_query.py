@@ -19,8 +19,9 @@ from artemis_server.query.tree import ALWAYS, Node, searches_text
 
 MAX_KEPT_VALUES = 50
 """The most values in a filter whose statement is kept. Few filters are longer; the longest have 100 values."""
-FEW_ROWS, MANY_ROWS = 500, 10_000
-"""The next rows in the order of a list that are looked at before many rows are collected, and before very many.
+_STAGES = ((LOW_COST, 500), (MAX_COST, 2_000), (None, 10_000))
+"""The cost at which rows are collected, and the next rows in the order of the list that are looked at before more is
+spent.
 
 It is a look at some because the rows that a filter chooses may all be at the other end: what changed lately has the
 last ids.
@@ -73,8 +74,9 @@ class Query:
         """
         plan, count = self._planned.plan(session), partial(self._planned.count, session)
         path = plan.sole
-        for max_cost, tried in (LOW_COST, FEW_ROWS), (MAX_COST, MANY_ROWS):
-            path = path or plan.cheapest(count, max_cost)
+        for max_cost, tried in _STAGES:
+            if path is None and max_cost is not None:
+                path = plan.cheapest(count, max_cost)
             if path is None and plan.tried is not None:
                 rows = [row for chunk in self._rows(session, plan.tried, after, limit, tried) for row in chunk]
                 if len(rows) == limit:
