@@ -6,7 +6,6 @@ rows are collected by the one that has the fewest, and sorted. Counting the entr
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TypeAlias
 
 from sqlalchemy import Table
@@ -69,13 +68,13 @@ class Plan:
         return options[0].path if len(options) == 1 else None
 
     def cheapest(self, count: Count, max_cost: int) -> AnyPath | None:
-        """Returns the path that reads least; None if each costs more."""
-        costs = []
-        for option in (*self.collecting, *([self.walk] if self.walk and self.walk.bounded else [])):
-            limit = max_cost // option.cost
-            if (found := count(option, limit)) <= limit:
-                costs.append((found * option.cost, option.path))
-        return min(costs, key=itemgetter(0))[1] if costs else None
+        """Returns the path that reads least; None if each costs more. No more is counted than the best has so far."""
+        best, cost = None, max_cost
+        for option in (*([self.walk] if self.walk and self.walk.bounded else []), *self.collecting):
+            limit = cost // option.cost
+            if (found := count(option, limit)) <= limit and (best is None or found * option.cost < cost):
+                best, cost = option.path, found * option.cost
+        return best
 
     @property
     def tried(self) -> Path | None:
