@@ -18,10 +18,10 @@ from artemis_server.db.listing.text_search import Search, match
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import Node, fields
 
-LOW_COST, MAX_COST = 1_000, 80_000
+LOW_COST, MAX_COST = 1_000, 40_000
 """What collecting rows for a page costs when no other way need be looked for, and what it costs at most.
 
-The unit is an entry of an index that is read: 0.1 and 10 ms in all.
+The unit is an entry of an index that is read: 0.1 and 5 ms in all.
 """
 ROW_COST = 8
 """The cost of a row that is read, in entries of an index."""
@@ -78,8 +78,8 @@ class Plan:
 
     @property
     def tried(self) -> Path | None:
-        """The walk, if a look at its next rows may save more."""
-        walk = self.walk.path if self.walk and self.collecting else None
+        """The walk, if a look at its next rows may save more: not if its index has all that the filter needs."""
+        walk = self.walk.path if self.walk and self.collecting and self.walk.cost > 1 else None
         return walk if isinstance(walk, Path) else None
 
     @property
