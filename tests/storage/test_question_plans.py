@@ -49,7 +49,7 @@ NAMES = "SELECT name FROM events WHERE id > 1000 ORDER BY id LIMIT 5000"
 
 @dataclass
 class Work:
-    """What an engine does for a page: `steps` of its plans, and those that are `scans` of a whole table or index."""
+    """The work of an engine for a page: `steps` of its plans, and those that are `scans` of a whole table or index."""
 
     steps: list[str] = field(default_factory=list)
     scans: list[str] = field(default_factory=list)

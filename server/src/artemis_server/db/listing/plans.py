@@ -19,7 +19,7 @@ from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import Node, fields
 
 LOW_COST, MAX_COST = 1_000, 40_000
-"""What collecting rows for a page costs when no other way need be looked for, and what it costs at most.
+"""The cost of collecting rows for a page below which no other way is looked for, and the highest that is accepted.
 
 The unit is an entry of an index that is read: 0.1 and 5 ms in all.
 """
