@@ -1,4 +1,4 @@
-"""How much a test tries: all of it in `make acceptance`, and a quarter in `make test`, which is to be quick."""
+"""The share of its examples that a test tries: all in `make acceptance`, a quarter in `make test`."""
 
 from hypothesis import settings
 
