@@ -190,9 +190,11 @@ def cloned(server: URL, template: str) -> Iterator[URL]:
 
 
 @pytest.fixture
-def engine(database_url: str) -> Engine:
-    """The engine that `database` owns, for tests that look at its connections."""
-    return create_engine(database_url, connections=CONNECTIONS)
+def engine(database_url: str) -> Iterator[Engine]:
+    """The engine that `database` owns, for tests that look at its connections or need nothing else."""
+    engine = create_engine(database_url, connections=CONNECTIONS)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
