@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("protos", "models", "server", "client", "loader", "testing")
+MAX_MODULES = 16
+"""Modules of a folder beside its `__init__`; more of them are sorted into folders whose names say what is inside."""
 
 
 def project(package: str) -> dict[str, Any]:
@@ -46,3 +48,10 @@ def test_the_newest_release_of_the_changelog_has_the_version_of_every_package(pa
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     releases = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d{2}-\d{2})?$", changelog, re.MULTILINE)
     assert ["Unreleased", project(package)["version"]] == releases[:2]
+
+
+@pytest.mark.parametrize("package", PACKAGES[1:])  # the modules of protos are generated
+def test_a_folder_has_few_enough_modules_to_read_its_list(package: str) -> None:
+    folders = (folder for folder in (ROOT / package / "src").rglob("*") if folder.is_dir())
+    modules = {folder: [path for path in folder.glob("*.py") if path.name != "__init__.py"] for folder in folders}
+    assert [folder for folder, found in modules.items() if len(found) > MAX_MODULES] == []

@@ -16,7 +16,7 @@ from artemis_models import create_engine
 from artemis_models.flags import OFF
 from artemis_server.app import Application
 from artemis_server.settings import Settings
-from artemis_server.telemetry.traces import Traces, TracesError, wanted
+from artemis_server.telemetry.traces import Traces, TracesError, enabled
 from artemis_server.telemetry.worker import Telemetry
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -161,7 +161,7 @@ def test_a_collector_that_is_away_is_named_once_and_harms_no_call(
     ],
 )
 def test_traces_are_off_unless_an_exporter_is_named(variables: dict[str, str]) -> None:
-    assert not wanted(variables)
+    assert not enabled(variables)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_traces_are_off_unless_an_exporter_is_named(variables: dict[str, str]) -
     ],
 )
 def test_traces_are_on_when_an_exporter_is_named(variables: dict[str, str]) -> None:
-    assert wanted(variables)
+    assert enabled(variables)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_traces_are_on_when_an_exporter_is_named(variables: dict[str, str]) -> N
 )
 def test_an_exporter_that_there_is_not_is_named(variables: dict[str, str], text: str) -> None:
     with pytest.raises(TracesError, match=f"^{text}$"):
-        wanted(variables)
+        enabled(variables)
 
 
 def program(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":

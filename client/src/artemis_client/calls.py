@@ -68,9 +68,9 @@ def checked_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
     for name, value in metadata.items():
         if not _METADATA_NAME.fullmatch(name) or name.startswith("grpc-") or name in _RESERVED:
             raise ValueError(f"{name!r} cannot be the name of metadata: use a-z, 0-9, '-', '_' and '.'")
-        wanted = bytes if name.endswith("-bin") else str
-        if not isinstance(value, wanted):
-            raise TypeError(f"the metadata {name!r} must be {wanted.__name__}, not {type(value).__name__}")
+        expected = bytes if name.endswith("-bin") else str
+        if not isinstance(value, expected):
+            raise TypeError(f"the metadata {name!r} must be {expected.__name__}, not {type(value).__name__}")
         if isinstance(value, str) and not _METADATA_TEXT.fullmatch(value):
             raise ValueError(f"the metadata {name!r} must be printable ASCII; a name that ends with -bin takes bytes")
     return tuple(metadata.items())

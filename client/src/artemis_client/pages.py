@@ -48,9 +48,9 @@ class Found(dict[int, Identified]):
 
     def __init__(self, ids: Iterable[int], resources: Iterable[Identified]) -> None:
         by_id = {each.id: each for each in resources}
-        wanted = dict.fromkeys(ids)
-        super().__init__((each, by_id[each]) for each in wanted if each in by_id)
-        self.missing = tuple(each for each in wanted if each not in by_id)
+        distinct = dict.fromkeys(ids)
+        super().__init__((each, by_id[each]) for each in distinct if each in by_id)
+        self.missing = tuple(each for each in distinct if each not in by_id)
 
 
 def id_filters(ids: Iterable[int]) -> Iterator[str]:

@@ -4,11 +4,10 @@ This package knows SQLAlchemy and nothing of gRPC, of the contract's messages or
 """
 
 from artemis_models import triggers as _triggers  # noqa: F401, it adds the triggers to the tables
-from artemis_models.allocator import tune_allocator
 from artemis_models.engine import create_engine, describe
 from artemis_models.errors import AUTOCOMMIT, DatabaseError, ReadOnlyError
-from artemis_models.garbage_collector import tune_garbage_collector
 from artemis_models.hosts import hosts_of, join_attempts
+from artemis_models.memory import tune_allocator, tune_garbage_collector
 from artemis_models.migrate import upgrade, upgrade_sql
 from artemis_models.poolers import Pooler, check_session, pooler_of
 from artemis_models.postgresql import is_unreplicated

@@ -52,8 +52,8 @@ from artemis_server.db.connection.database import Database
 from artemis_server.db.connection.turn import SharedTurn, Turn
 from artemis_server.settings import Settings, SettingsError, parse
 from artemis_server.supervisor import REPLACED, SAME_SIGNAL, STOP_SIGNALS, Tell, supervise
+from artemis_server.telemetry.traces import enabled as traces_enabled
 from artemis_server.telemetry.traces import traces_of
-from artemis_server.telemetry.traces import wanted as traces_wanted
 from artemis_server.telemetry.worker import Metrics, Telemetry
 
 MIN_THREADS = 8
@@ -110,7 +110,7 @@ def _serve(settings: Settings, engine: Engine) -> int:
     if settings.workers not in (None, 1) and not supervisor.SUPPORTED:
         raise SettingsError("several workers need Linux: leave out --workers")
     access = AccessControl(settings)
-    traces_wanted()
+    traces_enabled()
     check_address(settings.listen)  # before anything is changed
     engines_of_replicas(settings, engine)
     migrating = engine.dialect.name == "sqlite" if settings.migrate is None else settings.migrate
@@ -177,14 +177,14 @@ def _work(settings: Settings, metrics: Metrics | None, turn: Turn, number: int, 
         log.error("%s", error)
         return 1
     tell(supervisor.LISTENING)
-    told = None
-    while told is None and not application.healthy:
-        told = signal.sigtimedwait({signal.SIGTERM, REPLACED}, HEALTH_INTERVAL)
-    if told is None:
+    received = None
+    while received is None and not application.healthy:
+        received = signal.sigtimedwait({signal.SIGTERM, REPLACED}, HEALTH_INTERVAL)
+    if received is None:
         tell(supervisor.SERVING)
-        told = signal.sigwaitinfo({signal.SIGTERM, REPLACED})
+        received = signal.sigwaitinfo({signal.SIGTERM, REPLACED})
     grace = settings.shutdown_grace
-    _stop(application, min(grace, MAX_REPLACED_GRACE) if told.si_signo == REPLACED else grace)
+    _stop(application, min(grace, MAX_REPLACED_GRACE) if received.si_signo == REPLACED else grace)
     return 0
 
 
@@ -215,9 +215,9 @@ def _stop(application: Application, grace: float) -> None:
 
 def _end_at_next_signal() -> None:
     """Ends the process at once with exit code 1, when a second signal to stop arrives: not within SAME_SIGNAL."""
-    told = time.monotonic()
+    received = time.monotonic()
     signal.sigwait(STOP_SIGNALS)
-    while time.monotonic() - told < SAME_SIGNAL:
+    while time.monotonic() - received < SAME_SIGNAL:
         signal.sigwait(STOP_SIGNALS)
     log.warning("stopping at once: requests in flight are cut off")
     os._exit(1)
@@ -231,14 +231,14 @@ def count_workers(settings: Settings, engine: Engine) -> int:
     if engine.dialect.name == "sqlite":
         return settings.workers or 1
     limit = _connection_limit(engine)
-    wanted = settings.workers or (available() if supervisor.SUPPORTED else 1)
-    fitting = next((n for n in range(wanted, 1, -1) if all_connections(settings, n) <= limit), 1)
-    if all_connections(settings, wanted) > limit:
+    workers = settings.workers or (available() if supervisor.SUPPORTED else 1)
+    fitting = next((n for n in range(workers, 1, -1) if all_connections(settings, n) <= limit), 1)
+    if all_connections(settings, workers) > limit:
         log.warning(
             "%s workers need up to %s connections, and PostgreSQL gives this user %s: raise max_connections there, "
             "or lower --threads, or set --workers",
-            wanted,
-            all_connections(settings, wanted),
+            workers,
+            all_connections(settings, workers),
             limit,
         )
     return settings.workers or fitting
@@ -276,7 +276,7 @@ def _migrate(settings: Settings, engine: Engine) -> int:
 
 def _check(settings: Settings, engine: Engine) -> int:
     AccessControl(settings)
-    traces_wanted()
+    traces_enabled()
     revision = check_revision(engine)
     check_sequences(engine)
     with engine.connect() as connection:

@@ -52,9 +52,9 @@ def read_fields(request: PartialRead, descriptor: Descriptor) -> tuple[str, ...]
     paths = set(request.read_mask.paths)
     if not paths or paths == {ALL}:
         return None
-    known = field_names(descriptor)
-    _refuse(sorted(paths - known), "read_mask", descriptor.name)
-    return None if paths == known else tuple(name for name in _declared_names(descriptor) if name in paths)
+    declared = field_names(descriptor)
+    _refuse(sorted(paths - declared), "read_mask", descriptor.name)
+    return None if paths == declared else tuple(name for name in _declared_names(descriptor) if name in paths)
 
 
 def _refuse(unknown: Sequence[str], mask: str, kind: str) -> None:

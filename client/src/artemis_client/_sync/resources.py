@@ -45,12 +45,12 @@ class Resources(ABC, Generic[Resource]):
         Its `missing` has the ids that do not exist. An id that is given twice counts once. Many ids take several calls,
         each within the timeout, so the resources may be read at different moments.
         """
-        wanted = list(dict.fromkeys(checked_ids(ids)))
-        possible = [each for each in wanted if each > 0]
+        distinct = list(dict.fromkeys(checked_ids(ids)))
+        possible = [each for each in distinct if each > 0]
         found: list[Resource] = []
         for start in range(0, len(possible), MAX_ITEMS):
             found += self._find(possible[start : start + MAX_ITEMS], timeout)
-        return Found(wanted, found)
+        return Found(distinct, found)
 
     def modify(
         self, resource_id: int, change: Callable[[Resource], Resource], *, timeout: float | None = None

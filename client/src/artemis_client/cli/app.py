@@ -19,8 +19,8 @@ FAILED = 1
 CLOSED_PIPE = 141  # as shells report a program that SIGPIPE ended
 
 
-def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
+def _print_version(context: click.Context, _: click.Parameter, is_given: bool) -> None:
+    if is_given:
         click.echo(f"artemis {version('artemis-client')}")
         context.exit()
 

@@ -26,11 +26,11 @@ def compile_conditions(feed: Feed, file: LocalFile) -> Keep | None:
 def _compile(condition: Condition, file: LocalFile) -> Keep:
     text = text_of(f"where: {' or '.join(_keys(condition.source))}", condition.source, file)
     if condition.equals:
-        wanted = frozenset(condition.equals)
-        return lambda row: text(row) in wanted
+        accepted = frozenset(condition.equals)
+        return lambda row: text(row) in accepted
     if condition.not_equals:
-        unwanted = frozenset(condition.not_equals)
-        return lambda row: text(row) not in unwanted
+        refused = frozenset(condition.not_equals)
+        return lambda row: text(row) not in refused
     if condition.matches:
         pattern = compile_pattern(condition.matches)
         return lambda row: is_unicode(found := text(row)) and pattern.search(found) is not None

@@ -52,7 +52,7 @@ class JwtVerifier:
         """Jobs whose key is unknown, and which wait for new keys."""
         self._lock = threading.Lock()
         self._looked = -math.inf
-        self._wanted = threading.Event()
+        self._refresh = threading.Event()
         self._stopping = False
         self._threads = [
             threading.Thread(target=run, name=name, daemon=True)
@@ -68,7 +68,7 @@ class JwtVerifier:
         """Ends the threads."""
         self._stopping = True
         self._queue.put(None)
-        self._wanted.set()
+        self._refresh.set()
 
     def find(self, token: str) -> Principal | None:
         """Returns the principal of a JWT that was checked before; None for any other."""
@@ -102,8 +102,8 @@ class JwtVerifier:
                 except Exception:
                     log.exception("the keys of JWTs cannot be refreshed")
                 due = time.monotonic() + self._interval
-            self._wanted.wait(max(0.0, due - time.monotonic()))
-            self._wanted.clear()
+            self._refresh.wait(max(0.0, due - time.monotonic()))
+            self._refresh.clear()
 
     def _check_all(self) -> None:
         while (job := self._queue.get()) is not None:
@@ -132,7 +132,7 @@ class JwtVerifier:
             if job.waits == MAX_WAITS or recent or len(self._parked) >= MAX_QUEUE:
                 return False
             self._parked.append(job)
-        self._wanted.set()
+        self._refresh.set()
         return True
 
 

@@ -36,11 +36,11 @@ def entries(
         yield where, entry
 
 
-def _check_types(entry: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
+def _check_types(entry: Mapping[str, Any], types: Mapping[str, type], where: str) -> None:
     for key, value in entry.items():
-        if key not in known:
+        if key not in types:
             raise SettingsError(f"{where} has an unknown key {key!r}")
-        if type(value) is not known[key]:
-            raise SettingsError(f"{where}: {key} is not a {known[key].__name__}")
+        if type(value) is not types[key]:
+            raise SettingsError(f"{where}: {key} is not a {types[key].__name__}")
     if entry["role"] not in VALUES:
         raise SettingsError(f"{where}: {entry['role']!r} is not one of {', '.join(VALUES)}")

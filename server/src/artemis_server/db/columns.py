@@ -52,13 +52,13 @@ class RowCodec(Generic[M]):
         """Returns the columns of these fields, and of those in `also`, in the order of `names`."""
         if fields is None:
             return self.names
-        wanted = {*fields, *also}
-        return tuple(name for field, name in zip(self._readers, self.names, strict=True) if field in wanted)
+        chosen = {*fields, *also}
+        return tuple(name for field, name in zip(self._readers, self.names, strict=True) if field in chosen)
 
     def _fill_of(self, columns: tuple[str, ...], fields: Fields) -> Fill:
         descriptor = cast("Descriptor", self._message.DESCRIPTOR)
-        wanted = [field for field in descriptor.fields if fields is None or field.name in fields]
-        return _compile_fill(wanted, columns)
+        chosen = [field for field in descriptor.fields if fields is None or field.name in fields]
+        return _compile_fill(chosen, columns)
 
     def to_message(self, row: Row) -> M:
         """Returns the row as a message."""

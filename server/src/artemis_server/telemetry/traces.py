@@ -42,7 +42,7 @@ class TracesError(SettingsError):
     """The environment asks for traces that this program cannot make; its text is one line."""
 
 
-def wanted(environment: Mapping[str, str] = os.environ) -> bool:
+def enabled(environment: Mapping[str, str] = os.environ) -> bool:
     """Tells whether the environment asks for traces (OpenTelemetry, environment variable specification).
 
     Raises:
@@ -69,9 +69,9 @@ def traces_of(system: str) -> "Traces | None":
     """Returns the tracer of this process; None if the environment asks for none. `system` is the database's name.
 
     Raises:
-        TracesError: as `wanted`, or OpenTelemetry refuses its variables.
+        TracesError: as `enabled`, or OpenTelemetry refuses its variables.
     """
-    if not wanted():
+    if not enabled():
         return None
     # The exporters log a header with a token that they cannot read, and repeat their failure for each batch, which
     # `_reporting` tells once.

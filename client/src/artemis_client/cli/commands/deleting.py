@@ -34,14 +34,14 @@ def delete(name: str) -> Command:
     def run(ids: tuple[str, ...], yes: bool, format: str | None, **values: Any) -> None:  # noqa: A002
         style = style_of(view, format)
         options = request_options(values)
-        wanted = read_ids(ids)
+        parsed = read_ids(ids)
         for option in _ONE_ONLY:
-            if option in options and len(wanted) > 1:
+            if option in options and len(parsed) > 1:
                 raise click.UsageError(f"--{option.replace('_', '-')} is for one {resource.singular}")
-        if not yes and "validate_only" not in options and wanted:
-            _confirm(resource, wanted)
+        if not yes and "validate_only" not in options and parsed:
+            _confirm(resource, parsed)
         with calls(resource) as client:
-            deleted = client.delete(wanted, **options)
+            deleted = client.delete(parsed, **options)
             if len(ids) == 1 and STDIN not in ids:
                 write_one(next(deleted), view, style)
             else:

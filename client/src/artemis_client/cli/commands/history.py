@@ -18,9 +18,9 @@ def history(name: str) -> Command:
     def run(id: str, format: str | None) -> None:  # noqa: A002 - the option's name
         view = view_of_changes(resource, flags().get("time_zone"))
         style = style_of(view, format)
-        (wanted,) = read_ids([id])
+        (event_id,) = read_ids([id])
         with calls(resource) as client:
-            write_all(client.history(wanted), view, style)
+            write_all(client.history(event_id), view, style)
 
     help_text = f"""Show the changes of one {resource.singular}, the newest first, also after it was deleted.
 

@@ -27,9 +27,9 @@ def get(name: str) -> Command:
 
     def run(ids: tuple[str, ...], format: str | None, columns: str | None) -> None:  # noqa: A002 - the option's name
         style = style_of(view, format, columns)
-        wanted = read_ids(ids)
+        parsed = read_ids(ids)
         with calls(resource) as client:
-            found = client.get(wanted, read_mask=style.columns)
+            found = client.get(parsed, read_mask=style.columns)
             if len(ids) == 1 and STDIN not in ids:
                 write_one(next(found), view, style)
             else:

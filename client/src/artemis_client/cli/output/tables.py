@@ -53,12 +53,12 @@ def fit(headings: Sequence[Heading], rows: Sequence[Sequence[str]], width: int |
     Columns that are optional are added in their order as long as they fit. If the others alone are too wide, the widest
     is cut, down to eight characters.
     """
-    wanted = [_wanted(heading, [row[index] for row in rows]) for index, heading in enumerate(headings)]
-    widths = [0 if heading.is_optional else size for heading, size in zip(headings, wanted, strict=True)]
+    natural = [_natural_width(heading, [row[index] for row in rows]) for index, heading in enumerate(headings)]
+    widths = [0 if heading.is_optional else size for heading, size in zip(headings, natural, strict=True)]
     for index, heading in enumerate(headings):
-        room = width is None or _total(widths) + len(_GAP) + wanted[index] <= width
+        room = width is None or _total(widths) + len(_GAP) + natural[index] <= width
         if heading.is_optional and room and any(row[index] for row in rows):
-            widths[index] = wanted[index]
+            widths[index] = natural[index]
     while width is not None and _total(widths) > width:
         widest = max(range(len(widths)), key=lambda index: 0 if headings[index].is_whole else widths[index])
         if headings[widest].is_whole or widths[widest] <= MIN_CELL:
@@ -67,7 +67,7 @@ def fit(headings: Sequence[Heading], rows: Sequence[Sequence[str]], width: int |
     return widths
 
 
-def _wanted(heading: Heading, values: Sequence[str]) -> int:
+def _natural_width(heading: Heading, values: Sequence[str]) -> int:
     longest = max((cell_len(value[: 4 * MAX_CELL]) for value in values), default=0)
     return max(len(heading.title), longest if heading.is_whole else min(longest, MAX_CELL))
 

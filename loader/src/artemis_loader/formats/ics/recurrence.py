@@ -114,7 +114,7 @@ class _Days:
 
     def __init__(self, rule: Rule, start: date) -> None:
         self._rule = rule = _completed(rule, start)
-        self._wanted = rule.weekdays | {day for _, day in rule.nth}
+        self._weekdays = rule.weekdays | {day for _, day in rule.nth}
         self._in_month = rule.frequency == "MONTHLY" or bool(rule.months)
 
     def period(self, day: date) -> int:
@@ -155,11 +155,11 @@ class _Days:
         return self._with_weekday(before + 1, before + length)
 
     def _with_weekday(self, first: int, last: int) -> Iterable[int]:
-        """Yields the days of a range that have a wanted day of the week; all of them if none is wanted."""
-        if not self._wanted:
+        """Yields the days of a range that have a day of the week of the rule; all of them if it names none."""
+        if not self._weekdays:
             return range(first, last + 1)
         weekday = (first - 1) % 7
-        return chain.from_iterable(range(first + (day - weekday) % 7, last + 1, 7) for day in self._wanted)
+        return chain.from_iterable(range(first + (day - weekday) % 7, last + 1, 7) for day in self._weekdays)
 
     def fits(self, day: date) -> bool:
         """Tells whether a day has all parts of the rule that choose days."""
@@ -172,7 +172,7 @@ class _Days:
             return False
         if rule.weeks and not _counted(*_week(day, rule.week_start), rule.weeks):
             return False
-        return not self._wanted or day.weekday() in rule.weekdays or (bool(rule.nth) and self._is_nth(day))
+        return not self._weekdays or day.weekday() in rule.weekdays or (bool(rule.nth) and self._is_nth(day))
 
     def _is_nth(self, day: date) -> bool:
         at, length = (day.day, monthrange(day.year, day.month)[1]) if self._in_month else _in_year(day)

@@ -253,7 +253,7 @@ class ThreadSessions:
                 guard.end_if_due(now)
                 if self._interrupted:
                     guard.interrupt(Ending.SHUTDOWN)
-                elif now < self._turn.wal_wanted_until:
+                elif now < self._turn.wal_needed_until:
                     guard.interrupt(Ending.WAL_HELD, before=now - MAX_HOLD)
                 elif guard.writing:
                     self._watch_write(guard, now)

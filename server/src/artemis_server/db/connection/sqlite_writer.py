@@ -299,11 +299,11 @@ class _WriteConnection:
             self._max_wal = MAX_WAL
         elif size > self._max_wal:
             end = time.monotonic() + _MAX_CUT
-            self._turn.wal_wanted_until = end
+            self._turn.wal_needed_until = end
             while not (cut := self._checkpoint()) and time.monotonic() < end:
                 if self._interrupted.wait(_PAUSE):
                     break
-            self._turn.wal_wanted_until = 0.0
+            self._turn.wal_needed_until = 0.0
             if not cut and not self._interrupted.is_set():
                 self._max_wal = size + MAX_WAL
                 log.warning("a reader keeps SQLite's write-ahead log from being cut back: it has %d MiB", size // 2**20)

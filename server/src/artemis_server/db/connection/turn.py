@@ -25,7 +25,7 @@ class Turn:
         self._memory: bytearray | mmap.mmap = bytearray(_WANTED.size)
 
     @property
-    def wal_wanted_until(self) -> float:
+    def wal_needed_until(self) -> float:
         """Until when reads must let go of SQLite's write-ahead log, as `time.monotonic` has it in all processes.
 
         It is a time, and not a switch, which would stay on if its process were killed.
@@ -33,8 +33,8 @@ class Turn:
         (value,) = _WANTED.unpack_from(self._memory)
         return float(value)
 
-    @wal_wanted_until.setter
-    def wal_wanted_until(self, value: float) -> None:
+    @wal_needed_until.setter
+    def wal_needed_until(self, value: float) -> None:
         _WANTED.pack_into(self._memory, 0, value)
 
     def take(self, waits: Callable[[], bool]) -> bool:

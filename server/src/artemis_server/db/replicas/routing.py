@@ -51,17 +51,17 @@ class Replicas:
         """
         if isinstance(caller, InternalCaller):
             return on_primary(work, caller)
-        wanted, primary = position_of(caller), self._primary
-        if wanted is None:
+        seen, primary = position_of(caller), self._primary
+        if seen is None:
             return self._leave("no_position", work, caller, on_primary)
-        if primary is not None and not wanted.is_on_branch_of(primary):
+        if primary is not None and not seen.is_on_branch_of(primary):
             result = self._leave("outdated", work, caller, on_primary)
             tell(caller, primary)  # after whatever is left of an older timeline
             return result
-        found = self._choose(wanted)
+        found = self._choose(seen)
         if found is None:
-            known = primary is not None and any(replica.standing for replica in self._replicas)
-            return self._leave("behind" if known else "unavailable", work, caller, on_primary)
+            follows = primary is not None and any(replica.standing for replica in self._replicas)
+            return self._leave("behind" if follows else "unavailable", work, caller, on_primary)
         replica, standing = found
         try:
             result = replica.run(work, caller, standing)
@@ -133,14 +133,14 @@ class Replicas:
         self._observer.routed(why)
         return on_primary(work, caller)
 
-    def _choose(self, wanted: LogPosition) -> tuple[Replica, Standing] | None:
+    def _choose(self, required: LogPosition) -> tuple[Replica, Standing] | None:
         """Returns a replica that has reached a position, one after the other if there are several."""
         first = next(self._turns)
         for number in range(len(self._replicas)):
             replica = self._replicas[(first + number) % len(self._replicas)]
             standing = replica.standing
-            if standing is not None and standing.position.is_on_branch_of(wanted):
-                if standing.position.lsn >= wanted.lsn:
+            if standing is not None and standing.position.is_on_branch_of(required):
+                if standing.position.lsn >= required.lsn:
                     return replica, standing
                 replica.hurry()
         return None
