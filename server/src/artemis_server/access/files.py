@@ -71,6 +71,8 @@ class Watched(Generic[T]):
         self._load = load
         self._parse = parse
         self._contents = load()
+        self._lock = threading.Lock()
+        """Makes refreshes follow each other: what an earlier one has read never replaces what a later one has."""
         self._problem = ""
         self._looks = 0
         """The number of reads in a row that have found the problem."""
@@ -81,6 +83,10 @@ class Watched(Generic[T]):
 
         A problem is logged once, when two reads in a row have found it: a certificate may be written before its key.
         """
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
         try:
             contents = self._load()
             if contents != self._contents:
