@@ -27,6 +27,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import IO, NoReturn
 
+from sqlalchemy.orm import configure_mappers
+
+from tests.template import migrated
+
 PRELOADED = (
     "artemis_server.cli",
     "artemis_loader.cli",
@@ -208,6 +212,9 @@ def _preload() -> None:
         import_module(name)
     for store in ("events.EventStore", "users.UserStore"):
         resolve_name(f"artemis_server.db.{store}")()  # with it, the parsers of filters and orders, which are kept
+    migrated()  # with it, the modules of the revisions, and what SQLAlchemy works out of the tables
+    configure_mappers()
+    gc.collect()
     gc.freeze()  # so that no fork looks through all of it, and copies it by that
 
 

@@ -327,18 +327,16 @@ def test_a_bad_client_certificate_gets_no_connection(mutual: Guarded) -> None:
 
 
 def test_a_rate_is_that_of_a_principal(tmp_path: Path) -> None:
-    """Callers of one address do not share it."""
+    """Callers of one address do not share it. Of many calls at once some are refused, however slow the machine is."""
     tokens = [new_token() for _ in range(2)]
     write_tokens(tmp_path / "tokens.toml", (tokens[0], "reader"), (tokens[1], "writer"))
     flags = ("--auth", "tokens", "--auth-tokens-file", str(tmp_path / "tokens.toml"), "--max-client-rate", "1")
     with serving(tmp_path / "artemis.db", *flags) as server, grpc.insecure_channel(server.target) as channel:
         ask: Any = channel.unary_unary(METHODS[ListEventsRequest])
-        for token in tokens:
-            ask(b"", metadata=[bearer(token)], timeout=PATIENCE)
-        assert refusal(ask, b"", metadata=[bearer(tokens[0])], timeout=PATIENCE) == (
-            Code.RESOURCE_EXHAUSTED,
-            "RATE_LIMIT_EXCEEDED",
-        )
+        calls = [ask.future(b"", metadata=[bearer(tokens[0])], timeout=PATIENCE) for _ in range(30)]
+        refused = [call for call in calls if call.exception() is not None]
+        assert {refusal(call.result) for call in refused} == {(Code.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED")}
+        ask(b"", metadata=[bearer(tokens[1])], timeout=PATIENCE)
 
 
 @pytest.mark.skipif(not SUPPORTED, reason="several workers need Linux")

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from alembic import command
+from alembic.runtime.environment import EnvironmentContext
 from alembic.script import Script
 from sqlalchemy import Connection, Engine
 
@@ -22,6 +23,7 @@ from artemis_models.revisions import (
     head_revision,
     migrations,
     oldest_revision,
+    scripts,
     served_revision,
 )
 
@@ -155,7 +157,9 @@ def _run(migration: Script, patience: Patience, connection: Connection) -> None:
     made = config()
     sqlite = connection.dialect.name == "sqlite"
     made.attributes.update(connection=connection, **_attributes(migration, patience, sqlite=sqlite))
-    command.upgrade(made, migration.revision)
+    folder = scripts()
+    with EnvironmentContext(made, folder, fn=lambda has, _: folder._upgrade_revs(migration.revision, has)):
+        folder.run_env()
 
 
 def _attributes(migration: Script, patience: Patience, *, sqlite: bool) -> dict[str, object]:
