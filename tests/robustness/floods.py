@@ -41,7 +41,7 @@ def flood(*frames: bytes) -> Callable[[Victim], None]:
     def attack(victim: Victim) -> None:
         with Peer(victim.port, timeout=victim.seconds) as peer:
             peer.send(peer.head(GET)[1])
-            end, sent = time.monotonic() + victim.seconds, 0
+            end, sent = time.monotonic() + victim.seconds * victim.share, 0
             while time.monotonic() < end and peer.send(burst):
                 sent += BURST * len(frames)
             victim.note(frames=sent, closed=peer.closed.is_set())

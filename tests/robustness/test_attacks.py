@@ -16,7 +16,7 @@ def program() -> Iterator[Program]:
         yield program
 
 
-LONG = {"bad-messages", "batch-get-zeros", "files-deleted", "filter-parentheses", "pings", "stop-with-lists"}
+LONG = {"bad-messages", "batch-get-zeros", "files-deleted", "filter-parentheses", "stop-with-lists"}
 """The attacks that take the processor for seconds, also in the short form."""
 SHORT = [
     pytest.param(each, id=each.name, marks=[pytest.mark.acceptance] * (each.name in LONG))

@@ -13,6 +13,7 @@ import pytest
 from artemis.v1.events_pb2 import GetEventRequest
 from artemis_server.access.principal import Principal
 from artemis_server.rpc import calls as rpc_calls
+from artemis_server.rpc import lanes
 from artemis_server.rpc.calls import Calls, Limits
 from artemis_server.rpc.incoming import IncomingCall
 from artemis_server.rpc.lanes import Lane
@@ -213,6 +214,26 @@ def test_a_lane_with_a_share_leaves_the_rest_to_the_others(serve: Serve) -> None
     assert server.call("echo") == b"x"
     server.slow.release.set()
     assert [each.result() for each in accepted] == [b"x"] * 2
+
+
+def test_a_lane_that_was_full_has_a_shorter_queue_for_a_while(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MAX_OVERLOAD", PATIENCE)
+    server = serve(calls=10)
+    accepted = [server.begin("slow") for _ in range(10)]
+    assert failure(server.begin("slow")) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+
+    for each in accepted[5:]:  # there are 5 calls then, and the lane is crowded with 7
+        each.cancel()
+    until(lambda: sum(call.ended for call in list(server.lane.calls)) == 5)
+    server.lane.drop_ended()
+    accepted[5:] = [server.begin("slow") for _ in range(2)]
+    assert failure(server.begin("slow")) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+
+    monkeypatch.setattr(server.lane, "_overloaded_until", 0.0)  # the while is over
+    accepted += [server.begin("slow") for _ in range(3)]
+    until(lambda: len(server.lane.calls) == 10)
+    server.slow.release.set()
+    assert [each.result() for each in accepted] == [b"x"] * 10
 
 
 def test_a_call_whose_client_has_left_is_not_begun(serve: Serve) -> None:

@@ -52,7 +52,7 @@ from artemis_server.watch.streams import WatchLane
 from artemis_server.watch.watches import CONNECTIONS as WATCH_CONNECTIONS
 from artemis_server.watch.watches import Watches
 
-GET_THREADS = 8
+GET_THREADS = 4
 """Threads that answer only the methods that get a resource by its id, on PostgreSQL (ADR 0002)."""
 HEALTH_THREADS = 4
 """Threads that answer health checks, which never wait for the database."""

@@ -33,6 +33,7 @@ MAX_FLUSH = 1.0  # seconds in which clients read the last answers before a serve
 MAX_LAG = 0.02  # seconds until gRPC's thread of events sees that an answer is sent; above, events wait for that thread
 MAX_SMALL = 16 * 2**10  # bytes of an answer that needs no reading by its client to be sent
 MIN_CROWDED = 1.0  # seconds after a lane was crowded, in which threads let gRPC's thread of events run first
+GLANCE = 0.01  # seconds of each SWEEP_INTERVAL in which they do so as well
 
 
 @dataclass(frozen=True)
@@ -301,6 +302,8 @@ class Calls:
 
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_INTERVAL):
+            # Nothing tells of calls that wait in gRPC, because its thread of events is late, until that thread runs.
+            self._crowded_until = max(self._crowded_until, time.monotonic() + GLANCE)
             self.unverified.end_late()
             self.arrivals.sweep()
             self.unread.end_late()
