@@ -78,7 +78,7 @@ SQLITE = (
 SQLITE_CONVERSION = (
     *(f"DROP TRIGGER event_text_{each}" for each in ("created", "updated", "deleted")),
     SQLITE_PROGRESS,
-    _SET_PROGRESS.format(f"coalesce((SELECT max(id) FROM events), {NOTHING_INDEXED})"),
+    _SET_PROGRESS.format(f"coalesce((SELECT max(id) FROM events), {NOTHING_INDEXED})"),  # noqa: S608, a number
     *SQLITE_TRIGGERS,
 )
 """The statements that bring the index of revision 0013 up to date, which had new events in its queue as well."""

@@ -1,7 +1,7 @@
 """The indexer of texts on SQLite: it adds the events that wait to the index (docs/adr/0050).
 
-These are new ones, whose ids are after that of `event_text_progress`, and changed ones, which are in `event_text_queue`.
-It works in small transactions of the writer, so that writes wait for at most one of them. PostgreSQL needs none.
+These are new ones, with ids after that of `event_text_progress`, and changed ones, which are in `event_text_queue`. It
+works in small transactions of the writer, so that writes wait for at most one of them. PostgreSQL needs none.
 """
 
 import logging
@@ -43,6 +43,7 @@ PROGRESS, MANY = 10.0, 100_000
 """Seconds between two lines of the log, while more events than MANY wait."""
 
 _COLUMNS = ", ".join(text_index.COLUMNS)
+_THEIR_COLUMNS = ", ".join(f"e.{column}" for column in text_index.COLUMNS)
 _LENGTH = " + ".join(f"coalesce(length({{0}}.{column}), 0)" for column in text_index.COLUMNS)
 _LAST_ID = "(SELECT last_id FROM event_text_progress)"
 _FIRST_CHANGED = Statement(
@@ -59,7 +60,7 @@ _REMOVE = Statement(
 )
 _ADD_CHANGED = Statement(
     text(
-        f"INSERT INTO event_texts (rowid, {_COLUMNS}) SELECT id, {', '.join(f'e.{each}' for each in text_index.COLUMNS)} "  # noqa: S608, names of columns
+        f"INSERT INTO event_texts (rowid, {_COLUMNS}) SELECT id, {_THEIR_COLUMNS} "  # noqa: S608, names of columns
         "FROM event_text_queue CROSS JOIN events e ON id = event_id WHERE event_id <= :last ORDER BY event_id"
     )
 )
@@ -79,7 +80,7 @@ _ADD_NEW = Statement(
 _SET_LAST_ID = Statement(text("UPDATE event_text_progress SET last_id = :last"))
 _MERGE = Statement(text("INSERT INTO event_texts (event_texts, rank) VALUES ('merge', :pages)"))
 _CHANGES = Statement(text("SELECT total_changes()"))
-_NEW = f"max(0, (SELECT max(id) FROM events) - max({_LAST_ID}, (SELECT min(id) FROM events) - 1))"
+_NEW = f"max(0, (SELECT max(id) FROM events) - max({_LAST_ID}, (SELECT min(id) FROM events) - 1))"  # noqa: S608, ours
 """The number of new events, if no ids are missing between them."""
 _COUNT = Statement(text(f"SELECT (SELECT count(*) FROM event_text_queue), coalesce({_NEW}, 0)"))  # noqa: S608, ours
 _LOOK = Statement(
