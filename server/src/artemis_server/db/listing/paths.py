@@ -188,7 +188,9 @@ class _Writer:
         if element.tried:
             page = self._keys(after, [], f"LIMIT {self.parameter('max_tried')}")
             where = " AND ".join(conditions)
-            return f"SELECT {selected} FROM ({page}) {joined} WHERE {where} ORDER BY {order} {limit}"  # noqa: S608, ours
+            # A CROSS JOIN keeps the order of its left side, so that SQLite ends with the page.
+            sort = "" if self._sqlite else f" ORDER BY {order}"
+            return f"SELECT {selected} FROM ({page}) {joined} WHERE {where}{sort} {limit}"  # noqa: S608, ours
         if path.by_id or (path.ordered and not path.access.classed and first):
             (rows,) = self.ranges(selected, conditions, _FIRST if first else _BEYOND)
             return f"{rows} ORDER BY {order} {limit}"
