@@ -53,6 +53,7 @@ ORDERS = (
     "end_time desc, id desc",
     "update_time desc",
     "name",
+    "name desc",
 )
 OTHER_ORDERS = ("name", "start_time desc, name", "update_time, start_time desc", "category, start_time")
 

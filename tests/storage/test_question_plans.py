@@ -21,6 +21,7 @@ from artemis_models import create_engine, upgrade
 from artemis_server.db.events import EventStore
 from artemis_server.db.listing import list_query, plans
 from artemis_server.db.text_indexer import index_waiting
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.benchmarks.generate import fill, fill_postgresql
@@ -242,3 +243,14 @@ def test_no_path_is_counted_that_costs_more_than_a_look_has_shown(sqlite_events:
             assert sum(map(len, chunks)) == PAGE + 1
     made.dispose()
     assert taken == ["primary key, in order", "ix_events_name, sorted"]
+
+
+@pytest.mark.parametrize("after", [None, [2_000_000_000_000_000, 1]], ids=["first", "deep"])
+def test_many_rows_with_one_key_are_not_sorted_for_a_page_of_them(sqlite_events: str, after: list[Any] | None) -> None:
+    """A load gives its rows one time of update, and the list has them in the order of their ids, also backwards."""
+    made = create_engine(sqlite_events)
+    with Session(made) as session:
+        session.execute(text("UPDATE events SET update_time = 1000000 + (id > 9990)"))
+        work = SQLite(session).work(Asked(filter="", order_by="update_time desc", position=[]), after)
+    made.dispose()
+    assert work.amount < 5_000, work.steps
