@@ -46,8 +46,8 @@ FEED_EVERY = 5
 LONG_EVERY = 10_000
 """One event in so many lasts for years."""
 YEAR = 365 * 86_400
-QUEUE = "event_text_queue"
-"""The table in which SQLite's triggers note the events whose text is not in the index yet."""
+PROGRESS = "event_text_progress"
+"""The table of SQLite that has the id of the last event whose text is in the index."""
 CHUNK = 50_000
 Row = tuple[object, ...]
 
@@ -106,7 +106,7 @@ def users() -> Iterator[Row]:
 def fill(path: Path, count: int) -> None:
     """Adds rows to a migrated SQLite file that nobody has open, and makes its indexes anew.
 
-    The change log stays empty. The text of the events waits in QUEUE, if there is one: a server indexes it.
+    The change log stays empty. The text of the events waits until a server indexes it.
     """
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA synchronous=off")
@@ -122,11 +122,10 @@ def fill(path: Path, count: int) -> None:
 
 
 def _parts(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """Returns the kind, the name and the statement of each index and trigger of events, but those that fill QUEUE."""
+    """Returns the kind, the name and the statement of each index and trigger of events."""
     return connection.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = 'events' AND type IN ('index', 'trigger') "
-        "AND sql NOTNULL AND NOT (type = 'trigger' AND instr(sql, ?))",
-        [QUEUE],
+        "AND sql NOTNULL"
     ).fetchall()
 
 
@@ -139,11 +138,14 @@ def _insert(connection: sqlite3.Connection, table: str, columns: str, source: It
 
 
 def waits_for_text(path: Path) -> int:
-    """Returns how many events of a SQLite file wait until their text is indexed."""
+    """Returns how many events of a SQLite file that `fill` has filled wait until their text is indexed."""
     with closing(sqlite3.connect(path)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [QUEUE]).fetchone():
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [PROGRESS]).fetchone():
             return 0
-        (waiting,) = connection.execute(f"SELECT count(*) FROM {QUEUE}").fetchone()  # noqa: S608, ours
+        (waiting,) = connection.execute(
+            "SELECT (SELECT count(*) FROM event_text_queue) + (SELECT coalesce(max(id), 0) FROM events) "  # noqa: S608, ours
+            f"- (SELECT max(last_id, 0) FROM {PROGRESS})"
+        ).fetchone()
     return int(waiting)
 
 

@@ -27,6 +27,7 @@ STAGES = {
     "counts decide": ((1_000, 500), (40_000, 2_000), (None, 10_000)),
     "a look at the next rows decides": ((-1, 500), (-1, 500), (None, 500)),
     "many rows are collected, or the list is read": ((-1, 1), (-1, 2), (None, 3)),
+    "a look that finds a part of the page goes on": ((-1, 9), (400, 10), (None, 60)),
     "few rows are collected after a look": ((8, 2), (400, 8), (None, 9)),
 }
 FILTERS = (
@@ -53,6 +54,7 @@ ORDERS = (
     "end_time desc, id desc",
     "update_time desc",
     "name",
+    "name desc",
 )
 OTHER_ORDERS = ("start_time desc, name", "update_time, start_time desc", "category, start_time")
 ALL_ORDERS = (*ORDERS, *OTHER_ORDERS)

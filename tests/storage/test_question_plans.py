@@ -19,8 +19,9 @@ import psycopg
 import pytest
 from artemis_models import create_engine, upgrade
 from artemis_server.db.events import EventStore
-from artemis_server.db.listing import plans
+from artemis_server.db.listing import list_query, plans
 from artemis_server.db.text_indexer import index_waiting
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.benchmarks.generate import fill, fill_postgresql
@@ -218,3 +219,38 @@ def test_a_page_is_found_by_an_index(engine: Engine, question: Question) -> None
         for after in (None, asked.position):
             work = engine.work(asked, after)
             assert problems(question, work, engine.max_amount) == [], (asked, after, work.steps)
+
+
+def test_a_look_in_the_order_of_the_list_ends_with_the_page(sqlite_events: str) -> None:
+    """It may go on for 500 rows, and every third event has this text."""
+    made = create_engine(sqlite_events)
+    with Session(made) as session:
+        work = SQLite(session).work(Asked(filter='"laptop"', order_by="start_time", position=[]), None)
+    made.dispose()
+    assert work.amount < 20_000, work.steps
+
+
+def test_no_path_is_counted_that_costs_more_than_a_look_has_shown(sqlite_events: str) -> None:
+    """Every tenth event has such a name, so a page of 51 takes the next 500 rows, and the index has 1,000 entries."""
+    made, taken = create_engine(sqlite_events), list[str]()
+    with Session(made) as session, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(list_query, "_STAGES", ((10, 100), (40_000, 100), (None, 10_000)))
+        for row_cost in (1, 100):
+            patch.setattr(list_query, "ROW_COST", row_cost)
+            chunks = EVENTS.query('name = "Storage*"', "").scan(
+                session, after=None, limit=PAGE + 1, on_path=taken.append
+            )
+            assert sum(map(len, chunks)) == PAGE + 1
+    made.dispose()
+    assert taken == ["primary key, in order", "ix_events_name, sorted"]
+
+
+@pytest.mark.parametrize("after", [None, [2_000_000_000_000_000, 1]], ids=["first", "deep"])
+def test_many_rows_with_one_key_are_not_sorted_for_a_page_of_them(sqlite_events: str, after: list[Any] | None) -> None:
+    """A load gives its rows one time of update, and the list has them in the order of their ids, also backwards."""
+    made = create_engine(sqlite_events)
+    with Session(made) as session:
+        session.execute(text("UPDATE events SET update_time = 1000000 + (id > 9990)"))
+        work = SQLite(session).work(Asked(filter="", order_by="update_time desc", position=[]), after)
+    made.dispose()
+    assert work.amount < 5_000, work.steps

@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tests.migrations.databases import thaw
 from tests.storage.samples import new_event
 
 PATIENCE = 60.0  # seconds after which a test is stuck
@@ -215,6 +216,60 @@ def test_a_change_of_other_columns_makes_nothing_wait(session: Session) -> None:
     assert waiting(session) == 0
 
 
+def test_a_new_event_waits_without_a_row_in_the_queue(session: Session) -> None:
+    for row_id in (1, 2):
+        take(session, "insert", {"id": row_id, "name": "robots", "description": "", "location": ""})
+    index_waiting(session, max_rows=1)
+    take(session, "update", {"id": 2, "name": "robot", "description": "", "location": ""})
+    take(session, "delete", {"id": 2})
+    take(session, "insert", {"id": 3, "name": "robots", "description": "", "location": ""})
+    assert session.execute(text("SELECT event_id FROM event_text_queue")).all() == []
+    assert candidates(session, (Search(("name",), "robot"),)) == [1, 3]
+
+
+def test_an_event_with_an_id_before_the_last_one_waits_in_the_queue(session: Session) -> None:
+    """As one that somebody adds by hand in SQL."""
+    for row_id in (7, 3, -(2**63)):
+        take(session, "insert", {"id": row_id, "name": "robots", "description": "", "location": ""})
+        index_waiting(session, max_rows=1)
+    take(session, "insert", {"id": 5, "name": "robots", "description": "", "location": ""})
+    found = (Search(("name",), "robot"),)
+    assert candidates(session, found) == [3, 5, 7]
+    while index_waiting(session):
+        pass
+    assert candidates(session, found) == [3, 5, 7]
+    assert candidates(session, (Search(("location",), "robot"),)) == []
+
+
+@pytest.mark.parametrize("indexed", [0, 1, 3])
+def test_an_index_of_revision_0013_is_kept(tmp_path: Path, indexed: int) -> None:
+    """The events that waited in its queue go on waiting."""
+    engine = create_engine(f"sqlite:///{tmp_path}/old.db")
+    thaw(engine, "0013")
+    with Session(engine) as session:
+        take(session, "insert", {"id": 10, "name": "robots", "description": "", "location": ""})
+        for _ in range(indexed):
+            session.execute(
+                text(
+                    "INSERT INTO event_texts (rowid, name, description, location) "
+                    "SELECT id, name, description, location FROM events "
+                    "WHERE id = (SELECT min(event_id) FROM event_text_queue)"
+                )
+            )
+            session.execute(text("DELETE FROM event_text_queue ORDER BY event_id LIMIT 1"))
+        session.commit()
+    upgrade(engine)
+    with Session(engine) as session:
+        take(session, "insert", {"id": 11, "name": "robots", "description": "", "location": ""})
+        assert waiting(session) == 4 - indexed
+        for _ in range(2):
+            assert {10, 11} <= set(candidates(session, (Search(("name",), "robot"),)))
+            while index_waiting(session, max_rows=1):
+                pass
+        assert candidates(session, (Search(("name",), "robot"),)) == [10, 11]
+    engine.dispose()
+
+
 def test_long_texts_are_indexed_a_few_at_a_time(session: Session) -> None:
     for row_id in range(1, 4):
         take(session, "insert", {"id": row_id, "name": "x", "description": "long " * 9_000, "location": ""})
@@ -222,9 +277,9 @@ def test_long_texts_are_indexed_a_few_at_a_time(session: Session) -> None:
 
 
 def test_an_index_that_contradicts_its_queue_is_made_anew(session: Session) -> None:
-    """Such as after somebody has emptied the queue by hand."""
+    """Such as after somebody has changed its tables by hand."""
     take(session, "insert", {"id": 1, "name": "robots", "description": "", "location": ""})
-    session.execute(text("DELETE FROM event_text_queue"))
+    session.execute(text("UPDATE event_text_progress SET last_id = 1"))
     take(session, "update", {"id": 1, "name": "robots of old", "description": "", "location": ""})
     index_waiting(session)
     assert waiting(session) == 1

@@ -100,7 +100,7 @@ class Event(Base):
         # Lists come in the order of the id within a category, a publisher or an owner, and within equal times.
         Index("ix_events_category", "category", "id"),
         Index("ix_events_publisher", "publisher", "id"),
-        Index("ix_events_owner_id", "owner_id", "id"),
+        _partial("ix_events_owner_id", "owner_id IS NOT NULL", "owner_id", "id"),
         Index("ix_events_source_external_id", "source", "external_id", "id"),
         Index("ix_events_name", "name", "id"),
         Index("ix_events_update_time", "update_time", "id"),

@@ -1,9 +1,11 @@
 """The index of texts of events, which stands beside the tables (docs/adr/0050).
 
-SQLite has `event_texts`, an FTS5 table of trigrams, and `event_text_queue`: the events whose texts changed since they
-were indexed. Triggers write the queue alone, so that a `sqlite3` without FTS5 can still write events; the server's
-indexer takes rows from it. A search reads both, and checks every event that it finds. PostgreSQL has a GIN index of
-pg_trgm, which it keeps in step itself. Neither is needed: without it, a search reads every event.
+SQLite has `event_texts`, an FTS5 table of trigrams. The server's indexer fills it in the order of ids, and the row of
+`event_text_progress` has the last one: the events after it wait. Events up to it whose texts changed since wait in
+`event_text_queue`. Triggers write the queue alone, so that a `sqlite3` without FTS5 can still write events, and the
+usual create writes nothing, because its id is the greatest. A search reads all three, and checks every event that it
+finds. PostgreSQL has a GIN index of pg_trgm, which it keeps in step itself. Neither is needed: without it, a search
+reads every event.
 """
 
 import logging
@@ -32,6 +34,11 @@ SQLITE_INDEX = (
     "INSERT INTO event_texts (event_texts, rank) VALUES ('crisismerge', 100)",
     "INSERT INTO event_texts (event_texts, rank) VALUES ('usermerge', 8)",
 )
+SQLITE_PROGRESS = (
+    "CREATE TABLE event_text_progress (\n  id INTEGER PRIMARY KEY CHECK (id = 1),\n  last_id INTEGER NOT NULL\n) STRICT"
+)
+NOTHING_INDEXED = -(2**63)
+"""The last id that is indexed, of an index that has no event."""
 SQLITE_QUEUE = """\
 CREATE TABLE event_text_queue (
   event_id INTEGER PRIMARY KEY,
@@ -43,22 +50,38 @@ CREATE TABLE event_text_queue (
 
 The first change of an event after it was indexed adds its row, and later ones leave that as it is.
 """
-_OLD = """\
+_IS_INDEXED = "{}.id <= (SELECT last_id FROM event_text_progress)"
+_OLD = f"""\
   INSERT INTO event_text_queue (event_id, name, description, location)
-  VALUES (OLD.id, OLD.name, OLD.description, OLD.location) ON CONFLICT DO NOTHING;"""
-_NEW = "  INSERT INTO event_text_queue (event_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;"
+  SELECT OLD.id, OLD.name, OLD.description, OLD.location WHERE {_IS_INDEXED.format("OLD")} ON CONFLICT DO NOTHING;"""
+_NEW = f"""\
+  INSERT INTO event_text_queue (event_id)
+  SELECT NEW.id WHERE {_IS_INDEXED.format("NEW")} ON CONFLICT DO NOTHING;"""
 _CHANGED = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in ("id", *COLUMNS))
 SQLITE_TRIGGERS = (
     # OR REPLACE runs no DELETE trigger for the row that it replaces. That leaves trigrams of its old texts in the
     # index, which is harmless: the search checks what it finds.
-    f"CREATE TRIGGER event_text_created AFTER INSERT ON events BEGIN\n{_NEW}\nEND",
+    f"CREATE TRIGGER event_text_created AFTER INSERT ON events WHEN {_IS_INDEXED.format('NEW')} BEGIN\n{_NEW}\nEND",
     # Not UPDATE OF: it does not fire for SET rowid = 7, which changes the id.
     f"CREATE TRIGGER event_text_updated AFTER UPDATE ON events WHEN {_CHANGED} BEGIN\n{_OLD}\n{_NEW}\nEND",
     f"CREATE TRIGGER event_text_deleted AFTER DELETE ON events BEGIN\n{_OLD}\nEND",
 )
-SQLITE_FILL = "INSERT INTO event_text_queue (event_id) SELECT id FROM events"
-SQLITE = (*SQLITE_INDEX, SQLITE_QUEUE, *SQLITE_TRIGGERS, SQLITE_FILL)
-"""The statements that make the index, with all events in its queue."""
+_SET_PROGRESS = "INSERT INTO event_text_progress (id, last_id) SELECT 1, {}"
+SQLITE = (
+    *SQLITE_INDEX,
+    SQLITE_PROGRESS,
+    _SET_PROGRESS.format(NOTHING_INDEXED),
+    SQLITE_QUEUE,
+    *SQLITE_TRIGGERS,
+)
+"""The statements that make the index, for which all events wait."""
+SQLITE_CONVERSION = (
+    *(f"DROP TRIGGER event_text_{each}" for each in ("created", "updated", "deleted")),
+    SQLITE_PROGRESS,
+    _SET_PROGRESS.format(f"coalesce((SELECT max(id) FROM events), {NOTHING_INDEXED})"),  # noqa: S608, a number
+    *SQLITE_TRIGGERS,
+)
+"""The statements that bring the index of revision 0013 up to date, which had new events in its queue as well."""
 
 _AVAILABLE = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
 _SCHEMA = """
@@ -116,8 +139,20 @@ def make_on_sqlite(connection: Connection) -> None:
             connection.exec_driver_sql(statement)
 
 
+def convert_on_sqlite(connection: Connection) -> None:
+    """Brings an index of revision 0013 up to date in a transaction of its own, which takes a moment."""
+    if _is_made(connection) and not _has_table(connection, "event_text_progress"):
+        for statement in ("BEGIN IMMEDIATE", *SQLITE_CONVERSION, "COMMIT"):
+            connection.exec_driver_sql(statement)
+
+
 def _is_made(connection: Connection) -> bool:
-    return connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'event_texts'").scalar() is not None
+    return _has_table(connection, "event_texts")
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return connection.exec_driver_sql(query, (name,)).scalar() is not None
 
 
 def _lack_on_postgresql(connection: Connection) -> str:

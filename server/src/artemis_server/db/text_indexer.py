@@ -1,6 +1,7 @@
-"""The indexer of texts on SQLite: it moves the events that wait in `event_text_queue` into the index (docs/adr/0050).
+"""The indexer of texts on SQLite: it adds the events that wait to the index (docs/adr/0050).
 
-It works in small transactions of the writer, so that writes wait for at most one of them. PostgreSQL needs none.
+These are new ones, with ids after that of `event_text_progress`, and changed ones, which are in `event_text_queue`. It
+works in small transactions of the writer, so that writes wait for at most one of them. PostgreSQL needs none.
 """
 
 import logging
@@ -8,7 +9,9 @@ import math
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from artemis_models import text_index
 from sqlalchemy import text
@@ -39,43 +42,56 @@ INTERVAL = 0.25
 PROGRESS, MANY = 10.0, 100_000
 """Seconds between two lines of the log, while more events than MANY wait."""
 
-_FIRST = Statement(
+_COLUMNS = ", ".join(text_index.COLUMNS)
+_THEIR_COLUMNS = ", ".join(f"e.{column}" for column in text_index.COLUMNS)
+_LENGTH = " + ".join(f"coalesce(length({{0}}.{column}), 0)" for column in text_index.COLUMNS)
+_LAST_ID = "(SELECT last_id FROM event_text_progress)"
+_FIRST_CHANGED = Statement(
     text(
-        "SELECT q.event_id, length(e.name) + length(e.description) + length(e.location), "
-        "length(q.name) + length(q.description) + length(q.location) "
+        f"SELECT q.event_id, {_LENGTH.format('e')} + {_LENGTH.format('q')} "  # noqa: S608, names of columns
         "FROM event_text_queue q LEFT JOIN events e ON e.id = q.event_id ORDER BY q.event_id LIMIT :max_rows"
     )
 )
-_COLUMNS = ", ".join(text_index.COLUMNS)
-_NEW_TEXTS = ", ".join(f"e.{column}" for column in text_index.COLUMNS)
 _REMOVE = Statement(
     text(
         f"INSERT INTO event_texts (event_texts, rowid, {_COLUMNS}) SELECT 'delete', event_id, {_COLUMNS} "  # noqa: S608, names of columns
         "FROM event_text_queue WHERE event_id <= :last AND name IS NOT NULL ORDER BY event_id"
     )
 )
-_ADD = Statement(
+_ADD_CHANGED = Statement(
     text(
-        f"INSERT INTO event_texts (rowid, {_COLUMNS}) SELECT id, {_NEW_TEXTS} "  # noqa: S608, names of columns
+        f"INSERT INTO event_texts (rowid, {_COLUMNS}) SELECT id, {_THEIR_COLUMNS} "  # noqa: S608, names of columns
         "FROM event_text_queue CROSS JOIN events e ON id = event_id WHERE event_id <= :last ORDER BY event_id"
     )
 )
-_DONE = Statement(text("DELETE FROM event_text_queue WHERE event_id <= :last"))
-_MERGE = Statement(text("INSERT INTO event_texts (event_texts, rank) VALUES ('merge', :pages)"))
-_CHANGES = Statement(text("SELECT total_changes()"))
-_COUNT = Statement(text("SELECT count(*) FROM event_text_queue"))
-_LOOK = Statement(
+_REMOVE_CHANGED = Statement(text("DELETE FROM event_text_queue WHERE event_id <= :last"))
+_FIRST_NEW = Statement(
     text(
-        "SELECT (SELECT count(*) FROM (SELECT 1 FROM event_text_queue LIMIT :max_rows)), "
-        "(SELECT coalesce(max(id), 0) FROM event_changes)"
+        f"SELECT e.id, {_LENGTH.format('e')} FROM events e NOT INDEXED WHERE e.id > {_LAST_ID} "  # noqa: S608, names of columns
+        "ORDER BY e.id LIMIT :max_rows"
     )
 )
-_FORGET = Statement(text("INSERT INTO event_texts (event_texts) VALUES ('delete-all')"))
-_REFILL = Statement(
+_ADD_NEW = Statement(
     text(
-        "INSERT INTO event_text_queue (event_id) SELECT id FROM events WHERE TRUE "
-        "ON CONFLICT DO UPDATE SET name = NULL, description = NULL, location = NULL"
+        f"INSERT INTO event_texts (rowid, {_COLUMNS}) SELECT id, {_COLUMNS} FROM events NOT INDEXED "  # noqa: S608, names of columns
+        f"WHERE id > {_LAST_ID} AND id <= :last ORDER BY id"
     )
+)
+_SET_LAST_ID = Statement(text("UPDATE event_text_progress SET last_id = :last"))
+_MERGE = Statement(text("INSERT INTO event_texts (event_texts, rank) VALUES ('merge', :pages)"))
+_CHANGES = Statement(text("SELECT total_changes()"))
+_NEW = f"max(0, (SELECT max(id) FROM events) - max({_LAST_ID}, (SELECT min(id) FROM events) - 1))"  # noqa: S608, ours
+"""The number of new events, if no ids are missing between them."""
+_COUNT = Statement(text(f"SELECT (SELECT count(*) FROM event_text_queue), coalesce({_NEW}, 0)"))  # noqa: S608, ours
+_LOOK = Statement(
+    text(
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM event_text_queue LIMIT :max_rows)), "  # noqa: S608, ours
+        f"coalesce({_NEW}, 0), (SELECT coalesce(max(id), 0) FROM event_changes)"
+    )
+)
+_FORGET = (
+    Statement(text("INSERT INTO event_texts (event_texts) VALUES ('delete-all')")),
+    Statement(text("DELETE FROM event_text_queue")),
 )
 
 log = logging.getLogger(__name__)
@@ -84,15 +100,15 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, kw_only=True)
 class _Queue:
     waiting: int
-    """The events that wait, at most MAX_WAITING and one more."""
+    """The events that wait, of changed ones at most MAX_WAITING and one more."""
     busy: bool
     """True while others change more than BUSY_RATE events in a second."""
 
 
 def waiting(session: Session) -> int:
-    """Returns how many events wait to be indexed. It counts them, for 15 ns each."""
-    (count,) = _COUNT.first(session, {}) or (0,)
-    return int(count)
+    """Returns how many events wait to be indexed; more, if ids are missing. It is 0 only if none waits."""
+    changed, new = _COUNT.first(session, {}) or (0, 0)
+    return int(changed) + int(new)
 
 
 def index_waiting(session: Session, max_rows: int = MAX_ROWS) -> int:
@@ -101,27 +117,38 @@ def index_waiting(session: Session, max_rows: int = MAX_ROWS) -> int:
     At least one is indexed, and no more than have MAX_CHARACTERS together. An index that contradicts its queue is
     emptied, and all events wait again.
     """
-    rows = _FIRST.rows(session, {"max_rows": max_rows})
-    if not rows:
-        return 0
-    characters, count = 0, 0
-    for _, new, old in rows:
-        characters += (new or 0) + (old or 0)
-        if count and characters > MAX_CHARACTERS:
-            break
-        count += 1
-    last = {"last": rows[count - 1][0]}
     try:
-        _REMOVE.execute(session, last)
-        _ADD.execute(session, last)
-        _DONE.execute(session, last)
+        return _index_changed(session, max_rows) or _index_new(session, max_rows)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT_VTAB:
             raise
         log.warning("the index of texts contradicts its queue: it is made anew")
-        _FORGET.execute(session, {})
-        _REFILL.execute(session, {})
-    return count
+        for statement in _FORGET:
+            statement.execute(session, {})
+        _SET_LAST_ID.execute(session, {"last": text_index.NOTHING_INDEXED})
+        return 1
+
+
+def _index_changed(session: Session, max_rows: int) -> int:
+    rows = _few(_FIRST_CHANGED.rows(session, {"max_rows": max_rows}))
+    if rows:
+        for statement in (_REMOVE, _ADD_CHANGED, _REMOVE_CHANGED):
+            statement.execute(session, {"last": rows[-1][0]})
+    return len(rows)
+
+
+def _index_new(session: Session, max_rows: int) -> int:
+    rows = _few(_FIRST_NEW.rows(session, {"max_rows": max_rows}))
+    if rows:
+        for statement in (_ADD_NEW, _SET_LAST_ID):
+            statement.execute(session, {"last": rows[-1][0]})
+    return len(rows)
+
+
+def _few(rows: Sequence[Row]) -> Sequence[Row]:
+    """Returns the first of these rows of an id and a number of characters: those that are indexed together."""
+    total = accumulate(characters for _, characters in rows)
+    return rows[: max(1, sum(each <= MAX_CHARACTERS for each in total))]
 
 
 def merge(session: Session, seconds: float = MAX_MERGE) -> bool:
@@ -198,10 +225,10 @@ class TextIndexer:
 
     def _look(self) -> _Queue:
         """Looks how many events wait, and whether others have changed many since the last look."""
-        count, newest = self._database.poll(_look, INTERNAL)
+        changed, new, newest = self._database.poll(_look, INTERNAL)
         now = time.monotonic()
         seen, self._seen = self._seen, (newest, now)
-        return _Queue(waiting=count, busy=newest - seen[0] > BUSY_RATE * (now - seen[1]))
+        return _Queue(waiting=changed + new, busy=newest - seen[0] > BUSY_RATE * (now - seen[1]))
 
     def _tell(self) -> None:
         """Logs how many wait, if they are many and it is time."""
@@ -219,4 +246,4 @@ def _step(session: Session) -> bool:
 
 
 def _look(session: Session) -> Row:
-    return _LOOK.first(session, {"max_rows": MAX_WAITING + 1}) or (0, 0)
+    return _LOOK.first(session, {"max_rows": MAX_WAITING + 1}) or (0, 0, 0)

@@ -11,7 +11,7 @@ from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
 from artemis_server.db.listing.paths import Path
-from artemis_server.db.listing.plans import LOW_COST, MAX_COST, AnyPath, Option, Plan, plan
+from artemis_server.db.listing.plans import LOW_COST, MAX_COST, ROW_COST, AnyPath, Option, Plan, plan
 from artemis_server.db.listing.text_search import is_available, searches
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
@@ -23,8 +23,9 @@ _STAGES = ((LOW_COST, 500), (MAX_COST, 2_000), (None, 10_000))
 """The cost at which rows are collected, and the next rows in the order of the list that are looked at before more is
 spent.
 
-It is a look at some because the rows that a filter chooses may all be at the other end: what changed lately has the
-last ids.
+A look that finds a part of the page tells how many rows the page may take. Then no path that costs more is counted, and
+the next look is at twice as many, but no more than the last. It is a look at some because the rows that a filter
+chooses may all be at the other end: what changed lately has the last ids.
 """
 
 
@@ -72,20 +73,36 @@ class Query:
         The rows are one snapshot. Close the iterator to stop early. `on_path` is told the index that the rows are read
         by, in words for an operator.
         """
-        plan, count = self._planned.plan(session), partial(self._planned.count, session)
-        path = plan.sole
-        for max_cost, tried in _STAGES:
-            if path is None and max_cost is not None:
-                path = plan.cheapest(count, max_cost)
-            if path is None and plan.tried is not None:
-                rows = [row for chunk in self._rows(session, plan.tried, after, limit, tried) for row in chunk]
-                if len(rows) == limit:
-                    on_path(str(plan.tried))
-                    yield rows
-                    return
-        path = path or plan.dearest
+        plan = self._planned.plan(session)
+        path, page = plan.sole, None
+        if path is None:
+            path, page = self._decide(session, plan, after, limit)
+        if page is not None:
+            on_path(str(path))
+            yield page
+            return
         on_path("no index" if path is None else str(path))
         yield from self._rows(session, path, after, limit)
+
+    def _decide(
+        self, session: Session, plan: Plan, after: Position | None, limit: int
+    ) -> tuple[AnyPath | None, Sequence[Row] | None]:
+        """Returns the path to take, and the rows of the page if a look in the order of the list has found all."""
+        count = partial(self._planned.count, session)
+        expected: int | None = None
+        for max_cost, more in _STAGES:
+            if max_cost is not None:
+                path = plan.cheapest(count, max_cost if expected is None else min(max_cost, expected * ROW_COST))
+                if path is not None:
+                    return path, None
+            if plan.tried is not None:
+                tried = more if expected is None else max(more, min(2 * expected, _STAGES[-1][1]))
+                rows = [row for chunk in self._rows(session, plan.tried, after, limit, tried) for row in chunk]
+                if len(rows) == limit:
+                    return plan.tried, rows
+                # The rows in the order of the list that a page takes if it goes on like that.
+                expected = tried * limit // len(rows) if rows else None
+        return plan.dearest, None
 
     def _rows(
         self, session: Session, path: AnyPath | None, after: Position | None, limit: int, tried: int = 0

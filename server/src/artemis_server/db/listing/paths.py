@@ -19,10 +19,13 @@ from artemis_server.db.listing.indexes import Access
 from artemis_server.db.listing.keyset import Keyset, Position
 from artemis_server.db.statements import Values
 from artemis_server.query.orders import SortKey
-from artemis_server.query.tree import ALWAYS, Node
+from artemis_server.query.tree import ALWAYS, Node, fields
 
 _FIRST, _TIES, _BEYOND = "from the first", "at the place", "beyond the place"
 """Parts of the rows: all of a first page, and of a later one those with the key of the row before it, and the rest."""
+_LAST_KEY = "(SELECT last_key FROM page_end)"
+_BEFORE, _AT, _NO_LAST = (f"{{}} > {_LAST_KEY}", f"{{}} = {_LAST_KEY}", f"{_LAST_KEY} IS NULL")
+"""Conditions that divide a part that is read backwards at the key of the last row of the page."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,8 @@ class _Writer:
         self._sqlite = compiler.dialect.name == "sqlite"
         self._compiler = compiler
         self._options = options
+        self._covered = False
+        """True if the index has all that the filter needs, so that entries may be read twice."""
 
     def page(self, element: _Select) -> str:
         """Returns the statement of a page.
@@ -188,8 +193,11 @@ class _Writer:
         if element.tried:
             page = self._keys(after, [], f"LIMIT {self.parameter('max_tried')}")
             where = " AND ".join(conditions)
-            return f"SELECT {selected} FROM ({page}) {joined} WHERE {where} ORDER BY {order} {limit}"  # noqa: S608, ours
-        if path.by_id or (path.ordered and not path.access.classed and first):
+            # A CROSS JOIN keeps the order of its left side, so that SQLite ends with the page.
+            sort = "" if self._sqlite else f" ORDER BY {order}"
+            return f"SELECT {selected} FROM ({page}) {joined} WHERE {where}{sort} {limit}"  # noqa: S608, ours
+        self._covered = path.access.covers(fields(element.where))
+        if path.by_id or (path.ordered and not path.access.classed and first and not self._divides):
             (rows,) = self.ranges(selected, conditions, _FIRST if first else _BEYOND)
             return f"{rows} ORDER BY {order} {limit}"
         page = self._keys(after, conditions, limit)
@@ -212,6 +220,8 @@ class _Writer:
     def _part(self, part: str, conditions: list[str], limit: str) -> str:
         """Returns the statement of the keys of rows of a part, in the order of the list."""
         path = self._path
+        if part != _TIES and self._divides:
+            return self._divided_part(part, conditions, limit)
         keys = self._names([key.field.name for key in path.keys])
         places = ", ".join(f"{place}{_direction(key)}" for place, key in enumerate(path.keys, 1))
         selects = list(self.ranges(keys, conditions, part))
@@ -222,12 +232,39 @@ class _Writer:
             ranges = f"SELECT * FROM ({ranges} OFFSET 0) AS chosen"  # noqa: S608, OFFSET: no index by the order
         return f"{ranges} ORDER BY {places} {limit}"
 
+    @property
+    def _divides(self) -> bool:
+        """Tells whether a part is divided: if its index is read backwards, and forwards among rows with one key."""
+        path = self._path
+        backwards = path.descending and not path.by_id and path.ties_by_id and not path.keys[-1].descending
+        return self._sqlite and backwards and not path.access.classed and self._covered
+
+    def _divided_part(self, part: str, conditions: list[str], limit: str) -> str:
+        """Returns the statement of the keys of rows of a part, in the order of the list.
+
+        A load gives many rows one key. SQLite would sort all of them for a page, because it reads them backwards and
+        the list has them in the order of their ids. So the key of the last row of the page is found first. The rows
+        before it are on the page, and those that have it are read forwards.
+        """
+        key, keys = self._column(self._access.key), self._names([each.field.name for each in self._path.keys])
+        (entries,) = self.ranges(f"{key} AS last_key", conditions, part)
+        end = f"{entries} ORDER BY {key} DESC LIMIT 1 OFFSET {limit.removeprefix('LIMIT ')}"
+        selects = [
+            f"SELECT * FROM ({rows} ORDER BY {order} {limit})"  # noqa: S608, names of ours
+            for condition, order in ((_BEFORE, "1 DESC, 2"), (_AT, "2"), (_NO_LAST, "1 DESC, 2"))
+            for rows in self.ranges(keys, conditions, part, condition)
+        ]
+        return f"WITH page_end AS MATERIALIZED ({end}) {' UNION ALL '.join(selects)} {limit}"
+
     def conditions(self, where: Node) -> list[str]:
         """Returns the condition that a filter is; none if it chooses all rows."""
         return [] if where == ALWAYS else [self._process(Condition(where, dict(self._table.c)))]
 
-    def ranges(self, selected: str, conditions: Sequence[str], part: str) -> Iterator[str]:
-        """Yields a SELECT for each range: of the rows in it for which the conditions hold."""
+    def ranges(self, selected: str, conditions: Sequence[str], part: str, divided: str = "") -> Iterator[str]:
+        """Yields a SELECT for each range: of the rows in it for which the conditions hold.
+
+        `divided` is the condition of a division of the part.
+        """
         name, index = self._table.name, self._access.index
         hint = "" if not self._sqlite else f" INDEXED BY {index.name}" if index.name else " NOT INDEXED"
         fixed = [
@@ -238,14 +275,16 @@ class _Writer:
         checked = [f"+({each})" if self._sqlite else each for each in conditions]
         for number in self._path.numbers:
             classed = [f"({lengths.LENGTH_CLASS}) = {number}"] if self._access.classed else []
-            terms = [*fixed, *classed, *self._ends(number, part), *checked]
+            terms = [*fixed, *classed, *self._ends(number, part, divided), *checked]
             where = f" WHERE {' AND '.join(terms)}" if terms else ""
             yield f"SELECT {selected} FROM {name}{hint}{where}"  # noqa: S608, names of ours
 
-    def _ends(self, number: int, part: str) -> Iterator[str]:
+    def _ends(self, number: int, part: str, divided: str) -> Iterator[str]:
         """Yields the conditions of the ends of a range."""
         key, path = self._column(self._access.key), self._path
-        loose = ""
+        loose = "+" if divided == _AT else ""
+        if divided:
+            yield divided.format(key)
         if part == _TIES:
             yield f"{key} = {self.parameter('place')}"
             loose = "+" if self._sqlite else ""
@@ -253,9 +292,11 @@ class _Writer:
                 sign = "<" if path.keys[-1].descending else ">"
                 yield f"{self._column('id')} {sign} {self.parameter(f'after_{len(path.keys) - 1}')}"
         ends = {">": (path.has_low, f"low_{number}"), "<": (path.has_high, f"high_{number}")}
+        if divided == _BEFORE:
+            del ends[">"]  # of two lower ends, SQLite would seek one
         for sign, (given, parameter) in ends.items():
             if part == _BEYOND and (sign == "<") == path.descending:
-                yield f"{key} {sign} {self.parameter(parameter)}"
+                yield f"{loose}{key} {sign} {self.parameter(parameter)}"
             elif given:
                 yield f"{loose}{key} {sign}= {self.parameter(parameter)}"
 

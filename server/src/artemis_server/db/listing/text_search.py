@@ -20,12 +20,14 @@ MAX_TRIGRAMS = 12
 """The most trigrams of a text that are asked for; the others add little."""
 SQLITE_CANDIDATES = (
     "SELECT rowid AS id FROM event_texts WHERE event_texts MATCH :match AND rowid > :after "
-    "UNION SELECT event_id FROM event_text_queue WHERE event_id > :after ORDER BY 1 LIMIT :max_candidates"
+    "UNION SELECT event_id FROM event_text_queue WHERE event_id > :after "
+    "UNION SELECT id FROM events NOT INDEXED WHERE id > max(:after, (SELECT last_id FROM event_text_progress)) "
+    "ORDER BY 1 LIMIT :max_candidates"
 )
 """The ids of candidates after an id, in their order: what the index finds, and all events that wait for it.
 
 SQLite makes them one by one as long as they are asked for. The LIMIT, which may be -1, is necessary for that: without
-it, SQLite drops the ORDER BY of a subquery, and collects and sorts both parts. So join a subquery of it by CROSS JOIN,
+it, SQLite drops the ORDER BY of a subquery, and collects and sorts all parts. So join a subquery of it by CROSS JOIN,
 and give the statement around it a LIMIT and no ORDER BY of its own.
 """
 _IS_MADE = Statement(
