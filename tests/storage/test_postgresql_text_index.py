@@ -148,15 +148,19 @@ def test_the_index_changes_no_answer(
 
 @pytest.mark.parametrize("field", text_index.COLUMNS)
 def test_a_search_uses_the_index(session: Session, field: str) -> None:
-    """The plan is that of the statement that the server sends."""
+    """The plans are those of the statements that the server sends, of which the first asks for a plan itself."""
     sent: list[str] = []
     driver = cast("psycopg.Connection[Any]", driver_connection(session))
 
     def execute(sql: str, values: Sequence[Any], **options: Any) -> Any:
+        if "regexp_replace" not in sql:
+            return driver.execute(sql, values, **options)  # a look at the next rows
         assert options == {"prepare": False}  # the plan is for this text, also after many others
-        sent.extend(line for (line,) in driver.execute(f"EXPLAIN {sql}", values).fetchall())
+        if not sql.startswith("EXPLAIN"):
+            sent.append(str(driver.execute(f"EXPLAIN {sql}", values).fetchall()))
         return driver.execute(sql, values)
 
     session.info[DRIVER] = SimpleNamespace(execute=execute), session.connection().dialect
     assert list(STORE.query(f'{field}:"Robotics"', "").scan(session, after=None, limit=1)) == []
-    assert [line for line in sent if "Bitmap Index Scan on ix_events_text" in line]
+    assert len(sent) == 2  # it counts what it finds, and reads it
+    assert all("Bitmap Index Scan on ix_events_text" in plan for plan in sent)

@@ -139,7 +139,7 @@ class PostgreSQL:
         read_page(self._session, asked, after)
         self._driver.cursor_factory = psycopg.Cursor
         work = Work()
-        for sql, values in sent:
+        for sql, values in (each for each in sent if not each[0].startswith("EXPLAIN")):
             explained = self._driver.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + sql, values).fetchone()
             self._add(work, explained[0][0]["Plan"])
         return work

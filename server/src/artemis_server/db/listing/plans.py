@@ -14,7 +14,7 @@ from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.indexes import Access, access, indexes_of
 from artemis_server.db.listing.paths import Path, path
 from artemis_server.db.listing.text_paths import TextPath
-from artemis_server.db.listing.text_search import Search, match
+from artemis_server.db.listing.trigram_paths import TrigramPath
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import Node, fields
 
@@ -27,7 +27,7 @@ ROW_COST = 8
 """The cost of a row that is read, in entries of an index."""
 
 
-AnyPath: TypeAlias = Path | TextPath
+AnyPath: TypeAlias = Path | TextPath | TrigramPath
 _TEXTS = "texts"
 """Stands among the columns of a filter for the searches that the index of texts can answer."""
 
@@ -43,7 +43,7 @@ class Option:
     @property
     def bounded(self) -> bool:
         """True if the path has not all rows."""
-        return isinstance(self.path, TextPath) or bool(
+        return not isinstance(self.path, Path) or bool(
             self.path.access.equal or self.path.has_low or self.path.has_high
         )
 
@@ -90,10 +90,10 @@ class Plan:
         return next(covering, next(others, None))
 
 
-def plan(where: Node, keys: tuple[SortKey, ...], table: Table, searches: tuple[Search, ...] = ()) -> Plan:
+def plan(where: Node, keys: tuple[SortKey, ...], table: Table, by_text: TextPath | TrigramPath | None = None) -> Plan:
     """Returns the plan of a list, or without keys, that of a count.
 
-    `searches` are those that the index of texts can answer on this database.
+    `by_text` is the path by the index of texts, if this database has one that can answer the filter.
     """
     box = box_of(where)
     needed = {key.field.name for key in keys} | fields(where)
@@ -104,12 +104,16 @@ def plan(where: Node, keys: tuple[SortKey, ...], table: Table, searches: tuple[S
 
     walks = [(use.used(box), option(use, ordered=True)) for use in uses if _walkable(use, keys)]
     found = [(use.used(box), option(use, ordered=False)) for use in uses]
-    if searches:
-        by_text = TextPath(keys, match(searches))
+    if by_text:
         (walks if by_text.ordered else found).append((frozenset({_TEXTS}), Option(by_text, ROW_COST)))
     served, walk = min(walks, key=lambda each: (-len(each[0]), each[1].cost), default=(frozenset[str](), None))
     others = sorted(((used, each) for used, each in found if not used <= served), key=lambda each: -len(each[0]))
     return Plan(walk, tuple(each for _, each in others))
+
+
+def affordable(rows: int) -> bool:
+    """Tells whether so many rows that the index of texts is expected to find are few enough to look for them."""
+    return rows <= MAX_COST
 
 
 def _walkable(use: Access, keys: tuple[SortKey, ...]) -> bool:
