@@ -11,10 +11,10 @@ from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
 from artemis_server.db.listing.paths import Limits, Path
-from artemis_server.db.listing.plans import LOW_COST, MAX_COST, AnyPath, Option, Plan, affordable, plan
+from artemis_server.db.listing.plans import LOW_COST, MAX_COST, ROW_COST, AnyPath, Option, Plan, by_trigrams, plan
 from artemis_server.db.listing.text_paths import TextPath
 from artemis_server.db.listing.text_search import is_available, match, searches
-from artemis_server.db.listing.trigram_paths import TrigramPath, trigram_path
+from artemis_server.db.listing.trigram_paths import trigram_path
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node, searches_text
@@ -50,13 +50,13 @@ class Planned:
         by_text = self._by_text(session) if self._searches else None
         return plan(*self._list, by_text) if by_text else self._plan
 
-    def _by_text(self, session: Session) -> TextPath | TrigramPath | None:
+    def _by_text(self, session: Session) -> Option | None:
         """Returns the path by the index of texts, if the database has one, and it is known to be no detour."""
         keys, table = self._list[1:]
         if session.get_bind().dialect.name == "sqlite":
-            return TextPath(keys, match(self._searches)) if is_available(session) else None
+            return Option(TextPath(keys, match(self._searches)), ROW_COST) if is_available(session) else None
         path = trigram_path(keys, self._searches)
-        return path if affordable(path.estimate(session, table)) else None
+        return by_trigrams(path, path.estimate(session, table))
 
     def count(self, session: Session, option: Option, limit: int) -> int:
         """Returns the number of entries of an index that a path has, at most one more than the limit."""

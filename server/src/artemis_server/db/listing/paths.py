@@ -197,10 +197,15 @@ class _Writer:
         selected, order = self._names(element.selected), ", ".join(map(self._process, keyset.order()))
         limit = self.limit(element.limits.most)
         after = [] if element.unset is None else [self._process(keyset.after(element.unset))]
-        join = "CROSS JOIN" if self._sqlite else "JOIN"  # SQLite reads the left side of a CROSS JOIN first
-        joined = f"AS page {join} {self._table.name} ON {self._column('id')} = page.id"
+        name, row = self._table.name, f"{self._column('id')} = page.id"
+        # The row of each key is looked up: SQLite reads the left side of a CROSS JOIN first.
+        looked_up = name if self._sqlite else f"LATERAL (SELECT * FROM {name} WHERE {row} OFFSET 0) AS {name}"  # noqa: S608, ours
+        joined = f"AS page CROSS JOIN {looked_up} ON {row}" if self._sqlite else f"AS page CROSS JOIN {looked_up}"
         if element.limits.tried:
             page = self._keys(after, [], f"LIMIT {element.limits.tried}")
+            if path.by_id and not self._sqlite:
+                (rows,) = self.ranges("*", [], _FIRST if first else _BEYOND)
+                page, joined = f"{rows} ORDER BY {order} LIMIT {element.limits.tried}", f"AS {name}"
             where, limit = " AND ".join(conditions), f"LIMIT {self.parameter('max_rows')}"
             return f"SELECT {selected} FROM ({page}) {joined} WHERE {where} ORDER BY {order} {limit}"  # noqa: S608, ours
         if path.by_id or (path.ordered and not path.access.classed and first):

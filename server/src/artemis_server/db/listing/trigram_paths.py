@@ -20,6 +20,8 @@ from artemis_server.query.tree import ALWAYS, Node
 
 MAX_CHARACTERS = 32
 """The most characters of a text that are asked for; the others add little."""
+MIN_STRIPPED = 6
+"""The characters of a text from which on its spaces at both ends are not asked for."""
 UNKNOWN = 2**63
 """More rows than there are."""
 
@@ -39,7 +41,7 @@ class TrigramPath:
 
     def values(self, _: Box, __: Position | None) -> Values:
         """Returns the values of the parameters that are not the filter's."""
-        parts = (text_index.marked(text[:MAX_CHARACTERS]) for text in self.texts)
+        parts = (text_index.marked(_part(text)) for text in self.texts)
         return {f"part_{number}": to_pattern(part) for number, part in enumerate(parts)}
 
     def select(
@@ -62,6 +64,12 @@ class TrigramPath:
 
     def __str__(self) -> str:
         return f"{text_index.INDEX}, sorted"
+
+
+def _part(text: str) -> str:
+    """Returns the part of a text that is asked for. The begin of a word, as in " 12345", adds what many events have."""
+    stripped = text.strip()
+    return (stripped if len(stripped) >= MIN_STRIPPED else text)[:MAX_CHARACTERS]
 
 
 def trigram_path(keys: tuple[SortKey, ...], searches: tuple[Search, ...]) -> TrigramPath:
