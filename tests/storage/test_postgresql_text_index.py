@@ -107,6 +107,20 @@ def test_an_index_without_marks_is_made_anew(migrated: Engine) -> None:
     assert "regexp_replace" in value(migrated, "SELECT pg_get_indexdef('ix_events_text'::regclass)")
 
 
+def test_an_index_that_was_not_analyzed_is_analyzed(migrated: Engine) -> None:
+    """A build may be killed after the index, and before that."""
+    run(
+        migrated,
+        "DELETE FROM pg_statistic WHERE starelid = 'ix_events_text'::regclass",
+        "ALTER INDEX ix_events_text ALTER COLUMN 1 SET STATISTICS -1",
+        f"INSERT INTO events (name, start_time, end_time, create_time, update_time) {ROBOTICS}",
+    )
+    upgrade(migrated)
+    statistics = "SELECT attstattarget FROM pg_attribute WHERE attrelid = 'ix_events_text'::regclass"
+    assert value(migrated, statistics) == text_index.STATISTICS
+    assert value(migrated, "SELECT count(*) FROM pg_stats WHERE tablename = 'ix_events_text'") == 1
+
+
 def test_a_user_who_may_not_make_the_extension_is_told_what_to_do(
     empty: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,7 +134,7 @@ def test_a_user_who_may_not_make_the_extension_is_told_what_to_do(
         assert advice in caplog.messages
         run(empty, "CREATE EXTENSION pg_trgm", "ALTER TABLE events OWNER TO postgres")
         upgrade(user)
-        assert "the index ix_events_text cannot be made: must be owner of table events" in caplog.messages
+        assert "the index ix_events_text cannot be made or analyzed: must be owner of table events" in caplog.messages
         run(empty, "ALTER TABLE events OWNER TO artemis")
         upgrade(user)
         assert value(empty, VALID) is True

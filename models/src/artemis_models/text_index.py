@@ -79,6 +79,10 @@ _IS_VALID = """
     FROM pg_index WHERE indexrelid = to_regclass('ix_events_text')
 """
 """True, none, or false for an index that was not finished, or that has no marks, as those of the first version."""
+_IS_ANALYZED = """
+    SELECT EXISTS (SELECT 1 FROM pg_stats WHERE tablename = 'ix_events_text') OR NOT EXISTS (SELECT 1 FROM events)
+"""
+_ANALYZE = (f"ALTER INDEX {INDEX} ALTER COLUMN 1 SET STATISTICS {STATISTICS}", "ANALYZE events")
 _REFUSALS = ("42501", "25006", "0A000")
 """The codes of PostgreSQL for a user who may not, for a server that only reads, and for a file that is not there."""
 _NO_INDEX = "without an index, searches in text read all events"
@@ -95,6 +99,9 @@ def ensure(engine: Engine) -> None:
         sqlalchemy.exc.DBAPIError: the database failed.
     """
     missing = lack(engine)
+    if missing is None and engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _analyze(connection)
     if missing is not None:
         if engine.dialect.name == "postgresql":
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -105,6 +112,15 @@ def ensure(engine: Engine) -> None:
         missing = lack(engine)
     if missing is not None:
         log.warning("%s", missing)
+
+
+def is_complete(engine: Engine) -> bool:
+    """Tells whether the database has the index, and PostgreSQL its statistics."""
+    missing = lack(engine)
+    if missing is not None or engine.dialect.name == "sqlite":
+        return missing is None
+    with engine.execution_options(**{AUTOCOMMIT: True}).connect() as connection:
+        return bool(connection.exec_driver_sql(_IS_ANALYZED).scalar())
 
 
 def lack(engine: Engine) -> str | None:
@@ -151,6 +167,7 @@ def _make_on_postgresql(connection: Connection) -> None:
     try:
         if schema := connection.exec_driver_sql(_SCHEMA).scalar():
             _build(connection, schema)
+            _analyze(connection)
     except DBAPIError as error:
         _pass_over(error)
 
@@ -158,7 +175,7 @@ def _make_on_postgresql(connection: Connection) -> None:
 def _pass_over(error: DBAPIError) -> None:
     if getattr(error.orig, "sqlstate", None) not in _REFUSALS:
         raise error
-    log.warning("the index %s cannot be made: %s", INDEX, str(error.orig).partition("\n")[0])
+    log.warning("the index %s cannot be made or analyzed: %s", INDEX, str(error.orig).partition("\n")[0])
 
 
 def _build(connection: Connection, schema: str) -> None:
@@ -169,16 +186,24 @@ def _build(connection: Connection, schema: str) -> None:
     log.info("built the index %s in %.1f s", INDEX, time.monotonic() - begun)
 
 
-def postgresql_statements(schema: str, *, anew: bool) -> Iterator[str]:
-    """Yields the statements that make the index with the extension in a schema; `anew`, if one is not as it should be.
+def _analyze(connection: Connection) -> None:
+    """Reads a sample of the events, if that was not done, so that PostgreSQL knows which texts are rare.
 
-    The last one reads a sample of the events, so that PostgreSQL knows which texts are frequent.
+    Autovacuum does it only after many changes, and a build may have been killed before.
     """
+    if not connection.exec_driver_sql(_IS_ANALYZED).scalar():
+        try:
+            for statement in _ANALYZE:
+                connection.exec_driver_sql(statement)
+        except DBAPIError as error:
+            _pass_over(error)
+
+
+def postgresql_statements(schema: str, *, anew: bool) -> Iterator[str]:
+    """Yields the statements that make the index with the extension in a schema; `anew`, if one has to go first."""
     if anew:  # a build that failed or was killed leaves an index that slows writes and answers nothing
         yield f"DROP INDEX CONCURRENTLY {INDEX}"
     yield f"CREATE INDEX CONCURRENTLY {INDEX} ON events USING gin ({MARKED} {schema}.gin_trgm_ops)"
-    yield f"ALTER INDEX {INDEX} ALTER COLUMN 1 SET STATISTICS {STATISTICS}"
-    yield "ANALYZE events"
 
 
 def marked(text: str) -> str:
