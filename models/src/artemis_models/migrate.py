@@ -51,7 +51,7 @@ def upgrade(engine: Engine, patience: Patience = PATIENCE) -> str:
     if revision is not None and revision > head_revision():
         log.info("the schema is at revision %s, and this program needs %s", revision, head_revision())
         return revision
-    if revision == head_revision() and text_index.lack(engine) is None:
+    if revision == head_revision() and text_index.is_complete(engine):
         return revision
     if engine.dialect.name == "sqlite":
         before = _upgrade_sqlite(engine, patience)

@@ -65,11 +65,16 @@ def _add(value: int | str, values: Values) -> str:
 def _add_pattern(node: Matches, values: Values) -> str:
     r"""Adds the text of a node, and beside it its pattern for LIKE: for `name:"50%"` the text 50% and %50\%%.
 
-    PostgreSQL finds a pattern by its index of texts, and SQLite's LIKE has no regard to case.
+    SQLite's LIKE has no regard to case.
     """
     name = _add(node.text, values)
-    values[_LIKE.format(name)] = "%" + _SPECIAL.sub(r"\\\g<0>", node.text) + "%" * node.open_end
+    values[_LIKE.format(name)] = to_pattern(node.text, open_end=node.open_end)
     return name
+
+
+def to_pattern(text: str, *, open_end: bool = True) -> str:
+    r"""Returns the pattern of LIKE for texts that contain this one, or end with it: for 50% it is %50\%%."""
+    return "%" + _SPECIAL.sub(r"\\\g<0>", text) + "%" * open_end
 
 
 class Condition(ColumnElement[bool]):

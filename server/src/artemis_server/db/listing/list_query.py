@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.listing.paths import Path
-from artemis_server.db.listing.plans import LOW_COST, MAX_COST, ROW_COST, AnyPath, Option, Plan, plan
-from artemis_server.db.listing.text_search import is_available, searches
+from artemis_server.db.listing.paths import Limits, Path
+from artemis_server.db.listing.plans import LOW_COST, MAX_COST, ROW_COST, AnyPath, Option, Plan, by_trigrams, plan
+from artemis_server.db.listing.text_paths import TextPath
+from artemis_server.db.listing.text_search import is_available, match, searches
+from artemis_server.db.listing.trigram_paths import trigram_path
 from artemis_server.db.statements import Row, Statement, Values
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node, searches_text
@@ -40,20 +42,27 @@ class Planned:
         self.kept = len(self.values) <= MAX_KEPT_VALUES
         """True if the statements of the list are kept, and are planned."""
         self.box = box_of(where)
-        self._table = table
+        self._list = where, keys, table
         self._plan = plan(where, keys, table) if self.kept else Plan(None, ())
-        found = searches(where) if self.kept and table.name == "events" else ()
-        self._text_plan = plan(where, keys, table, found) if found else None
+        self._searches = searches(where) if self.kept and table.name == "events" else ()
 
     def plan(self, session: Session) -> Plan:
         """Returns the plan for a database."""
-        by_text = self._text_plan and session.get_bind().dialect.name == "sqlite" and is_available(session)
-        return self._text_plan if self._text_plan and by_text else self._plan
+        by_text = self._by_text(session) if self._searches else None
+        return plan(*self._list, by_text) if by_text else self._plan
+
+    def _by_text(self, session: Session) -> Option | None:
+        """Returns the path by the index of texts, if the database has one, and it is known to be no detour."""
+        keys, table = self._list[1:]
+        if session.get_bind().dialect.name == "sqlite":
+            return Option(TextPath(keys, match(self._searches)), ROW_COST) if is_available(session) else None
+        path = trigram_path(keys, self._searches)
+        return by_trigrams(path, path.estimate(session, table))
 
     def count(self, session: Session, option: Option, limit: int) -> int:
         """Returns the number of entries of an index that a path has, at most one more than the limit."""
         values = {**option.path.values(self.box, None), "max_rows": limit + 1}
-        found = _count(option.path, self._table).first(session, values)
+        found = _count(option.path, self._list[2]).first(session, values)
         return int(found[0]) if found else 0
 
 
@@ -96,7 +105,9 @@ class Query:
                 if path is not None:
                     return path, None
             if plan.tried is not None:
-                tried = more if expected is None else max(more, min(2 * expected, _STAGES[-1][1]))
+                # A power of two, because each number of rows is a statement of its own.
+                enough = 0 if expected is None else 1 << (2 * expected).bit_length()
+                tried = max(more, min(enough, _STAGES[-1][1]))
                 rows = [row for chunk in self._rows(session, plan.tried, after, limit, tried) for row in chunk]
                 if len(rows) == limit:
                     return plan.tried, rows
@@ -110,12 +121,12 @@ class Query:
         """Returns the rows of the page by a path, or those among the next `tried` rows."""
         unset = None if after is None else tuple(value is None for value in after)
         statement = (_statement if self._planned.kept else _statement.__wrapped__)(
-            *self._shape, unset, path, bool(tried)
+            *self._shape, unset, path, Limits(1 << limit.bit_length(), tried)
         )
         values = {f"after_{index}": value for index, value in enumerate(after or ())}
         if path is not None:
             values |= path.values(self._planned.box, after)
-        values |= {"max_rows": limit, "max_tried": tried}
+        values["max_rows"] = limit
         return statement.chunks(session, {**self._planned.values, **values})
 
     def position(self, row: Row) -> Position:
@@ -125,7 +136,7 @@ class Query:
 
 @lru_cache(maxsize=256)
 def _count(path: AnyPath, table: Table) -> Statement:
-    return Statement(path.count(table))
+    return Statement(path.count(table), planned_anew=not isinstance(path, Path))
 
 
 @lru_cache(maxsize=256)
@@ -136,18 +147,17 @@ def _statement(
     table: Table,
     unset: tuple[bool, ...] | None,
     path: AnyPath | None,
-    tried: bool,
+    limits: Limits,
 ) -> Statement:
-    """Returns the statement for the rows after a position, of whose values these are None. Each value is a parameter.
+    """Returns the statement for the rows after a position, of whose values these are None.
 
-    Filters that differ in nothing but values share a statement: compiling it costs as much as reading a page. Without a
-    path, the engine finds its own.
+    Each value is a parameter, so filters that differ in nothing but values share a statement: compiling it costs as
+    much as reading a page. Without a path, the engine finds its own.
     """
     if isinstance(path, Path):
-        clause = path.select(where, table, selected, unset, tried=tried)
-        return Statement(clause, planned_anew=searches_text(where))
+        return Statement(path.select(where, table, selected, unset, limits))
     if path is not None:
-        return Statement(path.select(where, table, selected, unset))
+        return Statement(path.select(where, table, selected, unset), planned_anew=True)
     columns = dict(table.c)
     keyset = Keyset(keys, columns)
     statement: Select[Any] = Select(*(columns[name] for name in selected))

@@ -26,6 +26,18 @@ _FIRST, _TIES, _BEYOND = "from the first", "at the place", "beyond the place"
 _LAST_KEY = "(SELECT last_key FROM page_end)"
 _BEFORE, _AT, _NO_LAST = (f"{{}} > {_LAST_KEY}", f"{{}} = {_LAST_KEY}", f"{_LAST_KEY} IS NULL")
 """Conditions that divide a part that is read backwards at the key of the last row of the page."""
+MAX_COUNTED = 2**16
+"""More entries than any caller counts."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a statement that are part of it."""
+
+    most: int
+    """The highest value of the parameter `max_rows`."""
+    tried: int = 0
+    """The next rows among which the filter is looked for; 0 if it is looked for in all."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +91,13 @@ class Path:
         table: Table,
         selected: tuple[str, ...],
         unset: tuple[bool, ...] | None,
-        *,
-        tried: bool = False,
+        limits: Limits,
     ) -> ClauseElement:
         """Returns the statement that reads a page. The filter is one of `parameterize`.
 
-        `unset` tells which values of the position before the page are None; it is None on the first page. With `tried`,
-        the filter is looked for in the next `max_tried` rows alone.
+        `unset` tells which values of the position before the page are None; it is None on the first page.
         """
-        return _Select(self, where, table, selected, unset, tried)
+        return _Select(self, where, table, selected, unset, limits)
 
     def count(self, table: Table, where: Node = ALWAYS) -> ClauseElement:
         """Returns the statement that counts, up to `max_rows`, the rows in its ranges that a filter chooses."""
@@ -137,7 +147,7 @@ class _Select(ClauseElement):
     table: Table
     selected: tuple[str, ...]
     unset: tuple[bool, ...] | None
-    tried: bool
+    limits: Limits
 
     inherit_cache = False
 
@@ -160,7 +170,8 @@ def _select(element: _Select, compiler: SQLCompiler, **options: Any) -> str:
 def _count(element: _Count, compiler: SQLCompiler, **options: Any) -> str:
     writer = _Writer(element.path, element.table, compiler, options)
     ranges = " UNION ALL ".join(writer.ranges("1", writer.conditions(element.where), _FIRST))
-    return f"SELECT count(*) FROM ({ranges} LIMIT {writer.parameter('max_rows')}) AS entries"  # noqa: S608, names of ours
+    counted = writer.limited(f"{ranges} {writer.limit(MAX_COUNTED)}")
+    return f"SELECT count(*) FROM ({counted}) AS entries"  # noqa: S608, names of ours
 
 
 class _Writer:
@@ -171,6 +182,9 @@ class _Writer:
         self._access = taken.access
         self._table = table
         self._sqlite = compiler.dialect.name == "sqlite"
+        # PostgreSQL plans for a tenth of all rows where a limit is a parameter. So no plan for any values would look as
+        # good as one for these, and to make one for many ranges takes longer than to read the page. A number tells it.
+        self._planned_once = taken.access.classed and not self._sqlite
         self._compiler = compiler
         self._options = options
         self._covered = False
@@ -186,13 +200,18 @@ class _Writer:
         conditions = self.conditions(element.where)
         keyset = Keyset(path.keys, dict(self._table.c))
         selected, order = self._names(element.selected), ", ".join(map(self._process, keyset.order()))
-        limit = f"LIMIT {self.parameter('max_rows')}"
+        limit = self.limit(element.limits.most)
         after = [] if element.unset is None else [self._process(keyset.after(element.unset))]
-        join = "CROSS JOIN" if self._sqlite else "JOIN"  # SQLite reads the left side of a CROSS JOIN first
-        joined = f"AS page {join} {self._table.name} ON {self._column('id')} = page.id"
-        if element.tried:
-            page = self._keys(after, [], f"LIMIT {self.parameter('max_tried')}")
-            where = " AND ".join(conditions)
+        name, row = self._table.name, f"{self._column('id')} = page.id"
+        # The row of each key is looked up: SQLite reads the left side of a CROSS JOIN first.
+        looked_up = name if self._sqlite else f"LATERAL (SELECT * FROM {name} WHERE {row} OFFSET 0) AS {name}"  # noqa: S608, ours
+        joined = f"AS page CROSS JOIN {looked_up} ON {row}" if self._sqlite else f"AS page CROSS JOIN {looked_up}"
+        if element.limits.tried:
+            page = self._keys(after, [], f"LIMIT {element.limits.tried}")
+            if path.by_id and not self._sqlite:
+                (rows,) = self.ranges("*", [], _FIRST if first else _BEYOND)
+                page, joined = f"{rows} ORDER BY {order} LIMIT {element.limits.tried}", f"AS {name}"
+            where, limit = " AND ".join(conditions), f"LIMIT {self.parameter('max_rows')}"
             # A CROSS JOIN keeps the order of its left side, so that SQLite ends with the page.
             sort = "" if self._sqlite else f" ORDER BY {order}"
             return f"SELECT {selected} FROM ({page}) {joined} WHERE {where}{sort} {limit}"  # noqa: S608, ours
@@ -200,8 +219,18 @@ class _Writer:
         if path.by_id or (path.ordered and not path.access.classed and first and not self._divides):
             (rows,) = self.ranges(selected, conditions, _FIRST if first else _BEYOND)
             return f"{rows} ORDER BY {order} {limit}"
-        page = self._keys(after, conditions, limit)
+        page = self.limited(self._keys(after, conditions, limit))
         return f"SELECT {selected} FROM ({page}) {joined} ORDER BY {order}"  # noqa: S608, names of ours
+
+    def limit(self, most: int) -> str:
+        """Returns the LIMIT of a statement that `limited` limits further."""
+        return f"LIMIT {most}" if self._planned_once else f"LIMIT {self.parameter('max_rows')}"
+
+    def limited(self, rows: str) -> str:
+        """Returns the statement of the first `max_rows` of rows that have a `limit`."""
+        if not self._planned_once:
+            return rows
+        return f"SELECT * FROM ({rows}) AS most LIMIT {self.parameter('max_rows')}"  # noqa: S608, ours
 
     def _keys(self, after: list[str], conditions: list[str], limit: str) -> str:
         """Returns the statement of the keys of a page; `after` is the condition of a row before it, if any."""
@@ -271,8 +300,9 @@ class _Writer:
             f"{self._column(each)} = {self.parameter(f'equal_{at}')}" for at, each in enumerate(self._access.equal)
         ]
         fixed += [index.predicate] if index.predicate else []
-        # In SQLite no index is used for what has a plus before it: the range is the narrowest.
-        checked = [f"+({each})" if self._sqlite else each for each in conditions]
+        # The range is the narrowest. Neither engine looks for an index for conditions that are written like this.
+        loose = "+({})" if self._sqlite else "CASE WHEN {} THEN true ELSE false END"
+        checked = [loose.format(each) for each in conditions]
         for number in self._path.numbers:
             classed = [f"({lengths.LENGTH_CLASS}) = {number}"] if self._access.classed else []
             terms = [*fixed, *classed, *self._ends(number, part, divided), *checked]

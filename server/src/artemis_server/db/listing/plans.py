@@ -14,7 +14,7 @@ from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.indexes import Access, access, indexes_of
 from artemis_server.db.listing.paths import Path, path
 from artemis_server.db.listing.text_paths import TextPath
-from artemis_server.db.listing.text_search import Search, match
+from artemis_server.db.listing.trigram_paths import TrigramPath
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import Node, fields
 
@@ -25,9 +25,11 @@ The unit is an entry of an index that is read: 0.1 and 5 ms in all.
 """
 ROW_COST = 8
 """The cost of a row that is read, in entries of an index."""
+TRIGRAM_COST = 2 * ROW_COST
+"""The cost of a row that PostgreSQL's index of texts finds: PostgreSQL checks its marked text, and then the filter."""
 
 
-AnyPath: TypeAlias = Path | TextPath
+AnyPath: TypeAlias = Path | TextPath | TrigramPath
 _TEXTS = "texts"
 """Stands among the columns of a filter for the searches that the index of texts can answer."""
 
@@ -41,9 +43,14 @@ class Option:
     """The cost of an entry: of reading the row as well, unless the index has all that the list needs to choose."""
 
     @property
+    def sole(self) -> bool:
+        """True if the path is better than any that has all rows."""
+        return isinstance(self.path, TrigramPath) and self.cost <= MAX_COST
+
+    @property
     def bounded(self) -> bool:
         """True if the path has not all rows."""
-        return isinstance(self.path, TextPath) or bool(
+        return not isinstance(self.path, Path) or bool(
             self.path.access.equal or self.path.has_low or self.path.has_high
         )
 
@@ -72,7 +79,7 @@ class Plan:
         best, cost = None, max_cost
         for option in (*([self.walk] if self.walk and self.walk.bounded else []), *self.collecting):
             limit = cost // option.cost
-            if (found := count(option, limit)) <= limit and (best is None or found * option.cost < cost):
+            if limit and (found := count(option, limit)) <= limit and (best is None or found * option.cost < cost):
                 best, cost = option.path, found * option.cost
         return best
 
@@ -85,15 +92,15 @@ class Plan:
     @property
     def dearest(self) -> AnyPath | None:
         """The path to take if each costs more: many entries of an index without their rows, or the walk."""
-        covering = (each.path for each in self.collecting if each.cost == 1)
+        covering = (each.path for each in self.collecting if each.cost == 1 or isinstance(each.path, TrigramPath))
         others = (each.path for each in (self.walk, *self.collecting) if each)
         return next(covering, next(others, None))
 
 
-def plan(where: Node, keys: tuple[SortKey, ...], table: Table, searches: tuple[Search, ...] = ()) -> Plan:
+def plan(where: Node, keys: tuple[SortKey, ...], table: Table, by_text: Option | None = None) -> Plan:
     """Returns the plan of a list, or without keys, that of a count.
 
-    `searches` are those that the index of texts can answer on this database.
+    `by_text` is the path by the index of texts, if this database has one that can answer the filter.
     """
     box = box_of(where)
     needed = {key.field.name for key in keys} | fields(where)
@@ -104,12 +111,24 @@ def plan(where: Node, keys: tuple[SortKey, ...], table: Table, searches: tuple[S
 
     walks = [(use.used(box), option(use, ordered=True)) for use in uses if _walkable(use, keys)]
     found = [(use.used(box), option(use, ordered=False)) for use in uses]
-    if searches:
-        by_text = TextPath(keys, match(searches))
-        (walks if by_text.ordered else found).append((frozenset({_TEXTS}), Option(by_text, ROW_COST)))
+    if by_text:
+        if by_text.sole and not any(each.bounded for _, each in found):
+            return Plan(None, (by_text,))
+        (walks if by_text.path.ordered else found).append((frozenset({_TEXTS}), by_text))
     served, walk = min(walks, key=lambda each: (-len(each[0]), each[1].cost), default=(frozenset[str](), None))
     others = sorted(((used, each) for used, each in found if not used <= served), key=lambda each: -len(each[0]))
     return Plan(walk, tuple(each for _, each in others))
+
+
+def by_trigrams(path: TrigramPath, estimate: int) -> Option | None:
+    """Returns the option of collecting so many rows; None if they are too many.
+
+    If they are more than a few, it costs so much that a look at the next rows in the order of the list comes first.
+    They are not counted: to count what the index of texts finds costs as much as to find it.
+    """
+    if estimate <= MAX_COST // TRIGRAM_COST:
+        return Option(path, TRIGRAM_COST)
+    return Option(path, MAX_COST + 1) if estimate <= MAX_COST else None
 
 
 def _walkable(use: Access, keys: tuple[SortKey, ...]) -> bool:
