@@ -74,22 +74,14 @@ SQLITE_TRIGGERS = (
     f"CREATE TRIGGER event_text_updated AFTER UPDATE ON events WHEN {_CHANGED} BEGIN\n{_OLD}\n{_NEW}\nEND",
     f"CREATE TRIGGER event_text_deleted AFTER DELETE ON events BEGIN\n{_OLD}\nEND",
 )
-_SET_PROGRESS = "INSERT INTO event_text_progress (id, last_id) SELECT 1, {}"
 SQLITE = (
     *SQLITE_INDEX,
     SQLITE_PROGRESS,
-    _SET_PROGRESS.format(NOTHING_INDEXED),
+    f"INSERT INTO event_text_progress (id, last_id) VALUES (1, {NOTHING_INDEXED})",  # noqa: S608, a number
     SQLITE_QUEUE,
     *SQLITE_TRIGGERS,
 )
 """The statements that make the index, for which all events wait."""
-SQLITE_CONVERSION = (
-    *(f"DROP TRIGGER event_text_{each}" for each in ("created", "updated", "deleted")),
-    SQLITE_PROGRESS,
-    _SET_PROGRESS.format(f"coalesce((SELECT max(id) FROM events), {NOTHING_INDEXED})"),  # noqa: S608, a number
-    *SQLITE_TRIGGERS,
-)
-"""The statements that bring the index of revision 0013 up to date, which had new events in its queue as well."""
 
 _AVAILABLE = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
 _SCHEMA = """
@@ -167,20 +159,8 @@ def make_on_sqlite(connection: Connection) -> None:
             connection.exec_driver_sql(statement)
 
 
-def convert_on_sqlite(connection: Connection) -> None:
-    """Brings an index of revision 0013 up to date in a transaction of its own, which takes a moment."""
-    if _is_made(connection) and not _has_table(connection, "event_text_progress"):
-        for statement in ("BEGIN IMMEDIATE", *SQLITE_CONVERSION, "COMMIT"):
-            connection.exec_driver_sql(statement)
-
-
 def _is_made(connection: Connection) -> bool:
-    return _has_table(connection, "event_texts")
-
-
-def _has_table(connection: Connection, name: str) -> bool:
-    query = "SELECT 1 FROM sqlite_master WHERE name = ?"
-    return connection.exec_driver_sql(query, (name,)).scalar() is not None
+    return connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'event_texts'").scalar() is not None
 
 
 def _lack_on_postgresql(connection: Connection) -> str:

@@ -245,7 +245,7 @@ CASE
     ELSE 11
 END), start_time, id, end_time);
 CREATE INDEX ix_events_name ON public.events USING btree (name, id);
-CREATE INDEX ix_events_owner_id ON public.events USING btree (owner_id, id);
+CREATE INDEX ix_events_owner_id ON public.events USING btree (owner_id, id) WHERE (owner_id IS NOT NULL);
 CREATE INDEX ix_events_owner_id_length ON public.events USING btree (owner_id, (
 CASE
     WHEN ((end_time - start_time) <= '3600000000'::bigint) THEN 0

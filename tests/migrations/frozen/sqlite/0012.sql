@@ -132,7 +132,7 @@ CREATE TABLE users (
 INSERT INTO "users" VALUES(1,'Ada@Example.com','Ada','Lovelace','','',1767225600000001,1767225600000002,3);
 INSERT INTO "users" VALUES(2,'grace@example.com','Grace','O''Hopper','staff','g-1',1767225600000003,1767225600000003,1);
 CREATE UNIQUE INDEX ux_users_email ON users (lower(email));
-CREATE INDEX ix_events_owner_id ON events (owner_id, id);
+CREATE INDEX ix_events_owner_id ON events (owner_id, id) WHERE owner_id IS NOT NULL;
 CREATE INDEX ix_events_category ON events (category, id);
 CREATE INDEX ix_events_publisher ON events (publisher, id);
 CREATE INDEX ix_events_source_external_id ON events (source, external_id, id);

@@ -32,14 +32,17 @@ CREATE TABLE event_changes (
 
 ;
 INSERT INTO "event_changes" VALUES(0,0,0,1795693181059000,'',0,'{}',NULL);
+CREATE TABLE event_text_progress (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  last_id INTEGER NOT NULL
+) STRICT;
+INSERT INTO "event_text_progress" VALUES(1,-9223372036854775808);
 CREATE TABLE event_text_queue (
   event_id INTEGER PRIMARY KEY,
   name TEXT,
   description TEXT,
   location TEXT
 ) STRICT;
-INSERT INTO "event_text_queue" VALUES(1,NULL,NULL,NULL);
-INSERT INTO "event_text_queue" VALUES(2,NULL,NULL,NULL);
 CREATE TABLE events (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	name TEXT NOT NULL, 
@@ -140,7 +143,7 @@ CREATE TABLE users (
 INSERT INTO "users" VALUES(1,'Ada@Example.com','Ada','Lovelace','','',1767225600000001,1767225600000002,3);
 INSERT INTO "users" VALUES(2,'grace@example.com','Grace','O''Hopper','staff','g-1',1767225600000003,1767225600000003,1);
 CREATE UNIQUE INDEX ux_users_email ON users (lower(email));
-CREATE INDEX ix_events_owner_id ON events (owner_id, id);
+CREATE INDEX ix_events_owner_id ON events (owner_id, id) WHERE owner_id IS NOT NULL;
 CREATE INDEX ix_events_category ON events (category, id);
 CREATE INDEX ix_events_publisher ON events (publisher, id);
 CREATE INDEX ix_events_source_external_id ON events (source, external_id, id);
@@ -199,17 +202,19 @@ CREATE INDEX ix_events_length_end_time ON events ((CASE WHEN end_time - start_ti
 CREATE INDEX ix_events_category_length ON events (category, (CASE WHEN end_time - start_time <= 3600000000 THEN 0 WHEN end_time - start_time <= 14400000000 THEN 1 WHEN end_time - start_time <= 57600000000 THEN 2 WHEN end_time - start_time <= 230400000000 THEN 3 WHEN end_time - start_time <= 921600000000 THEN 4 WHEN end_time - start_time <= 3686400000000 THEN 5 WHEN end_time - start_time <= 14745600000000 THEN 6 WHEN end_time - start_time <= 58982400000000 THEN 7 WHEN end_time - start_time <= 235929600000000 THEN 8 WHEN end_time - start_time <= 943718400000000 THEN 9 WHEN end_time - start_time <= 3774873600000000 THEN 10 ELSE 11 END), start_time, id, end_time);
 CREATE INDEX ix_events_publisher_length ON events (publisher, (CASE WHEN end_time - start_time <= 3600000000 THEN 0 WHEN end_time - start_time <= 14400000000 THEN 1 WHEN end_time - start_time <= 57600000000 THEN 2 WHEN end_time - start_time <= 230400000000 THEN 3 WHEN end_time - start_time <= 921600000000 THEN 4 WHEN end_time - start_time <= 3686400000000 THEN 5 WHEN end_time - start_time <= 14745600000000 THEN 6 WHEN end_time - start_time <= 58982400000000 THEN 7 WHEN end_time - start_time <= 235929600000000 THEN 8 WHEN end_time - start_time <= 943718400000000 THEN 9 WHEN end_time - start_time <= 3774873600000000 THEN 10 ELSE 11 END), start_time, id, end_time, category);
 CREATE INDEX ix_events_owner_id_length ON events (owner_id, (CASE WHEN end_time - start_time <= 3600000000 THEN 0 WHEN end_time - start_time <= 14400000000 THEN 1 WHEN end_time - start_time <= 57600000000 THEN 2 WHEN end_time - start_time <= 230400000000 THEN 3 WHEN end_time - start_time <= 921600000000 THEN 4 WHEN end_time - start_time <= 3686400000000 THEN 5 WHEN end_time - start_time <= 14745600000000 THEN 6 WHEN end_time - start_time <= 58982400000000 THEN 7 WHEN end_time - start_time <= 235929600000000 THEN 8 WHEN end_time - start_time <= 943718400000000 THEN 9 WHEN end_time - start_time <= 3774873600000000 THEN 10 ELSE 11 END), start_time, id, end_time) WHERE owner_id IS NOT NULL;
-CREATE TRIGGER event_text_created AFTER INSERT ON events BEGIN
-  INSERT INTO event_text_queue (event_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+CREATE TRIGGER event_text_created AFTER INSERT ON events WHEN NEW.id <= (SELECT last_id FROM event_text_progress) BEGIN
+  INSERT INTO event_text_queue (event_id)
+  SELECT NEW.id WHERE NEW.id <= (SELECT last_id FROM event_text_progress) ON CONFLICT DO NOTHING;
 END;
 CREATE TRIGGER event_text_updated AFTER UPDATE ON events WHEN NEW.id <> OLD.id OR NEW.name <> OLD.name OR NEW.description <> OLD.description OR NEW.location <> OLD.location BEGIN
   INSERT INTO event_text_queue (event_id, name, description, location)
-  VALUES (OLD.id, OLD.name, OLD.description, OLD.location) ON CONFLICT DO NOTHING;
-  INSERT INTO event_text_queue (event_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+  SELECT OLD.id, OLD.name, OLD.description, OLD.location WHERE OLD.id <= (SELECT last_id FROM event_text_progress) ON CONFLICT DO NOTHING;
+  INSERT INTO event_text_queue (event_id)
+  SELECT NEW.id WHERE NEW.id <= (SELECT last_id FROM event_text_progress) ON CONFLICT DO NOTHING;
 END;
 CREATE TRIGGER event_text_deleted AFTER DELETE ON events BEGIN
   INSERT INTO event_text_queue (event_id, name, description, location)
-  VALUES (OLD.id, OLD.name, OLD.description, OLD.location) ON CONFLICT DO NOTHING;
+  SELECT OLD.id, OLD.name, OLD.description, OLD.location WHERE OLD.id <= (SELECT last_id FROM event_text_progress) ON CONFLICT DO NOTHING;
 END;
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('users',7);

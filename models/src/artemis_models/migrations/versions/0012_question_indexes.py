@@ -7,6 +7,7 @@ Revises: 0011
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import op
 from artemis_models.migrations import steps
 
 revision = "0012"
@@ -31,12 +32,21 @@ MADE: tuple[tuple[str, list[Any], str], ...] = (
     ("ix_events_owner_id_length", ["owner_id", LENGTH, "start_time", "id", "end_time"], "owner_id IS NOT NULL"),
 )
 REPLACED = ("ix_events_start_time", "ix_events_category_start_time")
+OWNED = sa.text("owner_id IS NOT NULL")
+_IS_PARTIAL = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'ix_events_owner_id' AND instr(sql, 'WHERE')",
+    "postgresql": "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('ix_events_owner_id') AND indpred IS NOT NULL",
+}
 
 
 def upgrade() -> None:
-    """Make the indexes, and drop those that they replace."""
+    """Make the indexes, drop those that they replace, and leave events without an owner out of the index of owners."""
     for name, columns, predicate in MADE:
         where = {"sqlite_where": sa.text(predicate), "postgresql_where": sa.text(predicate)} if predicate else {}
         steps.create_index(name, "events", columns, **where)
     for name in REPLACED:
         steps.drop_index(name, "events")
+    context = op.get_context()
+    if context.as_sql or op.get_bind().execute(sa.text(_IS_PARTIAL[context.dialect.name])).scalar() is None:
+        steps.drop_index("ix_events_owner_id", "events")
+    steps.create_index("ix_events_owner_id", "events", ["owner_id", "id"], sqlite_where=OWNED, postgresql_where=OWNED)

@@ -16,7 +16,7 @@ oldest_revision = "0009"
 
 
 def upgrade() -> None:
-    """Put all events into the queue of the index, which takes a moment: the server indexes them.
+    """Make the index without an event, which takes a moment: the server adds them.
 
     `artemis_models.text_index` makes the index of PostgreSQL, which may be made later.
     """
