@@ -17,7 +17,7 @@ from tests.e2e.loaders import Loader, loading
 from tests.e2e.samples import event
 from tests.e2e.servers import PATIENCE, serving
 
-MANY = 3_000
+MANY = examples(4_000)
 PAGE = 1_000
 KILLS = examples(10)
 WRITERS = 16
@@ -42,6 +42,7 @@ def check(loader: Loader, old: str, new: str) -> None:
     assert loader.state() == {new: MANY}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", ["reading", "indexing", "comparing", "merging"])
 def test_kill_9_at_a_step_leaves_the_old_feed_or_the_new_one(loader: Loader, step: str) -> None:
     loader.publish(MANY, "New")

@@ -321,6 +321,7 @@ def test_a_stop_does_not_wait_for_a_silent_database(own_server: "PostgresServer"
         assert "Traceback" not in server.log.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("away", [stopped, silent])
 def test_a_server_survives_its_database(
     own_server: "PostgresServer", away: "Callable[[PostgresServer], AbstractContextManager[None]]"
