@@ -29,7 +29,6 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tests.migrations.databases import thaw
 from tests.storage.samples import new_event
 
 PATIENCE = 60.0  # seconds after which a test is stuck
@@ -239,35 +238,6 @@ def test_an_event_with_an_id_before_the_last_one_waits_in_the_queue(session: Ses
         pass
     assert candidates(session, found) == [3, 5, 7]
     assert candidates(session, (Search(("location",), "robot"),)) == []
-
-
-@pytest.mark.parametrize("indexed", [0, 1, 3])
-def test_an_index_of_revision_0013_is_kept(tmp_path: Path, indexed: int) -> None:
-    """The events that waited in its queue go on waiting."""
-    engine = create_engine(f"sqlite:///{tmp_path}/old.db")
-    thaw(engine, "0013")
-    with Session(engine) as session:
-        take(session, "insert", {"id": 10, "name": "robots", "description": "", "location": ""})
-        for _ in range(indexed):
-            session.execute(
-                text(
-                    "INSERT INTO event_texts (rowid, name, description, location) "
-                    "SELECT id, name, description, location FROM events "
-                    "WHERE id = (SELECT min(event_id) FROM event_text_queue)"
-                )
-            )
-            session.execute(text("DELETE FROM event_text_queue ORDER BY event_id LIMIT 1"))
-        session.commit()
-    upgrade(engine)
-    with Session(engine) as session:
-        take(session, "insert", {"id": 11, "name": "robots", "description": "", "location": ""})
-        assert waiting(session) == 4 - indexed
-        for _ in range(2):
-            assert {10, 11} <= set(candidates(session, (Search(("name",), "robot"),)))
-            while index_waiting(session, max_rows=1):
-                pass
-        assert candidates(session, (Search(("name",), "robot"),)) == [10, 11]
-    engine.dispose()
 
 
 def test_long_texts_are_indexed_a_few_at_a_time(session: Session) -> None:
