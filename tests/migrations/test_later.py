@@ -52,12 +52,6 @@ def upgrade() -> None:
 '''
 
 
-def forget() -> None:
-    """Makes the next call read the folder of the migrations again."""
-    revisions.scripts.cache_clear()
-    revisions.migrations.cache_clear()
-
-
 @pytest.fixture
 def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
     """Adds a migration to those that this program knows, until the end of the test, and returns its revision."""
@@ -70,11 +64,11 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
         revision = f"{int(before) + 1:04}"
         text = MIGRATION.format(name=name, revision=revision, before=before, declared=declared, body=body)
         (folder / "versions" / f"{revision}_later.py").write_text(text, encoding="utf-8")
-        forget()
+        revisions.migrations.cache_clear()
         return revision
 
     yield make
-    forget()
+    revisions.migrations.cache_clear()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 
 from alembic import command
-from alembic.runtime.environment import EnvironmentContext
 from alembic.script import Script
 from sqlalchemy import Connection, Engine
 
@@ -23,7 +22,6 @@ from artemis_models.revisions import (
     head_revision,
     migrations,
     oldest_revision,
-    scripts,
     served_revision,
 )
 
@@ -157,9 +155,7 @@ def _run(migration: Script, patience: Patience, connection: Connection) -> None:
     made = config()
     sqlite = connection.dialect.name == "sqlite"
     made.attributes.update(connection=connection, **_attributes(migration, patience, sqlite=sqlite))
-    folder = scripts()
-    with EnvironmentContext(made, folder, fn=lambda has, _: folder._upgrade_revs(migration.revision, has)):
-        folder.run_env()
+    command.upgrade(made, migration.revision)
 
 
 def _attributes(migration: Script, patience: Patience, *, sqlite: bool) -> dict[str, object]:

@@ -32,15 +32,9 @@ def config() -> Config:
 
 
 @cache
-def scripts() -> ScriptDirectory:
-    """Returns the folder of the migrations. Alembic reads all of them for each new one of these objects."""
-    return ScriptDirectory.from_config(config())
-
-
-@cache
 def migrations() -> tuple[Script, ...]:
     """Returns the migrations that this program knows, the oldest first."""
-    return tuple(reversed(list(scripts().walk_revisions())))
+    return tuple(reversed(list(ScriptDirectory.from_config(config()).walk_revisions())))
 
 
 def head_revision() -> str:
