@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import time
@@ -214,6 +215,7 @@ def _preload() -> None:
         resolve_name(f"artemis_server.db.{store}")()  # with it, the parsers of filters and orders, which are kept
     migrated()  # with it, the modules of the revisions, and what SQLAlchemy works out of the tables
     configure_mappers()
+    tempfile.tempdir = None  # each program has a folder of its own, which TMPDIR names
     gc.collect()
     gc.freeze()  # so that no fork looks through all of it, and copies it by that
 
