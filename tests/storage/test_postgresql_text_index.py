@@ -98,15 +98,6 @@ def test_an_index_that_was_not_finished_is_made_anew(migrated: Engine) -> None:
     assert value(migrated, VALID) is True
 
 
-def test_an_index_without_marks_is_made_anew(migrated: Engine) -> None:
-    """The first version of the index had none."""
-    run(migrated, "DROP INDEX ix_events_text", "CREATE INDEX ix_events_text ON events USING gin (name gin_trgm_ops)")
-    assert text_index.lack(migrated) == f"{MISSING}: the index ix_events_text is missing; run `migrate`"
-    upgrade(migrated)
-    assert value(migrated, VALID) is True
-    assert "regexp_replace" in value(migrated, "SELECT pg_get_indexdef('ix_events_text'::regclass)")
-
-
 def test_an_index_that_was_not_analyzed_is_analyzed(migrated: Engine) -> None:
     """A build may be killed after the index, and before that."""
     run(

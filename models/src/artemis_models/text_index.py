@@ -88,11 +88,7 @@ _SCHEMA = """
     SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
     WHERE extname = 'pg_trgm'
 """
-_IS_VALID = """
-    SELECT indisvalid AND position('regexp_replace' IN pg_get_indexdef(indexrelid)) > 0
-    FROM pg_index WHERE indexrelid = to_regclass('ix_events_text')
-"""
-"""True, none, or false for an index that was not finished, or that has no marks, as those of the first version."""
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_events_text')"
 _IS_ANALYZED = """
     SELECT EXISTS (SELECT 1 FROM pg_stats WHERE tablename = 'ix_events_text') OR NOT EXISTS (SELECT 1 FROM events)
 """
@@ -112,19 +108,14 @@ def ensure(engine: Engine) -> None:
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed.
     """
-    missing = lack(engine)
-    if missing is None and engine.dialect.name == "postgresql":
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            make_on_sqlite(connection)
+    else:
+        is_made = lack(engine) is None
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            _analyze(connection)
-    if missing is not None:
-        if engine.dialect.name == "postgresql":
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                _make_on_postgresql(connection)
-        else:
-            with engine.begin() as connection:
-                make_on_sqlite(connection)
-        missing = lack(engine)
-    if missing is not None:
+            (_analyze if is_made else _make_on_postgresql)(connection)
+    if missing := lack(engine):
         log.warning("%s", missing)
 
 
