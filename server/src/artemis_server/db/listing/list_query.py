@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from artemis_server.db.listing.bounds import box_of
 from artemis_server.db.listing.filter_sql import Condition, parameterize
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.listing.paths import Limits, Path
+from artemis_server.db.listing.path_sql import Limits
+from artemis_server.db.listing.paths import Path
 from artemis_server.db.listing.plans import LOW_COST, MAX_COST, ROW_COST, AnyPath, Option, Plan, by_trigrams, plan
 from artemis_server.db.listing.text_paths import TextPath
 from artemis_server.db.listing.text_search import is_available, match, searches
