@@ -8,4 +8,5 @@ from artemis_server.cli import main
 
 if __name__ == "__main__":
     revisions.FOLDER = Path(sys.argv[1])
+    revisions.migrations.cache_clear()  # this process may be a fork of one that has read the other folder
     sys.exit(main(sys.argv[2:]))
