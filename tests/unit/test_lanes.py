@@ -219,7 +219,10 @@ def test_a_lane_with_a_share_leaves_the_rest_to_the_others(serve: Serve) -> None
 def test_a_lane_that_was_full_has_a_shorter_queue_for_a_while(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "MAX_OVERLOAD", PATIENCE)
     server = serve(calls=10)
-    accepted = [server.begin("slow") for _ in range(10)]
+    accepted = [server.begin("slow")]
+    assert server.slow.begun.acquire(timeout=PATIENCE)  # the others wait for the thread
+    accepted += [server.begin("slow") for _ in range(9)]
+    until(lambda: len(server.lane.calls) == 10)
     assert failure(server.begin("slow")) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
 
     for each in accepted[5:]:  # there are 5 calls then, and the lane is crowded with 7
@@ -227,6 +230,7 @@ def test_a_lane_that_was_full_has_a_shorter_queue_for_a_while(serve: Serve, monk
     until(lambda: sum(call.ended for call in list(server.lane.calls)) == 5)
     server.lane.drop_ended()
     accepted[5:] = [server.begin("slow") for _ in range(2)]
+    until(lambda: len(server.lane.calls) == 7)
     assert failure(server.begin("slow")) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
 
     monkeypatch.setattr(server.lane, "_overloaded_until", 0.0)  # the while is over
