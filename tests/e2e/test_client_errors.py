@@ -197,7 +197,8 @@ def test_an_empty_batch_calls_nothing(free_address: str, call: str) -> None:
 
 
 def test_a_server_that_is_down_is_told_with_the_cause_when_time_is_up(free_address: str) -> None:
-    with ArtemisClient(free_address, timeout=0.3) as client, pytest.raises(Unavailable) as refused:
+    away = Unavailable, DeadlineExceeded  # the time may be up between two attempts, or in one
+    with ArtemisClient(free_address, timeout=0.3) as client, pytest.raises(away) as refused:
         client.events.get(1)
 
     assert free_address in refused.value.message
