@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 _POLL = 0.0005
 """Seconds between two tries of a turn that another process has. A commit takes several times as long."""
-_WANTED = struct.Struct("d")
+_NEEDED = struct.Struct("d")
 _NOW, _NEXT, _LEAD = 0, 1, 2
 """The bytes of the file whose locks are the present turn, the next one, and the lead."""
 
@@ -22,7 +22,7 @@ class Turn:
     """The turn of a process that shares its file with no other: it always has it."""
 
     def __init__(self) -> None:
-        self._memory: bytearray | mmap.mmap = bytearray(_WANTED.size)
+        self._memory: bytearray | mmap.mmap = bytearray(_NEEDED.size)
 
     @property
     def wal_needed_until(self) -> float:
@@ -30,12 +30,12 @@ class Turn:
 
         It is a time, and not a switch, which would stay on if its process were killed.
         """
-        (value,) = _WANTED.unpack_from(self._memory)
+        (value,) = _NEEDED.unpack_from(self._memory)
         return float(value)
 
     @wal_needed_until.setter
     def wal_needed_until(self, value: float) -> None:
-        _WANTED.pack_into(self._memory, 0, value)
+        _NEEDED.pack_into(self._memory, 0, value)
 
     def take(self, waits: Callable[[], bool]) -> bool:
         """Waits for the turn while `waits` returns True, and tells whether this process has it now."""
@@ -61,7 +61,7 @@ class SharedTurn(Turn):
     def __init__(self) -> None:
         super().__init__()
         self._file = os.memfd_create("artemis-turn")
-        self._memory = mmap.mmap(-1, _WANTED.size)
+        self._memory = mmap.mmap(-1, _NEEDED.size)
 
     def take(self, waits: Callable[[], bool]) -> bool:
         """Waits for the turn while `waits` returns True, and tells whether this process has it now."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artemis_models import lengths
-from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam
+from sqlalchemy import ColumnElement, Table, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from artemis_server.db.listing.filter_sql import Condition
 from artemis_server.db.listing.keyset import Keyset
+from artemis_server.db.listing.path_statements import CountStatement, PageStatement
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node, fields
 
@@ -37,37 +38,27 @@ class Limits:
 
 
 @dataclass(eq=False)
-class PageStatement(ClauseElement):
-    """The statement that reads a page; `Path.select` describes its parts."""
+class RangesPage(PageStatement["Path"]):
+    """Reads a page by ranges of an index."""
 
-    path: "Path"
-    where: Node
-    table: Table
-    selected: tuple[str, ...]
-    unset: tuple[bool, ...] | None
     limits: Limits
 
     inherit_cache = False
 
 
-@dataclass(eq=False)
-class CountStatement(ClauseElement):
-    """The statement that counts, up to `max_rows`, the rows in the ranges of a path that a filter chooses."""
-
-    path: "Path"
-    table: Table
-    where: Node
+class RangesCount(CountStatement["Path"]):
+    """Counts the rows in ranges of an index."""
 
     inherit_cache = False
 
 
-@compiles(PageStatement)
-def _select(element: PageStatement, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(RangesPage)
+def _select(element: RangesPage, compiler: SQLCompiler, **options: Any) -> str:
     return _Writer(element.path, element.table, compiler, options).page(element)
 
 
-@compiles(CountStatement)
-def _count(element: CountStatement, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(RangesCount)
+def _count(element: RangesCount, compiler: SQLCompiler, **options: Any) -> str:
     writer = _Writer(element.path, element.table, compiler, options)
     ranges = " UNION ALL ".join(writer.ranges("1", writer.conditions(element.where), _FIRST))
     counted = writer.limited(f"{ranges} {writer.limit(MAX_COUNTED)}")
@@ -90,7 +81,7 @@ class _Writer:
         self._covered = False
         """True if the index has all that the filter needs, so that entries may be read twice."""
 
-    def page(self, element: PageStatement) -> str:
+    def page(self, element: RangesPage) -> str:
         """Returns the statement of a page.
 
         An index in the order of the list gives the rows of a first page at once. Otherwise the keys of the page are

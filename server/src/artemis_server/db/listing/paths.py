@@ -14,7 +14,7 @@ from sqlalchemy import ClauseElement, Table
 from artemis_server.db.listing.bounds import INT64_MAX, INT64_MIN, Bounds, Box
 from artemis_server.db.listing.indexes import Access
 from artemis_server.db.listing.keyset import Position
-from artemis_server.db.listing.path_sql import CountStatement, Limits, PageStatement
+from artemis_server.db.listing.path_sql import Limits, RangesCount, RangesPage
 from artemis_server.db.statements import Values
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node
@@ -77,11 +77,11 @@ class Path:
 
         `unset` tells which values of the position before the page are None; it is None on the first page.
         """
-        return PageStatement(self, where, table, selected, unset, limits)
+        return RangesPage(self, where, table, selected, unset, limits)
 
     def count(self, table: Table, where: Node = ALWAYS) -> ClauseElement:
         """Returns the statement that counts, up to `max_rows`, the rows in its ranges that a filter chooses."""
-        return CountStatement(self, table, where)
+        return RangesCount(self, table, where)
 
     def __str__(self) -> str:
         return f"{self.access.index.name or 'primary key'}, {'in order' if self.ordered else 'sorted'}"

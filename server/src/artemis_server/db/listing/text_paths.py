@@ -10,6 +10,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from artemis_server.db.listing.bounds import INT64_MIN, Box
 from artemis_server.db.listing.filter_sql import Condition
 from artemis_server.db.listing.keyset import Keyset, Position
+from artemis_server.db.listing.path_statements import CountStatement, PageStatement
 from artemis_server.db.listing.text_search import SQLITE_CANDIDATES
 from artemis_server.db.statements import Values
 from artemis_server.query.orders import SortKey
@@ -53,23 +54,11 @@ class TextPath:
         return f"event_texts, {'in order' if self.ordered else 'sorted'}"
 
 
-@dataclass(eq=False)
-class _TextSelect(ClauseElement):
-    path: TextPath
-    where: Node
-    table: Table
-    selected: tuple[str, ...]
-    unset: tuple[bool, ...] | None
-
+class _TextSelect(PageStatement[TextPath]):
     inherit_cache = False
 
 
-@dataclass(eq=False)
-class _TextCount(ClauseElement):
-    path: TextPath
-    table: Table
-    where: Node
-
+class _TextCount(CountStatement[TextPath]):
     inherit_cache = False
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from artemis_server.db.listing.bounds import Box
 from artemis_server.db.listing.filter_sql import Condition, to_pattern
 from artemis_server.db.listing.keyset import Keyset, Position
+from artemis_server.db.listing.path_statements import CountStatement, PageStatement
 from artemis_server.db.listing.text_search import Search
 from artemis_server.db.statements import Statement, Values
 from artemis_server.query.orders import SortKey
@@ -83,23 +84,11 @@ def _explain(path: TrigramPath, table: Table) -> Statement:
     return Statement(_Explain(path, table), planned_anew=True)
 
 
-@dataclass(eq=False)
-class _Select(ClauseElement):
-    path: TrigramPath
-    where: Node
-    table: Table
-    selected: tuple[str, ...]
-    unset: tuple[bool, ...] | None
-
+class _Select(PageStatement[TrigramPath]):
     inherit_cache = False
 
 
-@dataclass(eq=False)
-class _Count(ClauseElement):
-    path: TrigramPath
-    table: Table
-    where: Node
-
+class _Count(CountStatement[TrigramPath]):
     inherit_cache = False
 
 
