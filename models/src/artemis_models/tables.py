@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from artemis_models.lengths import LENGTH_CLASS
+from artemis_models.lengths import LengthClass
 
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit integer; SQLite's STRICT tables know it as INTEGER."""
@@ -106,13 +106,13 @@ class Event(Base):
         Index("ix_events_update_time", "update_time", "id"),
         _partial("ix_events_external_id", "external_id <> ''", "external_id", "id"),
         # Each class of lengths has its own order of start times; what follows the id is there to be read without a row.
-        Index("ix_events_length_start_time", text(f"({LENGTH_CLASS})"), "start_time", "id", "end_time"),
-        Index("ix_events_length_end_time", text(f"({LENGTH_CLASS})"), "end_time", "id", "start_time"),
-        Index("ix_events_category_length", "category", text(f"({LENGTH_CLASS})"), "start_time", "id", "end_time"),
+        Index("ix_events_length_start_time", LengthClass(), "start_time", "id", "end_time"),
+        Index("ix_events_length_end_time", LengthClass(), "end_time", "id", "start_time"),
+        Index("ix_events_category_length", "category", LengthClass(), "start_time", "id", "end_time"),
         Index(
             "ix_events_publisher_length",
             "publisher",
-            text(f"({LENGTH_CLASS})"),
+            LengthClass(),
             "start_time",
             "id",
             "end_time",
@@ -122,7 +122,7 @@ class Event(Base):
             "ix_events_owner_id_length",
             "owner_id IS NOT NULL",
             "owner_id",
-            text(f"({LENGTH_CLASS})"),
+            LengthClass(),
             "start_time",
             "id",
             "end_time",

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
-from artemis_models import lengths
-from sqlalchemy import Column, Table, TextClause
+from artemis_models.lengths import LengthClass
+from sqlalchemy import Column, Table
 
 from artemis_server.db.listing.bounds import Bounds, Box
 
@@ -62,9 +62,7 @@ def indexes_of(table: Table) -> tuple[TableIndex, ...]:
 def _column(expression: object) -> str | None:
     if isinstance(expression, Column):
         return str(expression.name)
-    if isinstance(expression, TextClause) and expression.text == f"({lengths.LENGTH_CLASS})":
-        return LENGTH
-    return None
+    return LENGTH if isinstance(expression, LengthClass) else None
 
 
 def access(index: TableIndex, box: Box) -> Access | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from artemis_models import lengths
+from artemis_models.lengths import LengthClass
 from sqlalchemy import ColumnElement, Table, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -195,7 +195,7 @@ class _Writer:
         loose = "+({})" if self._sqlite else "CASE WHEN {} THEN true ELSE false END"
         checked = [loose.format(each) for each in conditions]
         for number in self._path.numbers:
-            classed = [f"({lengths.LENGTH_CLASS}) = {number}"] if self._access.classed else []
+            classed = [f"{self._process(LengthClass())} = {number}"] if self._access.classed else []
             terms = [*fixed, *classed, *self._ends(number, part, divided), *checked]
             where = f" WHERE {' AND '.join(terms)}" if terms else ""
             yield f"SELECT {selected} FROM {name}{hint}{where}"  # noqa: S608, names of ours
