@@ -7,10 +7,12 @@ same SQL and bound parameters. Rows are plain tuples.
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, Protocol, cast
 
-from sqlalchemy import ClauseElement, Dialect, Text, bindparam, func
+from sqlalchemy import ClauseElement, Dialect, Insert, Text, bindparam, func
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
@@ -31,7 +33,7 @@ It ends with the transaction, and so works behind PgBouncer.
 MAX_FETCH = 128
 """The number of rows that are fetched at a time: enough for a page of 100 and the row after it."""
 MAX_INSERTED = 100
-"""The number of rows of one INSERT. Each of their values is a parameter, of which SQLite allows 32,766."""
+"""The number of rows of one INSERT on SQLite. Each of their values is a parameter, of which SQLite allows 32,766."""
 _BEGIN = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 
@@ -88,11 +90,19 @@ class Statement:
         return cast("int", row_id)
 
     def insert_many(self, session: Session, rows: Sequence[Values]) -> None:
-        """Executes the INSERT of rows, MAX_INSERTED in a statement: triggers have a cost for each statement.
+        """Executes the INSERT of rows, many in a statement: triggers have a cost for each statement.
 
-        "INSERT INTO t (a, b) VALUES (?, ?)" becomes "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)" for two rows.
+        PostgreSQL takes an array for each column. Its driver would convert the text of a statement with VALUES each
+        time, which costs ten times as much. SQLite has no arrays: "INSERT INTO t (a, b) VALUES (?, ?)" becomes "INSERT
+        INTO t (a, b) VALUES (?, ?), (?, ?)" for two rows, and so on up to MAX_INSERTED.
         """
+        if not rows:
+            return
         driver, compiled = self._prepare(session)
+        if compiled.prepares:
+            values = [list(column) for column in zip(*map(compiled.positional, rows), strict=True)]
+            driver.execute(compiled.insert_of_arrays, values).close()
+            return
         head, _, row = compiled.sql.partition(" VALUES ")
         for start in range(0, len(rows), MAX_INSERTED):
             chunk = [compiled.positional(values) for values in rows[start : start + MAX_INSERTED]]
@@ -153,12 +163,24 @@ class _Compiled:
         """True if the driver prepares statements that are executed often."""
         self._names: list[str] = compiler.positiontup
         self._constants = {name: value for name, value in compiler.params.items() if value is not None}
+        self._clause, self._dialect = clause, dialect
 
     def positional(self, values: Values) -> list[Any]:
         """Returns the values in the order of the parameters."""
         if self._constants:
             values = {**self._constants, **values}
         return [values[name] for name in self._names]
+
+    @cached_property
+    def insert_of_arrays(self) -> str:
+        """The INSERT of a row, for PostgreSQL and any number of rows: each parameter is the list of a column's values.
+
+        INSERT INTO t (a, b) SELECT * FROM unnest(%b::BIGINT[], %b::TEXT[]). Lists in the binary format (%b) cost a
+        quarter of lists in text.
+        """
+        table = cast("Insert", self._clause).table
+        arrays = ", ".join(f"%b::{ARRAY(table.c[name].type).compile(self._dialect)}" for name in self._names)
+        return f"INSERT INTO {table.name} ({', '.join(self._names)}) SELECT * FROM unnest({arrays})"  # noqa: S608, names of ours
 
 
 def driver_connection(session: Session) -> Driver:
