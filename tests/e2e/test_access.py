@@ -339,6 +339,7 @@ def test_a_rate_is_that_of_a_principal(tmp_path: Path) -> None:
         ask(b"", metadata=[bearer(tokens[1])], timeout=PATIENCE)
 
 
+@pytest.mark.acceptance
 @pytest.mark.skipif(not SUPPORTED, reason="several workers need Linux")
 def test_each_worker_follows_the_files_by_itself(tmp_path: Path) -> None:
     """And has TLS, though the supervisor, which loads the files first, has forked it. So has a worker that is new.

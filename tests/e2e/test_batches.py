@@ -357,6 +357,7 @@ def assert_too_large(error: ArtemisError, field: str) -> None:
     assert (error.reason, fields(error)) == ("RESPONSE_TOO_LARGE", [field])
 
 
+@pytest.mark.acceptance
 def test_events_that_do_not_fit_into_a_response_are_not_read(
     server: Server, client: ArtemisClient, channel: grpc.Channel, large: list[int]
 ) -> None:
@@ -393,6 +394,7 @@ def test_a_deletion_whose_response_is_too_large_changes_nothing(
     assert_too_large(refusal(server, channel, deletes(*large)), "requests")
 
 
+@pytest.mark.acceptance
 def test_a_creation_whose_response_is_too_large_changes_nothing(server: Server, channel: grpc.Channel) -> None:
     """Below the 4 MiB of a request."""
     batch = creates(*[event(description=LONG)] * 450)

@@ -252,6 +252,7 @@ def test_a_reader_that_goes_away_is_no_error(command: Command, guarded: Guarded)
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
+@pytest.mark.acceptance
 def test_standard_streams_that_are_closed_are_no_fault(command: Command, guarded: Guarded) -> None:
     program = " ".join([sys.executable, "-m", MODULE, *secured(guarded, "reader"), "users"])
     for redirected, out in [("list >&-", b""), ("list 2>&-", b""), ("get - <&-", b""), ("import - <&-", b"created 0")]:

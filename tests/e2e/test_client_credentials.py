@@ -402,6 +402,7 @@ def test_the_deadline_counts_the_time_of_the_provider(guard: Guard) -> None:
 # Versions
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("each_client", ["threads"], indirect=True)
 def test_credentials_work_on_the_oldest_dependencies(mutual: Guard, own: Files) -> None:
     arguments = [mutual.target, *map(str, (own.ca, own.cert, own.key))]

@@ -176,6 +176,7 @@ def test_what_is_public_survives_pickle_and_copy(value: object) -> None:
     assert copies(value) == [value] * len(copies(value))
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("each_client", ["threads"], indirect=True)
 def test_an_error_in_another_process_reaches_its_caller(server: Server, client: ArtemisClient) -> None:
     with pytest.raises(NotFound) as here:

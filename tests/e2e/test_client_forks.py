@@ -104,5 +104,6 @@ def test_a_client_works_that_is_the_first_after_a_fork(guard: Guard) -> None:
     assert run(guard, "before")[0] == "new works"
 
 
+@pytest.mark.acceptance
 def test_new_clients_work_after_a_fork_that_grpc_supports(guard: Guard) -> None:
     assert run(guard, "use", GRPC_ENABLE_FORK_SUPPORT="1") == ["new works", "new_asyncio works"]

@@ -218,6 +218,7 @@ def test_an_event_that_is_given_twice_is_refused_also_in_different_parts(client:
             call(ids)
 
 
+@pytest.mark.acceptance
 def test_a_batch_of_large_events_is_divided_by_its_bytes(client: ArtemisClient) -> None:
     created = client.events.batch_create([event(name=f"{number}", description=LONG) for number in range(450)])
     assert [each.name for each in created] == [str(number) for number in range(450)]

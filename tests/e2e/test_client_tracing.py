@@ -90,6 +90,7 @@ def test_a_program_that_does_not_trace_imports_nothing_of_it(guard: Guard) -> No
     assert sent(guard) == [(None, None)]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("each_client", ["threads"], indirect=True)
 def test_the_client_works_where_opentelemetry_is_not_installed(guard: Guard) -> None:
     done = run_without(("opentelemetry", "opentelemetry.trace"), PROGRAM.format(target=guard.target))

@@ -104,6 +104,7 @@ def test_concurrent_updates_of_different_fields_lose_none(callers: list[ArtemisC
     assert expected == sent_part(callers[0].events.get(stored.id))
 
 
+@pytest.mark.acceptance
 def test_reads_go_on_while_others_write(callers: list[ArtemisClient]) -> None:
     """Each caller reads its own writes at once."""
 

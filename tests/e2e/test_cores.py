@@ -66,6 +66,7 @@ def test_a_server_on_all_cores_keeps_its_affinity(allowed: set[int], tmp_path: P
     assert found == [allowed] * len(found)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("cores", ["one", pytest.param("all", marks=pytest.mark.acceptance)])
 def test_the_affinity_that_an_operator_has_set_stays(operator: set[int], tmp_path: Path, cores: str) -> None:
     with serving(tmp_path / "artemis.db", "--cores", cores, python=Path(sys.executable)) as server:

@@ -76,6 +76,7 @@ def test_a_file_that_is_cut_short_does_not_end_the_server(serve: Serve) -> None:
     assert server.process.poll() is None
 
 
+@pytest.mark.acceptance
 @pytest.mark.long
 def test_health_says_whether_the_database_can_be_written(serve: Serve, tmp_path: Path) -> None:
     """A full disk shows once a write failed. When there is room again, the server serves by itself."""

@@ -309,6 +309,7 @@ def test_a_second_load_at_once_is_refused(loader: Loader, remote: Remote) -> Non
     assert loader.statuses() == ["loaded"]
 
 
+@pytest.mark.acceptance
 def test_a_load_that_is_killed_while_it_fetches_leaves_nothing_for_long(loader: Loader, remote: Remote) -> None:
     with loading(loader) as (process, _):
         assert remote.asked.wait(PATIENCE)

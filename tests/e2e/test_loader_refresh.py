@@ -43,7 +43,10 @@ def check(loader: Loader, old: str, new: str) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("step", ["reading", "indexing", "comparing", "merging"])
+@pytest.mark.parametrize(
+    "step",
+    [*(pytest.param(each, marks=pytest.mark.acceptance) for each in ("reading", "indexing", "comparing")), "merging"],
+)
 def test_kill_9_at_a_step_leaves_the_old_feed_or_the_new_one(loader: Loader, step: str) -> None:
     loader.publish(MANY, "New")
     with loading(loader) as (process, log):
@@ -54,6 +57,7 @@ def test_kill_9_at_a_step_leaves_the_old_feed_or_the_new_one(loader: Loader, ste
     assert loader.statuses() == ["loaded", "interrupted", "loaded"] or step == "merging"
 
 
+@pytest.mark.acceptance
 @pytest.mark.thorough
 @pytest.mark.long
 @pytest.mark.timeout(300)

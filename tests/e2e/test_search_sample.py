@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import urlopen
 
+import pytest
 from artemis_client import ArtemisClient, Event
 
 from tests.e2e.conftest import Serve
@@ -49,6 +50,7 @@ def found(address: str, text: str) -> list[str]:
         return [each["name"] for each in json.load(answer)]
 
 
+@pytest.mark.acceptance
 def test_the_index_is_in_step_also_after_the_service_was_away(serve: Serve, tmp_path: Path) -> None:
     target, index = serve().target, tmp_path / "index.db"
     with ArtemisClient(target) as client:

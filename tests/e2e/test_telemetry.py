@@ -213,6 +213,7 @@ def test_each_call_has_a_line(watched: Server) -> None:
 # Workers
 
 
+@pytest.mark.acceptance
 def test_workers_are_summed_and_keep_their_counts(sqlite_file: Path) -> None:
     flags = ("--metrics-listen", "127.0.0.1:0", "--workers", "2", "--log-level", "INFO")
     with serving(sqlite_file, *flags) as server:

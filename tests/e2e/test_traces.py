@@ -113,6 +113,7 @@ class Collector:
         self._server.server_close()
 
 
+@pytest.mark.acceptance
 def test_a_collector_gets_the_spans_of_all_workers_and_the_log_names_their_traces(
     sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,12 +78,14 @@ def test_workers_on_one_file_are_one_server_to_callers(server: Server) -> None:
     check_one_server(server.target)
 
 
+@pytest.mark.acceptance
 def test_workers_on_postgresql_are_one_server_to_callers(postgresql_url: str) -> None:
     with serving(postgresql_url, "--workers", "2") as server:
         check_one_server(server.target)
         assert server.stop() == 0
 
 
+@pytest.mark.acceptance
 def test_a_worker_indexes_the_texts_of_what_is_created_also_after_one_was_killed(serve: Serve) -> None:
     server = serve("--workers", "2")
     with ArtemisClient(server.target) as client:

@@ -95,34 +95,31 @@ def test_a_revision_that_this_program_cannot_serve_is_refused_and_left_alone(
     assert before == everything(engine)
 
 
-def test_a_newer_revision_that_still_serves_this_program_is_taken_as_it_is(empty: Engine) -> None:
-    upgrade(empty)
-    set_revision(empty, "9999", head_revision())
-    before = everything(empty)
-    assert [upgrade(empty), check_revision(empty)] == ["9999", "9999"]
-    assert before == everything(empty)
+def test_a_newer_revision_that_still_serves_this_program_is_taken_as_it_is(engine: Engine) -> None:
+    set_revision(engine, "9999", head_revision())
+    before = everything(engine)
+    assert [upgrade(engine), check_revision(engine)] == ["9999", "9999"]
+    assert before == everything(engine)
 
 
-def test_a_table_of_compatible_programs_without_its_row_is_refused(empty: Engine) -> None:
-    upgrade(empty)
-    with empty.begin() as connection:
+def test_a_table_of_compatible_programs_without_its_row_is_refused(engine: Engine) -> None:
+    with engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM schema_compatibility")
     with pytest.raises(DatabaseError, match="has lost its row"):
-        check_revision(empty)
+        check_revision(engine)
 
 
 @pytest.mark.parametrize(("revisions", "found"), [("9", "9"), ("'0009', '0010'", "'0009', '0010'")])
 def test_a_table_of_compatible_programs_that_somebody_else_made_is_refused(
-    empty: Engine, revisions: str, found: str
+    engine: Engine, revisions: str, found: str
 ) -> None:
-    upgrade(empty)
-    with empty.begin() as connection:
+    with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE schema_compatibility")
         selected = " UNION ALL ".join(f"SELECT {each} AS oldest_revision" for each in revisions.split(", "))
         connection.exec_driver_sql(f"CREATE TABLE schema_compatibility AS {selected}")
     for use in (upgrade, check_revision):
         with pytest.raises(DatabaseError, match=f"must have one row with a revision such as 0009, and has {found}:"):
-            use(empty)
+            use(engine)
 
 
 def test_an_upgrade_that_fails_changes_nothing(empty: Engine) -> None:

@@ -16,8 +16,19 @@ def program() -> Iterator[Program]:
         yield program
 
 
-LONG = {"bad-messages", "batch-get-zeros", "files-deleted", "filter-parentheses", "stop-with-lists"}
-"""The attacks that take the processor for seconds, also in the short form."""
+LONG = {
+    "bad-messages",
+    "batch-get-same",
+    "batch-get-zeros",
+    "files-deleted",
+    "filter-parentheses",
+    "in-flight-2000",
+    "long-texts",
+    "stop-with-lists",
+    "unknown-methods",
+    "watch-and-leave",
+}
+"""The attacks that take the processor for about a second or longer, also in the short form."""
 SHORT = [
     pytest.param(each, id=each.name, marks=[pytest.mark.acceptance] * (each.name in LONG))
     for each in ATTACKS

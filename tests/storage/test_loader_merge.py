@@ -749,6 +749,7 @@ def test_a_few_new_records_are_inserted_without_looking_at_the_others(loads: Loa
     assert plans == [["SCAN staged_new", "SEARCH staged_records USING INTEGER PRIMARY KEY (rowid=?)"]]
 
 
+@pytest.mark.acceptance
 def test_two_loads_never_hold_the_lock_at_once_and_no_file_stays(
     tmp_path: Path, sqlite_url: str, sqlite_file: Path
 ) -> None:

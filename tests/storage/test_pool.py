@@ -15,9 +15,9 @@ from tests.pool import Pool
 INSERT = "INSERT INTO users (email, create_time, update_time) VALUES ('a@x.org', 0, 0) RETURNING id"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pool(postgresql_server: URL, postgresql_template: str) -> Iterator[Pool]:
-    """A pool of the test's own."""
+    """A pool of the module's own: what a test has changed must not meet the next one either."""
     pool = Pool(partial(cloned, postgresql_server, postgresql_template))
     yield pool
     pool.close()

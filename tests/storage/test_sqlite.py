@@ -324,6 +324,7 @@ def test_an_error_is_described_in_one_line_without_sql(engine: Engine) -> None:
     assert "\n" not in text
 
 
+@pytest.mark.acceptance
 def test_the_log_shrinks_again_after_a_long_reader(database: Database, sqlite_file: Path) -> None:
     """While a reader keeps its snapshot, the log grows with every write; the next writes after it cut it back."""
     log = sqlite_file.with_name(f"{sqlite_file.name}-wal")

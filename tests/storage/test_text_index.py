@@ -302,6 +302,7 @@ while database.write(lambda session: index_waiting(session, 1)):
 """
 
 
+@pytest.mark.acceptance
 def test_nothing_is_lost_when_the_process_is_killed(sqlite_url: str) -> None:
     engine = create_engine(sqlite_url)
     with Session(engine) as session:

@@ -349,6 +349,7 @@ sys.exit(main(["serve", "--workers", "2", "--database-url", "sqlite:////nowhere/
 """
 
 
+@pytest.mark.acceptance
 def test_a_system_without_the_calls_of_linux_refuses_several_workers_in_one_line() -> None:
     """Such as macOS. Importing the server needs none of these calls."""
     run = subprocess.run([sys.executable, "-c", OTHER_SYSTEM], capture_output=True, text=True, timeout=60, check=False)
