@@ -8,7 +8,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -204,6 +204,21 @@ def cloned(server: URL, template: str) -> Iterator[URL]:
             yield server.set(database=name, drivername="postgresql+psycopg")
         finally:
             connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def shared_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The engine of a database that the tests of a module share, because they commit nothing."""
+    with ExitStack() as lent:
+        if request.param == "sqlite":
+            template = request.getfixturevalue("sqlite_template")
+            url = f"sqlite:///{shutil.copyfile(template, tmp_path_factory.mktemp('shared') / 'artemis.db')}"
+        else:
+            pool: Pool = request.getfixturevalue("postgresql_pool")
+            url = lent.enter_context(pool.lend()).render_as_string(hide_password=False)
+        engine = create_engine(url)
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture

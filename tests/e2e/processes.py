@@ -1,8 +1,8 @@
 """Our programs as processes. One that has imported what they need is forked for each, or each would take a second.
 
-`python -m tests.e2e.processes FD` is that process, the nursery. It is asked through a socket to start a program, with
-the descriptors that are to be its output and one to report to. From a fork on, a program is a process like any other:
-it has an id, takes signals, and ends with the functions of atexit.
+`python -m tests.e2e.processes FD` is that process, the nursery, which the processes of a test run share. It is asked
+through a socket to start a program, with the descriptors that are to be its output and one to report to. From a fork
+on, a program is a process like any other: it has an id, takes signals, and ends with the functions of atexit.
 """
 
 import atexit
@@ -20,6 +20,7 @@ import tempfile
 import termios
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -157,25 +158,42 @@ def _pipe() -> tuple[IO[str], int]:
 
 @cache
 def _nursery() -> socket.socket:
-    """Returns the socket of this process's nursery, which ends with it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        nursery = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            cwd=ROOT,
-        )
+    """Returns a connection to the nursery of the test run, which ends with the last one; the first call starts it."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+    address = f"\0artemis-nursery-{run}"  # no file: the name is free again when the nursery has ended
+    ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        try:
+            listener.bind(address)
+        except OSError:  # another process has it, and listens at once
+            nursery = None
+        else:
+            listener.listen()
+            nursery = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(listener.fileno())],
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+            )
+        _connect(ours, address)
 
     def end() -> None:
         ours.close()
-        nursery.wait()
+        if nursery is not None:
+            nursery.wait()
 
     atexit.register(end)
     return ours
 
 
-def _serve(requests: socket.socket) -> None:
+def _connect(ours: socket.socket, address: str) -> None:
+    while True:
+        with suppress(ConnectionRefusedError):  # it is bound, and does not listen yet
+            ours.connect(address)
+            return
+
+
+def _serve(listener: socket.socket) -> None:
     """Starts programs until nobody can ask for one, and reports how each ended."""
     _preload()
     ends, woken = os.pipe()
@@ -184,28 +202,43 @@ def _serve(requests: socket.socket) -> None:
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     reports: dict[int, int] = {}
     """The descriptor that the end of each program that runs is reported to, by its id."""
-    while True:
-        ready = select.select([requests.fileno(), ends], [], [])[0]
+    callers = [listener.accept()[0]]
+    while callers:
+        ready = select.select([ends, listener.fileno(), *(each.fileno() for each in callers)], [], [])[0]
         if ends in ready:
             os.read(ends, select.PIPE_BUF)
             _report_ends(reports)
-        if requests.fileno() not in ready:
-            continue
-        data, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 4)
-        if not data:
-            return
-        out, err, reported, *given = descriptors
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for each in (requests.detach(), ends, woken, reported, *reports.values()):
-                os.close(each)
-            _become(json.loads(data), out, err, *given)
-        for each in (out, err, *given):
+        for caller in [each for each in callers if each.fileno() in ready]:
+            data, descriptors, _, _ = socket.recv_fds(caller, _LONGEST_REQUEST, 4)
+            if data:
+                _start(json.loads(data), descriptors, reports, [listener, *callers], [ends, woken])
+            else:
+                callers.remove(caller)
+                caller.close()
+        if listener.fileno() in ready:
+            callers.append(listener.accept()[0])
+
+
+def _start(
+    request: dict[str, object],
+    descriptors: list[int],
+    reports: dict[int, int],
+    sockets: list[socket.socket],
+    pipes: list[int],
+) -> None:
+    """Starts a program, which closes the sockets and pipes of the nursery, and reports its id."""
+    out, err, reported, *given = descriptors
+    pid = os.fork()
+    if pid == 0:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for each in (*(each.detach() for each in sockets), *pipes, reported, *reports.values()):
             os.close(each)
-        reports[pid] = reported
-        _report(reported, pid)
+        _become(request, out, err, *given)
+    for each in (out, err, *given):
+        os.close(each)
+    reports[pid] = reported
+    _report(reported, pid)
 
 
 def _preload() -> None:

@@ -107,6 +107,7 @@ def test_every_line_that_is_wrong_is_reported(command: Command) -> None:
     assert "artemis: line 30: event.name: must not be blank" in ran.err
 
 
+@pytest.mark.acceptance
 def test_long_lines_are_split_into_calls_that_the_server_takes(command: Command, client: ArtemisClient) -> None:
     lines = text("long", 300, description="京" * 8000)
 

@@ -262,7 +262,7 @@ def test_a_batch_that_misses_one_names_its_place(client: ArtemisClient) -> None:
     assert (refused.value.items, len(refused.value.done)) == (range(1000, 1002), 1000)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.acceptance)])
 def test_a_hostile_value_chooses_the_event_that_has_it(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from artemis.v1 import events_pb2, events_pb2_grpc, users_pb2, users_pb2_grpc
 from artemis_client import ArtemisClient, Event, InvalidArgument
 
+from tests.depth import examples
 from tests.e2e.conftest import Serve
 from tests.e2e.samples import event, user
 from tests.e2e.servers import PATIENCE, Server, serving
@@ -153,7 +154,8 @@ def test_a_token_is_good_after_a_restart(serve: Serve) -> None:
     assert stored[1:] == [*map(Event.from_message, page.events)]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(examples(3)))
 def test_rows_that_come_and_go_meanwhile_move_no_other_row(client: ArtemisClient, seed: int) -> None:
     """A row that was there before and stays is seen exactly once, whatever else comes and goes between the pages."""
     chance = random.Random(seed)  # noqa: S311, the same every time is what is wanted
@@ -173,7 +175,8 @@ def test_rows_that_come_and_go_meanwhile_move_no_other_row(client: ArtemisClient
     assert [each for each in seen if each in set(kept)] == kept
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(examples(2)))
 def test_rows_that_others_delete_before_and_after_the_position_move_no_other_row(
     client: ArtemisClient, seed: int
 ) -> None:

@@ -321,8 +321,9 @@ def test_a_stop_does_not_wait_for_a_silent_database(own_server: "PostgresServer"
         assert "Traceback" not in server.log.text
 
 
+@pytest.mark.acceptance
 @pytest.mark.long
-@pytest.mark.parametrize("away", [pytest.param(stopped, marks=pytest.mark.acceptance), silent])
+@pytest.mark.parametrize("away", [stopped, silent])
 def test_a_server_survives_its_database(
     own_server: "PostgresServer", away: "Callable[[PostgresServer], AbstractContextManager[None]]"
 ) -> None:

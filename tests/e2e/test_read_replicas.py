@@ -26,6 +26,8 @@ from tests.robustness.calls import code_of
 from tests.robustness.replicas import early, read_while_lagging, routed, server_with_replicas, urls
 from tests.robustness.replication import Cluster, Node, cluster, wait_for_status
 
+pytestmark = pytest.mark.acceptance
+
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Cluster]:
@@ -121,7 +123,6 @@ def test_answers_of_a_replica_are_those_of_the_primary(server: Server, client: A
     assert token == ""
 
 
-@pytest.mark.acceptance
 def test_no_read_is_stale_while_standbys_lag(nodes: Cluster, server: Server) -> None:
     before = routed(server)
     reads, stale, _ = read_while_lagging(nodes, [server], 400)
@@ -171,7 +172,6 @@ class Reading:
         return True
 
 
-@pytest.mark.acceptance
 def test_a_balancer_of_standbys_gives_no_stale_read(nodes: Cluster) -> None:
     """A URL must lead to one node. Here each new connection leads to another one, of which one replays nothing."""
     store, recorded = EventStore(), Recorded()
@@ -202,7 +202,6 @@ def test_a_balancer_of_standbys_gives_no_stale_read(nodes: Cluster) -> None:
                 }
 
 
-@pytest.mark.acceptance
 def test_silent_and_restarted_standbys_cost_no_read(nodes: Cluster, server: Server, client: ArtemisClient) -> None:
     made = client.events.create(event())
     wait_until_a_replica_reads(server, lambda: client.events.get(made.id))
@@ -222,7 +221,6 @@ def test_silent_and_restarted_standbys_cost_no_read(nodes: Cluster, server: Serv
     wait_until_a_replica_reads(server, lambda: client.events.get(made.id))
 
 
-@pytest.mark.acceptance
 def test_replicas_answer_while_the_primary_is_away(nodes: Cluster) -> None:
     """Also a list with pages, of a server that has seen none before."""
     with server_with_replicas(nodes) as server, ArtemisClient(server.target, timeout=PATIENCE) as client:

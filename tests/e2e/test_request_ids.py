@@ -226,7 +226,10 @@ def test_an_id_whose_request_was_refused_can_be_used_again(
     assert first == call(channel, request)
 
 
-@pytest.mark.parametrize("end", [Server.stop, Server.kill], ids=["restarted", "killed"])
+@pytest.mark.parametrize(
+    "end",
+    [pytest.param(Server.stop, id="restarted", marks=pytest.mark.acceptance), pytest.param(Server.kill, id="killed")],
+)
 def test_a_repeat_is_known_after_the_server_came_back(serve: Serve, end: Callable[[Server], object]) -> None:
     """It is killed right after the last response."""
     server = serve()

@@ -52,7 +52,7 @@ def test_a_total_is_exact_up_to_its_bound_and_then_an_estimate(database: Databas
     assert total(database, "id <= 10000") == Total(rows=10_000, estimated=False)
 
 
-@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.acceptance), 3])
 def test_an_estimate_is_close_whatever_share_of_the_ids_there_are(
     database: Database, engine: Engine, step: int
 ) -> None:

@@ -152,91 +152,91 @@ def test_an_empty_response_is_kept_too(database: Database) -> None:
     assert database.write(once(request, ID, Event, lambda _: pytest.fail("it was done again"))) == Event()
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="b"))),
-        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(description="a"))),
-        (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=2))),
-        (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=1, etag="AAAAAAAAAAE="))),
-        (DeleteEventRequest(id=1), DeleteEventRequest(id=1, etag="AAAAAAAAAAE=")),
-        (changing("name"), changing("*")),
-        (changing("name"), changing("name", "category")),
-        (changing("name"), changing("name", name="b")),
-        (
-            CreateEventRequest(event=Event(start_time=Timestamp(nanos=1000))),
-            CreateEventRequest(event=Event(start_time=Timestamp(nanos=2000))),
-        ),
-        (
-            UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["name"])),
-            UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["category"])),
-        ),
-        (DeleteEventRequest(id=1), DeleteEventRequest(id=2)),
-        (DeleteEventRequest(id=1), DeleteEventRequest(id=1, allow_missing=True)),
-        (DeleteEventRequest(id=1), DeleteUserRequest(id=1)),
-        (CreateEventRequest(event=Event(name="a")), UpdateEventRequest(event=Event(name="a"))),
-        (CreateEventRequest(), DeleteEventRequest()),
-    ],
-)
-def test_an_id_is_that_of_one_request(database: Database, first: Message, second: Message) -> None:
-    """Other content or another type, even one that looks the same on the wire, is refused."""
-    database.write(answering(first))
-    with pytest.raises(InvalidArgument) as caught:
-        database.write(answering(second))
-    assert caught.value.reason == "REQUEST_ID_REUSED"
-    assert [each.field for each in caught.value.violations] == ["request_id"]
-    assert database.write(answering(first)) == Event(name="answer")
-    assert kept(database) == 1
+DIFFERENT = [
+    (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="b"))),
+    (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(description="a"))),
+    (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=2))),
+    (UpdateEventRequest(event=Event(id=1)), UpdateEventRequest(event=Event(id=1, etag="AAAAAAAAAAE="))),
+    (DeleteEventRequest(id=1), DeleteEventRequest(id=1, etag="AAAAAAAAAAE=")),
+    (changing("name"), changing("*")),
+    (changing("name"), changing("name", "category")),
+    (changing("name"), changing("name", name="b")),
+    (
+        CreateEventRequest(event=Event(start_time=Timestamp(nanos=1000))),
+        CreateEventRequest(event=Event(start_time=Timestamp(nanos=2000))),
+    ),
+    (
+        UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["name"])),
+        UpdateEventRequest(event=Event(id=1), update_mask=FieldMask(paths=["category"])),
+    ),
+    (DeleteEventRequest(id=1), DeleteEventRequest(id=2)),
+    (DeleteEventRequest(id=1), DeleteEventRequest(id=1, allow_missing=True)),
+    (DeleteEventRequest(id=1), DeleteUserRequest(id=1)),
+    (CreateEventRequest(event=Event(name="a")), UpdateEventRequest(event=Event(name="a"))),
+    (CreateEventRequest(), DeleteEventRequest()),
+]
+"""Pairs of requests that are not the same, even some that look the same on the wire."""
+REPEATED = [
+    (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a", id=1, etag="x"))),
+    (
+        CreateEventRequest(event=Event(name="a")),
+        CreateEventRequest(event=Event(name="a", source="f", external_id="1", create_time=Timestamp(seconds=1))),
+    ),
+    (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a"), validate_only=True)),
+    (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=with_unknown_fields(Event(name="a")))),
+    (CreateEventRequest(event=Event(name="a")), with_unknown_fields(CreateEventRequest(event=Event(name="a")))),
+    (
+        CreateEventRequest(event=Event(start_time=Timestamp(nanos=1001))),
+        CreateEventRequest(event=Event(start_time=Timestamp(nanos=1999))),
+    ),
+    (CreateUserRequest(user=User(email="a@b.c")), CreateUserRequest(user=User(email="a@b.c", id=5, source="f"))),
+    (changing("name", "category"), changing("category", "name")),
+    (changing("name"), changing("name", "name")),
+    (changing("name"), changing("name", "id", "etag", "source", "update_time")),
+    (changing("name"), changing("name", source="f", create_time=Timestamp(seconds=1))),
+    (changing("name"), changing("name", description="not in the mask")),
+    (changing("name"), changing()),
+    (changing(), UpdateEventRequest(event=Event(id=1, name="a"), update_mask=FieldMask())),
+    (changing("name"), with_unknown_fields(changing("name"))),
+    (DeleteEventRequest(id=1), with_unknown_fields(DeleteEventRequest(id=1))),
+    (
+        BatchCreateEventsRequest(requests=[CreateEventRequest(event=Event(name="a"))]),
+        BatchCreateEventsRequest(requests=[CreateEventRequest(event=Event(name="a", id=1, source="f"))]),
+    ),
+    (
+        BatchUpdateEventsRequest(requests=[changing("name"), changing("category", "name")]),
+        BatchUpdateEventsRequest(requests=[changing("name", source="f"), changing("name", "category")]),
+    ),
+    (
+        BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1)]),
+        BatchDeleteEventsRequest(requests=[with_unknown_fields(DeleteEventRequest(id=1))]),
+    ),
+]
+"""Pairs of requests that differ in ignored parts."""
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a", id=1, etag="x"))),
-        (
-            CreateEventRequest(event=Event(name="a")),
-            CreateEventRequest(event=Event(name="a", source="f", external_id="1", create_time=Timestamp(seconds=1))),
-        ),
-        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=Event(name="a"), validate_only=True)),
-        (CreateEventRequest(event=Event(name="a")), CreateEventRequest(event=with_unknown_fields(Event(name="a")))),
-        (CreateEventRequest(event=Event(name="a")), with_unknown_fields(CreateEventRequest(event=Event(name="a")))),
-        (
-            CreateEventRequest(event=Event(start_time=Timestamp(nanos=1001))),
-            CreateEventRequest(event=Event(start_time=Timestamp(nanos=1999))),
-        ),
-        (CreateUserRequest(user=User(email="a@b.c")), CreateUserRequest(user=User(email="a@b.c", id=5, source="f"))),
-        (changing("name", "category"), changing("category", "name")),
-        (changing("name"), changing("name", "name")),
-        (changing("name"), changing("name", "id", "etag", "source", "update_time")),
-        (changing("name"), changing("name", source="f", create_time=Timestamp(seconds=1))),
-        (changing("name"), changing("name", description="not in the mask")),
-        (changing("name"), changing()),
-        (changing(), UpdateEventRequest(event=Event(id=1, name="a"), update_mask=FieldMask())),
-        (changing("name"), with_unknown_fields(changing("name"))),
-        (DeleteEventRequest(id=1), with_unknown_fields(DeleteEventRequest(id=1))),
-        (
-            BatchCreateEventsRequest(requests=[CreateEventRequest(event=Event(name="a"))]),
-            BatchCreateEventsRequest(requests=[CreateEventRequest(event=Event(name="a", id=1, source="f"))]),
-        ),
-        (
-            BatchUpdateEventsRequest(requests=[changing("name"), changing("category", "name")]),
-            BatchUpdateEventsRequest(requests=[changing("name", source="f"), changing("name", "category")]),
-        ),
-        (
-            BatchDeleteEventsRequest(requests=[DeleteEventRequest(id=1)]),
-            BatchDeleteEventsRequest(requests=[with_unknown_fields(DeleteEventRequest(id=1))]),
-        ),
-    ],
-)
-def test_a_request_that_differs_in_ignored_parts_is_a_repeat(
-    database: Database, first: Message, second: Message
-) -> None:
+def test_an_id_is_that_of_one_request(database: Database) -> None:
+    """Other content or another type is refused."""
+    for number, (first, second) in enumerate(DIFFERENT, 1):
+        request_id = str(uuid.uuid4())
+        database.write(answering(first, request_id))
+        with pytest.raises(InvalidArgument) as caught:
+            database.write(answering(second, request_id))
+        assert caught.value.reason == "REQUEST_ID_REUSED", (first, second)
+        assert [each.field for each in caught.value.violations] == ["request_id"], (first, second)
+        assert database.write(answering(first, request_id)) == Event(name="answer"), (first, second)
+        assert kept(database) == number, (first, second)
+
+
+def test_a_request_that_differs_in_ignored_parts_is_a_repeat(database: Database) -> None:
     """Whichever of the two came first."""
-    database.write(answering(first))
-    database.write(answering(second, OTHER_ID))
-    assert database.write(answering(second)) == Event(name="answer")
-    assert database.write(answering(first, OTHER_ID)) == Event(name="answer")
-    assert kept(database) == 2
+    for number, (first, second) in enumerate(REPEATED, 1):
+        one, other = str(uuid.uuid4()), str(uuid.uuid4())
+        database.write(answering(first, one))
+        database.write(answering(second, other))
+        assert database.write(answering(second, one)) == Event(name="answer"), (first, second)
+        assert database.write(answering(first, other)) == Event(name="answer"), (first, second)
+        assert kept(database) == 2 * number, (first, second)
 
 
 def test_keeping_a_request_leaves_it_as_it_was_sent(database: Database) -> None:

@@ -179,15 +179,13 @@ def test_an_update_time_never_goes_back(loads: Loads) -> None:
     assert (row["name"], row["update_time"]) == ("Concert", later)
 
 
-@pytest.mark.parametrize("place", range(7))
-def test_a_change_of_any_column_is_found(loads: Loads, place: int) -> None:
-    first = event("a")
-    loads([first])
-    values = list(first.values)
-    other = values[place]
-    values[place] = other + "!" if isinstance(other, str) else other + (-1 if place == 5 else 1)
-    assert counts(loads([Record("a", tuple(values))])) == {"read": 1, "updated": 1}
-    assert counts(loads([Record("a", tuple(values))])) == {"read": 1, "unchanged": 1}
+def test_a_change_of_any_column_is_found(loads: Loads) -> None:
+    values = list(event("a").values)
+    loads([Record("a", tuple(values))])
+    for place, other in enumerate(values):
+        values[place] = other + "!" if isinstance(other, str) else other + (-1 if place == 5 else 1)
+        assert counts(loads([Record("a", tuple(values))])) == {"read": 1, "updated": 1}, place
+        assert counts(loads([Record("a", tuple(values))])) == {"read": 1, "unchanged": 1}, place
 
 
 def test_a_refresh_deletes_what_the_feed_no_longer_has_and_nothing_else(loads: Loads) -> None:

@@ -289,12 +289,11 @@ def choose(table: Sequence[Row], filter_text: str) -> list[int]:
 
 
 @pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
+def session(shared_engine: Engine) -> Iterator[Session]:
     """One transaction, of which nothing is kept: thousands of tables need no commit. It has the owners."""
-    with Session(engine) as session:
+    with Session(shared_engine) as session:
         session.execute(insert(artemis_models.User), owners())
         yield session
-    engine.dispose()
 
 
 EXAMPLES = {"sqlite": 300, "postgresql": 100}

@@ -467,6 +467,7 @@ def test_what_is_kept_for_a_time_goes_with_the_clock(artemis: ArtemisServer, cli
         next(client.events.watch(token))
 
 
+@pytest.mark.acceptance
 def test_two_servers_have_nothing_in_common_and_one_that_has_ended_is_told_with_its_log(
     artemis: ArtemisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,12 @@ class Service:
         return outcome.response
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.acceptance)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database: on PostgreSQL, `make test` has the tests of storage and of whole servers."""
+    return cast("str", request.getfixturevalue(f"{request.param}_url"))
+
+
 @pytest.fixture
 def service(database: Database) -> Service:
     """The servicers on `database`."""

@@ -164,6 +164,7 @@ AUDIT.record(Call(principal=None, code=None))
 """
 
 
+@pytest.mark.acceptance
 def test_no_level_leaves_a_write_out() -> None:
     """Or nobody could say afterwards who wrote what. The level of a process is set once, so it has one of its own."""
     done = subprocess.run(
