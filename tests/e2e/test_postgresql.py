@@ -307,6 +307,7 @@ def own_server() -> "Iterator[PostgresServer]":
         yield server
 
 
+@pytest.mark.long
 def test_a_stop_does_not_wait_for_a_silent_database(own_server: "PostgresServer") -> None:
     with (
         serving(own_server.get_uri(), "--shutdown-grace", "0.5") as server,

@@ -20,6 +20,8 @@ from tests.e2e.servers import PATIENCE, Server, run, serving
 from tests.robustness.calls import code_of
 from tests.robustness.replication import Cluster, Writers, cluster, lost_and_repeated, wait_for_status
 
+pytestmark = pytest.mark.long
+
 ABSENT = "absent"
 """The name of a synchronous standby that nobody has: a commit waits for it until it is cancelled."""
 WAIT = 0.3

@@ -36,7 +36,7 @@ FIELDS = {key: Source(key=(key,)) for key in KEYS}
 DAY = {"start_time": "2024-03-09", "end_time": "2024-03-09"}
 MIB = 1 << 20
 T = TypeVar("T", str, bytes)
-DEEP = MIB // 4
+DEEP = MIB // 16
 
 
 def made(data: T | Callable[[], T]) -> T:

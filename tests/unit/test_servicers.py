@@ -51,7 +51,7 @@ def store_many(database: Database, count: int, **fields: Any) -> list[int]:
     store = EventStore()
 
     def work(session: Session) -> list[int]:
-        return [store.create(session, new_event(**fields)).id for _ in range(count)]
+        return [each.id for each in store.create_many(session, [new_event(**fields) for _ in range(count)])]
 
     return database.write(work)
 
