@@ -48,9 +48,12 @@ def serve(database_path: Path) -> Iterator[Serve]:
         yield lambda *flags, **options: running.enter_context(serving(database_path, *flags, **options))
 
 
-@pytest.fixture(params=["threads", "asyncio"])
+@pytest.fixture(params=["threads", pytest.param("asyncio", marks=pytest.mark.acceptance)])
 def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a test with both clients: what its module has of one is replaced by the other one in the same shape."""
+    """Runs a test with both clients: what its module has of one is replaced by the other one in the same shape.
+
+    `make test` has the one without asyncio, which is generated from the other, and tests of asyncio alone.
+    """
     if request.param == "asyncio":
         for name, face in (("ArtemisClient", blocking.client), ("EventMirror", blocking.mirror)):
             monkeypatch.setattr(request.module, name, face, raising=False)

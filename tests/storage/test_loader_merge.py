@@ -276,7 +276,7 @@ def test_a_valid_record_counts_beside_a_rejected_one_of_the_same_id(loads: Loads
     assert loads.rows()["a"]["name"] == "Concert"
 
 
-@pytest.mark.parametrize("turn", [0.0, loading.COMMIT_INTERVAL])
+@pytest.mark.parametrize("turn", [0.0, pytest.param(loading.COMMIT_INTERVAL, marks=pytest.mark.acceptance)])
 def test_many_rejected_records_leave_their_rows(loads: Loads, monkeypatch: pytest.MonkeyPatch, turn: float) -> None:
     monkeypatch.setattr(loading, "COMMIT_INTERVAL", turn)
     loads = replace(loads, limits=Limits(max_rejects=1.0))

@@ -155,7 +155,9 @@ def test_progress_counts_the_bytes_of_the_files(tmp_path: Path) -> None:
     assert files.size == sum(counted) == (tmp_path / "feed").stat().st_size
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "xml"])
+@pytest.mark.parametrize(
+    "form", ["jsonl", *(pytest.param(each, marks=pytest.mark.acceptance) for each in ("json", "csv", "xml"))]
+)
 def test_memory_does_not_grow_with_the_feed(tmp_path: Path, form: str) -> None:
     def peak(count: int) -> int:
         rows = [row(str(number), description="x" * 500) for number in range(count)]

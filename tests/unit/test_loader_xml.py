@@ -124,6 +124,7 @@ def test_a_record_that_is_too_deep_is_a_reject_and_the_next_is_read(tmp_path: Pa
     assert (fault.reason, row) == ("has elements more than 32 deep", {"#text": "b"})
 
 
+@pytest.mark.acceptance
 def test_a_record_that_is_too_long_is_a_reject_and_takes_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
