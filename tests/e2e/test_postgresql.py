@@ -322,9 +322,8 @@ def test_a_stop_does_not_wait_for_a_silent_database(own_server: "PostgresServer"
         assert "Traceback" not in server.log.text
 
 
-@pytest.mark.acceptance
 @pytest.mark.long
-@pytest.mark.parametrize("away", [stopped, silent])
+@pytest.mark.parametrize("away", [stopped, pytest.param(silent, marks=pytest.mark.acceptance)])
 def test_a_server_survives_its_database(
     own_server: "PostgresServer", away: "Callable[[PostgresServer], AbstractContextManager[None]]"
 ) -> None:
