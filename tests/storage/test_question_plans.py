@@ -172,6 +172,13 @@ def sqlite_events(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Pat
     return f"sqlite:///{path}"
 
 
+@pytest.fixture
+def sqlite_copy(sqlite_events: str, tmp_path: Path) -> str:
+    """The URL of a copy of it. The session of `engine` is a transaction that writes, and so no other one can begin."""
+    path = shutil.copyfile(sqlite_events.removeprefix("sqlite:///"), tmp_path / "artemis.db")
+    return f"sqlite:///{path}"
+
+
 @pytest.fixture(scope="module")
 def postgresql_events(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a database with ten thousand events, on a server with pg_trgm where the machine has one."""
@@ -222,18 +229,18 @@ def test_a_page_is_found_by_an_index(engine: Engine, question: Question) -> None
             assert problems(question, work, engine.max_amount) == [], (asked, after, work.steps)
 
 
-def test_a_look_in_the_order_of_the_list_ends_with_the_page(sqlite_events: str) -> None:
+def test_a_look_in_the_order_of_the_list_ends_with_the_page(sqlite_copy: str) -> None:
     """It may go on for 500 rows, and every third event has this text."""
-    made = create_engine(sqlite_events)
+    made = create_engine(sqlite_copy)
     with Session(made) as session:
         work = SQLite(session).work(Asked(filter='"laptop"', order_by="start_time", position=[]), None)
     made.dispose()
     assert work.amount < 20_000, work.steps
 
 
-def test_no_path_is_counted_that_costs_more_than_a_look_has_shown(sqlite_events: str) -> None:
+def test_no_path_is_counted_that_costs_more_than_a_look_has_shown(sqlite_copy: str) -> None:
     """Every tenth event has such a name, so a page of 51 takes the next 500 rows, and the index has 1,000 entries."""
-    made, taken = create_engine(sqlite_events), list[str]()
+    made, taken = create_engine(sqlite_copy), list[str]()
     with Session(made) as session, pytest.MonkeyPatch.context() as patch:
         patch.setattr(list_query, "_STAGES", ((10, 100), (40_000, 100), (None, 10_000)))
         for row_cost in (1, 100):
@@ -247,9 +254,9 @@ def test_no_path_is_counted_that_costs_more_than_a_look_has_shown(sqlite_events:
 
 
 @pytest.mark.parametrize("after", [None, [2_000_000_000_000_000, 1]], ids=["first", "deep"])
-def test_many_rows_with_one_key_are_not_sorted_for_a_page_of_them(sqlite_events: str, after: list[Any] | None) -> None:
+def test_many_rows_with_one_key_are_not_sorted_for_a_page_of_them(sqlite_copy: str, after: list[Any] | None) -> None:
     """A load gives its rows one time of update, and the list has them in the order of their ids, also backwards."""
-    made = create_engine(sqlite_events)
+    made = create_engine(sqlite_copy)
     with Session(made) as session:
         session.execute(text("UPDATE events SET update_time = 1000000 + (id > 9990)"))
         work = SQLite(session).work(Asked(filter="", order_by="update_time desc", position=[]), after)
