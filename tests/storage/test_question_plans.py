@@ -268,7 +268,22 @@ def test_postgresql_plans_a_list_of_many_ranges_for_a_page_also_if_it_plans_for_
     postgresql_events: str,
 ) -> None:
     """So it finds that one plan is as good for all pages. To plan each takes longer than to read it."""
-    engine = create_engine(postgresql_events)
+    limits = [node["Plan Rows"] for node in plan_for_any_values(postgresql_events) if node["Node Type"] == "Limit"]
+    assert limits
+    assert max(limits) <= 2 * PAGE
+
+
+def test_no_range_is_sorted_whole_to_be_merged_with_the_others(postgresql_events: str) -> None:
+    """PostgreSQL prefers that for ranges of many rows, unless each is limited."""
+    merges = [node for node in plan_for_any_values(postgresql_events) if node["Node Type"] == "Merge Append"]
+    ranges = [each for node in merges for each in node["Plans"] if each["Node Type"] != "Merge Append"]
+    assert ranges
+    assert max(each["Plan Rows"] for each in ranges) <= 2 * PAGE
+
+
+def plan_for_any_values(url: str) -> list[dict[str, Any]]:
+    """Returns the steps of PostgreSQL's plan for a deep page of a list of many ranges."""
+    engine = create_engine(url)
     with Session(engine) as session:
         driver = cast("Any", session.connection().connection.dbapi_connection)
         driver.prepare_threshold = 0
@@ -280,13 +295,11 @@ def test_postgresql_plans_a_list_of_many_ranges_for_a_page_also_if_it_plans_for_
         values = ", ".join("NULL" for _ in types)
         ((explained,),) = driver.execute(f"EXPLAIN (FORMAT JSON) EXECUTE {name}({values})").fetchall()
     engine.dispose()
-    limits = [rows for kind, rows in planned(explained[0]["Plan"]) if kind == "Limit"]
-    assert limits
-    assert max(limits) <= 2 * PAGE
+    return list(steps_of(explained[0]["Plan"]))
 
 
-def planned(node: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yields each step of a plan and the rows that it is expected to give."""
-    yield node["Node Type"], node["Plan Rows"]
+def steps_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields each step of a plan."""
+    yield node
     for child in node.get("Plans", ()):
-        yield from planned(child)
+        yield from steps_of(child)

@@ -145,8 +145,10 @@ class _Writer:
         keys = self._names([key.field.name for key in path.keys])
         places = ", ".join(f"{place}{_direction(key)}" for place, key in enumerate(path.keys, 1))
         selects = list(self.ranges(keys, conditions, part))
-        if path.ordered and len(selects) > 1 and not self._sqlite:  # it merges what says its order
-            selects = [f"({each} ORDER BY {places})" for each in selects]
+        if path.ordered and len(selects) > 1 and not self._sqlite:
+            # It merges what says its order. If a range has many rows and no limit, it reads the whole table and sorts
+            # them, unless its random_page_cost is lower than the default.
+            selects = [f"({each} ORDER BY {places} {limit})" for each in selects]
         ranges = " UNION ALL ".join(selects)
         if not path.ordered and not self._sqlite:
             ranges = f"SELECT * FROM ({ranges} OFFSET 0) AS chosen"  # noqa: S608, OFFSET: no index by the order
