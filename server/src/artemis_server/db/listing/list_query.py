@@ -63,7 +63,7 @@ class Planned:
     def count(self, session: Session, option: Option, limit: int) -> int:
         """Returns the number of entries of an index that a path has, at most one more than the limit."""
         values = {**option.path.values(self.box, None), "max_rows": limit + 1}
-        found = _count(option.path, self._list[2]).first(session, values)
+        found = _count(option.path, self._list[2], 1 << (limit + 1).bit_length()).first(session, values)
         return int(found[0]) if found else 0
 
 
@@ -136,8 +136,8 @@ class Query:
 
 
 @lru_cache(maxsize=256)
-def _count(path: AnyPath, table: Table) -> Statement:
-    return Statement(path.count(table), planned_anew=not isinstance(path, Path))
+def _count(path: AnyPath, table: Table, most: int) -> Statement:
+    return Statement(path.count(table, most=most), planned_anew=not isinstance(path, Path))
 
 
 @lru_cache(maxsize=256)

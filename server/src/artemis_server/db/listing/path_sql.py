@@ -23,8 +23,6 @@ _FIRST, _TIES, _BEYOND = "from the first", "at the place", "beyond the place"
 _LAST_KEY = "(SELECT last_key FROM page_end)"
 _BEFORE, _AT, _NO_LAST = (f"{{}} > {_LAST_KEY}", f"{{}} = {_LAST_KEY}", f"{_LAST_KEY} IS NULL")
 """Conditions that divide a part that is read backwards at the key of the last row of the page."""
-MAX_COUNTED = 2**16
-"""More entries than any caller counts."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def _select(element: RangesPage, compiler: SQLCompiler, **options: Any) -> str:
 def _count(element: RangesCount, compiler: SQLCompiler, **options: Any) -> str:
     writer = _Writer(element.path, element.table, compiler, options)
     ranges = " UNION ALL ".join(writer.ranges("1", writer.conditions(element.where), _FIRST))
-    counted = writer.limited(f"{ranges} {writer.limit(MAX_COUNTED)}")
+    counted = writer.limited(f"{ranges} {writer.limit(element.most)}")
     return f"SELECT count(*) FROM ({counted}) AS entries"  # noqa: S608, names of ours
 
 

@@ -8,6 +8,8 @@ from sqlalchemy import ClauseElement, Table
 from artemis_server.query.tree import Node
 
 P = TypeVar("P")
+MAX_COUNTED = 2**16
+"""More rows than any caller counts."""
 
 
 @dataclass(eq=False)
@@ -33,5 +35,7 @@ class CountStatement(ClauseElement, Generic[P]):
     path: P
     table: Table
     where: Node
+    most: int
+    """The highest value of `max_rows`."""
 
     inherit_cache = False

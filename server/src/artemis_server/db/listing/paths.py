@@ -15,6 +15,7 @@ from artemis_server.db.listing.bounds import INT64_MAX, INT64_MIN, Bounds, Box
 from artemis_server.db.listing.indexes import Access
 from artemis_server.db.listing.keyset import Position
 from artemis_server.db.listing.path_sql import Limits, RangesCount, RangesPage
+from artemis_server.db.listing.path_statements import MAX_COUNTED
 from artemis_server.db.statements import Values
 from artemis_server.query.orders import SortKey
 from artemis_server.query.tree import ALWAYS, Node
@@ -79,9 +80,9 @@ class Path:
         """
         return RangesPage(self, where, table, selected, unset, limits)
 
-    def count(self, table: Table, where: Node = ALWAYS) -> ClauseElement:
+    def count(self, table: Table, where: Node = ALWAYS, most: int = MAX_COUNTED) -> ClauseElement:
         """Returns the statement that counts, up to `max_rows`, the rows in its ranges that a filter chooses."""
-        return RangesCount(self, table, where)
+        return RangesCount(self, table, where, most)
 
     def __str__(self) -> str:
         return f"{self.access.index.name or 'primary key'}, {'in order' if self.ordered else 'sorted'}"

@@ -10,7 +10,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from artemis_server.db.listing.bounds import INT64_MIN, Box
 from artemis_server.db.listing.filter_sql import Condition
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.listing.path_statements import CountStatement, PageStatement
+from artemis_server.db.listing.path_statements import MAX_COUNTED, CountStatement, PageStatement
 from artemis_server.db.listing.text_search import SQLITE_CANDIDATES
 from artemis_server.db.statements import Values
 from artemis_server.query.orders import SortKey
@@ -46,9 +46,9 @@ class TextPath:
         """Returns the statement that reads a page, as `Path.select` does."""
         return _TextSelect(self, where, table, selected, unset)
 
-    def count(self, table: Table, where: Node = ALWAYS) -> ClauseElement:
+    def count(self, table: Table, where: Node = ALWAYS, most: int = MAX_COUNTED) -> ClauseElement:
         """Returns the statement that counts, up to `max_rows`, the events found that a filter chooses."""
-        return _TextCount(self, table, where)
+        return _TextCount(self, table, where, most)
 
     def __str__(self) -> str:
         return f"event_texts, {'in order' if self.ordered else 'sorted'}"

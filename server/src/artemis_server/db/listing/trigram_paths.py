@@ -13,7 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from artemis_server.db.listing.bounds import Box
 from artemis_server.db.listing.filter_sql import Condition, to_pattern
 from artemis_server.db.listing.keyset import Keyset, Position
-from artemis_server.db.listing.path_statements import CountStatement, PageStatement
+from artemis_server.db.listing.path_statements import MAX_COUNTED, CountStatement, PageStatement
 from artemis_server.db.listing.text_search import Search
 from artemis_server.db.statements import Statement, Values
 from artemis_server.query.orders import SortKey
@@ -51,9 +51,9 @@ class TrigramPath:
         """Returns the statement that reads a page, as `Path.select` does."""
         return _Select(self, where, table, selected, unset)
 
-    def count(self, table: Table, where: Node = ALWAYS) -> ClauseElement:
+    def count(self, table: Table, where: Node = ALWAYS, most: int = MAX_COUNTED) -> ClauseElement:
         """Returns the statement that counts, up to `max_rows`, the events found that a filter chooses."""
-        return _Count(self, table, where)
+        return _Count(self, table, where, most)
 
     def estimate(self, session: Session, table: Table) -> int:
         """Returns how many rows PostgreSQL expects to find; UNKNOWN, if it would not use the index.
