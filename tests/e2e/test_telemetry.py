@@ -54,6 +54,15 @@ def count(found: Samples, name: str, **labels: str) -> float:
     return found.get((name, tuple(sorted(labels.items()))), 0.0)
 
 
+def are_counted(found: Samples) -> bool:
+    """Tells whether the end of each call is counted that began; a client has its answer a moment before."""
+    begun, ended = (
+        sum(value for (each, _), value in found.items() if each == name)
+        for name in ("grpc_server_call_started_total", "grpc_server_call_duration_seconds_count")
+    )
+    return begun == ended
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Returns once the condition holds, which a server brings about."""
     end = os.times().elapsed + PATIENCE
@@ -75,8 +84,10 @@ def call(channel: grpc.Channel, method: str, request: Message = FIRST) -> Any:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Server]:
-    """A server that tells all it can, after some calls."""
+def watched_and_counted(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[tuple[Server, Samples]]:
+    """A server that tells all it can, and its metrics after some calls."""
     file = Path(shutil.copyfile(sqlite_template, tmp_path_factory.mktemp("watched") / "artemis.db"))
     with serving(file, "--metrics-listen", "127.0.0.1:0", *LOGGED) as server:
         with ArtemisClient(server.target, timeout=PATIENCE) as client, grpc.insecure_channel(server.target) as channel:
@@ -88,34 +99,45 @@ def watched(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
                 assert call(channel, f"artemis.v1.EventService/No{number}").code() is grpc.StatusCode.UNIMPLEMENTED
             assert call(channel, GET, events_pb2.GetEventRequest(id=2**62)).code() is grpc.StatusCode.NOT_FOUND
             assert call(channel, "grpc.health.v1.Health/Check", events_pb2.GetEventRequest()).code().name == "OK"
-        yield server
+        until(lambda: are_counted(samples(read(url_of(server)))))
+        yield server, samples(read(url_of(server)))
 
 
-def test_calls_are_counted_by_method_and_code(watched: Server) -> None:
-    found = samples(read(url_of(watched)))
-    assert count(found, "grpc_server_call_started_total", grpc_method=GET) == 4
+@pytest.fixture
+def watched(watched_and_counted: tuple[Server, Samples]) -> Server:
+    """The server, to which other tests may have made more calls."""
+    return watched_and_counted[0]
+
+
+@pytest.fixture
+def counted(watched_and_counted: tuple[Server, Samples]) -> Samples:
+    """Its metrics before those."""
+    return watched_and_counted[1]
+
+
+def test_calls_are_counted_by_method_and_code(counted: Samples) -> None:
+    assert count(counted, "grpc_server_call_started_total", grpc_method=GET) == 4
     for name in (
         "grpc_server_call_duration_seconds_count",
         "grpc_server_call_sent_total_compressed_message_size_bytes_count",
         "grpc_server_call_rcvd_total_compressed_message_size_bytes_count",
     ):
-        assert count(found, name, grpc_method=GET, grpc_status="OK") == 3
-        assert count(found, name, grpc_method=GET, grpc_status="NOT_FOUND") == 1
-        assert count(found, name, grpc_method="grpc.health.v1.Health/Check", grpc_status="OK") == 1
-    assert count(found, "artemis_calls_in_flight", grpc_method=GET) == 0
-    assert count(found, "artemis_database_duration_seconds_count", operation="read") >= 4
-    assert count(found, "artemis_writer_group_size_count") >= 1
-    assert count(found, "artemis_health_serving") == count(found, "artemis_workers") == 1
-    assert count(found, "artemis_database_file_bytes", file="main") > 0
+        assert count(counted, name, grpc_method=GET, grpc_status="OK") == 3
+        assert count(counted, name, grpc_method=GET, grpc_status="NOT_FOUND") == 1
+        assert count(counted, name, grpc_method="grpc.health.v1.Health/Check", grpc_status="OK") == 1
+    assert count(counted, "artemis_calls_in_flight", grpc_method=GET) == 0
+    assert count(counted, "artemis_database_duration_seconds_count", operation="read") >= 4
+    assert count(counted, "artemis_writer_group_size_count") >= 1
+    assert count(counted, "artemis_health_serving") == count(counted, "artemis_workers") == 1
+    assert count(counted, "artemis_database_file_bytes", file="main") > 0
 
 
-def test_unknown_methods_make_no_series_of_their_own(watched: Server) -> None:
-    found = samples(read(url_of(watched)))
-    named = {value for _, labels in found for label, value in labels if label == "grpc_method"}
+def test_unknown_methods_make_no_series_of_their_own(counted: Samples) -> None:
+    named = {value for _, labels in counted for label, value in labels if label == "grpc_method"}
     assert named == {*methods(), OTHER}
-    assert count(found, "grpc_server_call_started_total", grpc_method=OTHER) == 100
+    assert count(counted, "grpc_server_call_started_total", grpc_method=OTHER) == 100
     unknown = {"grpc_method": OTHER, "grpc_status": "UNIMPLEMENTED"}
-    assert count(found, "grpc_server_call_duration_seconds_count", **unknown) == 100
+    assert count(counted, "grpc_server_call_duration_seconds_count", **unknown) == 100
 
 
 def test_every_metric_of_the_dashboard_and_the_alerts_is_exported(watched: Server) -> None:
